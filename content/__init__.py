@@ -1,0 +1,1 @@
+"""Recipes and templates, as an installed mminf carries them."""

@@ -1,0 +1,307 @@
+"""The Python API. The command line calls nothing else."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mminf.content import builtin_recipes, content_folder, find_recipe
+from mminf.engine.plan import check_fields
+from mminf.engine.run import Run, RunResult, count_records, open_sinks, write_sinks
+from mminf.errors import EngineError, JournalError, RecordError, UsageError, nearest
+from mminf.executor.local import LocalExecutor
+from mminf.journal import Journal
+from mminf.plugin import discover
+from mminf.recipe.lines import load_document
+from mminf.recipe.loader import load_recipe
+from mminf.recipe.model import Recipe
+from mminf.record import Record
+from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS
+from mminf.request import Rendered, Request
+from mminf.sink.base import Written
+from mminf.source.guess import guess_source
+
+
+def load(
+    recipe: str | Path,
+    *,
+    input: str | Path | None = None,  # noqa: A002 (what users call it)
+    profile: str | None = None,
+    settings: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    plugins: Sequence[str] = (),
+) -> Recipe:
+    """Reads and checks a recipe.
+
+    Args:
+        recipe: path, or name of a recipe that mminf brings along.
+        input: image folder, JSON, JSONL, Parquet or dataset on disk, in place of the recipe's source.
+        profile: one of the recipe's profiles.
+        settings: `path.to.key=value` texts, as `--set` takes them.
+        overrides: the same from Python: `{"engines.vlm.model": "..."}` or nested mappings.
+        seed: of the run, in place of the recipe's.
+        plugins: plugin files or modules.
+
+    Raises:
+        UsageError: saying all that is wrong.
+    """
+    values = dict(overrides or {})
+    if seed is not None:
+        values["seed"] = seed
+    return load_recipe(
+        find_recipe(str(recipe)),
+        profile=profile,
+        settings=settings,
+        overrides=values,
+        source=guess_source(str(input)) if input is not None else None,
+        plugins=plugins,
+        templates=[content_folder("templates")],
+    )
+
+
+def run(
+    recipe: str | Path | Recipe,
+    *,
+    output: str | Path | None = None,
+    limit: int | None = None,
+    progress: bool = False,
+    **options: Any,
+) -> RunResult:
+    """Runs a recipe, going on where an earlier run into the same output stopped.
+
+    Args:
+        recipe: path, name, or what `load` returned.
+        output: folder for the journal and the datasets; `out/<recipe>` by default.
+        limit: only so many records of the source.
+        progress: show it on stderr.
+        options: as for `load`.
+
+    Raises:
+        UsageError: if it can't run; what is done is kept in the journal.
+    """
+    loaded = recipe if isinstance(recipe, Recipe) else load(recipe, **options)
+    return execute(prepare(loaded, output=output, limit=limit), progress=progress)
+
+
+def execute(prepared: Run, *, progress: bool = False) -> RunResult:
+    """Runs what `prepare` returned. Raises UsageError if it can't go on; what is done is kept."""
+    watch = None
+    if progress:
+        from mminf.report.progress import show_progress
+
+        watch = show_progress
+    return LocalExecutor(watch).execute(prepared)
+
+
+def prepare(recipe: Recipe, *, output: str | Path | None = None, limit: int | None = None) -> Run:
+    """Returns a run that has been checked: input, fields, installed backends. Nothing is loaded or written."""
+    made = Run(recipe, Path(output) if output is not None else Path("out") / recipe.name, limit=limit)
+    made.check()
+    check_backends(recipe)
+    return made
+
+
+def check(recipe: Recipe) -> None:
+    """Checks what can be checked without an input: that each field is provided before it is read.
+
+    Raises:
+        RecipeError: naming every field that is not.
+    """
+    columns = SOURCES.get(recipe.source.type).columns if recipe.source is not None else None
+    check_fields(recipe, columns, open_sinks(recipe, Path("out")))
+
+
+def check_backends(recipe: Recipe) -> None:
+    """Raises EngineError if a backend that the recipe uses can't run here, saying what to install instead."""
+    used = {step.engine for step in recipe.steps if step.engine is not None}
+    for name in sorted(used):
+        config = recipe.engines[name]
+        if (missing := BACKENDS.get(config.backend).check_installed()) is not None:
+            raise EngineError(f"engine {name!r}: {missing}")
+
+
+def status(output: str | Path) -> dict[str, Any]:
+    """Returns the state of a run, also while it goes on, as JSON values.
+
+    Raises:
+        JournalError: if there is none.
+    """
+    with Journal(Path(output)) as journal:
+        counts = count_records(journal)
+        stages = json.loads(journal.meta("stages") or "[]")
+        totals = journal.totals()
+        steps: dict[str, dict[str, Any]] = {name: {"dropped": 0, "failed": 0} for stage in stages for name in stage}
+        for _, state, step, number in journal.counts():
+            if step is not None and state in ("dropped", "failed"):
+                steps.setdefault(step, {"dropped": 0, "failed": 0})[state] += number
+        for name, total in totals.items():
+            steps.setdefault(name, {}).update(total)
+        recipe = json.loads(journal.meta("recipe") or "{}")
+        return {
+            "recipe": recipe.get("name"),
+            "state": journal.meta("state"),
+            "run": journal.run,
+            "total": json.loads(journal.meta("total") or "null"),
+            "done": counts.done,
+            "dropped": counts.dropped,
+            "failed": counts.failed,
+            "pending": counts.pending,
+            "steps": steps,
+            "failures": [
+                {"id": record, "step": step, "reason": reason} for record, step, reason in journal.failures(20)
+            ],
+            "versions": json.loads(journal.meta("versions") or "{}"),
+        }
+
+
+def show(output: str | Path, record: str) -> dict[str, Any]:
+    """Returns a record's whole history: its outcome, its fields, every prompt and raw answer.
+
+    Raises:
+        JournalError: if there is no such run or record.
+    """
+    with Journal(Path(output)) as journal:
+        rows = journal.find(record)
+        calls = journal.calls(record)
+        if not rows and not calls:
+            like = journal.ids_like(record)
+            hint = f"; ids with it: {', '.join(like)}" if like else ""
+            raise JournalError(f"no record {record!r} in {output}{hint}")
+        return {
+            "id": record,
+            "outcomes": [
+                {
+                    "id": row.id,
+                    "stage": row.stage,
+                    "state": row.state,
+                    "step": row.step,
+                    "reason": row.reason,
+                    "fields": row.fields,
+                }
+                for row in rows
+            ],
+            "calls": calls,
+        }
+
+
+def retry(output: str | Path, *, step: str | None = None, ids: Sequence[str] = ()) -> int:
+    """Marks failed records so that the next run asks anew, with new seeds. Returns how many were marked."""
+    with Journal(Path(output), write=True) as journal:
+        recipe = json.loads(journal.meta("recipe") or "{}")
+        attempts: dict[str, int] = {}
+        for item in recipe.get("steps", []):
+            for kind, config in item.items():
+                if isinstance(config, dict):
+                    attempts[config.get("name") or kind] = int(config.get("attempts", 1))
+        return journal.retry_failed(step=step, ids=list(ids), attempts=attempts)
+
+
+def export(recipe: Recipe, output: str | Path) -> list[Written]:
+    """Writes a recipe's datasets from what a journal holds, finished or not."""
+    made = Run(recipe, Path(output))
+    with Journal(made.output) as journal:
+        names = [[step.name for step in stage.steps] for stage in made.plan]
+        if names != json.loads(journal.meta("stages") or "[]"):
+            raise JournalError(f"the run in {output} had other steps than {recipe.path}; give the recipe that made it")
+        return write_sinks(open_sinks(recipe, made.output), made.plan, journal)
+
+
+def render(recipe: Recipe, step: str, *, record: str | None = None, output: str | Path | None = None) -> Rendered:
+    """Returns the exact prompt of a step for a record, as its model would get it.
+
+    Args:
+        record: id; the first record of the source by default.
+        output: a run whose fields fill the prompt; without it, what earlier steps would write is shown by name.
+
+    Raises:
+        UsageError: if there is no such step or record, or the step sends no prompt.
+    """
+    from mminf.engine.preview import preview_request
+
+    target = next((item for item in recipe.steps if item.name == step), None)
+    if target is None:
+        raise UsageError(f"no step {step!r}{nearest(step, [item.name for item in recipe.steps])}")
+    made = Run(recipe, Path(output) if output is not None else Path("out") / recipe.name)
+    made.source.check()
+    chosen = _find_record(made, record) if output is None else _find_row(made.output, record)
+    try:
+        request: Request = preview_request(made, target, chosen)
+    except RecordError as error:
+        raise UsageError(f"record {chosen.id}: {error}") from error
+    shown = made.engines[target.engine].backend.render(request)
+    if shown is None:
+        raise UsageError(f"backend {recipe.engines[target.engine].backend!r} renders prompts on the server only")
+    return shown
+
+
+def _find_record(made: Run, record: str | None) -> Record:
+    for row in made.source.read():
+        if isinstance(row, Record) and record in (None, row.id):
+            return row
+    raise UsageError(f"no record {record!r} in {made.source.path}" if record else f"no record in {made.source.path}")
+
+
+def _find_row(output: Path, record: str | None) -> Record:
+    with Journal(output) as journal:
+        rows = journal.find(record) if record is not None else list(itertools.islice(journal.rows(0), 1))
+    if not rows:
+        raise UsageError(f"no record {record!r} in {output}" if record else f"no finished record in {output}")
+    return rows[-1].record()
+
+
+def describe_plan(recipe: Recipe) -> str:
+    """Returns what a run of the recipe would do, as text."""
+    from mminf.report.plan import plan_text
+
+    return plan_text(recipe)
+
+
+def list_members(plugins: Sequence[str] = ()) -> dict[str, dict[str, str]]:
+    """Returns what recipes can name, by kind, each with the first line of its documentation."""
+    discover(plugins)
+    registries = {"steps": STEPS, "backends": BACKENDS, "sources": SOURCES, "sinks": SINKS}
+    return {kind: {name: _first_line(registry.get(name)) for name in registry} for kind, registry in registries.items()}
+
+
+def list_recipes() -> dict[str, str]:
+    """Returns the recipes that mminf brings along, each with its one line."""
+    lines = {}
+    for name, path in builtin_recipes().items():
+        data = load_document(path).data or {}
+        lines[name] = str(data.get("description", ""))
+    return lines
+
+
+def recipe_schema(plugins: Sequence[str] = ()) -> dict[str, Any]:
+    """Returns the JSON Schema of recipes."""
+    from mminf.recipe.schema import make_schema
+
+    discover(plugins)
+    return make_schema()
+
+
+def _first_line(item: Any) -> str:
+    return (item.__doc__ or "").strip().partition("\n")[0]
+
+
+__all__ = [
+    "RunResult",
+    "check",
+    "describe_plan",
+    "execute",
+    "export",
+    "list_members",
+    "list_recipes",
+    "load",
+    "prepare",
+    "recipe_schema",
+    "render",
+    "retry",
+    "run",
+    "show",
+    "status",
+]

@@ -1,0 +1,142 @@
+"""The interface of a backend, and what of its settings decides an answer."""
+
+from __future__ import annotations
+
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from mminf.recipe.config import EngineConfig
+from mminf.record import digest
+from mminf.registry import BACKENDS
+from mminf.request import Generation, Rendered, Request, Sampling
+
+B = TypeVar("B")
+
+# Settings that change how fast an answer comes, or where from, but not what it is: they are no part of a memo key.
+# Whoever adds a setting to a backend decides here. Everything that isn't named is taken to change answers.
+SPEED_ONLY = frozenset(
+    {
+        "backend",  # the same weights answer; numerics differ no more than between two versions of one backend
+        "max_concurrency",  # how many calls are in flight
+        "max_batch_size",  # transformers: rows of a batch
+        "max_num_seqs",  # vllm: sequences in flight
+        "gpu_memory_utilization",  # vllm: size of the KV cache
+        "tensor_parallel_size",  # how the weights are spread over devices
+        "pipeline_parallel_size",
+        "enforce_eager",  # vllm: no CUDA graphs
+        "enable_prefix_caching",
+        "limit_mm_per_prompt",  # an over-long prompt is an error, never another answer
+        "device_map",
+        "attn_impl",
+        "base_url",  # openai: which server has the model
+        "api_key_env",
+        "server",
+        "timeout",
+        "retries",
+        "latency",  # scripted
+        "trust_remote_code",
+    }
+)
+
+
+class Backend(ABC):
+    """Serves one model. Made when a recipe runs, loaded when a call first needs it.
+
+    Attributes:
+        Config: what a recipe may set.
+        constrains: whether `sampling.choices` is enforced.
+        sees_images: whether requests may hold images.
+    """
+
+    Config: ClassVar[type[EngineConfig]] = EngineConfig
+    constrains: ClassVar[bool] = False
+    local: ClassVar[bool] = False
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @classmethod
+    def check_installed(cls) -> str | None:
+        """Returns None if the backend can run here, else one sentence that says what to install."""
+        return None
+
+    @classmethod
+    def check_open_turn(cls, config: Any) -> None:
+        """Raises ValueError if it is known, before anything loads, that no prompt can be left open."""
+
+    def identity(self) -> dict[str, Any]:
+        """Returns what of the model and its settings decides its answers; part of every memo key."""
+        settings = self.config.model_dump(mode="json", exclude_defaults=True)
+        kept = {key: value for key, value in settings.items() if key not in SPEED_ONLY}
+        kept["model"] = model_identity(self.config.model)
+        return kept
+
+    def load(self) -> None:
+        """Loads the model; may take minutes, and is called in a thread.
+
+        Raises:
+            EngineError: if it can't be loaded, saying what to do.
+        """
+
+    @abstractmethod
+    async def generate(self, request: Request) -> Generation:
+        """Answers a request.
+
+        Raises:
+            RequestError: if this request can't be answered; others are not touched by it.
+            EngineError: if the backend can't answer any request.
+        """
+
+    def render(self, request: Request) -> Rendered | None:
+        """Returns the prompt as the model would get it, or None where the server alone knows. Loads no weights."""
+        return None
+
+    def unsupported(self, sampling: Sampling) -> list[str]:
+        """Returns the sampling settings that this backend can't follow, so that the user is told."""
+        return []
+
+    async def close(self) -> None:
+        """Frees what the backend holds."""
+
+
+def backend(name: str) -> Callable[[type[B]], type[B]]:
+    """Registers a backend class under the name that recipes use."""
+    return BACKENDS.register(name)
+
+
+def model_identity(model: str) -> str | dict[str, Any]:
+    """Returns the model's name; for a local folder a digest that changes with its files, wherever it stands."""
+    if model.startswith("builtin:"):
+        from mminf.demo_model import IDENTITY
+
+        return IDENTITY
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        return model
+    files = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".safetensors", ".bin", ".json", ".txt", ".model", ".jinja") and path.is_file():
+            stat = os.stat(path)
+            # Small files by content; weights by size and time, since hashing 100 GB at every start would be a tax.
+            content: Any = _digest_small(path) if stat.st_size < 2**20 else [stat.st_size, stat.st_mtime_ns]
+            files.append([path.name, content])
+    return {"folder": folder.name, "files": digest(files)}
+
+
+def _digest_small(path: Path) -> str:
+    return digest(path.read_text(encoding="utf-8", errors="replace"))
+
+
+def shorten(error: BaseException, limit: int = 300) -> str:
+    """Returns an error as one line."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def dump(value: Any) -> str:
+    """Returns compact JSON."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

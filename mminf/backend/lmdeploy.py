@@ -1,0 +1,30 @@
+"""`lmdeploy`: LMDeploy through ms-swift."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from mminf.backend.base import backend
+from mminf.backend.swift import SwiftBackend, SwiftConfig
+
+
+class LmdeployConfig(SwiftConfig):
+    tensor_parallel_size: int = Field(1, ge=1, description="GPUs that share the weights.")
+
+
+@backend("lmdeploy")
+class LmdeployBackend(SwiftBackend):
+    """LMDeploy through ms-swift."""
+
+    Config = LmdeployConfig
+    module = "lmdeploy"
+    install_hint = "install it with `pip install lmdeploy`, or set the engine's `backend` to another"
+
+    def _make_engine(self) -> Any:
+        from swift.infer_engine import LmdeployEngine
+
+        return LmdeployEngine(
+            self._folder, tp=self.config.tensor_parallel_size, **self._common(), **self.config.options
+        )

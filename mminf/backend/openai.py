@@ -1,0 +1,278 @@
+"""`openai`: any server that speaks OpenAI's chat protocol (`swift deploy`, `vllm serve`, a hosted API).
+
+The client is aiohttp, which ms-swift's own client uses too: per call it costs a tenth of what the openai package
+or httpx cost (docs/design.md has the figures).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import random
+from typing import Any, ClassVar, Literal
+
+import aiohttp
+from pydantic import Field
+
+from mminf.backend.base import Backend, backend, shorten
+from mminf.backend.scripted import show_chat
+from mminf.config import Names
+from mminf.errors import EngineError, RequestError
+from mminf.recipe.config import EngineConfig
+from mminf.request import Generation, Rendered, Request, Sampling
+from mminf.text import ImagePart, Turn
+
+_PASSING = frozenset({408, 409, 429, 500, 502, 503, 504})
+_PROBE = Turn("user", ("ab12",))
+
+
+class OpenAIConfig(EngineConfig):
+    base_url: Names = Field(
+        default_factory=lambda: ["http://127.0.0.1:8000/v1"],
+        description="One address or several; several share the calls, the least busy first.",
+    )
+    api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable that holds the key; never the key.")
+    server: Literal["auto", "openai", "vllm", "swift"] = Field(
+        "auto", description="What answers: decides which settings it understands. `auto` asks the server."
+    )
+    timeout: float = Field(600, gt=0, description="Seconds for one call.")
+    retries: int = Field(6, ge=0, description="How often a call is sent again after a passing failure.")
+
+
+class _Endpoint:
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self.busy = 0
+
+
+@backend("openai")
+class OpenAIBackend(Backend):
+    """A client of servers that speak OpenAI's chat protocol."""
+
+    Config: ClassVar[type[EngineConfig]] = OpenAIConfig
+    constrains = True
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.server: str = config.server
+        self._endpoints = [_Endpoint(url) for url in config.base_url]
+        self._session: aiohttp.ClientSession | None = None
+        self._opening = asyncio.Lock()
+        self._open_turn_checked = False
+        self._turn = itertools.count()
+
+    @classmethod
+    def check_open_turn(cls, config: Any) -> None:
+        if config.server == "openai":
+            raise ValueError(
+                "a prompt can't be left open over a plain OpenAI server; use `swift deploy` with mminf's server plugin "
+                "(docs/servers.md), `vllm serve`, or a local backend"
+            )
+
+    async def generate(self, request: Request) -> Generation:
+        session = await self._open()
+        if request.open_turn == "user":
+            await self._check_open_turn(session)
+        return _read(await self._post(session, self._payload(request)))
+
+    def render(self, request: Request) -> Rendered:
+        return Rendered(show_chat(request.turns, request.open_turn), None)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _open(self) -> aiohttp.ClientSession:
+        if self._session is not None:
+            return self._session
+        async with self._opening:
+            if self._session is None:
+                headers = {}
+                if key := os.environ.get(self.config.api_key_env):
+                    headers["Authorization"] = f"Bearer {key}"
+                session = aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(limit=0),
+                    timeout=aiohttp.ClientTimeout(total=self.config.timeout),
+                    headers=headers,
+                )
+                try:
+                    await self._meet(session)
+                except BaseException:
+                    await session.close()
+                    raise
+                self._session = session
+        return self._session
+
+    async def _meet(self, session: aiohttp.ClientSession) -> None:
+        """Asks each server what it is and whether it has the model. Raises EngineError if one can't be reached."""
+        for endpoint in self._endpoints:
+            try:
+                async with session.get(f"{endpoint.url}/models", timeout=aiohttp.ClientTimeout(total=30)) as response:
+                    listing = await response.json(content_type=None) if response.status == 200 else {}
+                    if response.status in (401, 403):
+                        raise EngineError(
+                            f"{endpoint.url} refuses the key ({response.status}); put it into the environment variable "
+                            f"{self.config.api_key_env}"
+                        )
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                raise EngineError(
+                    f"model {self.config.model!r}: no server answers at {endpoint.url} ({shorten(error)}); "
+                    "start it, or correct the engine's `base_url`"
+                ) from error
+            models = [item for item in (listing or {}).get("data", []) if isinstance(item, dict)]
+            names = [str(item.get("id")) for item in models]
+            if names and self.config.model not in names:
+                raise EngineError(f"{endpoint.url} serves {', '.join(names[:8])}, not {self.config.model!r}")
+            if self.server == "auto":
+                owner = str(models[0].get("owned_by", "")) if models else ""
+                self.server = {"vllm": "vllm", "ms-swift": "swift"}.get(owner, "openai")
+
+    async def _check_open_turn(self, session: aiohttp.ClientSession) -> None:
+        """Compares token counts of a closed and an open prompt, so that no server answers a full one in silence."""
+        if self._open_turn_checked:
+            return
+        self.check_open_turn(self.config.model_copy(update={"server": self.server}))
+        sampling = Sampling(max_tokens=1)
+        closed, opened = [
+            _read(await self._post(session, self._payload(Request((_PROBE,), (), sampling, open_turn, 0))))
+            for open_turn in (None, "user")
+        ]
+        if opened.prompt_tokens >= closed.prompt_tokens:
+            hint = (
+                "start it with `--external_plugins` and mminf's server plugin (`mminf doctor` prints its path)"
+                if self.server == "swift"
+                else "use a newer server, or a local backend"
+            )
+            raise EngineError(f"{self._endpoints[0].url} does not leave the user's turn open; {hint}")
+        self._open_turn_checked = True
+
+    def _payload(self, request: Request) -> dict[str, Any]:
+        sampling = request.sampling
+        payload: dict[str, Any] = {
+            "model": self.config.model,
+            "messages": [_message(turn, request) for turn in request.turns],
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+        }
+        optional = {
+            "top_p": sampling.top_p,
+            "frequency_penalty": sampling.frequency_penalty or None,
+            "presence_penalty": sampling.presence_penalty or None,
+            "stop": list(sampling.stop) or None,
+            "seed": request.seed if sampling.temperature > 0 else None,
+            "logprobs": sampling.logprobs or None,
+        }
+        if self.server != "openai":
+            optional |= {
+                "top_k": sampling.top_k,
+                "min_p": sampling.min_p,
+                "repetition_penalty": sampling.repetition_penalty,
+            }
+        payload |= {key: value for key, value in optional.items() if value is not None}
+        if self.server == "vllm":
+            _add_vllm(payload, request)
+        elif self.server == "swift":
+            _add_swift(payload, request)
+        return payload
+
+    def unsupported(self, sampling: Sampling) -> list[str]:
+        missing = ["ban"] if sampling.ban else []
+        if sampling.min_tokens and self.server != "vllm":
+            missing.append("min_tokens")
+        return missing
+
+    async def _post(self, session: aiohttp.ClientSession, payload: dict[str, Any]) -> dict[str, Any]:
+        body = json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace")
+        failure = ""
+        for attempt in range(self.config.retries + 1):
+            endpoint = min(self._endpoints, key=lambda item: item.busy)
+            # Equal loads go round, else the first of several idle servers would get everything.
+            self._endpoints.append(self._endpoints.pop(self._endpoints.index(endpoint)))
+            endpoint.busy += 1
+            wait: float | None = None
+            try:
+                async with session.post(
+                    f"{endpoint.url}/chat/completions", data=body, headers={"Content-Type": "application/json"}
+                ) as response:
+                    text = await response.text()
+                    if response.status == 200:
+                        answer: dict[str, Any] = json.loads(text)
+                        return answer
+                    failure = f"{endpoint.url} answered {response.status}: {' '.join(text.split())[:300]}"
+                    if response.status not in _PASSING:
+                        raise RequestError(failure)
+                    wait = _retry_after(response.headers.get("Retry-After"))
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                failure = f"{endpoint.url}: {shorten(error)}"
+            finally:
+                endpoint.busy -= 1
+            if attempt < self.config.retries:
+                await asyncio.sleep(wait if wait is not None else backoff(attempt))
+        raise RequestError(f"{failure} (sent {self.config.retries + 1} times)")
+
+
+def backoff(attempt: int, *, base: float = 0.5, top: float = 30.0) -> float:
+    """Returns seconds to wait before the next try: exponential with full jitter."""
+    return random.uniform(0, min(top, base * 2**attempt))
+
+
+def _retry_after(value: str | None) -> float | None:
+    try:
+        return min(120.0, float(value)) if value is not None else None
+    except ValueError:
+        return None
+
+
+def _message(turn: Turn, request: Request) -> dict[str, Any]:
+    if not any(isinstance(part, ImagePart) for part in turn.parts):
+        return {"role": turn.role, "content": turn.text}
+    content: list[dict[str, Any]] = []
+    for part in turn.parts:
+        if isinstance(part, ImagePart):
+            content.append({"type": "image_url", "image_url": {"url": request.images[part.index].data_url()}})
+        else:
+            content.append({"type": "text", "text": part})
+    return {"role": turn.role, "content": content}
+
+
+def _add_vllm(payload: dict[str, Any], request: Request) -> None:
+    if request.sampling.min_tokens:
+        payload["min_tokens"] = request.sampling.min_tokens
+    if request.sampling.choices:
+        payload["structured_outputs"] = {"choice": list(request.sampling.choices)}
+    if request.open_turn is not None:
+        # The chat is cut behind the last message's text, so there must be one, if only an empty one.
+        payload |= {"add_generation_prompt": False, "continue_final_message": True}
+        content = payload["messages"][-1]["content"]
+        if isinstance(content, list):
+            content.append({"type": "text", "text": ""})
+
+
+def _add_swift(payload: dict[str, Any], request: Request) -> None:
+    if request.sampling.choices:
+        import re
+
+        payload["structured_outputs_regex"] = "|".join(re.escape(choice) for choice in request.sampling.choices)
+    if request.open_turn == "user":
+        payload["chat_template_kwargs"] = {"mminf": {"open_turn": "user"}, "response_prefix": ""}
+
+
+def _read(answer: dict[str, Any]) -> Generation:
+    try:
+        choice = answer["choices"][0]
+        usage = answer.get("usage") or {}
+        logprobs = None
+        if choice.get("logprobs"):
+            logprobs = tuple(float(token["logprob"]) for token in choice["logprobs"]["content"])
+        return Generation(
+            text=choice["message"]["content"] or "",
+            finish_reason=str(choice.get("finish_reason") or "stop"),
+            prompt_tokens=int(usage.get("prompt_tokens") or 0),
+            completion_tokens=int(usage.get("completion_tokens") or 0),
+            logprobs=logprobs,
+        )
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise RequestError(f"the server's answer has no text: {str(answer)[:300]}") from error

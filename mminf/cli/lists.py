@@ -1,0 +1,41 @@
+"""`mminf steps` and `mminf recipes`."""
+
+from __future__ import annotations
+
+import typer
+
+from mminf.cli.options import PLUGIN
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command("steps")(steps)
+    app.command("recipes")(recipes)
+
+
+def steps(plugins: list[str] = PLUGIN) -> None:
+    """List the steps, backends, sources and sinks that recipes can name.
+
+    Example:
+
+        mminf steps --plugin my_plugin.py
+    """
+    from mminf import api
+
+    for kind, members in api.list_members(plugins).items():
+        typer.echo(f"{kind}:")
+        for name, line in members.items():
+            typer.echo(f"  {name:13} {line}")
+
+
+def recipes() -> None:
+    """List the recipes that mminf brings along.
+
+    Example:
+
+        mminf recipes
+    """
+    from mminf import api
+
+    for name, line in api.list_recipes().items():
+        typer.echo(f"{name:20} {line}")

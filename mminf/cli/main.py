@@ -1,0 +1,67 @@
+"""The `mminf` command."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import typer
+
+from mminf.errors import RecipeError, UsageError
+
+app = typer.Typer(
+    name="mminf",
+    help="Synthesise training data for vision-language models: recipes of steps over ms-swift's engines.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from mminf import __version__
+
+        typer.echo(f"mminf {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Options of all commands."""
+
+
+def _register() -> None:
+    from mminf.cli import doctor, export, lists, plan, plugin, render, retry, run, schema, show, status, validate
+
+    for module in (run, validate, plan, render, status, show, retry, export, lists, schema, doctor, plugin):
+        module.register(app)
+
+
+_register()
+
+
+def main() -> None:
+    """Runs the command. What the user can mend is printed without a traceback, and exits 2."""
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
+    logging.getLogger("mminf").setLevel(logging.INFO)
+    try:
+        app()
+    except RecipeError as error:
+        for problem in error.problems:
+            typer.echo(f"error: {problem}", err=True)
+        sys.exit(2)
+    except UsageError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+RECIPE = typer.Argument(help="Recipe file, or the name of a recipe that mminf brings along.")
+INPUT = typer.Option(None, "--input", "-i", help="Image folder, JSON, JSONL, Parquet or dataset on disk.")
+OUTPUT = typer.Option(None, "--output", "-o", help="Folder for journal and datasets; out/<recipe> by default.")
+PROFILE = typer.Option(None, "--profile", "-p", help="Profile of the recipe.")
+SET = typer.Option([], "--set", "-s", help="path.to.key=value, laid over the recipe; may be repeated.")
+SEED = typer.Option(None, "--seed", help="Seed of the run.")
+PLUGIN = typer.Option([], "--plugin", help="Plugin file or module; may be repeated.")
+RUN_FOLDER = typer.Argument(help="Output folder of a run.")
+
+
+def load_options(
+    input: str | None,  # noqa: A002 (what users call it)
+    profile: str | None,
+    settings: list[str],
+    seed: int | None,
+    plugins: list[str],
+) -> dict[str, Any]:
+    """Returns the options as `mminf.load` takes them."""
+    return {"input": input, "profile": profile, "settings": settings, "seed": seed, "plugins": plugins}

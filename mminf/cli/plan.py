@@ -1,0 +1,33 @@
+"""`mminf plan`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mminf.cli.options import INPUT, PLUGIN, PROFILE, RECIPE, SEED, SET, load_options
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("plan")(plan)
+
+
+def plan(
+    recipe: Annotated[str, RECIPE],
+    input: str | None = INPUT,  # noqa: A002 (what users call it)
+    profile: str | None = PROFILE,
+    settings: list[str] = SET,
+    seed: int | None = SEED,
+    plugins: list[str] = PLUGIN,
+) -> None:
+    """Show what a run would do: stages, model loads, calls a record, which step waits for which field.
+
+    Example:
+
+        mminf plan oasis
+    """
+    from mminf import api
+
+    typer.echo(api.describe_plan(api.load(recipe, **load_options(input, profile, settings, seed, plugins))))

@@ -1,0 +1,39 @@
+"""`mminf render`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mminf.cli.options import INPUT, PLUGIN, PROFILE, RECIPE, SEED, SET, load_options
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("render")(render)
+
+
+def render(
+    recipe: Annotated[str, RECIPE],
+    step: Annotated[str, typer.Argument(help="Name of a step.")],
+    record: str | None = typer.Option(None, "--record", "-r", help="Id of a record; the first by default."),
+    output: str | None = typer.Option(None, "--output", "-o", help="A run whose fields fill the prompt."),
+    input: str | None = INPUT,  # noqa: A002 (what users call it)
+    profile: str | None = PROFILE,
+    settings: list[str] = SET,
+    seed: int | None = SEED,
+    plugins: list[str] = PLUGIN,
+) -> None:
+    """Print the exact prompt of a step for a record, and its number of tokens. Loads the tokenizer, not the weights.
+
+    Example:
+
+        mminf render oasis hook --input my_images/ --record cats/0001.jpg
+    """
+    from mminf import api
+
+    loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins))
+    shown = api.render(loaded, step, record=record, output=output)
+    typer.echo(shown.text)
+    typer.echo("tokens: unknown" if shown.tokens is None else f"tokens: {shown.tokens}", err=True)

@@ -1,0 +1,31 @@
+"""`mminf retry`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mminf.cli.options import RUN_FOLDER
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("retry")(retry)
+
+
+def retry(
+    output: Annotated[str, RUN_FOLDER],
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of failed records; all by default.")] = None,
+    step: str | None = typer.Option(None, "--step", help="Only records that failed in this step."),
+) -> None:
+    """Write off the attempts of failed records, so that the next run asks anew with other seeds.
+
+    Example:
+
+        mminf retry out/oasis --step respond
+    """
+    from mminf import api
+
+    marked = api.retry(output, step=step, ids=ids or [])
+    typer.echo(f"{marked} failed records will be asked anew; run the same recipe again")

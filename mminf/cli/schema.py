@@ -1,0 +1,26 @@
+"""`mminf schema`."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from mminf.cli.options import PLUGIN
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("schema")(schema)
+
+
+def schema(plugins: list[str] = PLUGIN) -> None:
+    """Print the JSON Schema of recipes, which editors complete from.
+
+    Example:
+
+        mminf schema > mminf.schema.json
+    """
+    from mminf import api
+
+    typer.echo(json.dumps(api.recipe_schema(plugins), ensure_ascii=False, indent=2))

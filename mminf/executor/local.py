@@ -1,0 +1,58 @@
+"""Runs a recipe in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from mminf.engine.run import Run, RunResult
+
+log = logging.getLogger("mminf")
+
+
+class LocalExecutor:
+    """Runs a recipe in this process. Ctrl-C drains, a second one stops; both leave a journal to go on from.
+
+    Args:
+        watch: called once with the run, returns what is called when it is over (a progress display).
+    """
+
+    def __init__(self, watch: Callable[[Run], Callable[[], None]] | None = None) -> None:
+        self.watch = watch
+
+    def execute(self, run: Run) -> RunResult:
+        """Runs it. Raises as `Run.execute` does."""
+        loop = asyncio.new_event_loop()
+        try:
+            asyncio.set_event_loop(loop)
+            self._handle_signals(loop, run)
+            stop_watching = self.watch(run) if self.watch is not None else None
+            try:
+                return loop.run_until_complete(run.execute())
+            finally:
+                if stop_watching is not None:
+                    stop_watching()
+        finally:
+            # The loop's threads are not waited for: one may be loading a model that nobody needs any more.
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+            asyncio.set_event_loop(None)
+
+    def _handle_signals(self, loop: asyncio.AbstractEventLoop, run: Run) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+
+        def interrupt(*_: Any) -> None:
+            if run.stats.draining:
+                log.warning("stopping now")
+                run.stop()
+            else:
+                log.warning("finishing the calls in flight; press Ctrl-C again to stop now")
+                run.drain()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, interrupt)

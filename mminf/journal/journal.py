@@ -1,0 +1,443 @@
+"""The journal of a run: opened by one writer, readable by anyone meanwhile."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mminf.errors import JournalError
+from mminf.image import DigestCache, ImageStat
+from mminf.journal.schema import TABLES, VERSION
+from mminf.journal.writer import Writer
+from mminf.record import Fields, Record
+from mminf.request import Generation
+
+FILE = "journal.sqlite"
+
+
+@dataclass(slots=True)
+class Row:
+    """What became of a record in a stage; see `schema.TABLES`."""
+
+    stage: int
+    id: str
+    root: str
+    seq: int
+    path: tuple[int, ...]
+    state: str
+    step: str | None
+    reason: str | None
+    fields: Fields
+    key: str | None
+
+    def record(self) -> Record:
+        return Record(self.id, self.fields, self.seq, self.path)
+
+
+class Call(NamedTuple):
+    """A model call as the journal keeps it."""
+
+    key: bytes
+    step: str
+    record: str
+    attempt: int
+    sample: int
+    generation: Generation
+    seconds: float
+    chat: str
+
+
+class Journal(DigestCache):
+    """The memo and the outcomes of a run.
+
+    Args:
+        folder: the run's output folder.
+        write: take the writer's lock; without it the journal can only be read.
+
+    Raises:
+        JournalError: if another process writes it, it isn't there to read, or another version of mminf made it.
+    """
+
+    def __init__(self, folder: Path, *, write: bool = False) -> None:
+        self.folder = folder
+        self.path = folder / FILE
+        self._lock: int | None = None
+        self._writer: Writer | None = None
+        if write:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _take_lock(folder)
+        elif not self.path.is_file():
+            raise JournalError(f"no run in {folder}: {self.path} is not there; start one with `mminf run`")
+        try:
+            if write:
+                with _connect(self.path) as connection:
+                    connection.executescript(TABLES)
+            self._reader = _connect(self.path)
+            self._check_version(write)
+        except sqlite3.DatabaseError as error:
+            self._release()
+            raise JournalError(f"{self.path} is no journal, or is damaged: {error}") from error
+        except JournalError:
+            self._release()
+            raise
+        self.run = int(self.meta("run") or 0)
+        if write:
+            self._writer = Writer(lambda: _connect(self.path))
+        self._prompts: dict[str, tuple[int, bytes]] = {}
+        self._next_prompt = int(self._one("SELECT coalesce(max(id), 0) FROM prompts")[0])
+        self._has_memo = bool(self._one("SELECT 1 FROM memo LIMIT 1"))
+        self._has_rows = bool(self._one("SELECT 1 FROM rows LIMIT 1"))
+        self._has_images = bool(self._one("SELECT 1 FROM images LIMIT 1"))
+
+    def close(self) -> None:
+        """Commits everything and gives the lock back."""
+        try:
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+        finally:
+            self._reader.close()
+            self._release()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def writer(self) -> Writer:
+        """The writing thread. Raises JournalError if the journal was opened for reading."""
+        if self._writer is None:
+            raise JournalError("the journal was opened for reading")
+        return self._writer
+
+    def begin_run(self) -> int:
+        """Starts a new run: rows that it does not touch are no longer part of the result. Returns its number."""
+        self.run += 1
+        self.set_meta("run", str(self.run))
+        return self.run
+
+    # Settings of the run
+
+    def meta(self, key: str) -> str | None:
+        """Returns a setting that `set_meta` wrote."""
+        row = self._one("SELECT value FROM meta WHERE key = ?", key)
+        return None if row is None else str(row[0])
+
+    def set_meta(self, key: str, value: str) -> None:
+        self.writer.post(lambda c: _execute(c, "INSERT OR REPLACE INTO meta VALUES (?, ?)", key, value))
+
+    # The memo
+
+    def recall(self, key: bytes) -> Generation | None:
+        """Returns the answer to a call that was made before."""
+        if not self._has_memo:  # calls of one run never repeat, so a new journal needn't be asked
+            return None
+        row = self._one(
+            "SELECT text, finish_reason, prompt_tokens, completion_tokens, logprobs FROM memo WHERE key = ?", key
+        )
+        if row is None:
+            return None
+        logprobs = None if row[4] is None else tuple(json.loads(row[4]))
+        return Generation(row[0], row[1], row[2], row[3], logprobs)
+
+    async def remember(self, call: Call) -> None:
+        """Writes an answered call; returns once it is committed."""
+        prompt_id, dictionary = self._prompts.get(call.step, (None, b""))
+        answer = call.generation
+
+        def work(connection: sqlite3.Connection) -> None:
+            _execute(
+                connection,
+                "INSERT OR IGNORE INTO memo VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                call.key,
+                call.step,
+                call.record,
+                call.attempt,
+                call.sample,
+                _clean(answer.text),
+                answer.finish_reason,
+                None if answer.logprobs is None else json.dumps(answer.logprobs),
+                answer.prompt_tokens,
+                answer.completion_tokens,
+                call.seconds,
+                self.run,
+                prompt_id,
+                _deflate(call.chat, dictionary),
+            )
+
+        await self.writer.commit(work)
+
+    def knows_prompt(self, step: str) -> bool:
+        """Returns whether this run has shown the journal a prompt of the step."""
+        return step in self._prompts
+
+    def show_prompt(self, step: str, chat: str, sent: str | None, tokens: int | None) -> None:
+        """Keeps the first prompt of a step; the chats of its later calls are deflated against it.
+
+        Called again for the same chat, it adds the text that the model was sent.
+        """
+        if step not in self._prompts:
+            self._next_prompt += 1
+            self._prompts[step] = (self._next_prompt, _bytes(chat))
+        number = self._prompts[step][0]
+        values = (number, step, _clean(chat), _clean(sent), tokens)
+        self.writer.post(lambda c: _execute(c, "INSERT OR REPLACE INTO prompts VALUES (?, ?, ?, ?, ?)", *values))
+
+    def calls(self, record: str) -> list[dict[str, Any]]:
+        """Returns the calls of a record and its children, in the order in which steps and attempts went."""
+        cursor = self._reader.execute(
+            "SELECT m.step, m.record, m.attempt, m.sample, m.text, m.finish_reason, m.prompt_tokens, "
+            "m.completion_tokens, m.seconds, m.run, p.chat, m.prompt FROM memo m LEFT JOIN prompts p "
+            "ON p.id = m.prompt_id WHERE m.record = ? OR substr(m.record, 1, ?) = ? "
+            "ORDER BY m.record, m.run, m.step, m.attempt, m.sample",
+            (record, len(record) + 1, record + "/"),
+        )
+        names = [column[0] for column in cursor.description]
+        found = []
+        for row in cursor:
+            call = dict(zip(names, row, strict=True))
+            chat, prompt = call.pop("chat"), call.pop("prompt")
+            call["chat"] = json.loads(_inflate(prompt, _bytes(chat or ""))) if prompt is not None else None
+            found.append(call)
+        return found
+
+    def prompts(self) -> list[dict[str, Any]]:
+        """Returns the newest kept prompt of each step: step, sent, tokens."""
+        rows = self._reader.execute("SELECT step, sent, tokens, max(id) FROM prompts GROUP BY step ORDER BY step")
+        return [{"step": row[0], "sent": row[1], "tokens": row[2]} for row in rows]
+
+    # Outcomes
+
+    def finished(self, stage: int, record: str, key: str) -> bool:
+        """Returns whether the record and all its children are final in this stage, for this key."""
+        if not self._has_rows:
+            return False
+        row = self._one("SELECT key FROM rows WHERE stage = ? AND id = ?", stage, record)
+        return row is not None and row[0] == key
+
+    async def write_rows(self, rows: list[Row]) -> None:
+        """Writes outcomes; returns once they are committed."""
+        values = [
+            (
+                row.stage,
+                _clean(row.id),
+                _clean(row.root),
+                row.seq,
+                _path(row.path),
+                self.run,
+                row.key,
+                row.state,
+                row.step,
+                _clean(row.reason),
+                _clean(json.dumps(row.fields, ensure_ascii=False)),
+            )
+            for row in rows
+        ]
+        await self.writer.commit(
+            lambda c: _many(c, "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+        )
+
+    def keep_rows(self, stage: int, root: str, seq: int) -> None:
+        """Takes the rows of a finished record over into this run."""
+        run = self.run
+        self.writer.post(
+            lambda c: _execute(
+                c, "UPDATE rows SET run = ?, seq = ? WHERE stage = ? AND root = ?", run, seq, stage, root
+            )
+        )
+
+    def forget_rows(self, stage: int, root: str) -> None:
+        """Removes the rows of a record that is computed again; children may be fewer this time."""
+        if self._has_rows:
+            self.writer.post(lambda c: _execute(c, "DELETE FROM rows WHERE stage = ? AND root = ?", stage, root))
+
+    async def flush(self) -> None:
+        """Returns once everything queued so far is committed."""
+        await self.writer.commit(lambda _: None)
+
+    def rows(self, stage: int, *, states: tuple[str, ...] = ("done",), step: str | None = None) -> Iterator[Row]:
+        """Yields this run's rows of a stage in source order, streamed."""
+        marks = ",".join("?" * len(states))
+        sql = f"SELECT * FROM rows WHERE stage = ? AND run = ? AND state IN ({marks})"  # noqa: S608
+        arguments: list[Any] = [stage, self.run, *states]
+        if step is not None:
+            sql += " AND step = ?"
+            arguments.append(step)
+        # A connection of its own: rows may be iterated in another thread and while others are read.
+        connection = _connect(self.path)
+        try:
+            for row in connection.execute(sql + " ORDER BY seq, path", arguments):
+                yield _row(row)
+        finally:
+            connection.close()
+
+    def find(self, record: str) -> list[Row]:
+        """Returns the rows of a record and its children, in all stages."""
+        rows = self._reader.execute(
+            "SELECT * FROM rows WHERE id = ? OR substr(id, 1, ?) = ? ORDER BY stage, seq, path",
+            (record, len(record) + 1, record + "/"),
+        )
+        return [_row(row) for row in rows]
+
+    def ids_like(self, part: str, limit: int = 5) -> list[str]:
+        """Returns some ids that contain a text."""
+        rows = self._reader.execute("SELECT DISTINCT id FROM rows WHERE instr(id, ?) > 0 LIMIT ?", (part, limit))
+        return [row[0] for row in rows]
+
+    def counts(self) -> list[tuple[int, str, str | None, int]]:
+        """Returns (stage, state, step, number of records) of this run."""
+        return list(
+            self._reader.execute(
+                "SELECT stage, state, step, count(*) FROM rows WHERE run = ? GROUP BY stage, state, step", (self.run,)
+            )
+        )
+
+    def settled_roots(self) -> int:
+        """Returns how many source records of this run are final, with all their children."""
+        first = self._one("SELECT min(stage) FROM rows WHERE run = ?", self.run)[0]
+        return int(self._one("SELECT count(*) FROM rows WHERE run = ? AND stage = ? AND id = root", self.run, first)[0])
+
+    def failures(self, limit: int) -> list[tuple[str, str | None, str | None]]:
+        """Returns (id, step, reason) of failed records of this run, the first in source order."""
+        sql = "SELECT id, step, reason FROM rows WHERE run = ? AND state = 'failed' ORDER BY stage, seq, path LIMIT ?"
+        return list(self._reader.execute(sql, (self.run, limit)))
+
+    def totals(self) -> dict[str, dict[str, float]]:
+        """Returns per step: calls, prompt_tokens, completion_tokens, seconds."""
+        rows = self._reader.execute(
+            "SELECT step, count(*), sum(prompt_tokens), sum(completion_tokens), sum(seconds) FROM memo GROUP BY step"
+        )
+        names = ("calls", "prompt_tokens", "completion_tokens", "seconds")
+        return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
+
+    # Retries
+
+    def retries(self) -> dict[tuple[str, str], int]:
+        """Returns for each retried (record, step) how many attempts were written off."""
+        rows = self._reader.execute("SELECT record, step, attempts FROM retries")
+        return {(record, step): attempts for record, step, attempts in rows}
+
+    def retry_failed(self, *, step: str | None, ids: list[str], attempts: dict[str, int]) -> int:
+        """Writes off the attempts of failed records, so that the next run asks with new seeds.
+
+        Args:
+            step: only records that failed in this step.
+            ids: only these records; all where it is empty.
+            attempts: how many attempts each step has.
+
+        Returns:
+            How many records will be tried again.
+        """
+        failed = self._reader.execute(
+            "SELECT id, step FROM rows WHERE run = ? AND state = 'failed' AND (? IS NULL OR step = ?)",
+            (self.run, step, step),
+        )
+        marked = [(record, at, attempts.get(at, 1)) for record, at in failed if not ids or record in ids]
+        sql = (
+            "INSERT INTO retries VALUES (?, ?, ?) "
+            "ON CONFLICT (record, step) DO UPDATE SET attempts = attempts + excluded.attempts"
+        )
+        self.writer.post(lambda c: _many(c, sql, marked))
+        return len(marked)
+
+    # Digests of images (DigestCache)
+
+    def get(self, stat: ImageStat) -> str | None:
+        if not self._has_images:
+            return None
+        row = self._one("SELECT digest FROM images WHERE uri = ? AND size = ? AND mtime_ns = ?", *stat)
+        return None if row is None else str(row[0])
+
+    def put(self, stat: ImageStat, digest: str) -> None:
+        self.writer.post(lambda c: _execute(c, "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?)", *stat, digest))
+
+    def _one(self, sql: str, *arguments: Any) -> Any:
+        return self._reader.execute(sql, arguments).fetchone()
+
+    def _check_version(self, write: bool) -> None:
+        found = self.meta("version")
+        if found is None and write:
+            with self._reader as connection:
+                connection.execute("INSERT INTO meta VALUES ('version', ?)", (str(VERSION),))
+                connection.execute("COMMIT") if connection.in_transaction else None
+        elif found != str(VERSION):
+            raise JournalError(
+                f"{self.path} has journal version {found}, this mminf writes version {VERSION}; "
+                "use the mminf that made it, or another output folder"
+            )
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _take_lock(folder: Path) -> int:
+    path = folder / "journal.lock"
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.read(lock, 32).decode(errors="replace").strip() or "unknown"
+        os.close(lock)
+        raise JournalError(
+            f"another run (process {holder}) is writing to {folder}; wait for it, or choose another --output"
+        ) from error
+    os.ftruncate(lock, 0)
+    os.write(lock, str(os.getpid()).encode())
+    return lock
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # Autocommit: the writer groups its commits itself. WAL with NORMAL survives a killed process whole; after a
+    # power cut the last commits may be missing, and are computed again.
+    connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    return connection
+
+
+def _execute(connection: sqlite3.Connection, sql: str, *arguments: Any) -> None:
+    connection.execute(sql, arguments)
+
+
+def _many(connection: sqlite3.Connection, sql: str, rows: list[tuple[Any, ...]]) -> None:
+    connection.executemany(sql, rows)
+
+
+def _row(row: tuple[Any, ...]) -> Row:
+    stage, record, root, seq, path, _, key, state, step, reason, fields = row
+    numbers = tuple(int(part) for part in path.split("/") if part)
+    return Row(stage, record, root, seq, numbers, state, step, reason, json.loads(fields), key)
+
+
+def _path(path: tuple[int, ...]) -> str:
+    """A path as text that sorts as its numbers do."""
+    return "/".join(f"{number:06d}" for number in path)
+
+
+def _clean(text: Any) -> Any:
+    """Replaces lone surrogates, which SQLite can't store; models and file names do produce them."""
+    return text.encode("utf-8", "replace").decode("utf-8") if isinstance(text, str) else text
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
+
+
+def _deflate(text: str, dictionary: bytes) -> bytes:
+    packer = zlib.compressobj(level=1, wbits=-15, zdict=dictionary[-32768:])
+    return packer.compress(_bytes(text)) + packer.flush()
+
+
+def _inflate(data: bytes, dictionary: bytes) -> str:
+    return zlib.decompressobj(wbits=-15, zdict=dictionary[-32768:]).decompress(data).decode("utf-8", "replace")

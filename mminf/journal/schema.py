@@ -1,0 +1,45 @@
+"""The journal's tables."""
+
+VERSION = 1
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+-- One row a model call that was answered. `prompt` is the chat, deflated against the first chat of its step.
+CREATE TABLE IF NOT EXISTS memo (
+    key BLOB PRIMARY KEY,
+    step TEXT NOT NULL, record TEXT NOT NULL, attempt INTEGER NOT NULL, sample INTEGER NOT NULL,
+    text TEXT NOT NULL, finish_reason TEXT NOT NULL, logprobs TEXT,
+    prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
+    seconds REAL NOT NULL, run INTEGER NOT NULL,
+    prompt_id INTEGER, prompt BLOB
+) WITHOUT ROWID;
+
+-- The first prompt of each step: the chat, and the text that the model was sent.
+CREATE TABLE IF NOT EXISTS prompts (
+    id INTEGER PRIMARY KEY, step TEXT NOT NULL, chat TEXT NOT NULL, sent TEXT, tokens INTEGER
+);
+
+-- What became of each record in each stage. state: done, dropped, failed, expanded (its children carry on).
+-- `key` is what the outcome was computed from; the row of a source record is written after those of its children,
+-- so a row with the right key says that everything below it is final, too.
+CREATE TABLE IF NOT EXISTS rows (
+    stage INTEGER NOT NULL, id TEXT NOT NULL,
+    root TEXT NOT NULL, seq INTEGER NOT NULL, path TEXT NOT NULL,
+    run INTEGER NOT NULL, key TEXT,
+    state TEXT NOT NULL, step TEXT, reason TEXT, fields TEXT NOT NULL,
+    PRIMARY KEY (stage, id)
+);
+CREATE INDEX IF NOT EXISTS rows_in_order ON rows (stage, seq, path);
+CREATE INDEX IF NOT EXISTS rows_by_root ON rows (stage, root);
+
+-- Digests of image files that have not changed since (size, modification time).
+CREATE TABLE IF NOT EXISTS images (
+    uri TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, digest TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- Attempts that `mminf retry` has written off.
+CREATE TABLE IF NOT EXISTS retries (
+    record TEXT NOT NULL, step TEXT NOT NULL, attempts INTEGER NOT NULL, PRIMARY KEY (record, step)
+) WITHOUT ROWID;
+"""

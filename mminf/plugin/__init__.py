@@ -1,0 +1,5 @@
+"""How steps, backends, sources and sinks are found: built-in modules, entry points, files."""
+
+from mminf.plugin.discovery import broken_plugins, discover, load_plugin
+
+__all__ = ["broken_plugins", "discover", "load_plugin"]

@@ -1,0 +1,111 @@
+"""Imports whatever registers steps, backends, sources and sinks; mminf names no plugin but here."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from mminf.errors import PluginError
+
+GROUP = "mminf.plugins"
+
+# Light modules all: what a member needs that is heavy, it imports when it is used.
+BUILTIN = (
+    "mminf.step.hook",
+    "mminf.step.generate",
+    "mminf.step.extract",
+    "mminf.step.score",
+    "mminf.step.keep",
+    "mminf.step.fields",
+    "mminf.step.sample",
+    "mminf.step.split",
+    "mminf.step.deduplicate",
+    "mminf.backend.transformers",
+    "mminf.backend.vllm",
+    "mminf.backend.sglang",
+    "mminf.backend.lmdeploy",
+    "mminf.backend.openai",
+    "mminf.backend.scripted",
+    "mminf.source.images",
+    "mminf.source.rows",
+    "mminf.source.dataset",
+    "mminf.sink.chat",
+    "mminf.sink.rows",
+)
+
+_broken: dict[str, str] = {}
+
+
+def discover(plugins: Iterable[str] = (), *, base: Path | None = None) -> None:
+    """Imports the built-in members, the installed plugins and the named ones.
+
+    An installed plugin that can't be imported is remembered (`broken_plugins`), and is an error only for a recipe
+    that needs something which nobody registered.
+
+    Args:
+        plugins: files (relative to `base`) or module names.
+
+    Raises:
+        PluginError: if a named plugin is missing or broken.
+    """
+    _discover_installed()
+    for plugin in plugins:
+        load_plugin(plugin, base=base)
+
+
+def broken_plugins() -> dict[str, str]:
+    """Returns the installed plugins that could not be imported, each with the reason."""
+    return dict(_broken)
+
+
+@cache
+def _discover_installed() -> None:
+    for module in BUILTIN:
+        importlib.import_module(module)
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        try:
+            entry.load()
+        except Exception as error:  # whatever a stranger's module raises
+            _broken[entry.name] = f"{type(error).__name__}: {error}"
+
+
+def load_plugin(plugin: str, *, base: Path | None = None) -> None:
+    """Imports one plugin, a `.py` file or a module.
+
+    Raises:
+        PluginError: if it is missing or broken.
+    """
+    try:
+        if plugin.endswith(".py"):
+            _load_file((base or Path.cwd()) / plugin)
+        else:
+            importlib.import_module(plugin)
+    except PluginError:
+        raise
+    except Exception as error:  # whatever a stranger's module raises
+        raise PluginError(f"plugin {plugin!r} can't be imported: {type(error).__name__}: {error}") from error
+
+
+def _load_file(path: Path) -> None:
+    path = path.resolve()
+    if not path.is_file():
+        raise PluginError(f"plugin file {path} is not there")
+    name = f"mminf_plugin_{path.stem}_{hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()}"
+    if name in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"plugin file {path} is no Python module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise

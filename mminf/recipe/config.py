@@ -1,0 +1,65 @@
+"""What every step, engine, source and sink of a recipe takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from mminf.config import Config, Names
+from mminf.image import MAX_PIXELS
+from mminf.request import Sampling
+
+
+class StepConfig(Config):
+    """What every step takes."""
+
+    name: str = Field("", description="What the step is called in reports; its type by default.")
+    when: str | None = Field(None, description="Expression; records for which it is false pass by.")
+    attempts: int = Field(3, ge=1, le=100, description="How often a step is tried before its record fails.")
+
+
+class EngineConfig(Config):
+    """What every engine takes. A backend's config adds its own keys."""
+
+    backend: str = Field(description="The kind of thing that serves the model.")
+    model: str = Field(description="Model id, local path, or `builtin:demo`.")
+    max_concurrency: int | None = Field(None, ge=1, description="At most so many calls in flight; None: unbounded.")
+
+
+class SourceConfig(Config):
+    """What every source takes."""
+
+    shorthand: ClassVar[str | None] = "path"
+    path: Path = Field(description="File or folder.")
+    id: str = Field("id", description="Column that holds a row's stable id; a digest of the row where it is absent.")
+    allow_paths: list[Path] = Field(default_factory=list, description="Further folders that images may lie in.")
+    allow_any_path: bool = Field(False, description="Let rows name any image file that this user can read.")
+    allow_hosts: Names = Field(default_factory=list, description="Hosts that images may be fetched from.")
+    max_image_pixels: int = Field(MAX_PIXELS, ge=1, description="Larger images fail before they are decoded.")
+
+
+class SinkConfig(Config):
+    """What every sink takes."""
+
+    shorthand: ClassVar[str | None] = "path"
+    path: Path = Field(description="File, below the output folder.")
+    where: str | None = Field(None, description="Expression; only records for which it is true are written.")
+    dropped_by: str | None = Field(None, description="Write the records that this step dropped, not the finished ones.")
+
+
+class RunConfig(Config):
+    """The keys of a recipe beside its engines, source, steps and sinks."""
+
+    name: str = Field(description="The recipe's name.", pattern=r"^[A-Za-z0-9_.-]+$")
+    description: str = Field("", description="One line for `mminf recipes`.")
+    note: str = Field("", description="Printed before the run starts (a profile's caveat, say).")
+    seed: int = Field(0, description="Seed of the run; every call's seed is derived from it.")
+    window: int = Field(256, ge=1, description="At most so many records in flight.")
+    limit: int | None = Field(None, ge=1, description="Only the first so many records of the source.")
+    plugins: list[str] = Field(default_factory=list, description="Plugin files, relative to the recipe, or modules.")
+    templates: list[Path] = Field(default_factory=list, description="Further template folders.")
+
+
+__all__ = ["Config", "EngineConfig", "Names", "RunConfig", "Sampling", "SinkConfig", "SourceConfig", "StepConfig"]

@@ -1,0 +1,262 @@
+"""Reads a recipe, lays overrides over it, and reports everything that is wrong with it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from pydantic import BaseModel, ValidationError
+
+from mminf.errors import MminfError, PluginError, Problem, RecipeError, nearest
+from mminf.plugin import broken_plugins, discover
+from mminf.recipe.config import Config, EngineConfig, RunConfig
+from mminf.recipe.lines import Document, Path_, load_document
+from mminf.recipe.model import Member, Recipe, TemplateFolders
+from mminf.recipe.override import apply_profile, apply_setting, overlay, step_name
+from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS, Registry
+from mminf.text import Expression
+
+SECTIONS = ("engines", "source", "steps", "sinks", "profiles")
+
+
+def load_recipe(
+    path: Path,
+    *,
+    profile: str | None = None,
+    settings: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    source: Mapping[str, Any] | None = None,
+    plugins: Sequence[str] = (),
+    templates: Sequence[Path] = (),
+) -> Recipe:
+    """Reads and checks a recipe; no model is loaded and no input is read.
+
+    Args:
+        profile: name of a profile of the recipe to lay over it.
+        settings: `a.b.c=value` texts, as `--set` takes them.
+        overrides: the same as nested or dotted mappings, from Python.
+        source: replaces the recipe's source (`{"images": "my_images"}`).
+        plugins: more plugin files or modules.
+        templates: more template folders, searched after the recipe's own.
+
+    Raises:
+        RecipeError: with every problem found.
+        PluginError: if a named plugin is missing or broken.
+    """
+    document = load_document(path)
+    if not isinstance(document.data, dict):
+        raise RecipeError([Problem(str(path), "is empty; a recipe is a mapping with name, engines, steps, sinks")])
+    named = document.data.get("plugins")
+    discover(plugins)
+    discover([named] if isinstance(named, str) else named or [], base=path.parent)
+    if profile:
+        apply_profile(document, profile)
+    for setting in settings:
+        apply_setting(document, setting)
+    for key, value in (overrides or {}).items():
+        for part in reversed(key.split(".")[1:]):
+            value = {part: value}
+        overlay(document, (key.split(".")[0],), value, f"override {key}", partial=True)
+    if source is not None:
+        document.data["source"] = dict(source)
+        document.place(("source",), "--input")
+    return _Checker(document, path, templates).check()
+
+
+class _Checker:
+    def __init__(self, document: Document, path: Path, templates: Sequence[Path]) -> None:
+        self.document = document
+        self.data: dict[str, Any] = document.data
+        self.path = path
+        self.problems: list[Problem] = []
+        self.extra_templates = list(templates)
+
+    def check(self) -> Recipe:
+        run = self._run()
+        own = [self.path.parent, self.path.parent.parent / "templates", self.path.parent / "templates"]
+        named = [self.path.parent / folder for folder in (run.templates if run else [])]
+        folders = TemplateFolders([*named, *own, *self.extra_templates])
+        engines = self._engines()
+        steps = self._steps(folders, engines)
+        source = self._member(SOURCES, self.data.get("source"), ("source",)) if self.data.get("source") else None
+        sinks = self._sinks(steps)
+        if self.problems or run is None:
+            raise RecipeError(self.problems)
+        return Recipe(self.path, run, engines, source, tuple(steps), tuple(sinks))
+
+    def fail(self, path: Path_, message: str) -> None:
+        problem = Problem(self.document.locate(path), message)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def _run(self) -> RunConfig | None:
+        for key in self.data:
+            if key not in SECTIONS and key not in RunConfig.model_fields:
+                self.fail((key,), f"unknown key {key!r}{nearest(key, [*SECTIONS, *RunConfig.model_fields])}")
+        plain = {key: value for key, value in self.data.items() if key in RunConfig.model_fields}
+        plain.setdefault("name", self.path.stem)
+        built: RunConfig | None = self._build(RunConfig, plain, ())
+        return built
+
+    def _engines(self) -> dict[str, EngineConfig]:
+        raw = self.data.get("engines") or {}
+        if not isinstance(raw, Mapping):
+            self.fail(("engines",), "engines is a mapping of names to engines")
+            return {}
+        engines: dict[str, EngineConfig] = {}
+        for name, body in raw.items():
+            path: Path_ = ("engines", name)
+            if not isinstance(body, Mapping) or "backend" not in body:
+                self.fail(path, f"engine {name!r} needs a backend{nearest('', BACKENDS)}")
+                continue
+            kind = self._known(BACKENDS, str(body["backend"]), (*path, "backend"))
+            if kind is not None and (config := self._build(kind.Config, body, path)) is not None:
+                engines[name] = config
+        return engines
+
+    def _steps(self, folders: TemplateFolders, engines: Mapping[str, EngineConfig]) -> list[Any]:
+        raw = self.data.get("steps")
+        if not isinstance(raw, list) or not raw:
+            self.fail(("steps",), "a recipe needs a list of steps")
+            return []
+        steps: list[Any] = []
+        names: set[str] = set()
+        for index, item in enumerate(raw):
+            path: Path_ = ("steps", index)
+            split = self._split_member(STEPS, item, path)
+            if split is None:
+                continue
+            kind, cls, body = split
+            name = step_name(item) or kind
+            if name in names:
+                self.fail(path, f"two steps are called {name!r}; give this one a `name`")
+            names.add(name)
+            config = self._build(cls.Config, {**body, "name": name}, (*path, kind))
+            step = self._construct(cls, config, folders, (*path, kind))
+            if step is not None:
+                steps.append(step)
+                self._check_engine(step, engines, (*path, kind))
+        return steps
+
+    def _construct(self, cls: Any, config: Any, folders: TemplateFolders, path: Path_) -> Any:
+        if config is None:
+            return None
+        try:
+            return cls(config, folders)
+        except FileNotFoundError as error:
+            self.fail((*path, "template"), str(error))
+        except jinja2.TemplateSyntaxError as error:
+            self.fail(path, f"{error.name or 'expression'} line {error.lineno}: {error.message}")
+        except (MminfError, ValueError) as error:
+            self.fail(path, str(error))
+        return None
+
+    def _check_engine(self, step: Any, engines: Mapping[str, EngineConfig], path: Path_) -> None:
+        raw = self.data.get("engines") or {}
+        if step.engine is not None and step.engine not in raw:
+            self.fail((*path, "engine"), f"no engine {step.engine!r}{nearest(step.engine, raw)}")
+        elif step.engine in engines:
+            try:
+                step.check_engine(BACKENDS.get(engines[step.engine].backend), engines[step.engine])
+            except (MminfError, ValueError) as error:
+                self.fail(path, str(error))
+
+    def _sinks(self, steps: Iterable[Any]) -> list[Member]:
+        raw = self.data.get("sinks") or []
+        if not isinstance(raw, list):
+            self.fail(("sinks",), "sinks is a list")
+            return []
+        sinks: list[Member] = []
+        names = [step.name for step in steps]
+        paths: set[Path] = set()
+        for index, item in enumerate(raw):
+            sink = self._member(SINKS, item, ("sinks", index))
+            if sink is None:
+                continue
+            if sink.config.path in paths:
+                self.fail(("sinks", index), f"two sinks write {str(sink.config.path)!r}")
+            paths.add(sink.config.path)
+            if sink.config.path.is_absolute() or ".." in sink.config.path.parts:
+                self.fail(("sinks", index), f"{str(sink.config.path)!r} is not below the output folder")
+            if sink.config.dropped_by is not None and sink.config.dropped_by not in names:
+                self.fail(
+                    ("sinks", index, sink.type, "dropped_by"),
+                    f"no step {sink.config.dropped_by!r}{nearest(sink.config.dropped_by, names)}",
+                )
+            self._check_expression(sink.config.where, ("sinks", index, sink.type, "where"))
+            sinks.append(sink)
+        return sinks
+
+    def _check_expression(self, source: str | None, path: Path_) -> None:
+        if source is not None:
+            try:
+                Expression(source)
+            except jinja2.TemplateSyntaxError as error:
+                self.fail(path, f"{source!r} is no expression: {error.message}")
+
+    def _member(self, registry: Registry[Any], item: Any, path: Path_) -> Member | None:
+        split = self._split_member(registry, item, path)
+        if split is None:
+            return None
+        kind, cls, body = split
+        config = self._build(cls.Config, body, (*path, kind))
+        return None if config is None else Member(kind, config)
+
+    def _split_member(
+        self, registry: Registry[Any], item: Any, path: Path_
+    ) -> tuple[str, Any, Mapping[str, Any]] | None:
+        """Takes `{type: body}` apart; a bare body becomes the config's shorthand field."""
+        if not isinstance(item, Mapping) or len(item) != 1:
+            self.fail(path, f"a {registry.kind} is one `type: settings`, not {item!r}")
+            return None
+        kind, body = next(iter(item.items()))
+        cls = self._known(registry, str(kind), (*path, kind))
+        if cls is None:
+            return None
+        if body is None:
+            body = {}
+        elif not isinstance(body, Mapping):
+            if cls.Config.shorthand is None:
+                self.fail((*path, kind), f"{kind} takes settings (`{kind}: {{...}}`), not {body!r}")
+                return None
+            body = {cls.Config.shorthand: body}
+        return str(kind), cls, body
+
+    def _known(self, registry: Registry[Any], name: str, path: Path_) -> Any:
+        try:
+            return registry.get(name)
+        except PluginError as error:
+            broken = "".join(f"; plugin {plugin!r} is broken: {why}" for plugin, why in broken_plugins().items())
+            self.fail(path, f"{error}{broken}")
+            return None
+
+    def _build(self, cls: type[BaseModel], body: Mapping[str, Any], path: Path_) -> Any:
+        try:
+            return cls.model_validate(dict(body))
+        except ValidationError as error:
+            for item in error.errors():
+                loc = tuple(part for part in item["loc"] if part != "function-before[_as_list(), list[str]]")
+                self.fail((*path, *loc), _explain(item, cls, loc))
+            return None
+
+
+def _explain(item: Any, cls: type[BaseModel], loc: Path_) -> str:
+    name = ".".join(map(str, loc)) or cls.__name__
+    if item["type"] == "extra_forbidden":
+        owner = _owner(cls, loc[:-1])
+        return f"unknown key {str(loc[-1])!r}{nearest(str(loc[-1]), owner.model_fields)}"
+    if item["type"] == "missing":
+        return f"key {name!r} is missing"
+    return f"{name}: {item['msg']}, not {item['input']!r}"
+
+
+def _owner(cls: type[BaseModel], path: Path_) -> type[BaseModel]:
+    for key in path:
+        field = cls.model_fields.get(str(key))
+        annotation = field.annotation if field else None
+        if not (isinstance(annotation, type) and issubclass(annotation, Config)):
+            break
+        cls = annotation
+    return cls

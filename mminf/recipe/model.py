@@ -1,0 +1,119 @@
+"""A recipe that has been checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from mminf.recipe.config import EngineConfig, RunConfig, SinkConfig, SourceConfig, StepConfig
+from mminf.text import Template, find_template
+
+
+class StepLike(Protocol):
+    """What recipes and schedulers need to know of a step."""
+
+    type: ClassVar[str]
+    version: ClassVar[int]
+    dataset: ClassVar[bool]
+    config: Any
+
+    @property
+    def gate(self) -> bool: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def reads(self) -> frozenset[str]: ...
+    @property
+    def writes(self) -> frozenset[str]: ...
+    @property
+    def engine(self) -> str | None: ...
+    def describe(self) -> dict[str, Any]: ...
+
+
+class TemplateFolders:
+    """Finds templates and remembers those that were used.
+
+    Args:
+        folders: searched in order.
+    """
+
+    def __init__(self, folders: list[Path]) -> None:
+        self.folders = folders
+        self.used: dict[str, Template] = {}
+
+    def template(self, name: str) -> Template:
+        """Returns the template of that name.
+
+        Raises:
+            FileNotFoundError: if no folder has it.
+            jinja2.TemplateSyntaxError: if it isn't Jinja.
+        """
+        if name not in self.used:
+            path = find_template(name, self.folders)
+            if path is None:
+                looked = ", ".join(str(folder) for folder in self.folders)
+                raise FileNotFoundError(f"no template {name!r} in {looked}")
+            self.used[name] = Template(path.read_text(encoding="utf-8"), name)
+        return self.used[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A source or a sink: its type and its config."""
+
+    type: str
+    config: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A checked recipe.
+
+    Attributes:
+        path: the file that it came from.
+        run: its plain keys.
+        engines: name -> config.
+        source: None where the recipe leaves the input to `--input`.
+        steps: in list order.
+        sinks: in list order.
+    """
+
+    path: Path
+    run: RunConfig
+    engines: Mapping[str, EngineConfig]
+    source: Member | None
+    steps: tuple[Any, ...]
+    sinks: tuple[Member, ...]
+
+    @property
+    def name(self) -> str:
+        return self.run.name
+
+    def resolved(self) -> dict[str, Any]:
+        """Returns the recipe as JSON values, defaults filled in and templates' texts included."""
+        return {
+            **self.run.model_dump(mode="json"),
+            "engines": {name: config.model_dump(mode="json") for name, config in self.engines.items()},
+            "source": _member(self.source) if self.source else None,
+            "steps": [step.describe() for step in self.steps],
+            "sinks": [_member(sink) for sink in self.sinks],
+        }
+
+
+def _member(member: Member) -> dict[str, Any]:
+    return {member.type: member.config.model_dump(mode="json")}
+
+
+__all__ = [
+    "EngineConfig",
+    "Member",
+    "Recipe",
+    "RunConfig",
+    "SinkConfig",
+    "SourceConfig",
+    "StepConfig",
+    "StepLike",
+    "TemplateFolders",
+]

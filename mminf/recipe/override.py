@@ -1,0 +1,122 @@
+"""Profiles and `--set`: how values are laid over a recipe before it is checked.
+
+Mappings merge, everything else replaces. Two rules make overrides short: steps are named, not counted
+(`steps.hook.sampling.temperature=0.7`; `false` takes a step out), and an engine that names a backend replaces the
+engine whole, since the old backend's keys mean nothing to the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from mminf.errors import Problem, RecipeError, nearest
+from mminf.recipe.lines import Document, Path_
+from mminf.registry import STEPS
+
+
+def apply_profile(document: Document, name: str) -> None:
+    """Lays `profiles.<name>` over the recipe.
+
+    Raises:
+        RecipeError: if there is no such profile.
+    """
+    profiles = document.data.get("profiles") or {}
+    if name not in profiles:
+        known = nearest(name, profiles) or "; the recipe has no profiles"
+        raise RecipeError([Problem(document.locate(("profiles",)), f"no profile {name!r}{known}")])
+    for key, value in (profiles[name] or {}).items():
+        where = document.locate(("profiles", name, key))
+        overlay(document, (key,), value, f"{where} (profile {name})")
+
+
+def apply_setting(document: Document, setting: str) -> None:
+    """Lays one `a.b.c=value` over the recipe; the value is YAML.
+
+    Raises:
+        RecipeError: if the setting has no `=` or its value isn't YAML.
+    """
+    path, equals, text = setting.partition("=")
+    where = f"--set {path}"
+    if not equals or not path:
+        raise RecipeError([Problem(f"--set {setting}", "say it as path.to.key=value")])
+    try:
+        value = yaml.safe_load(text) if text else ""
+    except yaml.YAMLError as error:
+        raise RecipeError([Problem(where, f"value is not YAML: {error}")]) from error
+    for key in reversed(path.split(".")[1:]):
+        value = {key: value}
+    overlay(document, (path.split(".")[0],), value, where, partial=True)
+
+
+def overlay(document: Document, path: Path_, value: Any, where: str, *, partial: bool = False) -> None:
+    """Lays a value over the part of the recipe at `path`.
+
+    Args:
+        partial: the value names single keys (as `--set` does), so an engine's backend may change alone.
+    """
+    if path == ("steps",) and isinstance(value, Mapping):
+        for name, body in value.items():
+            _overlay_step(document, str(name), body, where)
+        return
+    parent = _descend(document.data, path[:-1])
+    key = str(path[-1])
+    old = parent.get(key)
+    replaces = len(path) == 2 and path[0] == "engines" and isinstance(value, Mapping) and "backend" in value
+    if isinstance(old, Mapping) and isinstance(value, Mapping) and (partial or not replaces):
+        for sub, item in value.items():
+            overlay(document, (*path, sub), item, where, partial=partial)
+        return
+    parent[key] = value
+    document.place(path, where)
+
+
+def _descend(data: Any, path: Path_) -> dict[str, Any]:
+    for key in path:
+        data = data.setdefault(key, {}) if isinstance(data, dict) else data[key]
+    if not isinstance(data, dict):
+        raise RecipeError([Problem(".".join(map(str, path)), f"is not a mapping, but {data!r}")])
+    return data
+
+
+def _overlay_step(document: Document, name: str, body: Any, where: str) -> None:
+    steps = document.data.get("steps") or []
+    names = [step_name(item) for item in steps]
+    if name not in names:
+        raise RecipeError([Problem(where, f"no step {name!r}{nearest(name, filter(None, names))}")])
+    index = names.index(name)
+    if body is False:
+        del steps[index]
+        # Later steps move up by one, and so do their places.
+        document.where = {
+            _moved_up(path, index): place for path, place in document.where.items() if path[:2] != ("steps", index)
+        }
+        return
+    kind = next(iter(steps[index]))
+    old = steps[index][kind]
+    if isinstance(body, Mapping) and not isinstance(old, Mapping):
+        short = STEPS.get(kind).Config.shorthand if kind in STEPS else None
+        steps[index][kind] = {} if old is None or short is None else {short: old}
+    if isinstance(body, Mapping):
+        for key, value in body.items():
+            overlay(document, ("steps", index, kind, key), value, where, partial=True)
+    else:
+        steps[index][kind] = body
+        document.place(("steps", index, kind), where)
+
+
+def _moved_up(path: Path_, index: int) -> Path_:
+    if len(path) > 1 and path[0] == "steps" and isinstance(path[1], int) and path[1] > index:
+        return ("steps", path[1] - 1, *path[2:])
+    return path
+
+
+def step_name(item: Any) -> str | None:
+    """Returns the name of a raw step of a recipe (its type, where it has none), or None if it isn't a step."""
+    if not isinstance(item, Mapping) or len(item) != 1:
+        return None
+    kind, body = next(iter(item.items()))
+    name = body.get("name") if isinstance(body, Mapping) else None
+    return str(name or kind)

@@ -1,0 +1,72 @@
+"""The JSON Schema of recipes, made from the configs of everything that is registered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mminf.recipe.config import RunConfig
+from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS, Registry
+
+
+def make_schema() -> dict[str, Any]:
+    """Returns a JSON Schema (draft 2020-12)."""
+    definitions: dict[str, Any] = {}
+    plain = _definition(RunConfig, definitions)
+    properties = plain.pop("properties")
+    properties |= {
+        "engines": {
+            "type": "object",
+            "description": "Names to models.",
+            "additionalProperties": {"anyOf": [_engine(name, definitions) for name in BACKENDS]},
+        },
+        "source": _members(SOURCES, definitions),
+        "steps": {"type": "array", "description": "In order.", "items": _members(STEPS, definitions)},
+        "sinks": {"type": "array", "description": "Datasets to write.", "items": _members(SINKS, definitions)},
+        "profiles": {
+            "type": "object",
+            "description": "Names to parts of a recipe that are laid over it with --profile.",
+            "additionalProperties": {"type": "object"},
+        },
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "mminf recipe",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["steps"],
+        "properties": properties,
+        "$defs": definitions,
+    }
+
+
+def _members(registry: Registry[Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """One mapping with one key, the member's type."""
+    properties = {}
+    for name in registry:
+        cls = registry.get(name)
+        key = f"{registry.kind}.{name}"
+        definitions[key] = _definition(cls.Config, definitions)
+        options: list[dict[str, Any]] = [{"$ref": f"#/$defs/{key}"}]
+        if cls.Config.shorthand is not None:
+            options.append({"type": ["string", "number", "object"]})
+        properties[name] = {"description": (cls.__doc__ or "").strip().partition("\n")[0], "anyOf": options}
+    return {
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 1,
+        "additionalProperties": False,
+        "properties": properties,
+    }
+
+
+def _engine(name: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    definition = _definition(BACKENDS.get(name).Config, definitions)
+    definition["properties"]["backend"] = {"const": name}
+    definitions[f"engine.{name}"] = definition
+    return {"$ref": f"#/$defs/engine.{name}"}
+
+
+def _definition(config: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    schema: dict[str, Any] = config.model_json_schema(ref_template="#/$defs/{model}")
+    definitions.update(schema.pop("$defs", {}))
+    return schema

@@ -1,0 +1,66 @@
+"""Records, their seeds, and the canonical bytes that digests are taken of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from mminf.errors import MissingField
+
+Fields = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Record:
+    """One row under way.
+
+    Attributes:
+        id: stable over runs; a child's is `parent/0`, `parent/1`.
+        fields: JSON values by name; `images` is a list of paths or URIs, as in ms-swift.
+        seq: position in the source, counted from 0.
+        path: position among siblings, one number a fan-out.
+    """
+
+    id: str
+    fields: Fields
+    seq: int = 0
+    path: tuple[int, ...] = field(default=())
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self.fields[name]
+        except KeyError:
+            raise MissingField(
+                f"record has no field {name!r}; it has: {', '.join(sorted(self.fields)) or 'none'}"
+            ) from None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Returns a field's value, or `default` where the record has no such field."""
+        return self.fields.get(name, default)
+
+    def child(self, number: int, fields: Fields) -> Record:
+        """Returns child `number`: this record's fields, overlaid with `fields`."""
+        return Record(
+            id=f"{self.id}/{number}", fields={**self.fields, **fields}, seq=self.seq, path=(*self.path, number)
+        )
+
+
+def canonical_json(value: Any) -> bytes:
+    """Returns the one JSON text of a value: sorted keys, no white space, UTF-8."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def digest(value: Any) -> str:
+    """Returns 32 hex digits of the BLAKE2b digest of a JSON value."""
+    return hashlib.blake2b(canonical_json(value), digest_size=16).hexdigest()
+
+
+def derive_seed(*parts: str | int) -> int:
+    """Returns a seed in [0, 2**31) that depends on the parts and nothing else.
+
+    31 bits, since some servers read a seed as a signed 32-bit integer.
+    """
+    text = "\x1f".join(str(part) for part in parts).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big") >> 1

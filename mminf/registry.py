@@ -1,0 +1,65 @@
+"""One generic registry, and the five that mminf has: steps, backends, sources, sinks, models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
+
+from mminf.errors import PluginError, nearest
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class Registry(Generic[T]):
+    """Names to items. A duplicate name is an error; a miss names the nearest."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._items: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[U], U]:
+        """Returns a decorator that registers its item under `name` and returns it.
+
+        Raises:
+            PluginError: if another item has that name.
+        """
+
+        def decorate(item: U) -> U:
+            known: Any = self._items.get(name)
+            # A module that is imported twice (a plugin given by path) registers the same thing again.
+            if known is not None and _origin(known) != _origin(item):
+                raise PluginError(
+                    f"two {self.kind}s are called {name!r}: {_origin(known)} and {_origin(item)}; rename one"
+                )
+            self._items[name] = item  # type: ignore[assignment]
+            return item
+
+        return decorate
+
+    def get(self, name: str) -> T:
+        """Returns the item.
+
+        Raises:
+            PluginError: if there is none of that name.
+        """
+        try:
+            return self._items[name]
+        except KeyError:
+            raise PluginError(f"unknown {self.kind} {name!r}{nearest(name, self._items)}") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._items
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._items))
+
+
+def _origin(item: Any) -> str:
+    return f"{getattr(item, '__module__', '?')}.{getattr(item, '__qualname__', repr(item))}"
+
+
+STEPS: Registry[Any] = Registry("step")
+BACKENDS: Registry[Any] = Registry("backend")
+SOURCES: Registry[Any] = Registry("source")
+SINKS: Registry[Any] = Registry("sink")

@@ -1,0 +1,95 @@
+"""What is asked of a model, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from mminf.config import Config, Names
+from mminf.image import LoadedImage
+from mminf.text import Turn
+
+
+class Sampling(Config):
+    """How tokens are drawn. Names and meanings are vLLM's; None leaves the model's own default."""
+
+    temperature: float = Field(0.0, ge=0, description="0 is greedy.")
+    top_k: int | None = Field(None, description="Sample among the k likeliest tokens; -1 or None: all.")
+    top_p: float | None = Field(None, gt=0, le=1, description="Sample among the likeliest tokens of this total mass.")
+    min_p: float | None = Field(None, ge=0, le=1, description="Drop tokens below this fraction of the likeliest.")
+    repetition_penalty: float | None = Field(None, gt=0, description="Over 1 discourages tokens seen before.")
+    frequency_penalty: float = Field(0.0, ge=-2, le=2, description="Subtracted per occurrence in the output.")
+    presence_penalty: float = Field(0.0, ge=-2, le=2, description="Subtracted once a token is in the output.")
+    max_tokens: int = Field(1024, ge=1, description="At most so many new tokens.")
+    min_tokens: int = Field(0, ge=0, description="No end of turn before so many new tokens.")
+    stop: Names = Field(default_factory=list, description="Strings that end the generation.")
+    ban: Names = Field(
+        default_factory=list,
+        description="Tokens that may not be drawn: `special` (all special tokens but the ends of a turn), `emoji` "
+        "(every token that holds or begins an emoji or pictograph), `token:TEXT` (the token with that text).",
+    )
+    choices: list[str] = Field(
+        default_factory=list, description="The whole answer is one of these, where the backend can constrain it."
+    )
+    logprobs: bool = Field(False, description="Return the log-probability of each drawn token.")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to a model.
+
+    Attributes:
+        turns: the chat; image parts index `images`.
+        images: decoded images.
+        open_turn: `user` ends the prompt inside the last user turn, `assistant` inside a begun answer.
+        seed: in [0, 2**31); the answer depends on it where the sampling has a temperature.
+    """
+
+    turns: tuple[Turn, ...]
+    images: tuple[LoadedImage, ...]
+    sampling: Sampling
+    open_turn: str | None
+    seed: int
+
+    def key_parts(self) -> list[Any]:
+        """Returns, as JSON values, all of the request that its answer depends on."""
+        parts: list[Any] = []
+        for turn in self.turns:
+            shown = [
+                part if isinstance(part, str) else {"image": self.images[part.index].digest} for part in turn.parts
+            ]
+            parts.append([turn.role, shown])
+        return [parts, self.sampling.model_dump(exclude_defaults=True), self.open_turn, self.seed]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A prompt as the model gets it.
+
+    Attributes:
+        text: with special tokens; a run of n equal image tokens is shown once, with its n.
+        tokens: how many tokens it has, image tokens included; None where the backend can't tell.
+    """
+
+    text: str
+    tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What a model answered.
+
+    Attributes:
+        text: the answer, without the tokens that ended it.
+        finish_reason: `stop`, or `length` where max_tokens cut it off.
+        prompt_tokens, completion_tokens: as the backend counted them, images included.
+        logprobs: natural log-probability of each drawn token, where the sampling asked for them.
+    """
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    logprobs: tuple[float, ...] | None = None

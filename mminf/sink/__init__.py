@@ -1,0 +1,1 @@
+"""Sinks: writers of finished datasets."""

@@ -1,0 +1,162 @@
+"""The source: where records come from, streamed."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from mminf.errors import SourceError
+from mminf.image import ImagePolicy
+from mminf.recipe.config import SourceConfig
+from mminf.record import Fields, Record, digest
+from mminf.registry import SOURCES
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that is no record; it fails alone, with this reason."""
+
+    id: str
+    reason: str
+
+
+class Source(ABC):
+    """Yields records in a fixed order.
+
+    Args:
+        config: of the recipe.
+        base: folder that relative paths of the recipe start from.
+        scratch: folder for images that come embedded in rows; they are written there once.
+    """
+
+    Config: ClassVar[type[SourceConfig]] = SourceConfig
+    columns: ClassVar[frozenset[str] | None] = None
+
+    def __init__(self, config: Any, base: Path, scratch: Path) -> None:
+        self.config = config
+        self.base = base
+        self.scratch = scratch
+        self.path = (base / config.path).expanduser()
+
+    def check(self) -> None:
+        """Raises SourceError if there is nothing to read."""
+        if not self.path.exists():
+            raise SourceError(f"input {self.path} is not there; give one with --input")
+
+    @abstractmethod
+    def read(self) -> Iterator[Record | BadRow]:
+        """Yields the records, numbered by `seq` from 0, and the rows that are none."""
+
+    def count(self) -> int | None:
+        """Returns how many records there are, or None where counting would mean reading everything."""
+        return None
+
+    def policy(self) -> ImagePolicy:
+        """Returns which images the rows may name."""
+        roots = None
+        if not self.config.allow_any_path:
+            own = self.path if self.path.is_dir() else self.path.parent
+            folders = [own, self.scratch, *(self.base / path for path in self.config.allow_paths)]
+            roots = tuple(Path(folder).expanduser().resolve() for folder in folders)
+        return ImagePolicy(
+            roots=roots, hosts=frozenset(self.config.allow_hosts), max_pixels=self.config.max_image_pixels
+        )
+
+
+def source(name: str) -> Callable[[type[T]], type[T]]:
+    """Registers a source class under the name that recipes use."""
+    return SOURCES.register(name)
+
+
+class Numbered:
+    """Gives records their ids and numbers: each id once, whatever the rows say."""
+
+    def __init__(self, id_column: str) -> None:
+        self.id_column = id_column
+        self.seq = 0
+        self._seen: dict[bytes, int] = {}
+
+    def record(self, fields: Fields) -> Record:
+        """Returns the record of a row: its own id, else a digest of its content, so that order doesn't matter."""
+        own = fields.get(self.id_column)
+        name = clean_id(str(own)) if own not in (None, "") and not isinstance(own, dict | list) else digest(fields)[:16]
+        return Record(self.unique(name), fields, self._next())
+
+    def bad(self, name: str, reason: str) -> BadRow:
+        self._next()
+        return BadRow(self.unique(clean_id(name)), reason)
+
+    def unique(self, name: str) -> str:
+        """Returns the name, with `~2`, `~3` behind it where it was there before."""
+        import hashlib
+
+        # 8 bytes an id: a set of the ids themselves would grow with their length.
+        key = hashlib.blake2b(name.encode(), digest_size=8).digest()
+        times = self._seen.get(key, 0) + 1
+        self._seen[key] = times
+        return name if times == 1 else f"{name}~{times}"
+
+    def _next(self) -> int:
+        self.seq += 1
+        return self.seq - 1
+
+
+def clean_id(name: str) -> str:
+    """Returns a name that can be stored as text: bytes of file names that are no UTF-8 are escaped."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def normalize_images(fields: Fields, folder: Path, scratch: Path) -> Fields:
+    """Returns a row's fields with `images` as a list of absolute paths or URIs, made from `images` or `image`.
+
+    Relative paths start from the folder of the file that the row stands in; embedded bytes are written to `scratch`.
+    """
+    found = fields.get("images", fields.get("image"))
+    if found is None:
+        return fields
+    items = found if isinstance(found, list) else [found]
+    return {**fields, "images": [_image_uri(item, folder, scratch) for item in items]}
+
+
+def _image_uri(item: Any, folder: Path, scratch: Path) -> Any:
+    if isinstance(item, dict):
+        if item.get("bytes"):
+            return _store(item["bytes"], scratch)
+        item = item.get("path") or item.get("url")
+    if isinstance(item, bytes):
+        return _store(item, scratch)
+    if isinstance(item, str) and "://" not in item and not item.startswith("data:"):
+        return str(folder / item)
+    return item
+
+
+def _store(data: bytes, scratch: Path) -> str:
+    import hashlib
+
+    path = scratch / hashlib.sha256(data).hexdigest()[:32]
+    if not path.exists():
+        scratch.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.part")
+        part.write_bytes(data)
+        part.rename(path)
+    return str(path)
+
+
+def json_fields(row: Any) -> Fields:
+    """Returns a row as JSON values; what JSON has no word for (dates, arrays) becomes text or lists."""
+    fields: Fields = json.loads(json.dumps(row, default=_plain, ensure_ascii=False))
+    return fields
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, bytes):
+        raise TypeError("bytes")
+    return str(value)

@@ -1,0 +1,53 @@
+"""`dataset`: a Hugging Face dataset that was saved to disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import Field
+
+from mminf.errors import SourceError
+from mminf.recipe.config import SourceConfig
+from mminf.record import Record
+from mminf.source.base import BadRow, Numbered, Source, source
+from mminf.source.rows import read_row
+
+
+class DatasetConfig(SourceConfig):
+    split: str = Field("train", description="Split, where the folder holds several.")
+
+
+@source("dataset")
+class DatasetOnDisk(Source):
+    """What `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote, memory-mapped."""
+
+    Config = DatasetConfig
+
+    def read(self) -> Iterator[Record | BadRow]:
+        numbered = Numbered(self.config.id)
+        for index, row in enumerate(self._load()):
+            yield read_row(row, f"{self.path.name}[{index}]", self.path.resolve(), self.scratch, numbered)
+
+    def count(self) -> int:
+        return len(self._load())
+
+    def _load(self) -> Any:
+        import datasets
+
+        try:
+            loaded = datasets.load_from_disk(str(self.path))
+        except (OSError, ValueError) as error:
+            raise SourceError(f"{self.path} is no dataset saved to disk: {error}") from error
+        if isinstance(loaded, datasets.DatasetDict):
+            if self.config.split not in loaded:
+                raise SourceError(f"{self.path} has no split {self.config.split!r}, but {', '.join(loaded)}")
+            loaded = loaded[self.config.split]
+        for name, feature in loaded.features.items():
+            inner = getattr(feature, "feature", feature)
+            if isinstance(inner, datasets.Image):
+                # The bytes as they are: decoding and encoding again would change the images.
+                raw = datasets.Image(decode=False)
+                kind = raw if inner is feature else datasets.List(raw)
+                loaded = loaded.cast_column(name, kind)
+        return loaded

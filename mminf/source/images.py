@@ -1,0 +1,53 @@
+"""`images`: every image in a folder and the folders below it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mminf.errors import SourceError
+from mminf.image import SUFFIXES
+from mminf.record import Record
+from mminf.source.base import BadRow, Numbered, Source, source
+
+
+@source("images")
+class Images(Source):
+    """A folder of images, read recursively in name order; a record's id is its path below the folder."""
+
+    columns = frozenset({"id", "images"})
+
+    def check(self) -> None:
+        super().check()
+        if next(_walk(self.path), None) is None:
+            raise SourceError(f"no images in {self.path}; known endings: {', '.join(sorted(SUFFIXES))}")
+
+    def read(self) -> Iterator[Record | BadRow]:
+        numbered = Numbered("id")
+        root = self.path.resolve()
+        for path in _walk(root):
+            name = path.name if root.is_file() else path.relative_to(root).as_posix()
+            yield numbered.record({"id": name, "images": [str(path)]})
+
+    def count(self) -> int:
+        return sum(1 for _ in _walk(self.path))
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """Yields the image files at and below a path; hidden files and folders are left out, links to files followed."""
+    if root.is_file():
+        if root.suffix.lower() in SUFFIXES:
+            yield root
+        return
+    try:
+        entries = sorted(os.scandir(root), key=lambda entry: entry.name)
+    except OSError as error:
+        raise SourceError(f"folder {root} can't be read: {error}") from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path))
+        elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122 (a Path an entry is slow)
+            yield Path(entry.path)

@@ -1,0 +1,138 @@
+"""`jsonl`, `json`, `parquet`: files of rows."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+from mminf.errors import SourceError
+from mminf.record import Record
+from mminf.source.base import BadRow, Numbered, Source, json_fields, normalize_images, source
+
+
+class _Rows(Source):
+    suffixes: tuple[str, ...] = ()
+
+    def files(self) -> list[Path]:
+        """Returns the file, or the files of that kind in the folder, in name order."""
+        if self.path.is_file():
+            return [self.path]
+        found = sorted(path for path in self.path.iterdir() if path.name.endswith(self.suffixes))
+        if not found:
+            raise SourceError(f"no {' or '.join(self.suffixes)} files in {self.path}")
+        return found
+
+    def check(self) -> None:
+        super().check()
+        self.files()
+
+
+@source("jsonl")
+class JsonLines(_Rows):
+    """JSON Lines, plain or gzipped; a line that is no JSON object fails alone."""
+
+    suffixes = (".jsonl", ".jsonl.gz", ".ndjson")
+
+    def read(self) -> Iterator[Record | BadRow]:
+        numbered = Numbered(self.config.id)
+        for file in self.files():
+            with _open(file) as lines:
+                for number, line in enumerate(lines, 1):
+                    if line.strip():
+                        yield self._record(line, file, number, numbered)
+
+    def _record(self, line: bytes, file: Path, number: int, numbered: Numbered) -> Record | BadRow:
+        where = f"{file.name}:{number}"
+        try:
+            row = json.loads(line)
+        except ValueError as error:  # UnicodeDecodeError is one, too
+            return numbered.bad(where, f"{where} is not JSON: {error}")
+        if not isinstance(row, dict):
+            return numbered.bad(where, f"{where} is no JSON object, but {type(row).__name__}")
+        return numbered.record(normalize_images(row, file.parent.resolve(), self.scratch))
+
+    def count(self) -> int | None:
+        if any(file.suffix == ".gz" for file in self.files()):
+            return None
+        total = 0
+        for file in self.files():
+            with file.open("rb") as lines:
+                total += sum(1 for line in lines if line.strip())
+        return total
+
+
+@source("json")
+class Json(_Rows):
+    """A JSON file that holds a list of objects; it is read whole."""
+
+    suffixes = (".json",)
+
+    def read(self) -> Iterator[Record | BadRow]:
+        numbered = Numbered(self.config.id)
+        for file in self.files():
+            for index, row in enumerate(self._load(file)):
+                where = f"{file.name}[{index}]"
+                if isinstance(row, dict):
+                    yield numbered.record(normalize_images(row, file.parent.resolve(), self.scratch))
+                else:
+                    yield numbered.bad(where, f"{where} is no JSON object, but {type(row).__name__}")
+
+    def _load(self, file: Path) -> list[Any]:
+        try:
+            rows = json.loads(file.read_bytes())
+        except ValueError as error:
+            raise SourceError(f"{file} is not JSON: {error}") from error
+        if not isinstance(rows, list):
+            raise SourceError(f"{file} holds no list of objects, but {type(rows).__name__}")
+        return rows
+
+    def count(self) -> int:
+        return sum(len(self._load(file)) for file in self.files())
+
+
+@source("parquet")
+class Parquet(_Rows):
+    """Parquet, streamed by row group; embedded images (`{bytes, path}`, as Hugging Face writes them) are unpacked."""
+
+    suffixes = (".parquet",)
+
+    def read(self) -> Iterator[Record | BadRow]:
+
+        numbered = Numbered(self.config.id)
+        for file in self.files():
+            index = 0
+            for batch in self._file(file).iter_batches(batch_size=256):
+                for row in batch.to_pylist():
+                    yield read_row(row, f"{file.name}[{index}]", file.parent.resolve(), self.scratch, numbered)
+                    index += 1
+
+    def count(self) -> int:
+        return sum(self._file(file).metadata.num_rows for file in self.files())
+
+    def _file(self, file: Path) -> Any:
+        import pyarrow
+        import pyarrow.parquet
+
+        try:
+            return pyarrow.parquet.ParquetFile(file)
+        except (pyarrow.ArrowException, OSError) as error:
+            raise SourceError(f"{file} is not Parquet: {error}") from error
+
+
+def read_row(row: Any, where: str, folder: Path, scratch: Path, numbered: Numbered) -> Record | BadRow:
+    """Returns the record of a row of Arrow values."""
+    try:
+        row = normalize_images(row, folder, scratch)
+        if "images" in row:
+            row.pop("image", None)
+        return numbered.record(json_fields(row))
+    except (TypeError, ValueError, OSError) as error:
+        return numbered.bad(where, f"{where} can't be read: {error}")
+
+
+def _open(file: Path) -> IO[bytes]:
+    opened: Any = gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")  # noqa: SIM115 (the caller does)
+    return cast("IO[bytes]", opened)

@@ -1,0 +1,174 @@
+"""The step: reads fields of a record and writes others, drops it, or fans it out into children."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, get_args
+
+from mminf.image import LoadedImage
+from mminf.recipe.config import EngineConfig, StepConfig
+from mminf.recipe.model import TemplateFolders
+from mminf.record import Record
+from mminf.registry import STEPS
+from mminf.request import Generation, Sampling
+from mminf.text import Expression, Turn
+
+C = TypeVar("C", bound=StepConfig)
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The record leaves the run here, for this reason; `fields` are kept with it."""
+
+    reason: str
+    fields: Mapping[str, Any] | None = None
+
+
+Children = Sequence[Mapping[str, Any]]
+Outcome = Mapping[str, Any] | Drop | Children
+"""New fields; or a drop; or a list with the new fields of each child (an empty list drops the record)."""
+
+
+class Context(Protocol):
+    """What a step gets beside its record.
+
+    Attributes:
+        attempt: 0 at the first try, counted up when the step is tried again.
+        seed: derived from run seed, record id, step name and attempt.
+        random: a generator with that seed.
+    """
+
+    attempt: int
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def random(self) -> random.Random: ...
+
+    async def generate(
+        self,
+        turns: Sequence[Turn],
+        *,
+        images: Sequence[str] = (),
+        sampling: Sampling,
+        open_turn: str | None = None,
+        sample: int = 0,
+    ) -> Generation:
+        """Asks the step's engine, or takes the answer from the journal.
+
+        Args:
+            turns: the chat; its image parts index `images`.
+            images: paths or URIs.
+            open_turn: `user` ends the prompt inside the last user turn, `assistant` inside a begun answer.
+            sample: number of the sample where a step draws several; each has its own seed.
+
+        Raises:
+            RecordError: if this request can't be answered.
+        """
+        ...
+
+    async def open_image(self, uri: str) -> LoadedImage:
+        """Returns a decoded image. Raises ImageError if it can't be."""
+        ...
+
+
+class Step(ABC, Generic[C]):
+    """Base of the steps.
+
+    Subclass it, name it with `@step("my_step")`, and write `run`. Its config class is the type argument; a config
+    with fields `reads` and `writes` declares by them what the step reads and writes, others override the properties.
+
+    Attributes:
+        version: count it up when the step's results change for the same input.
+        gate: the step may drop a record or fan it out, so later steps wait for it.
+    """
+
+    Config: ClassVar[type[StepConfig]] = StepConfig
+    type: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    gate: ClassVar[bool] = False
+    dataset: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for base in getattr(cls, "__orig_bases__", ()):
+            for argument in get_args(base):
+                if isinstance(argument, type) and issubclass(argument, StepConfig):
+                    cls.Config = argument
+
+    def __init__(self, config: C, folders: TemplateFolders) -> None:
+        self.config = config
+        self.condition = Expression(config.when) if config.when is not None else None
+
+    @property
+    def name(self) -> str:
+        return self.config.name or self.type
+
+    @property
+    def engine(self) -> str | None:
+        """The engine that the step calls, or None."""
+        return getattr(self.config, "engine", None)
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The fields that the step reads."""
+        return _names(getattr(self.config, "reads", ())) | (self.condition.reads if self.condition else frozenset())
+
+    @property
+    def writes(self) -> frozenset[str]:
+        """The fields that the step writes."""
+        return _names(getattr(self.config, "writes", ()))
+
+    def describe(self) -> dict[str, Any]:
+        """Returns all that the step's results depend on beside the record and the model, as JSON values."""
+        return {self.type: {**self.config.model_dump(mode="json"), "name": self.name}, "version": self.version}
+
+    def check_engine(self, backend: Any, config: EngineConfig) -> None:
+        """Raises ValueError if the engine can't do what the step will ask of it."""
+
+    @abstractmethod
+    async def run(self, record: Record, ctx: Context) -> Outcome:
+        """Returns what becomes of the record.
+
+        Raises:
+            AskAgain: if the model's answer can't be read; the step is tried again with another seed.
+            RecordError: if the record fails here; so does any other exception, once the attempts are used up.
+        """
+
+
+class DatasetStep(Step[C], ABC):
+    """A step that sees all surviving records, in source order."""
+
+    gate = True
+    dataset = True
+
+    @abstractmethod
+    def run_all(self, records: Iterable[Record], ctx: Context) -> Iterator[tuple[Record, Outcome]]:
+        """Yields every record with what becomes of it.
+
+        Args:
+            records: streamed from the journal; may be iterated over more than once.
+        """
+
+    async def run(self, record: Record, ctx: Context) -> Outcome:
+        raise NotImplementedError(f"{self.type} works on the whole dataset")
+
+
+def step(name: str) -> Callable[[type[S]], type[S]]:
+    """Registers a step class under the name that recipes use."""
+
+    def decorate(cls: type[S]) -> type[S]:
+        cls.type = name  # type: ignore[attr-defined]
+        return STEPS.register(name)(cls)
+
+    return decorate
+
+
+def _names(value: Any) -> frozenset[str]:
+    if not value:
+        return frozenset()
+    return frozenset([value]) if isinstance(value, str) else frozenset(value)

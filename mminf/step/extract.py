@@ -1,0 +1,96 @@
+"""`extract`: takes fields out of a text by pattern, tags or JSON."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from mminf.config import Config
+from mminf.errors import AskAgain, RecordError
+from mminf.recipe.config import StepConfig
+from mminf.record import Record
+from mminf.step.base import Context, Drop, Outcome, Step, step
+from mminf.step.parse import parse_json, parse_regex, parse_tag
+
+
+class Extraction(Config):
+    """How fields come out of a text: exactly one of the three ways."""
+
+    regex: str | None = Field(None, description="Python pattern; named groups become fields, else `writes` is written.")
+    tags: dict[str, str] = Field(default_factory=dict, description="Field -> tag; all must be there.")
+    keys: dict[str, str] = Field(
+        default_factory=dict, description="Field -> key of the JSON object in the text (`a.b` goes deeper; `.` is all)."
+    )
+
+    @field_validator("regex")
+    @classmethod
+    def _compiles(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                re.compile(value)
+            except re.error as error:
+                raise ValueError(f"is no pattern: {error}") from error
+        return value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Extraction:
+        if sum(map(bool, (self.regex, self.tags, self.keys))) != 1:
+            raise ValueError("give exactly one of regex, tags, keys")
+        return self
+
+    def fields(self, default: str) -> frozenset[str]:
+        """Returns the fields that are written; `default` where a pattern has no named groups."""
+        if self.regex is not None:
+            return frozenset(re.compile(self.regex).groupindex) or frozenset([default])
+        return frozenset(self.tags or self.keys)
+
+    def apply(self, text: str, default: str) -> dict[str, Any]:
+        """Returns the fields. Raises AskAgain if any can't be found: all or nothing."""
+        if self.regex is not None:
+            found = parse_regex(text, self.regex)
+            return found if isinstance(found, dict) else {default: found}
+        if self.tags:
+            return {field: parse_tag(text, tag) for field, tag in self.tags.items()}
+        value = parse_json(text)
+        return {field: _dig(value, key) for field, key in self.keys.items()}
+
+
+def _dig(value: Any, key: str) -> Any:
+    for part in key.split(".") if key != "." else []:
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            raise AskAgain(f"the JSON has no key {key!r}")
+    return value
+
+
+class ExtractConfig(Extraction, StepConfig):
+    reads: str = Field(description="Field that holds the text.")
+    writes: str = Field("extracted", description="Field for the match of a pattern without named groups.")
+    otherwise: Literal["drop", "fail"] = Field("drop", description="What becomes of a record without a match.")
+
+
+@step("extract")
+class Extract(Step[ExtractConfig]):
+    """Takes fields out of a text by pattern, tags or JSON.
+
+    To ask the model again when its answer can't be read, give the asking step an `extract:` instead.
+    """
+
+    gate = True
+
+    @property
+    def writes(self) -> frozenset[str]:
+        return self.config.fields(self.config.writes)
+
+    async def run(self, record: Record, ctx: Context) -> Outcome:
+        try:
+            return self.config.apply(str(record[self.config.reads]), self.config.writes)
+        except AskAgain as miss:
+            if self.config.otherwise == "drop":
+                return Drop(str(miss))
+            raise RecordError(str(miss)) from miss

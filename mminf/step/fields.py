@@ -1,0 +1,81 @@
+"""`set` and `rename`: write fields without a model."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field, model_validator
+
+from mminf.recipe.config import StepConfig
+from mminf.recipe.model import TemplateFolders
+from mminf.record import Record
+from mminf.step.base import Context, Outcome, Step, step
+from mminf.text import Expression
+
+
+def _gather(data: Any) -> Any:
+    """Puts the keys that aren't a step's own under `fields`, where they are not there already."""
+    if isinstance(data, dict) and "fields" not in data:
+        own = {key: value for key, value in data.items() if key in StepConfig.model_fields}
+        return {**own, "fields": {key: str(value) for key, value in data.items() if key not in own}}
+    return data
+
+
+class SetConfig(StepConfig):
+    """`set: {field: expression}`; a field called like one of the step's own keys goes under `fields:`."""
+
+    shorthand: ClassVar[str | None] = "fields"
+    fields: dict[str, str] = Field(description="Field -> Jinja expression over the record's fields.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_fields(cls, data: Any) -> Any:
+        return _gather(data)
+
+
+@step("set")
+class Set(Step[SetConfig]):
+    """Writes fields from expressions over the record's fields."""
+
+    def __init__(self, config: SetConfig, folders: TemplateFolders) -> None:
+        super().__init__(config, folders)
+        self.expressions = {field: Expression(source) for field, source in config.fields.items()}
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return super().reads.union(*(expression.reads for expression in self.expressions.values()))
+
+    @property
+    def writes(self) -> frozenset[str]:
+        return frozenset(self.expressions)
+
+    async def run(self, record: Record, ctx: Context) -> Outcome:
+        return {field: expression(record.fields) for field, expression in self.expressions.items()}
+
+
+class RenameConfig(StepConfig):
+    """`rename: {old: new}`; a field called like one of the step's own keys goes under `fields:`."""
+
+    shorthand: ClassVar[str | None] = "fields"
+    fields: dict[str, str] = Field(description="Old name -> new name; the old field stays as it is.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_fields(cls, data: Any) -> Any:
+        return _gather(data)
+
+
+@step("rename")
+class Rename(Step[RenameConfig]):
+    """Writes fields under other names."""
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return super().reads | frozenset(self.config.fields)
+
+    @property
+    def writes(self) -> frozenset[str]:
+        return frozenset(self.config.fields.values())
+
+    async def run(self, record: Record, ctx: Context) -> Outcome:
+        return {new: record[old] for old, new in self.config.fields.items()}

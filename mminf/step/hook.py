@@ -1,0 +1,101 @@
+"""`hook`: the model is given a prompt cut open inside the user's turn, so that it samples an instruction itself.
+
+With images this is the hooking prompt of Oasis (arXiv 2503.08741, section 3), without any it is Magpie's
+(arXiv 2406.08464).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, TypeVar
+
+from pydantic import Field, model_validator
+
+from mminf.errors import AskAgain, RecordError
+from mminf.recipe.config import EngineConfig, Sampling, StepConfig
+from mminf.recipe.model import TemplateFolders
+from mminf.record import Record
+from mminf.request import Generation
+from mminf.step.base import Context, Outcome, Step, step
+from mminf.step.prompt import with_system
+from mminf.text import ImagePart, Turn
+
+
+class HookConfig(StepConfig):
+    engine: str = Field(description="The engine that samples.")
+    writes: str = Field("sampled_text", description="Field for the sampled text.")
+    images: bool = Field(True, description="Show the record's images; false samples from the text model alone.")
+    n: int = Field(1, ge=1, description="Samples per record; more than one makes child records.")
+    system: str | None = Field(None, description="System turn; '' for none, absent for the model's own default.")
+    truncated: bool = Field(True, description="Keep samples that max_tokens cut off; else they are asked again.")
+    sampling: Sampling = Field(
+        default_factory=lambda: Sampling(temperature=1.0, top_k=20, top_p=1.0, max_tokens=512, min_tokens=2),
+        description="How tokens are drawn.",
+    )
+    sampling_for: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Part of a model's name -> sampling settings that replace the above for such models.",
+    )
+
+    @model_validator(mode="after")
+    def _check_sampling_for(self) -> HookConfig:
+        for settings in self.sampling_for.values():
+            Sampling.model_validate({**self.sampling.model_dump(), **settings})
+        return self
+
+
+H = TypeVar("H", bound=HookConfig)
+
+
+class BaseHook(Step[H]):
+    """Samples a text from the user's open turn."""
+
+    @property
+    def gate(self) -> bool:  # type: ignore[override]
+        return self.config.n > 1
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return super().reads | (frozenset(["images"]) if self.config.images else frozenset())
+
+    def __init__(self, config: H, folders: TemplateFolders) -> None:
+        super().__init__(config, folders)
+        self.sampling = config.sampling
+
+    def describe(self) -> dict[str, Any]:
+        return {**super().describe(), "sampling": self.sampling.model_dump(mode="json")}
+
+    def check_engine(self, backend: object, config: EngineConfig) -> None:
+        for part, settings in self.config.sampling_for.items():
+            if part.lower() in config.model.lower():
+                self.sampling = Sampling.model_validate({**self.sampling.model_dump(), **settings})
+        check = getattr(backend, "check_open_turn", None)
+        if check is not None:
+            check(config)
+
+    async def run(self, record: Record, ctx: Context) -> Outcome:
+        images = list(record["images"]) if self.config.images else []
+        if self.config.images and not images:
+            raise RecordError("record has no image to hook")
+        parts = tuple(ImagePart(index) for index in range(len(images)))
+        turns = with_system((Turn("user", parts),), self.config.system)
+        drawn = await asyncio.gather(
+            *(
+                ctx.generate(turns, images=images, sampling=self.sampling, open_turn="user", sample=number)
+                for number in range(self.config.n)
+            )
+        )
+        samples = [{self.config.writes: self._text(sampled)} for sampled in drawn]
+        return samples[0] if self.config.n == 1 else samples
+
+    def _text(self, sampled: Generation) -> str:
+        if sampled.finish_reason == "length" and not self.config.truncated:
+            raise AskAgain("sample was cut off (`sampling.max_tokens`)")
+        if not sampled.text.strip():
+            raise AskAgain("sample is empty")
+        return sampled.text.strip()
+
+
+@step("hook")
+class Hook(BaseHook[HookConfig]):
+    """Samples an instruction from a prompt that ends inside the user's turn."""

@@ -1,0 +1,113 @@
+"""Reads what models really write: scores, tags, JSON, patterns."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from mminf.errors import AskAgain
+
+_NUMBER = r"(?<![\d.\-])(\d+)(?![\d]|[.,]\d)"
+_MARKER = re.compile(r"\[\[\s*([^\[\]]*?)\s*\]\]")
+_KEYWORD = re.compile(
+    r"(?:score|rating|grade|rate|rated|give|assign|评分|得分|分数|打分)"
+    r"(?:[\"'*_`:：=\s]|\bis\b|\bof\b|\bit\b|\bas\b|\bat\b|\ba\b|\ban\b|\bthis\b|\bthe\b|\bwould be\b|为|是)*?"
+    + _NUMBER,
+    re.IGNORECASE,
+)
+_LAST_LINE = re.compile(r"^[\s*_`\"'(\[]*(\d+)[\s*_`\"')\].。!]*$")
+
+
+def parse_score(text: str, low: int = 1, high: int = 5) -> int:
+    """Returns the score that a judge wrote.
+
+    Read, in this order: the last `[[n]]`; `n/5` or `n out of 5`; a number behind a word like "score" or "rate"; a
+    last line that is only a number; the only number there is. What names the scale ("1 to 5") is never a score.
+
+    Raises:
+        AskAgain: if there is no score from `low` to `high`, or several that contradict each other.
+    """
+    if markers := _MARKER.findall(text):
+        return _within(markers[-1], low, high, text)
+    top = rf"(?:/|／|\bout of\b|\bof\b)\s*\**{high}(?!\d)"
+    if fractions := re.findall(rf"{_NUMBER}\**\s*{top}", text, re.IGNORECASE):
+        return _within(fractions[-1], low, high, text)
+    scale = rf"(?:\b(?:on|in|from|between|using|with)\b[\s\w]*?)?\b{low}\s*(?:to|and|through|-|–|—|~|至|到)\s*{high}\b"
+    rest = re.sub(scale, " ", text, flags=re.IGNORECASE)
+    if named := _KEYWORD.findall(rest):
+        return _within(named[-1], low, high, text)
+    lines = [line for line in rest.splitlines() if line.strip()]
+    if lines and (alone := _LAST_LINE.match(lines[-1])):
+        return _within(alone[1], low, high, text)
+    numbers = {number for number in re.findall(_NUMBER, rest) if low <= int(number) <= high}
+    if len(numbers) == 1:
+        return int(numbers.pop())
+    raise AskAgain(f"no score from {low} to {high} in {_short(text)}")
+
+
+def _within(number: str, low: int, high: int, text: str) -> int:
+    if number.isascii() and number.isdigit() and low <= int(number) <= high:
+        return int(number)
+    raise AskAgain(f"no score from {low} to {high} in {_short(text)}")
+
+
+def parse_tag(text: str, tag: str) -> str:
+    """Returns what stands between `<tag>` and `</tag>` (or `<start of tag>` and `<end of tag>`).
+
+    Raises:
+        AskAgain: if the tag is missing, empty or not closed.
+    """
+    name = re.escape(tag).replace(r"\ ", r"\s+")
+    pattern = rf"<\s*(?:start of\s+)?{name}\s*>(.*?)<\s*(?:/|end of\s+)\s*{name}\s*>"
+    found = re.findall(pattern, text, re.IGNORECASE | re.DOTALL)
+    if not found or not found[-1].strip():
+        raise AskAgain(f"no <{tag}>…</{tag}> in {_short(text)}")
+    return str(found[-1].strip())
+
+
+def parse_json(text: str) -> Any:
+    """Returns the JSON value in an answer, code fences and chatter around it ignored, small faults repaired.
+
+    Raises:
+        AskAgain: if there is no object or list, or it was cut off before its end.
+    """
+    fenced = re.search(r"```(?:json)?\s*(.*?)```", text, re.DOTALL | re.IGNORECASE)
+    body = (fenced[1] if fenced else text).strip()
+    starts = [index for index in (body.find("{"), body.find("[")) if index >= 0]
+    if not starts:
+        raise AskAgain(f"no JSON in {_short(text)}")
+    body = body[min(starts) :]
+    closer = "}" if body[0] == "{" else "]"
+    end = body.rfind(closer)
+    if end < 0:
+        raise AskAgain(f"JSON is cut off in {_short(text)}")
+    body = body[: end + 1]
+    try:
+        return json.loads(body)
+    except json.JSONDecodeError:
+        from json_repair import repair_json
+
+        value = repair_json(body, return_objects=True)
+        if not isinstance(value, dict | list) or not value:
+            raise AskAgain(f"no readable JSON in {_short(text)}") from None
+        return value
+
+
+def parse_regex(text: str, pattern: str) -> dict[str, str] | str:
+    """Returns the named groups of a pattern's first match, else its first group, else the match.
+
+    Raises:
+        AskAgain: if nothing matches.
+    """
+    found = re.search(pattern, text, re.DOTALL)
+    if found is None:
+        raise AskAgain(f"nothing matches {pattern!r} in {_short(text)}")
+    if found.groupdict():
+        return {name: (value or "").strip() for name, value in found.groupdict().items()}
+    return str(found[1] if found.re.groups else found[0]).strip()
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return repr(text if len(text) <= 80 else text[:77] + "…")

@@ -1,0 +1,98 @@
+"""What the steps that ask a model have in common: a prompt, its images, how tokens are drawn."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import Field
+
+from mminf.errors import RecordError
+from mminf.recipe.config import Sampling, StepConfig
+from mminf.recipe.model import TemplateFolders
+from mminf.record import Record
+from mminf.request import Generation
+from mminf.step.base import Context, Step
+from mminf.text import ImagePart, Template, Turn
+
+RETRY_TEMPERATURE = 0.7
+"""A greedy answer that can't be read would come again word for word, so a repeated question is asked warmer."""
+
+
+class PromptConfig(StepConfig):
+    """What every step takes that asks a model with a template."""
+
+    engine: str = Field(description="The engine that is asked.")
+    template: str | None = Field(None, description="Template file: where it says {{ images }}, the images go.")
+    prompt: str | None = Field(None, description="The template's text, instead of a file.")
+    system: str | None = Field(
+        None, description="System turn; '' for none. By default the model's own default system turn is kept."
+    )
+    sampling: Sampling = Field(default_factory=lambda: Sampling(), description="How tokens are drawn.")
+
+
+P = TypeVar("P", bound=PromptConfig)
+
+
+class PromptStep(Step[P]):
+    """Base of the steps that render a template, ask a model and read its answer."""
+
+    default_prompt: str | None = None
+
+    def __init__(self, config: P, folders: TemplateFolders) -> None:
+        super().__init__(config, folders)
+        if config.template is not None and config.prompt is not None:
+            raise ValueError("give either a template or a prompt, not both")
+        self.template = self._find_template(config, folders)
+
+    def _find_template(self, config: P, folders: TemplateFolders) -> Template:
+        if config.template is not None:
+            return folders.template(config.template)
+        text = config.prompt if config.prompt is not None else self.default_prompt
+        if text is None:
+            raise ValueError("key 'template' is missing (or 'prompt', with the text itself)")
+        return Template(text)
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return super().reads | self.template.reads
+
+    def describe(self) -> dict[str, Any]:
+        return {**super().describe(), "template": self.template.source}
+
+    def turns(self, record: Record) -> tuple[Turn, ...]:
+        """Returns the chat for a record. Raises RecordError if the template can't be rendered for it."""
+        turns = self.template.render(record.fields)
+        if not turns:
+            raise RecordError(f"step {self.name}: the prompt is empty for this record")
+        return with_system(turns, self.config.system)
+
+    async def ask(self, record: Record, ctx: Context, sampling: Sampling | None = None, sample: int = 0) -> Generation:
+        """Renders the template for a record and returns the model's answer."""
+        turns = self.turns(record)
+        return await ctx.generate(
+            turns,
+            images=images_of(record, turns),
+            sampling=warm(sampling or self.config.sampling, ctx.attempt),
+            sample=sample,
+        )
+
+
+def images_of(record: Record, turns: tuple[Turn, ...]) -> list[str]:
+    """Returns the record's images if any turn shows one."""
+    if any(isinstance(part, ImagePart) for turn in turns for part in turn.parts):
+        return list(record["images"])
+    return []
+
+
+def with_system(turns: tuple[Turn, ...], system: str | None) -> tuple[Turn, ...]:
+    """Returns the turns with the system turn that a config asks for ('' for an explicit none)."""
+    if system is None:
+        return turns
+    return (Turn("system", (system,)), *(turn for turn in turns if turn.role != "system"))
+
+
+def warm(sampling: Sampling, attempt: int) -> Sampling:
+    """Returns the sampling for an attempt: a repeated greedy question is asked at a temperature."""
+    if attempt == 0 or sampling.temperature > 0:
+        return sampling
+    return sampling.model_copy(update={"temperature": RETRY_TEMPERATURE})

@@ -1,0 +1,41 @@
+"""`sample` keeps a random part of the records, `limit` the first so many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import ClassVar
+
+from pydantic import Field
+
+from mminf.recipe.config import StepConfig
+from mminf.record import Record
+from mminf.step.base import Context, DatasetStep, Drop, Outcome, Step, step
+
+
+class SampleConfig(StepConfig):
+    shorthand: ClassVar[str | None] = "fraction"
+    fraction: float = Field(ge=0, le=1, description="Each record is kept with this probability, drawn from its seed.")
+
+
+@step("sample")
+class Sample(Step[SampleConfig]):
+    """Keeps each record with a probability, independently of the others and of their number."""
+
+    gate = True
+
+    async def run(self, record: Record, ctx: Context) -> Outcome:
+        return {} if ctx.random.random() < self.config.fraction else Drop("not sampled")
+
+
+class LimitConfig(StepConfig):
+    shorthand: ClassVar[str | None] = "count"
+    count: int = Field(ge=0, description="So many records are kept, the first in source order.")
+
+
+@step("limit")
+class Limit(DatasetStep[LimitConfig]):
+    """Keeps the first so many of the records that are left."""
+
+    def run_all(self, records: Iterable[Record], ctx: Context) -> Iterator[tuple[Record, Outcome]]:
+        for number, record in enumerate(records):
+            yield record, {} if number < self.config.count else Drop(f"over the limit of {self.config.count}")

