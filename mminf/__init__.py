@@ -13,39 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mminf.api import RunResult, load, run, status
-    from mminf.errors import AskAgain, MminfError, RecordError
-    from mminf.recipe.config import StepConfig
-    from mminf.record import Record
-    from mminf.step.base import Context, DatasetStep, Drop, Outcome, Step, step
+    from mminf.errors import MminfError
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "mminf.api": ("RunResult", "load", "run", "status"),
-    "mminf.errors": ("AskAgain", "MminfError", "RecordError"),
-    "mminf.recipe.config": ("StepConfig",),
-    "mminf.record": ("Record",),
-    "mminf.step.base": ("Context", "DatasetStep", "Drop", "Outcome", "Step", "step"),
+_HOME = {
+    "RunResult": "mminf.api",
+    "load": "mminf.api",
+    "run": "mminf.api",
+    "status": "mminf.api",
+    "MminfError": "mminf.errors",
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [
-    "AskAgain",
-    "Context",
-    "DatasetStep",
-    "Drop",
-    "MminfError",
-    "Outcome",
-    "Record",
-    "RecordError",
-    "RunResult",
-    "Step",
-    "StepConfig",
-    "load",
-    "run",
-    "status",
-    "step",
-]
+__all__ = ["MminfError", "RunResult", "load", "run", "status"]
 
 
 def __getattr__(name: str) -> Any:

@@ -166,7 +166,17 @@ def show(output: str | Path, record: str) -> dict[str, Any]:
     """
     with Journal(Path(output)) as journal:
         rows = journal.find(record)
-        calls = journal.calls(record)
+        order = {name: n for n, name in enumerate(itertools.chain(*json.loads(journal.meta("stages") or "[]")))}
+        calls = sorted(
+            journal.calls(record),
+            key=lambda call: (
+                call["record"],
+                order.get(call["step"], -1),
+                call["run"],
+                call["attempt"],
+                call["sample"],
+            ),
+        )
         if not rows and not calls:
             like = journal.ids_like(record)
             hint = f"; ids with it: {', '.join(like)}" if like else ""

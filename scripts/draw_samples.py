@@ -1,6 +1,6 @@
 """Draws the sample images of `make demo`: coloured shapes, a small chart, a line of text.
 
-    python scripts/draw_samples.py demo/images --count 12 --seed 0
+python scripts/draw_samples.py demo/images --count 12 --seed 0
 """
 
 from __future__ import annotations

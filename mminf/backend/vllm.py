@@ -15,9 +15,13 @@ from mminf.request import Request
 class VllmConfig(SwiftConfig):
     tensor_parallel_size: int = Field(1, ge=1, description="GPUs that share the weights.")
     pipeline_parallel_size: int = Field(1, ge=1, description="Pipeline stages.")
-    gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="Part of each GPU's memory (on a CPU: of RAM).")
+    gpu_memory_utilization: float | None = Field(
+        None, gt=0, le=1, description="Part of each GPU's memory, 0.9 by default; without a GPU part of RAM, 0.2."
+    )
     max_num_seqs: int = Field(256, ge=1, description="Sequences in flight.")
-    enforce_eager: bool = Field(False, description="No CUDA graphs: quicker to start, slower to run.")
+    enforce_eager: bool | None = Field(
+        None, description="No CUDA graphs: quicker to start, slower to run. By default only without a GPU."
+    )
     enable_prefix_caching: bool | None = Field(None, description="vLLM's default is on.")
     limit_mm_per_prompt: dict[str, int] | None = Field(None, description="Images a prompt, as {image: 4}.")
     quantization: str | None = Field(None, description="vLLM's quantization method.")
@@ -42,9 +46,11 @@ class VllmBackend(SwiftBackend):
         super().load()
 
     def _make_engine(self) -> Any:
+        import torch
         from swift.infer_engine import VllmEngine
 
         config = self.config
+        on_cpu = not torch.cuda.is_available()
         options = dict(config.options)
         engine_kwargs = dict(options.pop("engine_kwargs", {}))
         engine_kwargs.setdefault("logits_processors", []).append("mminf.backend.vllm_ban:BanTokens")
@@ -54,10 +60,10 @@ class VllmBackend(SwiftBackend):
             adapters=list(config.adapters) or None,
             tensor_parallel_size=config.tensor_parallel_size,
             pipeline_parallel_size=config.pipeline_parallel_size,
-            gpu_memory_utilization=config.gpu_memory_utilization,
+            gpu_memory_utilization=config.gpu_memory_utilization or (0.2 if on_cpu else 0.9),
             max_num_seqs=config.max_num_seqs,
             max_model_len=config.max_model_len,
-            enforce_eager=config.enforce_eager,
+            enforce_eager=on_cpu if config.enforce_eager is None else config.enforce_eager,
             enable_prefix_caching=config.enable_prefix_caching,
             limit_mm_per_prompt=config.limit_mm_per_prompt,
             quantization=config.quantization,
@@ -86,6 +92,14 @@ class VllmBackend(SwiftBackend):
             return kwargs
 
         return hook
+
+    def _advice(self, error: BaseException) -> str:
+        if "Engine core initialization failed" in str(error):
+            return (
+                "vLLM's own process printed the cause above. Often it is memory: lower `gpu_memory_utilization` or "
+                "`max_model_len`, or stop what else uses the device."
+            )
+        return super()._advice(error)
 
     async def close(self) -> None:
         if self._engine is not None:

@@ -9,7 +9,7 @@ from mminf.errors import UsageError
 
 _PLUGIN = '''"""A step of our own: `{name}`."""
 
-from mminf import Context, Outcome, Record, Step, StepConfig, step
+from mminf.step import Context, Outcome, Record, Step, StepConfig, step
 
 
 class {cls}Config(StepConfig):

@@ -58,7 +58,7 @@ class RunConfig(Config):
     seed: int = Field(0, description="Seed of the run; every call's seed is derived from it.")
     window: int = Field(256, ge=1, description="At most so many records in flight.")
     limit: int | None = Field(None, ge=1, description="Only the first so many records of the source.")
-    plugins: list[str] = Field(default_factory=list, description="Plugin files, relative to the recipe, or modules.")
+    plugins: Names = Field(default_factory=list, description="Plugin files, relative to the recipe, or modules.")
     templates: list[Path] = Field(default_factory=list, description="Further template folders.")
 
 

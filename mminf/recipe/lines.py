@@ -11,6 +11,7 @@ from mminf.errors import Problem, RecipeError
 
 Path_ = tuple[str | int, ...]
 _MAX_NODES = 100_000
+_PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 
 class Document:
@@ -79,6 +80,9 @@ class _Builder:
         self.where.setdefault(path, where)
         if len(self.where) > _MAX_NODES:  # aliases of aliases can name more nodes than there are atoms
             raise RecipeError([Problem(where, f"expands to more than {_MAX_NODES:,} values; use fewer aliases")])
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN_TAGS:
+            self.problems.append(Problem(where, f"is not a plain value: tag {node.tag!r}"))
+            return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):

@@ -14,7 +14,7 @@ from mminf.plugin import broken_plugins, discover
 from mminf.recipe.config import Config, EngineConfig, RunConfig
 from mminf.recipe.lines import Document, Path_, load_document
 from mminf.recipe.model import Member, Recipe, TemplateFolders
-from mminf.recipe.override import apply_profile, apply_setting, overlay, step_name
+from mminf.recipe.override import apply_profile, apply_setting, overlay_dotted, replace_source, step_name
 from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS, Registry
 from mminf.text import Expression
 
@@ -53,15 +53,12 @@ def load_recipe(
     discover([named] if isinstance(named, str) else named or [], base=path.parent)
     if profile:
         apply_profile(document, profile)
+    if source is not None:
+        replace_source(document, source, "--input")
     for setting in settings:
         apply_setting(document, setting)
     for key, value in (overrides or {}).items():
-        for part in reversed(key.split(".")[1:]):
-            value = {part: value}
-        overlay(document, (key.split(".")[0],), value, f"override {key}", partial=True)
-    if source is not None:
-        document.data["source"] = dict(source)
-        document.place(("source",), "--input")
+        overlay_dotted(document, key, value, f"override {key}")
     return _Checker(document, path, templates).check()
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from mminf.errors import Problem, RecipeError, nearest
+from mminf.recipe.config import SourceConfig
 from mminf.recipe.lines import Document, Path_
 from mminf.registry import STEPS
 
@@ -46,31 +47,60 @@ def apply_setting(document: Document, setting: str) -> None:
         value = yaml.safe_load(text) if text else ""
     except yaml.YAMLError as error:
         raise RecipeError([Problem(where, f"value is not YAML: {error}")]) from error
-    for key in reversed(path.split(".")[1:]):
-        value = {key: value}
-    overlay(document, (path.split(".")[0],), value, where, partial=True)
+    overlay_dotted(document, path, value, where)
 
 
-def overlay(document: Document, path: Path_, value: Any, where: str, *, partial: bool = False) -> None:
-    """Lays a value over the part of the recipe at `path`.
+def overlay_dotted(document: Document, path: str, value: Any, where: str) -> None:
+    """Lays a value over the part of the recipe at `a.b.c`."""
+    keys = path.split(".")
+    if keys[0] == "steps":
+        for key in reversed(keys[1:]):
+            value = {key: value}
+        keys = keys[:1]
+    overlay(document, tuple(keys), value, where)
 
-    Args:
-        partial: the value names single keys (as `--set` does), so an engine's backend may change alone.
-    """
+
+def overlay(document: Document, path: Path_, value: Any, where: str) -> None:
+    """Lays a value over the part of the recipe at `path`."""
     if path == ("steps",) and isinstance(value, Mapping):
         for name, body in value.items():
             _overlay_step(document, str(name), body, where)
         return
+    if path[0] == "source" and len(path) > 2:
+        _spell_out_source(document)
     parent = _descend(document.data, path[:-1])
     key = str(path[-1])
     old = parent.get(key)
     replaces = len(path) == 2 and path[0] == "engines" and isinstance(value, Mapping) and "backend" in value
-    if isinstance(old, Mapping) and isinstance(value, Mapping) and (partial or not replaces):
+    if isinstance(old, Mapping) and isinstance(value, Mapping) and not replaces:
         for sub, item in value.items():
-            overlay(document, (*path, sub), item, where, partial=partial)
+            overlay(document, (*path, sub), item, where)
         return
     parent[key] = value
     document.place(path, where)
+
+
+def replace_source(document: Document, source: Mapping[str, Any], where: str) -> None:
+    """Puts another input in the place of the recipe's; what the recipe says about it beside its path stays."""
+    kind, body = next(iter(source.items()))
+    _spell_out_source(document)
+    old = document.data.get("source") or {}
+    settings = next(iter(old.values()), None) if isinstance(old, Mapping) else None
+    kept = settings if isinstance(settings, Mapping) else {}
+    if kind not in old:
+        kept = {key: value for key, value in kept.items() if key in SourceConfig.model_fields}
+    document.data["source"] = {kind: {**kept, **body}}
+    document.where.setdefault(("source",), where)
+    document.place(("source", kind, "path"), where)
+
+
+def _spell_out_source(document: Document) -> None:
+    """Turns `source: {images: folder}` into `source: {images: {path: folder}}`."""
+    source = document.data.get("source")
+    if isinstance(source, dict):
+        for kind, body in source.items():
+            if not isinstance(body, Mapping):
+                source[kind] = {"path": body}
 
 
 def _descend(data: Any, path: Path_) -> dict[str, Any]:
@@ -101,7 +131,7 @@ def _overlay_step(document: Document, name: str, body: Any, where: str) -> None:
         steps[index][kind] = {} if old is None or short is None else {short: old}
     if isinstance(body, Mapping):
         for key, value in body.items():
-            overlay(document, ("steps", index, kind, key), value, where, partial=True)
+            overlay(document, ("steps", index, kind, key), value, where)
     else:
         steps[index][kind] = body
         document.place(("steps", index, kind), where)

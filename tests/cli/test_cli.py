@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ..conftest import read_rows
+
+
+def mminf(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mminf.cli.main", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd)
+
+
+def options(settings: list[str]) -> list[str]:
+    return [option for setting in settings for option in ("--set", setting)]
+
+
+def test_help_and_version() -> None:
+    found = mminf("--help")
+    assert found.returncode == 0
+    for command in (
+        "run",
+        "validate",
+        "plan",
+        "render",
+        "status",
+        "show",
+        "retry",
+        "export",
+        "steps",
+        "recipes",
+        "schema",
+    ):
+        assert f"\n  {command} " in found.stdout
+    assert mminf("--version").stdout.startswith("mminf 0.")
+
+
+def test_run_status_show(images: Path, scripted_oasis: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = mminf("run", "oasis", "-i", str(images), "-o", str(out), *options(scripted_oasis))
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.startswith("finished: ")
+    assert f"{out}/oasis.jsonl: {len(read_rows(out / 'oasis.jsonl'))} rows" in found.stdout
+    assert "12/12 records" in found.stderr, "plain progress lines where it is no terminal"
+    assert "Traceback" not in found.stderr
+    status = json.loads(mminf("status", str(out), "--json").stdout)
+    assert (status["state"], status["done"] + status["dropped"], status["pending"]) == ("finished", 12, 0)
+    assert "finished" in mminf("status", str(out)).stdout
+    record = str(read_rows(out / "oasis.jsonl")[0]["id"])
+    shown = mminf("show", str(out), record)
+    assert f"== hook of {record}" in shown.stdout
+    assert f"== {record}: done" in shown.stdout
+
+
+def test_quiet_prints_nothing(images: Path, scripted_oasis: list[str], tmp_path: Path) -> None:
+    found = mminf("run", "oasis", "-q", "-i", str(images), "-o", str(tmp_path / "out"), *options(scripted_oasis))
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
+def test_exit_1_if_nothing_was_done(images: Path, tmp_path: Path) -> None:
+    for image in images.iterdir():
+        image.write_bytes(b"broken")
+    engine = "{backend: scripted, answer: x}"
+    settings = [f"engines.vlm={engine}", f"engines.llm={engine}"]
+    found = mminf("run", "oasis", "-i", str(images), "-o", str(tmp_path / "out"), *options(settings))
+    assert found.returncode == 1
+    assert "12 failed" in found.stdout
+    assert "can't be decoded" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "oasi"], "no recipe of that name; did you mean 'oasis'?"),
+        (["run", "gone.yaml"], "gone.yaml: recipe file is not there"),
+        (["run", "oasis", "-i", "gone/"], "--input gone/: nothing is there"),
+        (["run", "oasis", "--profile", "dem"], "no profile 'dem'; did you mean 'demo'?"),
+        (["validate", "oasis", "--set", "steps.hook.n=0"], "--set steps.hook.n: n: Input should be greater than"),
+        (["status", "gone"], "no run in gone"),
+        (["render", "oasis", "hok", "--profile", "demo", "-i", "."], "no step 'hok'; did you mean 'hook'?"),
+        (["run", "oasis", "--plugin", "gone.py"], "gone.py is not there"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_the_user_can_mend_exits_2_without_a_traceback(arguments: list[str], message: str, tmp_path: Path) -> None:
+    found = mminf(*arguments, cwd=tmp_path)
+    assert found.returncode == 2
+    assert message in found.stderr
+    assert "Traceback" not in found.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lists_schema_plan_doctor() -> None:
+    assert "hook          Samples an instruction" in mminf("steps").stdout
+    assert "oasis" in mminf("recipes").stdout
+    assert json.loads(mminf("schema").stdout)["title"] == "mminf recipe"
+    plan = mminf("plan", "oasis").stdout
+    assert "model loads: 2" in plan
+    assert "calls a record: at most 7" in plan
+    assert "waits for classify, solvability, hallucination, clarity, nonsense" in plan
+    doctor = mminf("doctor").stdout
+    assert "backend transformers: can run here" in doctor
+    assert "backend lmdeploy: lmdeploy is not installed" in doctor
+
+
+def test_new_plugin_runs_as_it_is_written(tmp_path: Path, rows: Callable[..., Path]) -> None:
+    rows({"id": "1", "text": "loud"})
+    assert mminf("new-plugin", "shout", cwd=tmp_path).returncode == 0
+    found = mminf("run", "shout.yaml", "-o", "out", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert read_rows(tmp_path / "out" / "shout.jsonl") == [{"id": "1", "text": "loud", "shout": "LOUD"}]
+    again = mminf("new-plugin", "shout", cwd=tmp_path)
+    assert (again.returncode, "is there already" in again.stderr) == (2, True)
+
+
+def test_retry_and_export(images: Path, scripted_oasis: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    mminf("run", "oasis", "-i", str(images), "-o", str(out), *options(scripted_oasis))
+    assert mminf("retry", str(out)).stdout.startswith("0 failed records")
+    sinks = "sinks=[{llava: {path: llava.jsonl, image_paths: relative}}]"
+    found = mminf("export", "oasis", "-i", str(images), "-o", str(out), *options([*scripted_oasis, sinks]))
+    assert found.returncode == 0, found.stderr
+    row = read_rows(out / "llava.jsonl")[0]
+    assert (out / str(row["image"])).is_file()

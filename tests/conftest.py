@@ -1,0 +1,116 @@
+"""What the tests share: drawn images, real images where they are, recipes with a scripted engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+sys.path.insert(0, str(ROOT / "scripts"))
+
+# A scripted VLM and LLM in one: plays every part of the Oasis recipe, and logs every call that it gets.
+OASIS_SCRIPT = """
+import os, hashlib
+
+def answer(request):
+    text = "\\n".join(turn.text for turn in request.turns)
+    images = ",".join(image.digest[:8] for image in request.images)
+    log = os.environ.get("CALLS_LOG")
+    if log:
+        key = hashlib.sha256(repr((text, images, request.open_turn, request.seed)).encode()).hexdigest()
+        with open(log, "a") as file:
+            file.write(key + "\\n")
+    if request.open_turn == "user":
+        number = request.seed % 4
+        return "A picture of things." if number == 0 else f"What is shown in picture {images} ({number})?"
+    if "[Begin of Text]" in text:
+        sampled = text.rsplit("[Begin of Text]", 1)[1].split("[End of Text]")[0].strip()
+        return "NO_INST" if sampled.startswith("A picture") else f"Instruction: {sampled}"
+    if "double square brackets" in text:
+        return "[[3]]" if "Judge only its language" in text and "(3)" in text else "[[5]]"
+    return f"An answer to {text[-40:]!r} {images}"
+"""
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder of 12 drawn images."""
+    from draw_samples import draw_samples
+
+    draw_samples(tmp_path / "images", count=12)
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def real_images() -> Path:
+    """The folder of real images, where there is one."""
+    if not (SHARED / "images").is_dir():
+        pytest.skip("no ../shared/data: the real sample images are not part of the repository")
+    return SHARED / "images"
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "script.py"
+    path.write_text(OASIS_SCRIPT)
+    return path
+
+
+@pytest.fixture
+def scripted_oasis(script: Path) -> list[str]:
+    """Settings that put the scripted engine into the Oasis recipe."""
+    engine = f"{{backend: scripted, script: {script}}}"
+    return [f"engines.vlm={engine}", f"engines.llm={engine}"]
+
+
+@pytest.fixture
+def calls_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file in which the scripted engine logs every call that it gets."""
+    path = tmp_path / "calls.log"
+    path.touch()
+    monkeypatch.setenv("CALLS_LOG", str(path))
+    return path
+
+
+@pytest.fixture
+def write_recipe(tmp_path: Path) -> Callable[[str], Path]:
+    """Writes a recipe file from its text."""
+
+    def write(text: str, name: str = "recipe.yaml") -> Path:
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Callable[..., Path]:
+    """Writes rows to a JSONL file."""
+
+    def write(*items: dict[str, object], name: str = "rows.jsonl") -> Path:
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(item) + "\n" for item in items))
+        return path
+
+    return write
+
+
+def read_rows(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def tiny_image(path: Path, colour: str = "red", size: tuple[int, int] = (32, 32)) -> Path:
+    Image.new("RGB", size, colour).save(path)
+    return path
+
+
+def subprocess_env(**more: str) -> dict[str, str]:
+    return {**os.environ, **more}

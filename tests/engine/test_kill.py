@@ -1,0 +1,114 @@
+"""A run that is killed, or asked to stop, loses the calls in flight and nothing else."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from ..conftest import subprocess_env
+
+
+@pytest.fixture
+def command(images: Path, script: Path, tmp_path: Path) -> list[str]:
+    slow = f"{{backend: scripted, script: {script}, latency: 0.03}}"
+    settings = [f"engines.vlm={slow}", f"engines.llm={slow}", "steps.hook.n=4", "window=4"]
+    options = [option for setting in settings for option in ("--set", setting)]
+    return [sys.executable, "-m", "mminf.cli.main", "run", "oasis", "--input", str(images), *options]
+
+
+def run(command: list[str], output: Path, log: Path) -> subprocess.CompletedProcess[str]:
+    env = subprocess_env(CALLS_LOG=str(log))
+    return subprocess.run([*command, "--output", str(output)], env=env, capture_output=True, text=True, timeout=120)
+
+
+def start(command: list[str], output: Path, log: Path, until: int) -> subprocess.Popen[str]:
+    """Starts a run and returns it once it has made some calls."""
+    env = subprocess_env(CALLS_LOG=str(log))
+    process = subprocess.Popen(
+        [*command, "--output", str(output)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 60
+    while len(calls(log)) < until:
+        assert process.poll() is None, process.stdout.read() if process.stdout else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return process
+
+
+def calls(log: Path) -> list[str]:
+    return log.read_text().splitlines()
+
+
+def memoised(output: Path) -> int:
+    with sqlite3.connect(output / "journal.sqlite") as journal:
+        return int(journal.execute("SELECT count(*) FROM memo").fetchone()[0])
+
+
+def same_datasets(one: Path, other: Path) -> None:
+    for name in ("oasis.jsonl", "captions.jsonl"):
+        assert (one / name).read_bytes() == (other / name).read_bytes() != b""
+
+
+def test_kill_9_and_again(command: list[str], tmp_path: Path) -> None:
+    whole_log, log = tmp_path / "whole.log", tmp_path / "killed.log"
+    whole_log.touch()
+    log.touch()
+    assert run(command, tmp_path / "whole", whole_log).returncode == 0
+    process = start(command, tmp_path / "killed", log, until=len(calls(whole_log)) // 2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept, made = memoised(tmp_path / "killed"), len(calls(log))
+    assert 0 < kept <= made
+    assert not (tmp_path / "killed" / "oasis.jsonl").exists(), "no half dataset"
+    again = run(command, tmp_path / "killed", log)
+    assert again.returncode == 0, again.stderr
+    same_datasets(tmp_path / "whole", tmp_path / "killed")
+    times = Counter(calls(log))
+    assert set(times) == set(calls(whole_log))
+    twice = sum(count - 1 for count in times.values())
+    assert twice == made - kept, "only the calls that were in flight are made twice"
+    assert twice <= 4 * 4 * 4  # window x samples x scores
+
+
+def test_ctrl_c_drains_and_the_next_run_goes_on(command: list[str], tmp_path: Path) -> None:
+    whole_log, log = tmp_path / "whole.log", tmp_path / "stopped.log"
+    whole_log.touch()
+    log.touch()
+    run(command, tmp_path / "whole", whole_log)
+    process = start(command, tmp_path / "stopped", log, until=20)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 130, output
+    assert "finishing the calls in flight" in output
+    assert "interrupted" in output
+    assert "run the same command again to go on" in output
+    assert memoised(tmp_path / "stopped") == len(calls(log)), "what was in flight was waited for"
+    assert not (tmp_path / "stopped" / "oasis.jsonl").exists()
+    assert run(command, tmp_path / "stopped", log).returncode == 0
+    assert max(Counter(calls(log)).values()) == 1, "no call was made twice"
+    same_datasets(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_a_second_ctrl_c_stops_at_once(command: list[str], tmp_path: Path) -> None:
+    log = tmp_path / "stopped.log"
+    log.touch()
+    slow = [part.replace("latency: 0.03", "latency: 60") for part in command]
+    process = start(slow, tmp_path / "stopped", log, until=0)
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "stopped" / "journal.sqlite").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=8)
+    assert process.returncode == 130, output
+    assert "stopping now" in output

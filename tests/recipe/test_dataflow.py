@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mminf.errors import RecipeError
+from mminf.recipe.dataflow import dependencies, split_stages, undefined_reads
+from mminf.recipe.loader import load_recipe
+from mminf.recipe.schema import make_schema
+
+
+def steps(write_recipe: Callable[..., Path], text: str) -> tuple[object, ...]:
+    return load_recipe(write_recipe(f"engines: {{e: {{backend: scripted, answer: x}}}}\nsteps:\n{text}")).steps
+
+
+def test_steps_wait_for_fields_and_gates_only(write_recipe: Callable[..., Path]) -> None:
+    found = dependencies(
+        steps(
+            write_recipe,
+            """
+  - generate: {name: a, engine: e, prompt: "{{ x }}", writes: a}
+  - generate: {name: b, engine: e, prompt: "{{ x }}", writes: b}
+  - generate: {name: c, engine: e, prompt: "{{ a }}", writes: c}
+  - keep: c == 'x'
+  - generate: {name: d, engine: e, prompt: "{{ x }}", writes: d}
+""",
+        )  # type: ignore[arg-type]
+    )
+    assert found == [frozenset(), frozenset(), {0}, {2}, {3}]
+
+
+def test_overwriting_waits_for_earlier_readers_and_writers(write_recipe: Callable[..., Path]) -> None:
+    found = dependencies(
+        steps(
+            write_recipe,
+            """
+  - generate: {name: reader, engine: e, prompt: "{{ x }}", writes: y}
+  - set: {x: "1"}
+""",
+        )  # type: ignore[arg-type]
+    )
+    assert found == [frozenset(), {0}]
+
+
+def test_dataset_steps_are_stages_of_their_own(write_recipe: Callable[..., Path]) -> None:
+    made = steps(write_recipe, "  - set: {a: '1'}\n  - deduplicate: {reads: a}\n  - set: {name: s2, b: '2'}\n")
+    stages = split_stages(made)  # type: ignore[arg-type]
+    assert [(stage.start, stage.stop, stage.dataset) for stage in stages] == [
+        (0, 1, False),
+        (1, 2, True),
+        (2, 3, False),
+    ]
+
+
+def test_reads_without_a_writer_are_problems_that_say_who_comes_too_late(write_recipe: Callable[..., Path]) -> None:
+    made = steps(write_recipe, "  - keep: a > 1 and z\n  - set: {a: '1'}\n")
+    found = [str(problem) for problem in undefined_reads(made, frozenset({"images"}))]  # type: ignore[arg-type]
+    assert "step keep: reads 'a', but step 'set' writes it, but comes later" in found[0]
+    assert "step keep: reads 'z', but no step before it writes it" in found[1]
+    assert undefined_reads(made, None) == []  # type: ignore[arg-type]
+
+
+def test_oasis_loads_with_the_order_that_the_paper_has() -> None:
+    import mminf
+
+    recipe = mminf.load("oasis")
+    names = [step.name for step in recipe.steps]
+    waits = [{names[i] for i in waits} for waits in dependencies(recipe.steps)]
+    assert waits[names.index("nonsense")] == {"classify"}
+    assert waits[names.index("respond")] == {"classify", "keep"}
+
+
+def test_schema_knows_every_step_and_its_keys() -> None:
+    import mminf
+
+    mminf.load("oasis")
+    schema = make_schema()
+    assert "oneOf" not in schema
+    assert {"hook", "score", "keep", "respond"} <= set(schema["properties"]["steps"]["items"]["properties"])
+    assert "temperature" in schema["$defs"]["Sampling"]["properties"]
+    assert schema["$defs"]["engine.vllm"]["properties"]["backend"] == {"const": "vllm"}
+    assert "name" in schema["properties"]
+
+
+@pytest.mark.parametrize("where", ["nope ==", "a b"])
+def test_sink_expressions_are_checked(write_recipe: Callable[..., Path], where: str) -> None:
+    text = f"steps:\n  - set: {{a: '1'}}\nsinks:\n  - jsonl: {{path: x.jsonl, where: '{where}'}}\n"
+    with pytest.raises(RecipeError, match="is no expression"):
+        load_recipe(write_recipe(text))

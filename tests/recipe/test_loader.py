@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mminf.errors import PluginError, RecipeError
+from mminf.recipe.loader import load_recipe
+
+GOOD = """\
+name: small
+engines:
+  llm: {backend: scripted, answer: fine}
+source: {jsonl: rows.jsonl}
+steps:
+  - generate: {engine: llm, prompt: "Say {{ text }}"}
+  - keep: response != ''
+sinks:
+  - jsonl: out.jsonl
+profiles:
+  quick:
+    engines: {llm: {backend: scripted, answer: quick}}
+    steps:
+      generate: {attempts: 1}
+      keep: false
+"""
+
+
+def problems(path: Path, **options: object) -> list[str]:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path, **options)  # type: ignore[arg-type]
+    return [str(problem).removeprefix(f"{path.parent}/") for problem in caught.value.problems]
+
+
+def test_a_good_recipe_gets_its_defaults(write_recipe: Callable[..., Path]) -> None:
+    recipe = load_recipe(write_recipe(GOOD))
+    assert [step.name for step in recipe.steps] == ["generate", "keep"]
+    assert recipe.steps[0].config.attempts == 3
+    assert recipe.steps[0].reads == {"text"}
+    assert recipe.steps[0].writes == {"response"}
+    assert recipe.resolved()["steps"][0]["template"] == "Say {{ text }}"
+
+
+def test_all_problems_are_reported_at_once_with_line_and_nearest_key(write_recipe: Callable[..., Path]) -> None:
+    path = write_recipe(
+        """\
+name: bad
+engins: {}
+engines:
+  llm: {backend: scriptd, answer: yes}
+  vlm: {backend: scripted, anser: yes}
+steps:
+  - generat: {engine: llm}
+  - generate:
+      engine: lm
+      prompt: x
+      sampling: {temprature: 1}
+  - keep: a >=
+  - score: {engine: llm, template: missing.jinja}
+  - keep: true
+sinks:
+  - jsonl: ../out.jsonl
+"""
+    )
+    found = problems(path)
+    expected = [
+        "recipe.yaml:2: unknown key 'engins'; did you mean 'engines'?",
+        "recipe.yaml:4: unknown backend 'scriptd'; did you mean 'scripted'?",
+        "recipe.yaml:5: unknown key 'anser'; did you mean 'answer'?",
+        "recipe.yaml:7: unknown step 'generat'; did you mean 'generate'?",
+        "recipe.yaml:11: unknown key 'temprature'; did you mean 'temperature'?",
+        "recipe.yaml:14: two steps are called 'keep'; give this one a `name`",
+        "recipe.yaml:16: '../out.jsonl' is not below the output folder",
+    ]
+    for problem in expected:
+        assert problem in found
+    assert any(problem.startswith("recipe.yaml:12: expression line 1:") for problem in found)
+    assert any("no template 'missing.jinja'" in problem for problem in found)
+
+
+def test_engine_of_a_step_must_be_there(write_recipe: Callable[..., Path]) -> None:
+    path = write_recipe(GOOD.replace("engine: llm, prompt", "engine: lm, prompt"))
+    assert problems(path) == ["recipe.yaml:6: no engine 'lm'; did you mean 'llm'?"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "is empty"),
+        ("steps: [", "is not YAML"),
+        ("name: a\nname: b\n", "recipe.yaml:2: key 'name' stands twice"),
+        ("name: !!python/object/apply:os.getcwd []\n", "recipe.yaml:1: is not a plain value"),
+        ("name: a\nsteps: {}\n", "a recipe needs a list of steps"),
+    ],
+    ids=["empty", "broken", "duplicate", "object", "no steps"],
+)
+def test_broken_files_say_where(write_recipe: Callable[..., Path], text: str, problem: str) -> None:
+    assert any(problem in found for found in problems(write_recipe(text)))
+
+
+def test_alias_bombs_are_refused(write_recipe: Callable[..., Path]) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    assert any("use fewer aliases" in found for found in problems(write_recipe("\n".join(lines))))
+
+
+def test_profile_replaces_engines_and_changes_and_removes_steps(write_recipe: Callable[..., Path]) -> None:
+    recipe = load_recipe(write_recipe(GOOD), profile="quick")
+    assert [step.name for step in recipe.steps] == ["generate"]
+    assert recipe.steps[0].config.attempts == 1
+    assert recipe.engines["llm"].answer == "quick"  # type: ignore[attr-defined]
+    assert problems(write_recipe(GOOD), profile="quik") == ["recipe.yaml:10: no profile 'quik'; did you mean 'quick'?"]
+
+
+def test_settings_name_steps_and_are_named_in_errors(write_recipe: Callable[..., Path]) -> None:
+    path = write_recipe(GOOD)
+    recipe = load_recipe(path, settings=["steps.generate.sampling.temperature=0.5", "steps.keep='text'", "seed=7"])
+    assert recipe.steps[0].config.sampling.temperature == 0.5
+    assert recipe.steps[1].config.expression == "text"
+    assert recipe.run.seed == 7
+    assert problems(path, settings=["steps.generate.sampling.temprature=0.5"]) == [
+        "--set steps.generate.sampling.temprature: unknown key 'temprature'; did you mean 'temperature'?"
+    ]
+    assert problems(path, settings=["steps.generat.attempts=1"]) == [
+        "--set steps.generat.attempts: no step 'generat'; did you mean 'generate'?"
+    ]
+    assert problems(path, settings=["seed"]) == ["--set seed: say it as path.to.key=value"]
+
+
+def test_overrides_from_python(write_recipe: Callable[..., Path]) -> None:
+    path = write_recipe(GOOD)
+    recipe = load_recipe(path, overrides={"engines.llm.answer": "maybe", "steps": {"generate": {"attempts": 2}}})
+    assert recipe.engines["llm"].answer == "maybe"  # type: ignore[attr-defined]
+    assert recipe.steps[0].config.attempts == 2
+
+
+def test_plugin_files_are_found_beside_the_recipe(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "shout.py").write_text(
+        "from mminf.step import Step, StepConfig, step\n"
+        "class C(StepConfig):\n    reads: str\n    writes: str\n"
+        "@step('shout')\nclass Shout(Step[C]):\n    async def run(self, record, ctx):\n"
+        "        return {self.config.writes: record[self.config.reads].upper()}\n"
+    )
+    text = "plugins: shout.py\nsteps:\n  - shout: {reads: a, writes: b}\n"
+    recipe = load_recipe(write_recipe(text))
+    assert (recipe.steps[0].reads, recipe.steps[0].writes) == ({"a"}, {"b"})
+    with pytest.raises(PluginError, match="gone.py is not there"):
+        load_recipe(write_recipe(text.replace("shout.py", "gone.py")))
+    (tmp_path / "broken.py").write_text("import nothing_of_that_name")
+    with pytest.raises(PluginError, match="'broken.py' can't be imported: ModuleNotFoundError"):
+        load_recipe(write_recipe(text.replace("shout.py", "broken.py")))

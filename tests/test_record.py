@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from mminf.errors import MissingField, PluginError
+from mminf.record import Record, derive_seed, digest
+from mminf.registry import Registry
+
+
+def test_seeds_depend_on_every_part_and_nothing_else() -> None:
+    parts = (0, "a.jpg", "hook", 0, 0)
+    assert derive_seed(*parts) == derive_seed(*parts)
+    others = [(1, *parts[1:]), (0, "b.jpg", "hook", 0, 0), (0, "a.jpg", "score", 0, 0), (*parts[:3], 1, 0)]
+    assert len({derive_seed(*parts), *(derive_seed(*other) for other in others)}) == 5
+    assert derive_seed("a", "bc") != derive_seed("ab", "c")
+    assert 0 <= derive_seed(*parts) < 2**31
+
+
+def test_digest_ignores_the_order_of_keys() -> None:
+    assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1}) != digest({"a": 1, "b": [3]})
+
+
+def test_a_missing_field_is_named_with_those_that_are_there() -> None:
+    with pytest.raises(MissingField, match="no field 'c'; it has: a, b"):
+        Record("x", {"a": 1, "b": 2})["c"]
+
+
+def test_children_have_their_parents_fields() -> None:
+    child = Record("x", {"a": 1}, seq=7).child(2, {"b": 3})
+    assert (child.id, child.fields, child.seq, child.path) == ("x/2", {"a": 1, "b": 3}, 7, (2,))
+
+
+def test_registry_names_the_nearest_and_refuses_duplicates() -> None:
+    registry: Registry[object] = Registry("step")
+
+    @registry.register("score")
+    class First:
+        pass
+
+    assert registry.get("score") is First
+    with pytest.raises(PluginError, match="unknown step 'scor'; did you mean 'score'"):
+        registry.get("scor")
+    with pytest.raises(PluginError, match="two steps are called 'score'"):
+
+        @registry.register("score")
+        class Second:
+            pass
