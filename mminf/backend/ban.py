@@ -13,7 +13,7 @@ from typing import Any
 
 # Unicode blocks and single code points of pictographs (Unicode 16, emoji-data.txt, and the dingbats around them).
 _RANGES = (
-    (0x1F000, 0x1FBFF),
+    (0x1F000, 0x1FFFF),  # from 0x1FC00 on unassigned
     (0x2600, 0x27BF),
     (0x2194, 0x2199),
     (0x23E9, 0x23F3),

@@ -104,12 +104,13 @@ def check_open(view: Any) -> None:
     """Encodes a probe and checks that the prompt ends with it. Raises EngineError if it doesn't."""
     from swift.template.template_inputs import StdTemplateInputs
 
+    name = view.template_meta.template_type
     inputs = StdTemplateInputs(messages=[{"role": "user", "content": _PROBE}])
-    view._swift_prepare_inputs(inputs)
-    contexts, _, _ = view._swift_encode(inputs)
+    try:
+        view._swift_prepare_inputs(inputs)
+        contexts, _, _ = view._swift_encode(inputs)
+    except Exception as error:  # templates of classifiers want more than a query, each in its own words
+        raise EngineError(f"template {name!r} can't be hooked: it renders no plain query ({error})") from error
     last = contexts[-1] if contexts else ""
     if not isinstance(last, str) or not last.endswith(_PROBE):
-        raise EngineError(
-            f"template {view.template_meta.template_type!r} can't be hooked: its prompt ends with {last!r} "
-            "instead of the query"
-        )
+        raise EngineError(f"template {name!r} can't be hooked: its prompt ends with {last!r} instead of the query")

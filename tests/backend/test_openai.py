@@ -1,0 +1,214 @@
+"""The openai backend against a server of our own that answers, refuses and breaks as servers do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from mminf.backend.openai import OpenAIBackend, OpenAIConfig, backoff
+from mminf.errors import EngineError, RequestError
+from mminf.image import LoadedImage
+from mminf.request import Request, Sampling
+from mminf.text import ImagePart, Turn
+
+Handler = Callable[[dict[str, Any], int], web.StreamResponse]
+
+
+def answer(text: str, prompt_tokens: int = 7) -> web.Response:
+    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": 3}
+    choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    return web.json_response({"choices": [choice], "usage": usage})
+
+
+@asynccontextmanager
+async def server(
+    handler: Handler, *, owner: str = "vllm", models: tuple[str, ...] = ("m",)
+) -> AsyncIterator[tuple[str, list[Any]]]:
+    calls: list[Any] = []
+
+    async def chat(request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        calls.append((body, dict(request.headers)))
+        return handler(body, len(calls))
+
+    async def listing(request: web.Request) -> web.Response:
+        return web.json_response({"data": [{"id": name, "owned_by": owner} for name in models]})
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", chat)
+    app.router.add_get("/v1/models", listing)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+    try:
+        yield f"http://127.0.0.1:{port}/v1", calls
+    finally:
+        await runner.cleanup()
+
+
+def request(text: str = "hi", **settings: Any) -> Request:
+    open_turn = settings.pop("open_turn", None)
+    return Request((Turn("user", (text,)),), (), Sampling(**settings), open_turn, seed=5)
+
+
+def make(*urls: str, **settings: Any) -> OpenAIBackend:
+    return OpenAIBackend(OpenAIConfig(backend="openai", model="m", base_url=list(urls), **settings))
+
+
+def test_chat_with_image_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "secret")
+
+    async def run() -> None:
+        async with server(lambda body, n: answer("hello")) as (url, calls):
+            backend = make(url, api_key_env="MY_KEY")
+            image = LoadedImage("a.png", "d", b"data", "image/png")
+            turns = (Turn("system", ("be brief",)), Turn("user", (ImagePart(0), "what?")))
+            sampling = Sampling(temperature=0.5, top_k=20, choices=["[[1]]"], min_tokens=2)
+            found = await backend.generate(Request(turns, (image,), sampling, None, 5))
+            assert (found.text, found.finish_reason, found.prompt_tokens, found.completion_tokens) == (
+                "hello",
+                "stop",
+                7,
+                3,
+            )
+            body, headers = calls[0]
+            assert headers["Authorization"] == "Bearer secret"
+            assert body["messages"] == [
+                {"role": "system", "content": "be brief"},
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "image_url", "image_url": {"url": "data:image/png;base64,ZGF0YQ=="}},
+                        {"type": "text", "text": "what?"},
+                    ],
+                },
+            ]
+            assert (body["temperature"], body["top_k"], body["seed"], body["min_tokens"]) == (0.5, 20, 5, 2)
+            assert body["structured_outputs"] == {"choice": ["[[1]]"]}
+            await backend.close()
+
+    asyncio.run(run())
+
+
+def test_a_hosted_api_gets_only_what_it_knows() -> None:
+    async def run() -> None:
+        async with server(lambda body, n: answer("x"), owner="someone") as (url, calls):
+            backend = make(url)
+            await backend.generate(request(top_k=20, min_p=0.1, choices=["a"], temperature=1.0))
+            assert set(calls[0][0]) == {"model", "messages", "max_tokens", "temperature", "seed"}
+            assert backend.unsupported(Sampling(ban=["emoji"], min_tokens=2)) == ["ban", "min_tokens"]
+            with pytest.raises(ValueError, match="can't be left open over a plain OpenAI server"):
+                await backend.generate(request(open_turn="user"))
+            await backend.close()
+
+    asyncio.run(run())
+
+
+def test_passing_failures_are_sent_again_and_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mminf.backend.openai.backoff", lambda attempt: 0.001)
+
+    def flaky(body: dict[str, Any], number: int) -> web.StreamResponse:
+        if number == 1:
+            return web.Response(status=429, headers={"Retry-After": "0.01"})
+        if number == 2:
+            return web.Response(status=503, text="busy")
+        if number == 3:
+            return web.Response(text='{"cut')
+        return answer("at last")
+
+    async def run() -> None:
+        async with server(flaky) as (url, calls):
+            backend = make(url)
+            assert (await backend.generate(request())).text == "at last"
+            assert len(calls) == 4
+            await backend.close()
+        async with server(lambda body, n: web.Response(status=400, text="too long")) as (url, calls):
+            backend = make(url)
+            with pytest.raises(RequestError, match="answered 400: too long"):
+                await backend.generate(request())
+            assert len(calls) == 1
+            await backend.close()
+        async with server(lambda body, n: web.Response(status=500)) as (url, calls):
+            backend = make(url, retries=2)
+            with pytest.raises(RequestError, match=r"answered 500.*sent 3 times"):
+                await backend.generate(request())
+            assert len(calls) == 3
+            await backend.close()
+
+    asyncio.run(run())
+
+
+def test_several_servers_share_the_calls() -> None:
+    async def run() -> None:
+        async with (
+            server(lambda b, n: answer("one")) as (one, first),
+            server(lambda b, n: answer("two")) as (two, second),
+        ):
+            backend = make(one, two)
+            await asyncio.gather(*(backend.generate(request()) for _ in range(20)))
+            assert len(first) == len(second) == 10
+            await backend.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"url": "http://127.0.0.1:9/v1"}, "no server answers at http://127.0.0.1:9/v1"),
+        ({"models": ("other", "more")}, "serves other, more, not 'm'"),
+    ],
+    ids=["no server", "no such model"],
+)
+def test_a_wrong_address_or_model_is_said_before_any_call(change: dict[str, Any], message: str) -> None:
+    async def run() -> None:
+        async with server(lambda body, n: answer("x"), models=change.get("models", ("m",))) as (url, calls):
+            with pytest.raises(EngineError, match=message):
+                await make(change.get("url", url)).generate(request())
+            assert not calls
+
+    asyncio.run(run())
+
+
+def test_a_server_that_ignores_the_open_turn_is_found_out() -> None:
+    async def run() -> None:
+        async with server(lambda body, n: answer("x", prompt_tokens=20), owner="ms-swift") as (url, _):
+            with pytest.raises(
+                EngineError, match=r"does not leave the user's turn open; start it with `--external_plugins`"
+            ):
+                await make(url).generate(request(open_turn="user"))
+
+        def honours(body: dict[str, Any], number: int) -> web.Response:
+            return answer("sampled", prompt_tokens=20 - 5 * json.dumps(body).count("open_turn"))
+
+        async with server(honours, owner="ms-swift") as (url, calls):
+            backend = make(url)
+            assert (await backend.generate(request(open_turn="user"))).text == "sampled"
+            assert (await backend.generate(request(open_turn="user"))).text == "sampled"
+            assert len(calls) == 4, "the server is probed once"
+            await backend.close()
+
+    asyncio.run(run())
+
+
+def test_an_answer_without_text_fails_its_request() -> None:
+    async def run() -> None:
+        async with server(lambda body, n: web.json_response({"error": "odd"})) as (url, _):
+            backend = make(url)
+            with pytest.raises(RequestError, match="has no text"):
+                await backend.generate(request())
+            await backend.close()
+
+    asyncio.run(run())
+
+
+def test_backoff_grows_and_is_bounded() -> None:
+    assert all(0 <= backoff(attempt) <= min(30, 0.5 * 2**attempt) for attempt in range(20))
