@@ -69,10 +69,13 @@ class LoadedImage:
     pixels: Image.Image | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def data_url(self) -> str:
-        """Returns the file as a `data:` URL, as chat servers take it."""
+    def data_url(self, max_pixels: int | None = None) -> str:
+        """Returns the file as a `data:` URL, as chat servers take it; scaled down where it has more pixels."""
         assert self.data is not None, "decode() comes first"
-        return f"data:{self.mime};base64,{base64.b64encode(self.data).decode('ascii')}"
+        data, mime = self.data, self.mime
+        if max_pixels is not None and self.pixels is not None and self.pixels.width * self.pixels.height > max_pixels:
+            data, mime = _scale_down(self.pixels, max_pixels), "image/png"
+        return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 class DigestCache:
@@ -285,6 +288,14 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return white
     image.load()
     return image.convert("RGB")
+
+
+def _scale_down(image: Image.Image, max_pixels: int) -> bytes:
+    factor = (max_pixels / (image.width * image.height)) ** 0.5
+    size = max(1, int(image.width * factor)), max(1, int(image.height * factor))
+    data = io.BytesIO()
+    image.resize(size).save(data, "PNG")
+    return data.getvalue()
 
 
 @cache

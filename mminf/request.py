@@ -15,7 +15,7 @@ from mminf.text import Turn
 class Sampling(Config):
     """How tokens are drawn. Names and meanings are vLLM's; None leaves the model's own default."""
 
-    temperature: float = Field(0.0, ge=0, description="0 is greedy.")
+    temperature: float = Field(0.0, ge=0, le=2, description="0 is greedy.")
     top_k: int | None = Field(None, description="Sample among the k likeliest tokens; -1 or None: all.")
     top_p: float | None = Field(None, gt=0, le=1, description="Sample among the likeliest tokens of this total mass.")
     min_p: float | None = Field(None, ge=0, le=1, description="Drop tokens below this fraction of the likeliest.")

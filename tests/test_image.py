@@ -90,3 +90,18 @@ def test_store_loads_an_image_once(tmp_path: Path) -> None:
         store.close()
 
     asyncio.run(load())
+
+
+def test_data_urls_are_scaled_down_where_asked(tmp_path: Path) -> None:
+    path = str(tiny_image(tmp_path / "a.png", size=(300, 100)))
+
+    async def load() -> None:
+        store = ImageStore(ImagePolicy(roots=None))
+        image = await store.open(path)
+        await store.decode(image)
+        assert image.data_url(30_000) == image.data_url()
+        small = read_image(image.data_url(7_500), ImagePolicy())
+        assert decode_image(small, "x")[0].size == (150, 50)
+        store.close()
+
+    asyncio.run(load())

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"errors", "config", "registry", "record", "image", "text", "request"},
     {"plugin", "recipe"},
-    {"journal", "backend", "step", "source", "sink", "demo_model", "content"},
+    {"journal", "backend", "step", "source", "sink", "demo_model", "content", "server"},
     {"engine"},
     {"executor", "report"},
     {"api"},

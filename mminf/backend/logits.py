@@ -98,30 +98,33 @@ class DrawRows(LogitsProcessor):
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         import torch
 
-        logits = scores.float() / self.sampling.temperature
-        ordered, order = torch.sort(logits, dim=-1, descending=True, stable=True)
-        probabilities = self._truncate(ordered).softmax(-1)
-        cumulative = probabilities.cumsum(-1)
-        uniform = [stream.random() for stream in self.streams]
-        # A draw just below 1 must not fall behind the last token that is left.
-        points = torch.tensor(uniform, device=scores.device, dtype=cumulative.dtype)[:, None] * cumulative[:, -1:]
-        rank = torch.searchsorted(cumulative, points, right=True)
-        last = (probabilities > 0).sum(-1, keepdim=True) - 1
-        drawn = order.gather(1, torch.minimum(rank, last))
+        probabilities = self._truncate(scores.float() / self.sampling.temperature).softmax(-1)
+        # In the order of the vocabulary, not of likelihood: rounding that differs with a batch's padding then moves
+        # a boundary a little, where it would swap whole tokens of nearly equal likelihood.
+        cumulative = probabilities.double().cumsum(-1)
+        uniform = torch.tensor([[stream.random()] for stream in self.streams], dtype=torch.float64)
+        points = uniform.to(scores.device) * cumulative[:, -1:]
+        drawn = torch.searchsorted(cumulative, points, right=True).clamp(max=scores.shape[-1] - 1)
         return torch.full_like(scores, _NEVER).scatter_(1, drawn, 0.0)
 
-    def _truncate(self, ordered: torch.Tensor) -> torch.Tensor:
+    def _truncate(self, logits: torch.Tensor) -> torch.Tensor:
+        import torch
+
         sampling = self.sampling
-        if sampling.top_k is not None and 0 < sampling.top_k < ordered.shape[-1]:
-            ordered[:, sampling.top_k :] = _NEVER
+        if sampling.top_k is not None and 0 < sampling.top_k < logits.shape[-1]:
+            least = logits.topk(sampling.top_k, dim=-1).values[:, -1:]
+            logits = logits.masked_fill(logits < least, _NEVER)
         if sampling.top_p is not None and sampling.top_p < 1:
+            ordered, order = torch.sort(logits, dim=-1, descending=True, stable=True)
             probabilities = ordered.softmax(-1)
             before = probabilities.cumsum(-1) - probabilities
-            ordered = ordered.masked_fill(before >= sampling.top_p, _NEVER)
+            cut = torch.zeros_like(before, dtype=torch.bool).scatter_(1, order, before >= sampling.top_p)
+            logits = logits.masked_fill(cut, _NEVER)
         if sampling.min_p:
-            probabilities = ordered.softmax(-1)
-            ordered = ordered.masked_fill(probabilities < sampling.min_p * probabilities[:, :1], _NEVER)
-        return ordered
+            probabilities = logits.softmax(-1)
+            likeliest = probabilities.amax(-1, keepdim=True)
+            logits = logits.masked_fill(probabilities < sampling.min_p * likeliest, _NEVER)
+        return logits
 
 
 def processors(

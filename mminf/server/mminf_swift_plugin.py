@@ -1,6 +1,6 @@
 """A plugin for `swift deploy`: lets a chat request leave the user's turn open.
 
-    swift deploy --model ... --external_plugins "$(python -m mminf.backend.swift_server)"
+    swift deploy --model ... --external_plugins "$(python -m mminf.server)"
 
 A request with `chat_template_kwargs: {"mminf": {"open_turn": "user"}}` is then rendered by a view of the server's
 template that ends where the query ends. All other requests are rendered as ever.
@@ -34,7 +34,4 @@ def install() -> None:
     Template.encode, Template.init_processor = encode_open, init_adopted
 
 
-if __name__ == "__main__":
-    print(__file__)
-else:
-    install()
+install()

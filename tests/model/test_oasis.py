@@ -1,0 +1,199 @@
+"""The Oasis recipe, from images to a dataset, on real engines."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import mminf
+from mminf import api
+from mminf.demo_model import demo_model
+
+from ..conftest import read_rows
+from .conftest import Engine
+
+pytestmark = pytest.mark.model
+
+
+def check_dataset(output: Path, ids: list[str]) -> None:
+    """The rows are ms-swift's messages, in source order, and every image is there."""
+    rows = read_rows(output / "oasis.jsonl")
+    assert [row["id"] for row in rows] == ids
+    for row in rows:
+        user, assistant = row["messages"]  # type: ignore[misc]
+        assert (user["role"], assistant["role"]) == ("user", "assistant")
+        assert user["content"].startswith("<image>")
+        assert user["content"].count("<image>") == len(row["images"]) == 1  # type: ignore[arg-type]
+        assert len(user["content"]) > len("<image>")
+        assert Path(row["images"][0]).is_file()  # type: ignore[index]
+
+
+def run_on(engine: Engine, images: Path, output: Path, **options: object) -> mminf.RunResult:
+    """Runs the recipe on an engine that is loaded already."""
+    prepared = api.prepare(mminf.load("oasis", input=images, **options), output=output)  # type: ignore[arg-type]
+    for named in prepared.engines.values():
+        named.backend = engine.backend
+        named._loaded = True
+
+        async def keep_open() -> None:
+            return None
+
+        named.close = keep_open  # type: ignore[method-assign]
+    return engine.run(prepared.execute())
+
+
+def test_the_demo_as_typed_on_real_images(real_images: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mminf.cli.main", "run", str(Path(__file__).parents[2] / "recipes" / "oasis.yaml")]
+    command += ["--input", str(real_images), "--output", str(tmp_path / "out"), "--profile", "demo"]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert found.returncode == 0, found.stderr
+    assert "finished: 24 done, 0 dropped, 0 failed" in found.stdout
+    assert "random weights" in found.stderr
+    assert "Traceback" not in found.stderr
+    check_dataset(tmp_path / "out", sorted(path.name for path in real_images.iterdir()))
+
+
+def test_demo_profile(engine: Engine, images: Path, tmp_path: Path) -> None:
+    result = run_on(engine, images, tmp_path / "out", profile="demo")
+    assert (result.counts.done, result.counts.failed) == (12, 0)
+    check_dataset(tmp_path / "out", sorted(path.name for path in images.iterdir()))
+    sent = {item["step"]: item["sent"] for item in prompts(tmp_path / "out")}
+    assert sent["hook"].endswith("<|vision_end|>"), "the prompt that was sent is kept, once a step"
+    assert sent["respond"].endswith("<|im_start|>assistant\n")
+    again = run_on(engine, images, tmp_path / "again", profile="demo")
+    assert again.counts == result.counts
+    same = (tmp_path / "out" / "oasis.jsonl").read_bytes() == (tmp_path / "again" / "oasis.jsonl").read_bytes()
+    assert same, "seeds decide what is sampled, also in another batch"
+
+
+def prompts(output: Path) -> list[dict[str, str]]:
+    from mminf.journal import Journal
+
+    with Journal(output) as journal:
+        return journal.prompts()
+
+
+def test_the_whole_recipe_loses_no_record(engine: Engine, images: Path, tmp_path: Path) -> None:
+    (images / "005.png").write_bytes((images / "005.png").read_bytes()[:300])
+    settings = [f"engines.{name}={{backend: transformers, model: 'builtin:demo'}}" for name in ("vlm", "llm")]
+    settings += ["steps.hook.sampling.max_tokens=24", "steps.classify.sampling.max_tokens=24"]
+    result = run_on(engine, images, tmp_path / "out", settings=settings)
+    # A model of random weights classifies nothing; what matters is that each record says so.
+    assert result.counts.done + result.counts.dropped + result.counts.failed == 12
+    reasons = {item["id"]: (item["step"], item["reason"]) for item in api.status(tmp_path / "out")["failures"]}
+    assert "can't be decoded" in reasons.pop("005.png")[1]
+    assert {step for step, _ in reasons.values()} <= {"classify"}
+    assert all("(3 attempts)" in reason for _, reason in reasons.values())
+
+
+def test_the_dataset_loads_with_ms_swift_and_datasets(engine: Engine, images: Path, tmp_path: Path) -> None:
+    run_on(engine, images, tmp_path / "out", profile="demo")
+    from datasets import load_dataset as load_hf
+    from swift.dataset import load_dataset
+
+    path = str(tmp_path / "out" / "oasis.jsonl")
+    train, _ = load_dataset(path, split_dataset_ratio=0.0)
+    assert len(train) == 12
+    assert train[0]["messages"][0]["content"].startswith("<image>")
+    assert len(load_hf("json", data_files=path, split="train")) == 12
+
+
+@pytest.fixture(scope="module")
+def deployed() -> Iterator[str]:
+    """A `swift deploy` server on vLLM with mminf's plugin."""
+    from importlib.util import find_spec
+
+    if find_spec("vllm") is None:
+        pytest.skip("vllm is not installed: the server could not constrain scores")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    plugin = subprocess.run(
+        [sys.executable, "-m", "mminf.server"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    command = [str(Path(sys.executable).parent / "swift"), "deploy", "--model", str(demo_model())]
+    command += ["--model_type", "qwen2_vl", "--template", "qwen2_vl", "--external_plugins", plugin]
+    command += ["--infer_backend", "vllm", "--vllm_enforce_eager", "true", "--vllm_gpu_memory_utilization", "0.2"]
+    command += [
+        "--vllm_max_model_len",
+        "4096",
+        "--served_model_name",
+        "demo",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    log = Path(os.environ.get("TMPDIR", "/tmp")) / f"mminf-deploy-{port}.log"
+    with log.open("w") as file:
+        server = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
+    url = f"http://127.0.0.1:{port}/v1"
+    try:
+        wait_for(url, server, log)
+        yield url
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(20)
+            os.killpg(server.pid, signal.SIGKILL)
+        log.unlink(missing_ok=True)
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 400
+    while time.monotonic() < deadline:
+        assert server.poll() is None, log.read_text()[-3000:]
+        try:
+            with urllib.request.urlopen(f"{url}/models", timeout=5) as response:
+                assert json.load(response)["data"][0]["id"] == "demo"
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(1)
+    raise AssertionError(log.read_text()[-3000:])
+
+
+@pytest.mark.vllm
+def test_through_swift_deploy(deployed: str, images: Path, tmp_path: Path) -> None:
+    engine = f"{{backend: openai, model: demo, base_url: '{deployed}', max_pixels: 50176}}"
+    settings = [f"engines.vlm={engine}", f"engines.llm={engine}"]
+    result = mminf.run("oasis", input=images, output=tmp_path / "out", profile="demo", settings=settings)
+    assert (result.counts.done, result.counts.failed) == (12, 0), result.failures
+    check_dataset(tmp_path / "out", sorted(path.name for path in images.iterdir()))
+    calls = api.show(tmp_path / "out", "000.png")["calls"]
+    hook = next(call for call in calls if call["step"] == "hook")
+    assert hook["prompt_tokens"] == 36 + 64, "system turn, user header and 64 image tokens, nothing behind"
+
+
+@pytest.mark.vllm
+def test_a_server_whose_template_can_not_be_hooked_says_so(deployed: str) -> None:
+    """Without the marker that our plugin reads, the same server answers a full prompt: the probe tells them apart."""
+    from mminf.backend.openai import OpenAIBackend, OpenAIConfig
+    from mminf.errors import EngineError
+
+    from .conftest import ask
+
+    async def probe() -> None:
+        backend = OpenAIBackend(OpenAIConfig(backend="openai", model="demo", base_url=[deployed]))
+        payload = backend._payload
+        backend._payload = lambda r: {k: v for k, v in payload(r).items() if k != "chat_template_kwargs"}  # type: ignore[method-assign]
+        try:
+            with pytest.raises(EngineError, match="does not leave the user's turn open"):
+                await backend.generate(ask(None, open_turn="user", max_tokens=1))
+        finally:
+            await backend.close()
+
+    asyncio.run(probe())
