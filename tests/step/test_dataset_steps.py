@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageDraw
+
+import mminf
+from mminf import api
+from mminf.plugin import discover
+from mminf.recipe.model import TemplateFolders
+from mminf.record import Record
+from mminf.registry import STEPS
+from mminf.step import Drop
+
+from ..conftest import read_rows
+
+
+def dropped(kind: str, records: Iterable[Record], **settings: Any) -> dict[str, str]:
+    discover()
+    cls = STEPS.get(kind)
+    step = cls(cls.Config.model_validate(settings), TemplateFolders([]))
+    context: Any = None
+    return {
+        record.id: outcome.reason for record, outcome in step.run_all(records, context) if isinstance(outcome, Drop)
+    }
+
+
+def texts(*values: str) -> list[Record]:
+    return [Record(str(number), {"text": value}) for number, value in enumerate(values)]
+
+
+def test_exact_duplicates() -> None:
+    assert dropped("deduplicate", texts("a", "b", "a", "a "), reads="text") == {"2": "duplicate of 0"}
+
+
+def test_near_duplicates() -> None:
+    first = "The quick brown fox jumps over the lazy dog near the old river bank on a sunny day in the early spring"
+    second = first.replace("sunny", "rainy").upper()
+    other = "A completely different sentence that shares hardly anything with those that stand before it at all"
+    found = dropped("deduplicate", texts(first, other, second), reads="text", method="minhash", threshold=0.6)
+    assert found == {"2": "duplicate of 0"}
+
+
+def test_near_duplicates_in_chinese() -> None:
+    first = "图片中可以看到一个红色的圆形和一个蓝色的正方形，它们之间有一条线。"
+    found = dropped(
+        "deduplicate",
+        texts(first, first.replace("蓝", "绿"), "这是什么？"),
+        reads="text",
+        method="minhash",
+        threshold=0.6,
+    )
+    assert found == {"1": "duplicate of 0"}
+
+
+def test_equal_looking_images(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    picture = Image.new("RGB", (256, 256), "white")
+    for _ in range(12):
+        x, y = rng.randint(0, 200), rng.randint(0, 200)
+        ImageDraw.Draw(picture).rectangle((x, y, x + 50, y + 50), fill=rng.choice(["red", "blue", "black"]))
+    picture.save(tmp_path / "a.png")
+    picture.resize((200, 200)).save(tmp_path / "b.jpg", quality=70)
+    picture.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "c.png")
+    (tmp_path / "d.png").write_bytes(b"broken")
+    records = [Record(name, {"images": [str(tmp_path / name)]}) for name in ("a.png", "b.jpg", "c.png", "d.png")]
+    found = dropped("deduplicate", records, reads="images", method="image")
+    assert "can't be decoded" in found.pop("d.png")
+    assert found == {"b.jpg": "duplicate of a.png"}
+
+
+def test_sample_is_drawn_from_the_record_alone(
+    tmp_path: Path, write_recipe: Callable[..., Path], rows: Callable[..., Path]
+) -> None:
+    recipe = write_recipe("source: {jsonl: rows.jsonl}\nsteps:\n  - sample: 0.5\nsinks: [{jsonl: o.jsonl}]\n")
+    rows(*({"id": str(n)} for n in range(200)))
+    mminf.run(recipe, output=tmp_path / "all")
+    kept = {row["id"] for row in read_rows(tmp_path / "all" / "o.jsonl")}
+    assert 70 < len(kept) < 130
+    rows(*({"id": str(n)} for n in range(100, 200)))
+    mminf.run(recipe, output=tmp_path / "half")
+    assert {row["id"] for row in read_rows(tmp_path / "half" / "o.jsonl")} == {i for i in kept if int(str(i)) >= 100}
+
+
+def test_split_extract_rename(tmp_path: Path, write_recipe: Callable[..., Path], rows: Callable[..., Path]) -> None:
+    recipe = write_recipe(
+        """
+source: {jsonl: rows.jsonl}
+steps:
+  - split: {reads: text, writes: line, separator: "\\n"}
+  - extract: {reads: line, regex: "Q: (?P<question>.*)"}
+  - rename: {question: instruction}
+sinks: [{jsonl: {path: o.jsonl, columns: [instruction]}}]
+"""
+    )
+    rows({"id": "a", "text": "Q: one\n\nno question\nQ: two"}, {"id": "b", "text": 3}, {"id": "c", "text": ""})
+    result = mminf.run(recipe, output=tmp_path / "out")
+    assert read_rows(tmp_path / "out" / "o.jsonl") == [
+        {"instruction": "one", "id": "a/0"},
+        {"instruction": "two", "id": "a/2"},
+    ]
+    assert (result.counts.done, result.counts.dropped, result.counts.failed) == (2, 2, 1)
+    assert api.show(tmp_path / "out", "c")["outcomes"][0]["reason"] == "no children"
+
+
+@pytest.mark.parametrize("image_paths", ["absolute", "relative"])
+def test_chat_sinks_strip_tags_that_trainers_would_count(
+    tmp_path: Path, write_recipe: Callable[..., Path], rows: Callable[..., Path], image_paths: str
+) -> None:
+    recipe = write_recipe(
+        f"""
+source: {{jsonl: rows.jsonl}}
+steps:
+  - set: {{instruction: "'look <image> here'", response: "'fine </image>'", sys: "'be kind'"}}
+sinks:
+  - swift: {{path: sub/swift.jsonl, system: sys, columns: note, image_paths: {image_paths}}}
+  - llava: {{path: llava.jsonl, image_paths: {image_paths}}}
+"""
+    )
+    rows({"id": "a", "images": ["x.png", "y.png"], "note": 1}, {"id": "b", "note": 2})
+    mminf.run(recipe, output=tmp_path / "out")
+    first, second = read_rows(tmp_path / "out" / "sub" / "swift.jsonl")
+    assert first["messages"] == [
+        {"role": "system", "content": "be kind"},
+        {"role": "user", "content": "<image><image>look  here"},
+        {"role": "assistant", "content": "fine "},
+    ]
+    expected = {"absolute": str(tmp_path / "x.png"), "relative": "../../x.png"}[image_paths]
+    assert first["images"][0] == expected  # type: ignore[index]
+    assert first["note"] == 1
+    assert "images" not in second
+    llava = read_rows(tmp_path / "out" / "llava.jsonl")
+    assert llava[0]["conversations"][0]["value"] == "<image>\n<image>\nlook  here"  # type: ignore[index]
+    assert len(llava[0]["image"]) == 2  # type: ignore[arg-type]

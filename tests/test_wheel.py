@@ -1,0 +1,79 @@
+"""What a user installs: a wheel, in an environment of its own, outside of any checkout."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from .conftest import ROOT, read_rows, subprocess_env
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.split()
+    if not tracked:
+        pytest.skip("no git checkout: the tests were copied out of one")
+    for name in tracked:
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(source)]
+    built = subprocess.run(command, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_carries_recipes_templates_and_plugins(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for recipe in (ROOT / "recipes").glob("*.yaml"):
+        assert f"mminf_content/recipes/{recipe.name}" in names
+    for template in (ROOT / "templates").rglob("*.jinja"):
+        assert f"mminf_content/templates/{template.relative_to(ROOT / 'templates').as_posix()}" in names
+    for module in (*(ROOT / "mminf").rglob("*.py"), ROOT / "mminf" / "py.typed"):
+        assert module.relative_to(ROOT).as_posix() in names
+    assert "mminf_plugins/oasis/classify.py" in names
+    assert not any(name.startswith(("tests/", "plugins/", "recipes/")) for name in names)
+
+
+def test_it_runs_oasis_by_name_in_an_empty_folder(wheel: Path, tmp_path: Path, images: Path, script: Path) -> None:
+    """A new environment gets the wheel; the 5 GB of its requirements are lent to it by this one's."""
+    home = tmp_path / "env"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
+    site = next((home / "lib").glob("python*")) / "site-packages"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    # A path in a .pth file lends packages, but not the finder of this checkout's editable install.
+    (site / "lent.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    engine = f"{{backend: scripted, script: {script}}}"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    python = str(home / "bin" / "python")
+    where = subprocess.run(
+        [python, "-c", "import mminf; print(mminf.__file__)"], capture_output=True, text=True, cwd=empty
+    )
+    assert where.stdout.startswith(str(site)), where
+    command = [python, "-m", "mminf.cli.main", "run", "oasis", "--input", str(images), "--output", "out"]
+    for name in ("vlm", "llm"):
+        command += ["--set", f"engines.{name}={engine}"]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=empty, env=subprocess_env(PYTHONPATH=""))
+    assert found.returncode == 0, found.stderr
+    assert read_rows(empty / "out" / "oasis.jsonl")
+    listed = subprocess.run([python, "-m", "mminf.cli.main", "recipes"], capture_output=True, text=True, cwd=empty)
+    assert "oasis" in listed.stdout
+    recipe = subprocess.run(
+        [python, "-c", "import mminf, json; print(json.dumps(mminf.load('oasis').resolved()))"],
+        capture_output=True,
+        text=True,
+        cwd=empty,
+    )
+    assert json.loads(recipe.stdout)["name"] == "oasis"
