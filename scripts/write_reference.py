@@ -1,0 +1,89 @@
+"""Writes docs/reference/ from the command line's own help and the configs of everything that recipes can name.
+
+python scripts/write_reference.py          # writes
+python scripts/write_reference.py --check  # exits 1 where a page is stale
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from mminf import api
+from mminf.cli.main import app
+from mminf.recipe.config import RunConfig
+from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS
+from mminf.request import Sampling
+
+FOLDER = Path(__file__).parent.parent / "docs" / "reference"
+NOTE = "<!-- Written by scripts/write_reference.py; don't edit. -->\n"
+
+
+def cli_page() -> str:
+    """Returns the page on the command line."""
+    group: Any = typer.main.get_command(app)
+    parts = [NOTE, "# Command line\n"]
+    for name, command in group.commands.items():
+        context = command.context_class(command, info_name=f"mminf {name}", terminal_width=100, max_content_width=100)
+        parts.append(f"## mminf {name}\n\n```text\n{command.get_help(context).strip()}\n```\n")
+    return "\n".join(parts)
+
+
+def recipe_page() -> str:
+    """Returns the page on what a recipe may say."""
+    api.list_members()
+    parts = [NOTE, "# Recipe reference\n", "## Top level\n", table(RunConfig)]
+    parts += ["`engines`, `source`, `steps`, `sinks`, `profiles`: see below and [recipes](../recipes.md).\n"]
+    parts += ["## Sampling\n", table(Sampling)]
+    for title, registry in (("Engines", BACKENDS), ("Sources", SOURCES), ("Steps", STEPS), ("Sinks", SINKS)):
+        parts.append(f"## {title}\n")
+        for name in registry:
+            member = registry.get(name)
+            line = (member.__doc__ or "").strip().partition("\n")[0]
+            short = f" A bare value stands for `{member.Config.shorthand}`." if member.Config.shorthand else ""
+            parts.append(f"### {name}\n\n{line}{short}\n\n{table(member.Config)}")
+    return "\n".join(parts)
+
+
+def table(config: Any) -> str:
+    """Returns a config's fields as a table."""
+    rows = ["| key | default | |", "|---|---|---|"]
+    for name, field in config.model_fields.items():
+        default = "required" if field.is_required() else f"`{show(field.get_default(call_default_factory=True))}`"
+        rows.append(f"| `{name}` | {default} | {(field.description or '').replace('|', '/')} |")
+    return "\n".join(rows) + "\n"
+
+
+def show(value: Any) -> str:
+    """Returns a default value in a few characters."""
+    if isinstance(value, Sampling):
+        inner = ", ".join(f"{key}: {item}" for key, item in value.model_dump(exclude_defaults=True).items())
+        return f"{{{inner}}}"
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return str(value) or "''"
+
+
+def main() -> int:
+    """Writes or checks the pages. Returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    stale = []
+    for name, text in (("cli.md", cli_page()), ("recipe.md", recipe_page())):
+        path = FOLDER / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(path.name)
+            if not check:
+                path.write_text(text, encoding="utf-8")
+    if check and stale:
+        print(f"stale: {', '.join(stale)}; run `make docs`", file=sys.stderr)
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
