@@ -57,8 +57,7 @@ def show_tokens(tokenizer: Any, ids: list[int]) -> str:
 @contextlib.contextmanager
 def remote_code(trusted: bool) -> Iterator[None]:
     """ms-swift trusts a model's code unless its loaders are told otherwise."""
-    # It also logs its whole configuration at INFO; who wants that sets SWIFT_LOG_LEVEL.
-    os.environ.setdefault("SWIFT_LOG_LEVEL", "ERROR")
+    import_quietly()
     from swift.model import ModelLoader
 
     before = ModelLoader.default_trust_remote_code
@@ -67,3 +66,22 @@ def remote_code(trusted: bool) -> Iterator[None]:
         yield
     finally:
         ModelLoader.default_trust_remote_code = before
+
+
+def import_quietly() -> None:
+    """Imports ms-swift and transformers so that they print errors only, unless LOG_LEVEL asks for more.
+
+    ms-swift reads LOG_LEVEL when it is imported, and logs its whole configuration at INFO.
+    """
+    if "LOG_LEVEL" in os.environ:
+        return
+    os.environ["LOG_LEVEL"] = "ERROR"
+    try:
+        from swift.utils import get_logger
+        from transformers.utils import logging
+
+        get_logger().setLevel("ERROR")
+    finally:
+        del os.environ["LOG_LEVEL"]
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()

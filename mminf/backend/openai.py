@@ -12,9 +12,10 @@ import json
 import os
 import random
 from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 import aiohttp
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mminf.backend.base import Backend, backend, shorten
 from mminf.backend.scripted import show_chat
@@ -40,6 +41,17 @@ class OpenAIConfig(EngineConfig):
     max_pixels: int | None = Field(None, ge=1, description="Larger images are scaled down before they are sent.")
     timeout: float = Field(600, gt=0, description="Seconds for one call.")
     retries: int = Field(6, ge=0, description="How often a call is sent again after a passing failure.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _no_secrets(cls, urls: list[str]) -> list[str]:
+        for url in urls:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("an address is http://host:port/v1 or https://host/v1")
+            if parts.username or parts.password:
+                raise ValueError("an address holds no password, since recipes are kept in journals; use api_key_env")
+        return urls
 
 
 class _Endpoint:

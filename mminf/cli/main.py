@@ -47,8 +47,7 @@ _register()
 
 def main() -> None:
     """Runs the command. What the user can mend is printed without a traceback, and exits 2."""
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
-    logging.getLogger("mminf").setLevel(logging.INFO)
+    _log_to_stderr()
     try:
         app()
     except RecipeError as error:
@@ -61,6 +60,16 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+
+
+def _log_to_stderr() -> None:
+    """Gives mminf's logger a handler of its own: ms-swift silences those of the root logger."""
+    log = logging.getLogger("mminf")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    log.handlers = [handler]
+    log.propagate = False
+    log.setLevel(logging.INFO)
 
 
 if __name__ == "__main__":

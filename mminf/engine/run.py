@@ -120,8 +120,18 @@ class Run:
         """Starts no new calls; what is in flight is waited for, for a while."""
         if not self.stats.draining:
             self.stats.draining = True
-            with contextlib.suppress(RuntimeError):
-                asyncio.get_running_loop().call_later(DRAIN_SECONDS, self.stop)
+            loop = asyncio.get_running_loop()
+            loop.call_later(DRAIN_SECONDS, self.stop)
+            loop.call_later(0.2, self._stop_if_idle)
+
+    def _stop_if_idle(self) -> None:
+        """A model that is still loading is not waited for: no call can be in flight on it."""
+        engines = [engine.stats for engine in self.engines.values()]
+        loading = any(engine.state == "loading" for engine in engines)
+        if loading and not any(engine.in_flight for engine in engines):
+            self.stop()
+        elif self._tasks is not None and not self._tasks.done():
+            asyncio.get_running_loop().call_later(0.2, self._stop_if_idle)
 
     def stop(self) -> None:
         """Cancels what is in flight."""

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import Field
 
-from mminf.errors import AskAgain
+from mminf.errors import AskAgain, RecordError
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.step.base import Context, Outcome, step
@@ -19,7 +19,7 @@ class GenerateConfig(PromptConfig):
     reads: str | None = Field(None, description="Field whose text is the prompt, after the images; or a template.")
     writes: str = Field("response", description="Field for the answer.")
     images: bool = Field(True, description="With `reads`: show the record's images.")
-    truncated: bool = Field(False, description="Keep answers that max_tokens cut off; else they are asked again.")
+    truncated: bool = Field(False, description="Keep answers that max_tokens cut off; else their records fail.")
     extract: Extraction | None = Field(
         None, description="Take fields out of the answer; it is asked again where they can't be found."
     )
@@ -47,7 +47,11 @@ class BaseGenerate(PromptStep[G]):
     async def run(self, record: Record, ctx: Context) -> Outcome:
         answer = await self.ask(record, ctx)
         if answer.finish_reason == "length" and not self.config.truncated:
-            raise AskAgain(f"answer was cut off after {answer.completion_tokens} tokens (`sampling.max_tokens`)")
+            # Asked again it would be as long, and cost as much.
+            raise RecordError(
+                f"answer was cut off after {answer.completion_tokens} tokens; raise `sampling.max_tokens` of step "
+                f"{self.name!r}, or set `truncated: true`"
+            )
         if not answer.text.strip() and not self.config.empty:
             raise AskAgain("answer is empty")
         return self.written(answer.text.strip())

@@ -31,9 +31,9 @@ QUERY = "zq9x"
 
 
 def multimodal_templates() -> list[str]:
-    import os
+    from mminf.backend.model_files import import_quietly
 
-    os.environ.setdefault("SWIFT_LOG_LEVEL", "ERROR")
+    import_quietly()
     from swift.template import TEMPLATE_MAPPING
     from swift.template.constant import MLLMTemplateType
 

@@ -212,3 +212,9 @@ def test_an_answer_without_text_fails_its_request() -> None:
 
 def test_backoff_grows_and_is_bounded() -> None:
     assert all(0 <= backoff(attempt) <= min(30, 0.5 * 2**attempt) for attempt in range(20))
+
+
+@pytest.mark.parametrize("url", ["http://user:secret@host/v1", "host:8000", "ftp://host/v1"])
+def test_addresses_are_plain_and_hold_no_secrets(url: str) -> None:
+    with pytest.raises(ValueError, match="an address"):
+        OpenAIConfig(backend="openai", model="m", base_url=[url])

@@ -390,3 +390,28 @@ def test_export_works_on_what_is_done(images: Path, scripted_oasis: list[str], t
     found = read_rows(tmp_path / "out" / "other.jsonl")
     assert written[0].rows == len(found) > 0
     assert found[0]["conversations"][0]["value"].startswith("<image>\n")  # type: ignore[index]
+
+
+def test_an_answer_that_was_cut_off_fails_its_record_at_once(
+    write_recipe: Recipe, rows: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mminf.backend.scripted import ScriptedBackend
+    from mminf.request import Generation
+
+    asked = []
+
+    async def cut(self: object, request: object) -> Generation:
+        asked.append(request)
+        return Generation("half an answ", "length", 5, 7)
+
+    monkeypatch.setattr(ScriptedBackend, "generate", cut)
+    text = (
+        "engines: {e: {backend: scripted, answer: x}}\nsource: {jsonl: rows.jsonl}\n"
+        'steps:\n  - generate: {engine: e, prompt: "{{ text }}"}\n'
+    )
+    rows({"id": "1", "text": "x"})
+    result = mminf.run(write_recipe(text), output=tmp_path / "out")
+    assert "cut off after 7 tokens; raise `sampling.max_tokens` of step 'generate'" in str(result.failures[0][2])
+    assert len(asked) == 1
+    kept = mminf.run(write_recipe(text.replace("engine: e,", "engine: e, truncated: true,")), output=tmp_path / "out")
+    assert (kept.counts.done, len(asked)) == (1, 1)
