@@ -7,6 +7,7 @@ import base64
 import hashlib
 import io
 import os
+import stat as stat_module
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
@@ -195,6 +196,8 @@ def check_allowed(uri: str, policy: ImagePolicy) -> None:
                 f"image {uri!r}: host {parts.hostname!r} is not allowed; list it in the source's `allow_hosts`"
             )
     elif policy.roots is not None:
+        if not os.path.lexists(path) or not os.path.exists(path):  # noqa: PTH110 (a broken link says so, not its folder)
+            raise ImageError(f"image {uri!r} is not there")
         real = Path(os.path.realpath(path))
         if not any(real.is_relative_to(root) for root in policy.roots):
             raise ImageError(
@@ -218,16 +221,24 @@ def read_image(uri: str, policy: ImagePolicy) -> bytes:
         data = _fetch(uri, policy)
     else:
         try:
-            size = os.stat(path).st_size
-            if size > policy.max_bytes:
-                raise ImageError(f"image {uri!r} has {size:,} bytes; at most {policy.max_bytes:,} are allowed")
-            data = Path(path).read_bytes()
+            data = _read_file(path, uri, policy.max_bytes)
         except FileNotFoundError as error:
             raise ImageError(f"image {uri!r} is not there") from error
         except (OSError, ValueError) as error:
             raise ImageError(f"image {uri!r} can't be read: {error}") from error
     if not data:
         raise ImageError(f"image {uri!r} is empty")
+    return data
+
+
+def _read_file(path: str, uri: str, max_bytes: int) -> bytes:
+    found = os.stat(path)
+    if not stat_module.S_ISREG(found.st_mode):
+        raise ImageError(f"image {uri!r} is no regular file")
+    with Path(path).open("rb") as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise ImageError(f"image {uri!r} has {found.st_size:,} bytes; at most {max_bytes:,} are allowed")
     return data
 
 
@@ -255,7 +266,7 @@ def decode_image(data: bytes, uri: str, max_pixels: int = MAX_PIXELS) -> tuple[I
     Raises:
         ImageError: if it is no image, is broken or truncated, or has more than `max_pixels` pixels.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
@@ -272,6 +283,13 @@ def decode_image(data: bytes, uri: str, max_pixels: int = MAX_PIXELS) -> tuple[I
                 return _share(_to_rgb(upright)), mime
     except ImageError:
         raise
+    except UnidentifiedImageError as error:
+        raise ImageError(f"image {uri!r} can't be decoded: it is no image, or of an unknown format") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(
+            f"image {uri!r} has more pixels than Pillow agrees to look at; at most {max_pixels:,} are allowed "
+            "(`max_image_pixels` of the source)"
+        ) from error
     # Pillow's decoders raise nearly anything on broken files, SyntaxError and struct.error among them.
     except Exception as error:
         raise ImageError(f"image {uri!r} can't be decoded: {error}") from error

@@ -21,12 +21,19 @@ class Record:
         fields: JSON values by name; `images` is a list of paths or URIs, as in ms-swift.
         seq: position in the source, counted from 0.
         path: position among siblings, one number a fan-out.
+        root: id of the source record that a child came from; empty for a source record.
     """
 
     id: str
     fields: Fields
     seq: int = 0
     path: tuple[int, ...] = field(default=())
+    root: str = ""
+
+    @property
+    def origin(self) -> str:
+        """The id of the source record that this one came from; with `path` it is unique, whatever ids look like."""
+        return self.root or self.id
 
     def __getitem__(self, name: str) -> Any:
         try:
@@ -43,7 +50,11 @@ class Record:
     def child(self, number: int, fields: Fields) -> Record:
         """Returns child `number`: this record's fields, overlaid with `fields`."""
         return Record(
-            id=f"{self.id}/{number}", fields={**self.fields, **fields}, seq=self.seq, path=(*self.path, number)
+            id=f"{self.id}/{number}",
+            fields={**self.fields, **fields},
+            seq=self.seq,
+            path=(*self.path, number),
+            root=self.origin,
         )
 
 

@@ -70,9 +70,19 @@ def _role(name: str) -> str:
     return f"\x02{_NONCE}:role:{name}\x03"
 
 
+def _refuse_null(value: Any) -> Any:
+    if value is None:
+        raise jinja2.TemplateRuntimeError(
+            "it would print null; leave the record out with `when`, or guard it with `if`"
+        )
+    return value
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     def __init__(self, **options: Any) -> None:
-        super().__init__(undefined=jinja2.StrictUndefined, keep_trailing_newline=False, **options)
+        super().__init__(
+            undefined=jinja2.StrictUndefined, finalize=_refuse_null, keep_trailing_newline=False, **options
+        )
         self.globals = {"role": _role, "range": self.globals["range"]}
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +72,8 @@ class Backend(ABC):
         settings = self.config.model_dump(mode="json", exclude_defaults=True)
         kept = {key: value for key, value in settings.items() if key not in SPEED_ONLY}
         kept["model"] = model_identity(self.config.model)
+        if adapters := settings.get("adapters"):
+            kept["adapters"] = [model_identity(adapter) for adapter in adapters]
         return kept
 
     def load(self) -> None:
@@ -117,26 +118,27 @@ def model_identity(model: str) -> str | dict[str, Any]:
     folder = Path(model).expanduser()
     if not folder.is_dir():
         return model
-    files = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".safetensors", ".bin", ".json", ".txt", ".model", ".jinja") and path.is_file():
-            stat = os.stat(path)
-            # Small files by content; weights by size and time, since hashing 100 GB at every start would be a tax.
-            content: Any = _digest_small(path) if stat.st_size < 2**20 else [stat.st_size, stat.st_mtime_ns]
-            files.append([path.name, content])
-    return {"folder": folder.name, "files": digest(files)}
+    suffixes = (".safetensors", ".bin", ".json", ".txt", ".model", ".jinja")
+    files = [
+        [path.name, _digest_ends(path)]
+        for path in sorted(folder.iterdir())
+        if path.suffix in suffixes and path.is_file()
+    ]
+    return {"files": digest(files)}
 
 
-def _digest_small(path: Path) -> str:
-    return digest(path.read_text(encoding="utf-8", errors="replace"))
+def _digest_ends(path: Path, part: int = 1 << 20) -> str:
+    """A digest of a file's size, beginning and end: hashing 100 GB of weights at every start would be a tax."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        data = file.read(part)
+        if size > part:
+            file.seek(max(part, size - part))
+            data += file.read(part)
+    return hashlib.blake2b(str(size).encode() + data, digest_size=16).hexdigest()
 
 
 def shorten(error: BaseException, limit: int = 300) -> str:
     """Returns an error as one line."""
     text = " ".join(f"{type(error).__name__}: {error}".split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def dump(value: Any) -> str:
-    """Returns compact JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

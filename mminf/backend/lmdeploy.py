@@ -8,6 +8,7 @@ from pydantic import Field
 
 from mminf.backend.base import backend
 from mminf.backend.swift import SwiftBackend, SwiftConfig
+from mminf.request import Sampling
 
 
 class LmdeployConfig(SwiftConfig):
@@ -28,3 +29,6 @@ class LmdeployBackend(SwiftBackend):
         return LmdeployEngine(
             self._folder, tp=self.config.tensor_parallel_size, **self._common(), **self.config.options
         )
+
+    def unsupported(self, sampling: Sampling) -> list[str]:
+        return [name for name in ("ban", "min_tokens", "choices") if getattr(sampling, name)]

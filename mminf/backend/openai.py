@@ -7,10 +7,11 @@ or httpx cost (docs/design.md has the figures).
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
+import logging
 import os
 import random
+import re
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
@@ -25,7 +26,10 @@ from mminf.recipe.config import EngineConfig
 from mminf.request import Generation, Rendered, Request, Sampling
 from mminf.text import ImagePart, Turn
 
+log = logging.getLogger("mminf")
 _PASSING = frozenset({408, 409, 429, 500, 502, 503, 504})
+# Special tokens as most vocabularies spell them, and the tags that ms-swift's servers read as media, as files even.
+_UNSPEAKABLE = re.compile(r"<\|[^<>|\s]{1,40}\|>|</?s>|</?(?:image|video|audio|img|bbox|ref-object|start-image)>", re.I)
 _PROBE = Turn("user", ("ab12",))
 
 
@@ -49,8 +53,10 @@ class OpenAIConfig(EngineConfig):
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError("an address is http://host:port/v1 or https://host/v1")
-            if parts.username or parts.password:
-                raise ValueError("an address holds no password, since recipes are kept in journals; use api_key_env")
+            if parts.username or parts.password or parts.query:
+                raise ValueError(
+                    "an address holds no password or query, since recipes are kept in journals; use api_key_env"
+                )
         return urls
 
 
@@ -58,6 +64,7 @@ class _Endpoint:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         self.busy = 0
+        self.server = "openai"
 
 
 @backend("openai")
@@ -74,7 +81,7 @@ class OpenAIBackend(Backend):
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
         self._open_turn_checked = False
-        self._turn = itertools.count()
+        self._told: set[str] = set()
 
     @classmethod
     def check_open_turn(cls, config: Any) -> None:
@@ -86,6 +93,7 @@ class OpenAIBackend(Backend):
 
     async def generate(self, request: Request) -> Generation:
         session = await self._open()
+        self._tell_unsupported(request.sampling)
         if request.open_turn == "user":
             await self._check_open_turn(session)
         return _read(await self._post(session, await self._chat(request)))
@@ -144,37 +152,52 @@ class OpenAIBackend(Backend):
             names = [str(item.get("id")) for item in models]
             if names and self.config.model not in names:
                 raise EngineError(f"{endpoint.url} serves {', '.join(names[:8])}, not {self.config.model!r}")
-            if self.server == "auto":
-                owner = str(models[0].get("owned_by", "")) if models else ""
-                self.server = {"vllm": "vllm", "swift": "swift", "ms-swift": "swift"}.get(owner, "openai")
+            owner = str(models[0].get("owned_by", "")) if models else ""
+            endpoint.server = {"vllm": "vllm", "swift": "swift", "ms-swift": "swift"}.get(owner, "openai")
+        if self.config.server == "auto":
+            kinds = {endpoint.server for endpoint in self._endpoints}
+            if len(kinds) > 1:
+                raise EngineError(
+                    f"model {self.config.model!r}: its servers are of several kinds ({', '.join(sorted(kinds))}); "
+                    "give each kind an engine of its own, or say which kind they are with `server`"
+                )
+            self.server = kinds.pop()
 
     async def _check_open_turn(self, session: aiohttp.ClientSession) -> None:
         """Compares token counts of a closed and an open prompt, so that no server answers a full one in silence."""
-        if self._open_turn_checked:
+        if not self._open_turn_checked:
+            async with self._opening:
+                await self._check_open_turn_once(session)
+
+    async def _check_open_turn_once(self, session: aiohttp.ClientSession) -> None:
+        if self._open_turn_checked:  # another call was first
             return
         try:
             self.check_open_turn(self.config.model_copy(update={"server": self.server}))
         except ValueError as error:
             raise EngineError(str(error)) from error
-        sampling = Sampling(max_tokens=1)
-        closed, opened = [
-            _read(await self._post(session, self._payload(Request((_PROBE,), (), sampling, open_turn, 0))))
-            for open_turn in (None, "user")
-        ]
-        if opened.prompt_tokens >= closed.prompt_tokens:
+        for endpoint in list(self._endpoints):
+            await self._probe_open_turn(session, endpoint)
+        self._open_turn_checked = True
+
+    async def _probe_open_turn(self, session: aiohttp.ClientSession, endpoint: _Endpoint) -> None:
+        counts = []
+        for open_turn in (None, "user"):
+            payload = self._payload(Request((_PROBE,), (), Sampling(max_tokens=1), open_turn, 0))
+            counts.append(_read(await self._post(session, payload, endpoint)).prompt_tokens)
+        if counts[1] >= counts[0]:
             hint = (
                 "start it with `--external_plugins` and mminf's server plugin (`mminf doctor` prints its path)"
                 if self.server == "swift"
                 else "use a newer server, or a local backend"
             )
-            raise EngineError(f"{self._endpoints[0].url} does not leave the user's turn open; {hint}")
-        self._open_turn_checked = True
+            raise EngineError(f"{endpoint.url} does not leave the user's turn open; {hint}")
 
     def _payload(self, request: Request) -> dict[str, Any]:
         sampling = request.sampling
         payload: dict[str, Any] = {
             "model": self.config.model,
-            "messages": [_message(turn, request, self.config.max_pixels) for turn in request.turns],
+            "messages": [self._message(turn, request) for turn in request.turns],
             "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature,
         }
@@ -199,19 +222,53 @@ class OpenAIBackend(Backend):
             _add_swift(payload, request)
         return payload
 
+    def _message(self, turn: Turn, request: Request) -> dict[str, Any]:
+        content: list[dict[str, Any]] = []
+        for part in turn.parts:
+            if isinstance(part, ImagePart):
+                url = request.images[part.index].data_url(self.config.max_pixels)
+                content.append({"type": "image_url", "image_url": {"url": url}})
+            else:
+                content.append({"type": "text", "text": self._speakable(part)})
+        if all(part["type"] == "text" for part in content):
+            return {"role": turn.role, "content": "".join(part["text"] for part in content)}
+        return {"role": turn.role, "content": content}
+
+    def _speakable(self, text: str) -> str:
+        """Breaks special tokens in a text by a space; hosted APIs see to that themselves."""
+        return text if self.server == "openai" else _UNSPEAKABLE.sub(lambda m: f"{m[0][0]} {m[0][1:]}", text)
+
     def unsupported(self, sampling: Sampling) -> list[str]:
+        if self.server == "auto":
+            return []  # not known before the server is asked; it is said then
         missing = ["ban"] if sampling.ban else []
-        if sampling.min_tokens and self.server != "vllm":
+        if self.server != "vllm" and sampling.min_tokens:
             missing.append("min_tokens")
+        if self.server == "openai":
+            missing += [name for name in ("top_k", "min_p", "repetition_penalty", "choices") if getattr(sampling, name)]
         return missing
 
-    async def _post(self, session: aiohttp.ClientSession, payload: dict[str, Any]) -> dict[str, Any]:
+    def _tell_unsupported(self, sampling: Sampling) -> None:
+        new = set(self.unsupported(sampling)) - self._told if self.config.server == "auto" else set()
+        if new:
+            self._told |= new
+            log.warning(
+                "%s can't be told sampling.%s; it runs without", self._endpoints[0].url, ", sampling.".join(sorted(new))
+            )
+
+    def _least_busy(self) -> _Endpoint:
+        endpoint = min(self._endpoints, key=lambda item: item.busy)
+        # Equal loads go round, else the first of several idle servers would get everything.
+        self._endpoints.append(self._endpoints.pop(self._endpoints.index(endpoint)))
+        return endpoint
+
+    async def _post(
+        self, session: aiohttp.ClientSession, payload: dict[str, Any], only: _Endpoint | None = None
+    ) -> dict[str, Any]:
         body = json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace")
         failure = ""
         for attempt in range(self.config.retries + 1):
-            endpoint = min(self._endpoints, key=lambda item: item.busy)
-            # Equal loads go round, else the first of several idle servers would get everything.
-            self._endpoints.append(self._endpoints.pop(self._endpoints.index(endpoint)))
+            endpoint = only or self._least_busy()
             endpoint.busy += 1
             wait: float | None = None
             try:
@@ -247,18 +304,6 @@ def _retry_after(value: str | None) -> float | None:
         return None
 
 
-def _message(turn: Turn, request: Request, max_pixels: int | None) -> dict[str, Any]:
-    if not any(isinstance(part, ImagePart) for part in turn.parts):
-        return {"role": turn.role, "content": turn.text}
-    content: list[dict[str, Any]] = []
-    for part in turn.parts:
-        if isinstance(part, ImagePart):
-            content.append({"type": "image_url", "image_url": {"url": request.images[part.index].data_url(max_pixels)}})
-        else:
-            content.append({"type": "text", "text": part})
-    return {"role": turn.role, "content": content}
-
-
 def _add_vllm(payload: dict[str, Any], request: Request) -> None:
     if request.sampling.min_tokens:
         payload["min_tokens"] = request.sampling.min_tokens
@@ -274,8 +319,6 @@ def _add_vllm(payload: dict[str, Any], request: Request) -> None:
 
 def _add_swift(payload: dict[str, Any], request: Request) -> None:
     if request.sampling.choices:
-        import re
-
         payload["structured_outputs_regex"] = "|".join(re.escape(choice) for choice in request.sampling.choices)
     if request.open_turn == "user":
         payload["chat_template_kwargs"] = {"mminf": {"open_turn": "user"}, "response_prefix": ""}

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from mminf.backend.base import backend
 from mminf.backend.swift import SwiftBackend, SwiftConfig
+from mminf.request import Sampling
 
 
 class SglangConfig(SwiftConfig):
@@ -28,3 +29,6 @@ class SglangBackend(SwiftBackend):
         return SglangEngine(
             self._folder, tp_size=self.config.tensor_parallel_size, **self._common(), **self.config.options
         )
+
+    def unsupported(self, sampling: Sampling) -> list[str]:
+        return [name for name in ("ban", "min_tokens", "choices") if getattr(sampling, name)]

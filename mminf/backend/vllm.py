@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from typing import Any
 
@@ -48,12 +49,16 @@ class VllmBackend(SwiftBackend):
     def _make_engine(self) -> Any:
         import torch
         from swift.infer_engine import VllmEngine
+        from vllm import AsyncEngineArgs
 
         config = self.config
         on_cpu = not torch.cuda.is_available()
         options = dict(config.options)
         engine_kwargs = dict(options.pop("engine_kwargs", {}))
         engine_kwargs.setdefault("logits_processors", []).append("mminf.backend.vllm_ban:BanTokens")
+        if "shutdown_timeout" in inspect.signature(AsyncEngineArgs).parameters:
+            # Ctrl-C in a terminal reaches vLLM's processes as well: let them finish what is in flight, as we do.
+            engine_kwargs.setdefault("shutdown_timeout", 10)
         return VllmEngine(
             self._folder,
             use_async_engine=True,

@@ -62,5 +62,5 @@ class BanTokens(LogitsProcessor):
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
         for rows, banned in self.groups:
-            logits[rows, banned] = float("-inf")
+            logits[rows, banned[banned < logits.shape[-1]]] = float("-inf")  # a tokenizer may know more than the model
         return logits

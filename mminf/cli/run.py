@@ -64,11 +64,14 @@ def _print_result(result: RunResult) -> None:
     pending = f", {counts.pending} pending" if counts.pending else ""
     typer.echo(f"{result.state}: {counts.done} done, {counts.dropped} dropped, {counts.failed} failed{pending}")
     for written in result.written:
-        typer.echo(f"  {result.output / written.path}: {written.rows} rows")
+        less = f" ({written.before} before)" if written.before and written.before > written.rows else ""
+        typer.echo(f"  {result.output / written.path}: {written.rows} rows{less}")
         if written.left_out:
             typer.echo(f"    {written.left_out} records left out, such as {written.example}")
     for record, step, reason in result.failures:
         typer.echo(f"  failed at {step}: {record}: {reason}")
+    if counts.failed > len(result.failures):
+        typer.echo(f"  and {counts.failed - len(result.failures)} more")
     if counts.failed:
         typer.echo(
             f"  all failures: mminf status {result.output}; to ask anew: mminf retry {result.output}, then run again"

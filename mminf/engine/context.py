@@ -14,7 +14,7 @@ from typing import Any
 from mminf.engine.engines import Engine
 from mminf.engine.stats import RunStats
 from mminf.errors import EngineError, ImageError, Interrupted
-from mminf.image import ImageStore, LoadedImage
+from mminf.image import ImageStore, LoadedImage, decode_image, read_image
 from mminf.journal import Call, Journal
 from mminf.recipe.model import StepLike
 from mminf.record import Record, canonical_json, derive_seed
@@ -66,6 +66,10 @@ class StepContext:
         await self.shared.images.decode(image)
         return image
 
+    def read_image(self, uri: str) -> Any:
+        policy = self.shared.images.policy
+        return decode_image(read_image(uri, policy), uri, policy.max_pixels)[0]
+
     async def generate(
         self,
         turns: Sequence[Turn],
@@ -74,13 +78,15 @@ class StepContext:
         sampling: Sampling,
         open_turn: str | None = None,
         sample: int = 0,
+        again: int = 0,
     ) -> Generation:
         if self.step.engine is None:
             raise EngineError(f"step {self.step.name!r} asks a model, but has no engine")
         engine = self.shared.engines[self.step.engine]
         opened = [await self.shared.images.open(uri) for uri in images]
         _check_parts(turns, len(opened))
-        seed = derive_seed(self.shared.seed, self.record.id, self.step.name, self.attempt, sample)
+        attempt = self.attempt + again
+        seed = derive_seed(self.shared.seed, self.record.id, self.step.name, attempt, sample)
         request = Request(tuple(turns), tuple(opened), sampling, open_turn, seed)
         stats = self.shared.stats.steps[self.step.name]
         key = memo_key(self.step, engine, request)
@@ -91,7 +97,7 @@ class StepContext:
         for image in opened:
             await self.shared.images.decode(image)
         answer, seconds = await self._ask(engine, request)
-        call = Call(key, self.step.name, self.record.id, self.attempt, sample, answer, seconds, chat_text(request))
+        call = Call(key, self.step.name, self.record.id, attempt, sample, answer, seconds, chat_text(request))
         await self.shared.journal.remember(call)
         stats.calls += 1
         stats.tokens += answer.completion_tokens
@@ -99,10 +105,9 @@ class StepContext:
 
     async def _ask(self, engine: Engine, request: Request) -> tuple[Generation, float]:
         await engine.ready()
-        self.shared.check_draining()
         await self._show_prompt(engine, request)
         started = time.monotonic()
-        answer = await engine.generate(request)
+        answer = await engine.generate(request, self.shared.check_draining)
         return answer, time.monotonic() - started
 
     async def _show_prompt(self, engine: Engine, request: Request) -> None:

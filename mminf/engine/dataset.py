@@ -8,7 +8,8 @@ from typing import Any
 
 from mminf.engine.context import Shared, StepContext
 from mminf.engine.plan import StagePlan
-from mminf.errors import RecordError
+from mminf.engine.stats import RunStats, StepStats
+from mminf.errors import RecordError, UsageError
 from mminf.journal import Journal, Row
 from mminf.record import Record
 from mminf.step.base import DatasetStep, Drop
@@ -35,45 +36,81 @@ async def run_dataset_stage(stage: StagePlan, shared: Shared) -> None:
     """Runs the stage's step over all records that the stage before has left.
 
     It is cheap beside the models, and its result depends on all records, so it is computed anew in every run.
+
+    Raises:
+        UsageError: if the step itself breaks.
     """
     step: DatasetStep[Any] = stage.steps[0]
-    stats = shared.stats.steps[step.name]
-    condition = step.condition
     ctx = StepContext(shared, step, Record("", {}), 0)
-    results = step.run_all(
-        Records(shared.journal, stage.index - 1, None if condition is None else lambda r: condition.test(r.fields)), ctx
-    )
-    while batch := await asyncio.to_thread(_take, results):
-        rows = [_row(stage, step, record, outcome) for record, outcome in batch]
-        stats.done += sum(row.state == "done" for row in rows)
-        stats.dropped += sum(row.state == "dropped" for row in rows)
-        await shared.journal.write_rows(rows)
-        shared.check_draining()
-    if condition is not None:
-        passing = Records(shared.journal, stage.index - 1, lambda r: not condition.test(r.fields))
-        for record in passing:
-            stats.passed_by += 1
-            await shared.journal.write_rows([_row(stage, step, record, {})])
+    takes, passes = _takes(step), _passes(step)
+    results = step.run_all(Records(shared.journal, stage.index - 1, takes), ctx)
+    # What passes by, or fails on the condition, is seen by the step no more.
+    others = ((record, passes(record)) for record in Records(shared.journal, stage.index - 1, lambda r: not takes(r)))
+    for outcomes in (results, others if step.condition is not None else iter(())):
+        while batch := await asyncio.to_thread(_take, outcomes, step):
+            rows = [_row(stage, step, record, outcome) for record, outcome in batch]
+            _count(rows, shared.stats.steps[step.name], shared.stats)
+            await shared.journal.write_rows(rows)
+            if shared.stats.draining:
+                shared.stats.unfinished = True
+                return
 
 
-def _take(results: Iterator[Any]) -> list[Any]:
+def _takes(step: DatasetStep[Any]) -> Callable[[Record], bool]:
+    def takes(record: Record) -> bool:
+        try:
+            return step.condition is None or step.condition.test(record.fields)
+        except RecordError:
+            return False
+
+    return takes
+
+
+def _passes(step: DatasetStep[Any]) -> Callable[[Record], Any]:
+    """What becomes of a record that the step's condition keeps from it: nothing, or a failure of the condition."""
+
+    def passes(record: Record) -> Any:
+        try:
+            if step.condition is not None:
+                step.condition.test(record.fields)
+        except RecordError as error:
+            return error
+        return {}
+
+    return passes
+
+
+def _count(rows: list[Row], stats: StepStats, whole: RunStats) -> None:
+    failed = sum(row.state == "failed" for row in rows)
+    stats.done += sum(row.state == "done" for row in rows)
+    stats.dropped += sum(row.state == "dropped" for row in rows)
+    stats.failed += failed
+    whole.failed += failed
+
+
+def _take(results: Iterator[Any], step: DatasetStep[Any]) -> list[Any]:
     batch = []
-    for item in results:
-        batch.append(item)
-        if len(batch) == BATCH:
-            break
+    try:
+        for item in results:
+            batch.append(item)
+            if len(batch) == BATCH:
+                break
+    except Exception as error:  # a step over all records has no single record to fail
+        raise UsageError(f"dataset step {step.name!r} broke: {type(error).__name__}: {error}") from error
     return batch
 
 
 def _row(stage: StagePlan, step: DatasetStep[Any], record: Record, outcome: Any) -> Row:
-    state, reason, fields = "done", None, record.fields
+    state, reason, fields, key = "done", None, record.fields, None
     if isinstance(outcome, Drop):
         state, reason = "dropped", outcome.reason
+    elif isinstance(outcome, RecordError):
+        state, reason = "failed", str(outcome)
     elif isinstance(outcome, Mapping):
         fields = {**fields, **outcome}
     else:
-        raise RecordError(
+        raise UsageError(
             f"dataset step {step.name!r} gave {type(outcome).__name__} for {record.id}, not fields or a Drop"
         )
-    at = step.name if state == "dropped" else None
-    return Row(stage.index, record.id, record.id, record.seq, record.path, state, at, reason, fields, None)
+    at = None if state == "done" else step.name
+    return Row(stage.index, record.id, record.origin, record.seq, record.path, state, at, reason, fields, key)

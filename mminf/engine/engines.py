@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mminf.backend.base import Backend
@@ -62,12 +62,18 @@ class Engine:
         self._loaded = True
         log.info("loaded %s in %.1f s", self.stats.model, self.stats.load_seconds)
 
-    async def generate(self, request: Request) -> Generation:
-        """Answers a request; see `Backend.generate`."""
+    async def generate(self, request: Request, check: Callable[[], None]) -> Generation:
+        """Answers a request; see `Backend.generate`.
+
+        Args:
+            check: called when the call is about to start; raises if none may any more.
+        """
         await self.ready()
         if self._slots is None:
+            check()
             return await self._generate(request)
         async with self._slots:
+            check()
             return await self._generate(request)
 
     async def _generate(self, request: Request) -> Generation:

@@ -34,6 +34,9 @@ class _Catcher(StepContext):
     def seed(self) -> int:
         return derive_seed(self._seed, self.record.id, self.step.name, self.attempt)
 
+    def read_image(self, uri: str) -> Any:
+        raise UsageError(f"step {self.step.name!r} works on the whole dataset")
+
     async def generate(
         self,
         turns: Sequence[Turn],
@@ -42,6 +45,7 @@ class _Catcher(StepContext):
         sampling: Sampling,
         open_turn: str | None = None,
         sample: int = 0,
+        again: int = 0,
     ) -> Generation:
         opened = []
         for uri in images:

@@ -21,11 +21,11 @@ from mminf.engine.engines import make_engines
 from mminf.engine.plan import StagePlan, check_fields, make_plan
 from mminf.engine.scheduler import Scheduler
 from mminf.engine.stats import RunStats, StepStats
-from mminf.errors import Interrupted, RecipeError, SourceError
+from mminf.errors import EngineError, Interrupted, RecipeError, SourceError
 from mminf.image import ImageStore
 from mminf.journal import Journal
 from mminf.recipe.model import Recipe
-from mminf.record import Record
+from mminf.record import Record, digest
 from mminf.registry import SINKS, SOURCES
 from mminf.sink.base import Sink, Written
 from mminf.source.base import BadRow, Source
@@ -152,13 +152,16 @@ class Run:
             state = "failed"
             try:
                 await self._tasks
-                state = "interrupted" if self.stats.draining else "finished"
-            except (Interrupted, asyncio.CancelledError):
+                state = "interrupted" if self.stats.unfinished else "finished"
+            except (Interrupted, EngineError, asyncio.CancelledError):
+                # Ctrl-C reaches an engine's own processes as well, so a dying engine is no failure then.
                 if not self.stats.draining:
                     raise
                 state = "interrupted"
             finally:
                 journal.set_meta("state", state)
+                if state == "finished":
+                    journal.end_run()
                 journal.set_meta("finished_at", str(time.time()))
                 images.close()
                 await asyncio.gather(*(engine.close() for engine in set(self.engines.values())), return_exceptions=True)
@@ -172,7 +175,9 @@ class Run:
         if total is not None and self.limit is not None:
             total = min(total, self.limit)
         self.stats.total = total
-        journal.set_meta("recipe", json.dumps(self.recipe.resolved(), ensure_ascii=False))
+        resolved = self.recipe.resolved()
+        journal.set_meta("recipe", json.dumps(resolved))
+        journal.set_meta("recipe_digest", digest([resolved["steps"], resolved["engines"]]))
         journal.set_meta("recipe_path", str(self.recipe.path))
         journal.set_meta("stages", json.dumps([[step.name for step in stage.steps] for stage in self.plan]))
         journal.set_meta("total", json.dumps(total))
@@ -190,7 +195,7 @@ class Run:
                 scheduler = Scheduler(stage, shared, self.recipe.run.window)
                 records: Any = self._read() if stage.index == 0 else iter(Records(shared.journal, stage.index - 1))
                 await scheduler.run(records)
-            if self.stats.draining:
+            if self.stats.unfinished:
                 return
             await shared.journal.flush()
 
@@ -207,10 +212,13 @@ class Run:
         if self.source.columns is not None:
             return self.source.columns
         columns: set[str] = set()
+        rows = 0
         for row in itertools.islice(self.source.read(), PEEK):
+            rows += 1
             if isinstance(row, Record):
                 columns |= set(row.fields)
-        return frozenset(columns)
+        # Only of an input that was seen whole can be said what it does not have.
+        return frozenset(columns) if columns and rows < PEEK else None
 
 
 def open_source(recipe: Recipe, output: Path) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,7 @@ class End:
     step: int | None = None
     reason: str | None = None
     fields: Fields | None = None
+    items: list[Mapping[str, Any]] | None = None
     children: list[Record] | None = None
 
 
@@ -61,6 +63,7 @@ class Scheduler:
     async def _work(self, records: Iterator[Record | BadRow]) -> None:
         for record in records:
             if self.shared.stats.draining:
+                self.shared.stats.unfinished = True
                 return
             self.shared.stats.read += 1
             if isinstance(record, BadRow):
@@ -69,6 +72,7 @@ class Scheduler:
                 try:
                     await self._settle(record)
                 except Interrupted:
+                    self.shared.stats.unfinished = True
                     return
             elif self.shared.stats.read % 64 == 0:
                 await asyncio.sleep(0)  # a long run of resumed records must let others move
@@ -76,20 +80,20 @@ class Scheduler:
     def _resume(self, record: Record) -> bool:
         """Takes a record over that an earlier run has finished."""
         key = self.stage.key(record, self.shared.retries)
-        if not self.shared.journal.finished(self.stage.index, record.id, key):
+        if not self.shared.journal.finished(self.stage.index, record, key):
             return False
-        self.shared.journal.keep_rows(self.stage.index, record.id, record.seq)
+        self.shared.journal.keep_rows(self.stage.index, record)
         self.shared.stats.resumed += 1
         self.shared.stats.settled += 1
         return True
 
     async def _settle(self, record: Record) -> None:
         key = self.stage.key(record, self.shared.retries)
-        self.shared.journal.forget_rows(self.stage.index, record.id)
-        await self._grow(record, record.id, 0, key)
+        self.shared.journal.forget_rows(self.stage.index, record)
+        await self._grow(record, 0, key)
         self.shared.stats.settled += 1
 
-    async def _grow(self, record: Record, root: str, start: int, key: str | None) -> bool:
+    async def _grow(self, record: Record, start: int, key: str | None) -> bool:
         """Takes a record and its children to their ends. Returns whether none of them failed.
 
         Only the root has a key, and is written last: its row says that everything below it is final.
@@ -100,7 +104,7 @@ class Scheduler:
             assert end.step is not None
             after = end.step + 1
             grown = await asyncio.gather(
-                *(self._grow(child, root, after, None) for child in end.children), return_exceptions=True
+                *(self._grow(child, after, None) for child in end.children), return_exceptions=True
             )
             for error in grown:
                 if isinstance(error, BaseException):
@@ -108,15 +112,15 @@ class Scheduler:
             fine = all(grown)
         if not fine:
             key = None  # a failed record has no result, so the next run tries it again
-        await self._write(record, root, end, key)
+        await self._write(record, end, key)
         return fine
 
-    async def _write(self, record: Record, root: str, end: End, key: str | None) -> None:
+    async def _write(self, record: Record, end: End, key: str | None) -> None:
         step = self.stage.steps[end.step].name if end.step is not None else None
         row = Row(
             self.stage.index,
             record.id,
-            root,
+            record.origin,
             record.seq,
             record.path,
             end.state,
@@ -154,15 +158,17 @@ class Scheduler:
                     return self._checked(
                         step, await step.run(record, StepContext(self.shared, step, record, base + number))
                     )
+                except (Interrupted, EngineError, JournalError, RecordError):
+                    raise
                 except AskAgain as error:
                     reason = str(error)
+                except Exception as error:  # a step's own bug fails the record that it met, not the run
+                    log.debug("step %s failed on record %s", step.name, record.id, exc_info=True)
+                    reason = f"{type(error).__name__}: {error}"
         except (Interrupted, EngineError, JournalError):
             raise
         except RecordError as error:
             return End("failed", index, str(error))
-        except Exception as error:  # a step's own bug fails the record that it met, not the run
-            log.debug("step %s failed on record %s", step.name, record.id, exc_info=True)
-            return End("failed", index, f"{type(error).__name__}: {error}")
         tries = f" ({step.config.attempts} attempts)" if step.config.attempts > 1 else ""
         return End("failed", index, f"{reason}{tries}")
 
@@ -227,6 +233,10 @@ class _Way:
         end = self.ends[self.limit]
         kept = dict(end.fields) if end.fields else {}
         end.fields = self._fields(self.limit) | kept
+        if end.items is not None:
+            # Only now has every step before this one written what children inherit.
+            parent = dataclasses.replace(self.record, fields=end.fields)
+            end.children = [parent.child(number, dict(fields)) for number, fields in enumerate(end.items)]
         return end
 
     def _take_ready(self) -> list[int]:
@@ -287,17 +297,13 @@ class _Way:
             end = End("dropped", i, "no children")
         else:
             stats.done += 1
-            end = End("expanded", i, f"{len(outcome)} children", children=self._children(i, outcome))
+            end = End("expanded", i, f"{len(outcome)} children", items=list(outcome))
         if self.error is None:
             self.ends[i] = end
             self.limit = min(self.limit, i)
             for task, index in self.running.items():
                 if index > i:
                     task.cancel()
-
-    def _children(self, i: int, outcome: list[Mapping[str, Any]]) -> list[Record]:
-        parent = Record(self.record.id, self._fields(i), self.record.seq, self.record.path)
-        return [parent.child(number, dict(fields)) for number, fields in enumerate(outcome)]
 
     def _fields(self, limit: int) -> Fields:
         fields = dict(self.source)

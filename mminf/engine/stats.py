@@ -61,6 +61,7 @@ class RunStats:
     failed: int = 0
     started: float = field(default_factory=time.monotonic)
     draining: bool = False
+    unfinished: bool = False
 
     @property
     def seconds(self) -> float:

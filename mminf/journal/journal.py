@@ -38,7 +38,7 @@ class Row:
     key: str | None
 
     def record(self) -> Record:
-        return Record(self.id, self.fields, self.seq, self.path)
+        return Record(self.id, self.fields, self.seq, self.path, self.root)
 
 
 class Call(NamedTuple):
@@ -88,6 +88,7 @@ class Journal(DigestCache):
             self._release()
             raise
         self.run = int(self.meta("run") or 0)
+        self.since = self._first_run_that_counts()
         if write:
             self._writer = Writer(lambda: _connect(self.path))
         self._prompts: dict[str, tuple[int, bytes]] = {}
@@ -122,8 +123,20 @@ class Journal(DigestCache):
     def begin_run(self) -> int:
         """Starts a new run: rows that it does not touch are no longer part of the result. Returns its number."""
         self.run += 1
+        self.since = self.run
         self.set_meta("run", str(self.run))
         return self.run
+
+    def end_run(self) -> None:
+        """Says that the run came to its end: from now on, what it did not touch is gone."""
+        self.set_meta("finished_run", str(self.run))
+        self.set_meta("finished_recipe", self.meta("recipe_digest") or "")
+
+    def _first_run_that_counts(self) -> int:
+        """An unfinished run is seen on top of the last finished one of the same recipe: it is only not there yet."""
+        finished = int(self.meta("finished_run") or 0)
+        same = not finished or self.meta("finished_recipe") == self.meta("recipe_digest")
+        return finished if same else self.run
 
     # Settings of the run
 
@@ -217,11 +230,13 @@ class Journal(DigestCache):
 
     # Outcomes
 
-    def finished(self, stage: int, record: str, key: str) -> bool:
+    def finished(self, stage: int, record: Record, key: str) -> bool:
         """Returns whether the record and all its children are final in this stage, for this key."""
         if not self._has_rows:
             return False
-        row = self._one("SELECT key FROM rows WHERE stage = ? AND id = ?", stage, record)
+        row = self._one(
+            "SELECT key FROM rows WHERE stage = ? AND root = ? AND path = ?", stage, record.origin, _path(record.path)
+        )
         return row is not None and row[0] == key
 
     async def write_rows(self, rows: list[Row]) -> None:
@@ -246,19 +261,16 @@ class Journal(DigestCache):
             lambda c: _many(c, "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
         )
 
-    def keep_rows(self, stage: int, root: str, seq: int) -> None:
+    def keep_rows(self, stage: int, record: Record) -> None:
         """Takes the rows of a finished record over into this run."""
-        run = self.run
-        self.writer.post(
-            lambda c: _execute(
-                c, "UPDATE rows SET run = ?, seq = ? WHERE stage = ? AND root = ?", run, seq, stage, root
-            )
-        )
+        sql = f"UPDATE rows SET run = ?, seq = ? WHERE {_BELOW}"  # noqa: S608
+        self.writer.post(lambda c: _execute(c, sql, self.run, record.seq, *_below(stage, record)))
 
-    def forget_rows(self, stage: int, root: str) -> None:
+    def forget_rows(self, stage: int, record: Record) -> None:
         """Removes the rows of a record that is computed again; children may be fewer this time."""
         if self._has_rows:
-            self.writer.post(lambda c: _execute(c, "DELETE FROM rows WHERE stage = ? AND root = ?", stage, root))
+            sql = f"DELETE FROM rows WHERE {_BELOW}"  # noqa: S608
+            self.writer.post(lambda c: _execute(c, sql, *_below(stage, record)))
 
     async def flush(self) -> None:
         """Returns once everything queued so far is committed."""
@@ -267,8 +279,8 @@ class Journal(DigestCache):
     def rows(self, stage: int, *, states: tuple[str, ...] = ("done",), step: str | None = None) -> Iterator[Row]:
         """Yields this run's rows of a stage in source order, streamed."""
         marks = ",".join("?" * len(states))
-        sql = f"SELECT * FROM rows WHERE stage = ? AND run = ? AND state IN ({marks})"  # noqa: S608
-        arguments: list[Any] = [stage, self.run, *states]
+        sql = f"SELECT * FROM rows WHERE stage = ? AND run >= ? AND state IN ({marks})"  # noqa: S608
+        arguments: list[Any] = [stage, self.since, *states]
         if step is not None:
             sql += " AND step = ?"
             arguments.append(step)
@@ -297,19 +309,21 @@ class Journal(DigestCache):
         """Returns (stage, state, step, number of records) of this run."""
         return list(
             self._reader.execute(
-                "SELECT stage, state, step, count(*) FROM rows WHERE run = ? GROUP BY stage, state, step", (self.run,)
+                "SELECT stage, state, step, count(*) FROM rows WHERE run >= ? GROUP BY stage, state, step",
+                (self.since,),
             )
         )
 
     def settled_roots(self) -> int:
-        """Returns how many source records of this run are final, with all their children."""
-        first = self._one("SELECT min(stage) FROM rows WHERE run = ?", self.run)[0]
-        return int(self._one("SELECT count(*) FROM rows WHERE run = ? AND stage = ? AND id = root", self.run, first)[0])
+        """Returns how many source records are final, with all their children."""
+        first = self._one("SELECT min(stage) FROM rows WHERE run >= ?", self.since)[0]
+        sql = "SELECT count(*) FROM rows WHERE run >= ? AND stage = ? AND path = ''"
+        return int(self._one(sql, self.since, first)[0])
 
     def failures(self, limit: int) -> list[tuple[str, str | None, str | None]]:
         """Returns (id, step, reason) of failed records of this run, the first in source order."""
-        sql = "SELECT id, step, reason FROM rows WHERE run = ? AND state = 'failed' ORDER BY stage, seq, path LIMIT ?"
-        return list(self._reader.execute(sql, (self.run, limit)))
+        sql = "SELECT id, step, reason FROM rows WHERE run >= ? AND state = 'failed' ORDER BY stage, seq, path LIMIT ?"
+        return list(self._reader.execute(sql, (self.since, limit)))
 
     def totals(self) -> dict[str, dict[str, float]]:
         """Returns per step: calls, prompt_tokens, completion_tokens, seconds."""
@@ -338,10 +352,10 @@ class Journal(DigestCache):
             How many records will be tried again.
         """
         failed = self._reader.execute(
-            "SELECT id, step FROM rows WHERE run = ? AND state = 'failed' AND (? IS NULL OR step = ?)",
-            (self.run, step, step),
+            "SELECT id, step FROM rows WHERE run >= ? AND state = 'failed' AND (? IS NULL OR step = ?)",
+            (self.since, step, step),
         )
-        marked = [(record, at, attempts.get(at, 1)) for record, at in failed if not ids or record in ids]
+        marked = [(record, at, attempts.get(at, 1)) for record, at in failed if not ids or _named(record, ids)]
         sql = (
             "INSERT INTO retries VALUES (?, ?, ?) "
             "ON CONFLICT (record, step) DO UPDATE SET attempts = attempts + excluded.attempts"
@@ -358,7 +372,8 @@ class Journal(DigestCache):
         return None if row is None else str(row[0])
 
     def put(self, stat: ImageStat, digest: str) -> None:
-        self.writer.post(lambda c: _execute(c, "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?)", *stat, digest))
+        values = (_clean(stat.uri), stat.size, stat.mtime_ns, digest)
+        self.writer.post(lambda c: _execute(c, "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?)", *values))
 
     def _one(self, sql: str, *arguments: Any) -> Any:
         return self._reader.execute(sql, arguments).fetchone()
@@ -377,6 +392,7 @@ class Journal(DigestCache):
 
     def _release(self) -> None:
         if self._lock is not None:
+            _LOCKS.discard(self._lock)
             os.close(self._lock)
             self._lock = None
 
@@ -394,7 +410,20 @@ def _take_lock(folder: Path) -> int:
         ) from error
     os.ftruncate(lock, 0)
     os.write(lock, str(os.getpid()).encode())
+    _LOCKS.add(lock)
     return lock
+
+
+_LOCKS: set[int] = set()
+
+
+def _drop_locks() -> None:
+    """A forked engine process that outlives us must not hold our lock."""
+    while _LOCKS:
+        os.close(_LOCKS.pop())
+
+
+os.register_at_fork(after_in_child=_drop_locks)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -404,6 +433,10 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection
+
+
+def _named(record: str, ids: list[str]) -> bool:
+    return any(record == name or record.startswith(f"{name}/") for name in ids)
 
 
 def _execute(connection: sqlite3.Connection, sql: str, *arguments: Any) -> None:
@@ -418,6 +451,16 @@ def _row(row: tuple[Any, ...]) -> Row:
     stage, record, root, seq, path, _, key, state, step, reason, fields = row
     numbers = tuple(int(part) for part in path.split("/") if part)
     return Row(stage, record, root, seq, numbers, state, step, reason, json.loads(fields), key)
+
+
+_BELOW = "stage = ? AND root = ? AND (path = ? OR substr(path, 1, ?) = ?)"
+
+
+def _below(stage: int, record: Record) -> tuple[Any, ...]:
+    """Arguments of `_BELOW`, which selects the rows of a record and all below it."""
+    path = _path(record.path)
+    prefix = f"{path}/" if path else ""
+    return (stage, record.origin, path, len(prefix), prefix)
 
 
 def _path(path: tuple[int, ...]) -> str:

@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS prompts (
 );
 
 -- What became of each record in each stage. state: done, dropped, failed, expanded (its children carry on).
+-- A row is known by the source record that it came from and its path below it: an id may look like a child's.
 -- `key` is what the outcome was computed from; the row of a source record is written after those of its children,
 -- so a row with the right key says that everything below it is final, too.
 CREATE TABLE IF NOT EXISTS rows (
@@ -28,10 +29,10 @@ CREATE TABLE IF NOT EXISTS rows (
     root TEXT NOT NULL, seq INTEGER NOT NULL, path TEXT NOT NULL,
     run INTEGER NOT NULL, key TEXT,
     state TEXT NOT NULL, step TEXT, reason TEXT, fields TEXT NOT NULL,
-    PRIMARY KEY (stage, id)
+    PRIMARY KEY (stage, root, path)
 );
 CREATE INDEX IF NOT EXISTS rows_in_order ON rows (stage, seq, path);
-CREATE INDEX IF NOT EXISTS rows_by_root ON rows (stage, root);
+CREATE INDEX IF NOT EXISTS rows_by_id ON rows (id);
 
 -- Digests of image files that have not changed since (size, modification time).
 CREATE TABLE IF NOT EXISTS images (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -11,6 +12,9 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from mminf.errors import JournalError
+
+log = logging.getLogger("mminf")
+_REFUSALS = (UnicodeError, OverflowError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 
 Work = Callable[[sqlite3.Connection], None]
 
@@ -56,7 +60,13 @@ class Writer:
             raise JournalError(f"the journal can't be written: {self._failure}") from self._failure
 
     def _run(self, connect: Callable[[], sqlite3.Connection]) -> None:
-        connection = connect()
+        try:
+            connection = connect()
+        except BaseException as error:  # handed to whoever waits, as below
+            self._failure = error
+            while (item := self._queue.get()) is not None:
+                self._wake([item], {})
+            return
         try:
             while True:
                 group = self._take_group()
@@ -75,25 +85,37 @@ class Writer:
         return group
 
     def _write(self, connection: sqlite3.Connection, items: list[_Item]) -> None:
-        waiting = [item.done for item in items if item.done is not None]
+        refused: dict[int, BaseException] = {}
         try:
             if items and self._failure is None:
                 connection.execute("BEGIN IMMEDIATE")
-                for item in items:
-                    item.work(connection)
+                for number, item in enumerate(items):
+                    try:
+                        item.work(connection)
+                    except _REFUSALS as error:  # this value can't be stored; the others can
+                        log.error("the journal can't store a value: %s", error)
+                        refused[number] = error
                 connection.execute("COMMIT")
         except BaseException as error:  # handed to whoever waits; the thread must outlive it
             self._failure = error
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+        self._wake(items, refused)
+
+    def _wake(self, items: list[_Item], refused: dict[int, BaseException]) -> None:
+        waiting = [
+            (item.done, refused.get(number) or self._failure)
+            for number, item in enumerate(items)
+            if item.done is not None
+        ]
         if waiting:
             # The futures of a run are all of one loop; one call wakes them all.
             with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waited
-                waiting[0].get_loop().call_soon_threadsafe(_resolve, waiting, self._failure)
+                waiting[0][0].get_loop().call_soon_threadsafe(_resolve, waiting)
 
 
-def _resolve(waiting: list[asyncio.Future[None]], failure: BaseException | None) -> None:
-    for done in waiting:
+def _resolve(waiting: list[tuple[asyncio.Future[None], BaseException | None]]) -> None:
+    for done, failure in waiting:
         if done.done():
             continue
         if failure is None:

@@ -18,20 +18,26 @@ from mminf.registry import SINKS
 from mminf.text import Expression
 
 T = TypeVar("T")
-_TAGS = re.compile(r"<\s*/?\s*(image|video|audio|img|bbox|ref-object)\s*/?\s*>", re.IGNORECASE)
+_TAGS = re.compile(r"<(/?(?:image|video|audio|img|bbox|ref-object|start-image|cot-process)>)", re.IGNORECASE)
 
 
 class Written(NamedTuple):
-    """A dataset that was written: its path, its rows, the records left out and why the first of them was."""
+    """A dataset that was written.
+
+    Attributes:
+        left_out, example: records without what a row needs, and why the first of them was left out.
+        before: rows of the file that it replaced; None if there was none.
+    """
 
     path: str
     rows: int
     left_out: int
     example: str | None
+    before: int | None
 
 
 class Sink(ABC):
-    """Writes one dataset file.
+    """Writes one dataset file: JSON Lines, or a JSON array where the path ends in `.json`.
 
     Args:
         config: of the recipe.
@@ -61,7 +67,10 @@ class Sink(ABC):
     def write(self, records: Iterable[Record]) -> Written:
         """Writes the file and puts it in place by a rename; a record that lacks what a row needs is left out."""
         rows, left_out, example = 0, 0, None
+        before = count_rows(self.path)
+        first, between, last = (b"[\n", b",\n", b"\n]\n") if self.path.suffix == ".json" else (b"", b"\n", b"\n")
         with replace_file(self.path) as file:
+            file.write(first)
             for record in records:
                 try:
                     if self.where is not None and not self.where.test(record.fields):
@@ -72,14 +81,25 @@ class Sink(ABC):
                     example = example or f"record {record.id}: {error}"
                     continue
                 if row is not None:
-                    file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+                    file.write(between if rows else b"")
+                    file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace"))
                     rows += 1
-        return Written(str(self.config.path), rows, left_out, example)
+            file.write(last if rows or first else b"")
+        return Written(str(self.config.path), rows, left_out, example, before)
 
 
 def sink(name: str) -> Callable[[type[T]], type[T]]:
     """Registers a sink class under the name that recipes use."""
     return SINKS.register(name)
+
+
+def count_rows(path: Path) -> int | None:
+    """Returns how many rows a dataset file has that a sink wrote, or None if it isn't there."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        lines = sum(1 for _ in file)
+    return max(0, lines - 2) if path.suffix == ".json" else lines
 
 
 @contextmanager
@@ -98,6 +118,6 @@ def replace_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def plain_text(value: Any) -> str:
-    """Returns a text for a chat turn, without the media tags that trainers would count against the images."""
+    """Returns a text for a chat turn; media tags, which trainers would count against the images, get a space."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return _TAGS.sub("", text)
+    return _TAGS.sub(r"< \1", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 from mminf.errors import SourceError
 from mminf.image import ImagePolicy
 from mminf.recipe.config import SourceConfig
-from mminf.record import Fields, Record, digest
+from mminf.record import Fields, Record
 from mminf.registry import SOURCES
 
 T = TypeVar("T")
@@ -80,31 +81,45 @@ class Numbered:
     def __init__(self, id_column: str) -> None:
         self.id_column = id_column
         self.seq = 0
-        self._seen: dict[bytes, int] = {}
+        self._seen: set[bytes] = set()
 
-    def record(self, fields: Fields) -> Record:
-        """Returns the record of a row: its own id, else a digest of its content, so that order doesn't matter."""
+    def record(self, fields: Fields, row: Any = None) -> Record:
+        """Returns the record of a row: its own id, else a digest of its content, so that order doesn't matter.
+
+        Args:
+            row: as it stands in the input, where `fields` depend on where the input lies.
+        """
         own = fields.get(self.id_column)
-        name = clean_id(str(own)) if own not in (None, "") and not isinstance(own, dict | list) else digest(fields)[:16]
-        return Record(self.unique(name), fields, self._next())
+        if own in (None, "") or isinstance(own, dict | list):
+            own = content_digest(fields if row is None else row)
+        return Record(self.unique(clean_id(str(own))), fields, self._next())
 
     def bad(self, name: str, reason: str) -> BadRow:
         self._next()
-        return BadRow(self.unique(clean_id(name)), reason)
+        return BadRow(self.unique(clean_id(name)), clean_id(reason))
 
     def unique(self, name: str) -> str:
         """Returns the name, with `~2`, `~3` behind it where it was there before."""
-        import hashlib
-
-        # 8 bytes an id: a set of the ids themselves would grow with their length.
-        key = hashlib.blake2b(name.encode(), digest_size=8).digest()
-        times = self._seen.get(key, 0) + 1
-        self._seen[key] = times
-        return name if times == 1 else f"{name}~{times}"
+        found, times = name, 1
+        while (key := hashlib.blake2b(found.encode(), digest_size=8).digest()) in self._seen:
+            times += 1
+            found = f"{name}~{times}"
+        self._seen.add(key)  # 8 bytes an id: a set of the ids themselves would grow with their length
+        return found
 
     def _next(self) -> int:
         self.seq += 1
         return self.seq - 1
+
+
+def content_digest(row: Any) -> str:
+    """Returns 16 hex digits that depend on a row's content alone; embedded bytes count by their own digest."""
+
+    def plain(value: Any) -> Any:
+        return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else _plain(value)
+
+    text = json.dumps(row, sort_keys=True, default=plain, ensure_ascii=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def clean_id(name: str) -> str:
@@ -137,8 +152,6 @@ def _image_uri(item: Any, folder: Path, scratch: Path) -> Any:
 
 
 def _store(data: bytes, scratch: Path) -> str:
-    import hashlib
-
     path = scratch / hashlib.sha256(data).hexdigest()[:32]
     if not path.exists():
         scratch.mkdir(parents=True, exist_ok=True)
@@ -150,8 +163,13 @@ def _store(data: bytes, scratch: Path) -> str:
 
 def json_fields(row: Any) -> Fields:
     """Returns a row as JSON values; what JSON has no word for (dates, arrays) becomes text or lists."""
-    fields: Fields = json.loads(json.dumps(row, default=_plain, ensure_ascii=False))
+    fields: Fields = load_json(json.dumps(row, default=_plain, ensure_ascii=False))
     return fields
+
+
+def load_json(text: str | bytes) -> Any:
+    """Reads JSON; NaN and infinities, which JSON doesn't have, become null."""
+    return json.loads(text, parse_constant=lambda _: None)
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from mminf.errors import SourceError
 from mminf.image import SUFFIXES
 from mminf.record import Record
-from mminf.source.base import BadRow, Numbered, Source, source
+from mminf.source.base import BadRow, Numbered, Source, clean_id, source
 
 
 @source("images")
@@ -28,6 +28,9 @@ class Images(Source):
         root = self.path.resolve()
         for path in _walk(root):
             name = path.name if root.is_file() else path.relative_to(root).as_posix()
+            if name != clean_id(name):
+                yield numbered.bad(name, f"file name {clean_id(name)!r} is not UTF-8; rename the file")
+                continue
             yield numbered.record({"id": name, "images": [str(path)]})
 
     def count(self) -> int:
@@ -35,7 +38,10 @@ class Images(Source):
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Yields the image files at and below a path; hidden files and folders are left out, links to files followed."""
+    """Yields the image files at and below a path; hidden files and folders are left out.
+
+    Links to files are listed, too; whether they may lead out of the folder is the image policy's matter.
+    """
     if root.is_file():
         if root.suffix.lower() in SUFFIXES:
             yield root

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
 from mminf.errors import SourceError
 from mminf.record import Record
-from mminf.source.base import BadRow, Numbered, Source, json_fields, normalize_images, source
+from mminf.source.base import BadRow, Numbered, Source, json_fields, load_json, normalize_images, source
 
 
 class _Rows(Source):
@@ -39,20 +39,24 @@ class JsonLines(_Rows):
     def read(self) -> Iterator[Record | BadRow]:
         numbered = Numbered(self.config.id)
         for file in self.files():
-            with _open(file) as lines:
-                for number, line in enumerate(lines, 1):
-                    if line.strip():
-                        yield self._record(line, file, number, numbered)
+            number = 0
+            try:
+                with _open(file) as lines:
+                    for number, line in enumerate(lines, 1):
+                        if line.strip():
+                            yield self._record(line, file, number, numbered)
+            except (EOFError, OSError, zlib.error) as error:
+                yield numbered.bad(f"{file.name}:{number + 1}", f"{file.name} breaks off after line {number}: {error}")
 
     def _record(self, line: bytes, file: Path, number: int, numbered: Numbered) -> Record | BadRow:
         where = f"{file.name}:{number}"
         try:
-            row = json.loads(line)
-        except ValueError as error:  # UnicodeDecodeError is one, too
+            row = load_json(line)
+        except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError, too
             return numbered.bad(where, f"{where} is not JSON: {error}")
         if not isinstance(row, dict):
             return numbered.bad(where, f"{where} is no JSON object, but {type(row).__name__}")
-        return numbered.record(normalize_images(row, file.parent.resolve(), self.scratch))
+        return numbered.record(normalize_images(row, file.parent.resolve(), self.scratch), row)
 
     def count(self) -> int | None:
         if any(file.suffix == ".gz" for file in self.files()):
@@ -76,14 +80,14 @@ class Json(_Rows):
             for index, row in enumerate(self._load(file)):
                 where = f"{file.name}[{index}]"
                 if isinstance(row, dict):
-                    yield numbered.record(normalize_images(row, file.parent.resolve(), self.scratch))
+                    yield numbered.record(normalize_images(row, file.parent.resolve(), self.scratch), row)
                 else:
                     yield numbered.bad(where, f"{where} is no JSON object, but {type(row).__name__}")
 
     def _load(self, file: Path) -> list[Any]:
         try:
-            rows = json.loads(file.read_bytes())
-        except ValueError as error:
+            rows = load_json(file.read_bytes())
+        except (ValueError, RecursionError) as error:
             raise SourceError(f"{file} is not JSON: {error}") from error
         if not isinstance(rows, list):
             raise SourceError(f"{file} holds no list of objects, but {type(rows).__name__}")
@@ -100,14 +104,18 @@ class Parquet(_Rows):
     suffixes = (".parquet",)
 
     def read(self) -> Iterator[Record | BadRow]:
+        import pyarrow
 
         numbered = Numbered(self.config.id)
         for file in self.files():
             index = 0
-            for batch in self._file(file).iter_batches(batch_size=256):
-                for row in batch.to_pylist():
-                    yield read_row(row, f"{file.name}[{index}]", file.parent.resolve(), self.scratch, numbered)
-                    index += 1
+            try:
+                for batch in self._file(file).iter_batches(batch_size=256):
+                    for row in batch.to_pylist():
+                        yield read_row(row, f"{file.name}[{index}]", file.parent.resolve(), self.scratch, numbered)
+                        index += 1
+            except (pyarrow.ArrowException, OSError) as error:
+                yield numbered.bad(f"{file.name}[{index}]", f"{file.name} breaks off after row {index}: {error}")
 
     def count(self) -> int:
         return sum(self._file(file).metadata.num_rows for file in self.files())
@@ -125,10 +133,10 @@ class Parquet(_Rows):
 def read_row(row: Any, where: str, folder: Path, scratch: Path, numbered: Numbered) -> Record | BadRow:
     """Returns the record of a row of Arrow values."""
     try:
-        row = normalize_images(row, folder, scratch)
-        if "images" in row:
-            row.pop("image", None)
-        return numbered.record(json_fields(row))
+        fields = dict(normalize_images(row, folder, scratch))
+        if "images" in fields:
+            fields.pop("image", None)
+        return numbered.record(json_fields(fields), row)
     except (TypeError, ValueError, OSError) as error:
         return numbered.bad(where, f"{where} can't be read: {error}")
 

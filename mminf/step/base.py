@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, get_args
 
+from mminf.errors import PluginError, RecordError
 from mminf.image import LoadedImage
 from mminf.recipe.config import EngineConfig, StepConfig
 from mminf.recipe.model import TemplateFolders
@@ -57,6 +59,7 @@ class Context(Protocol):
         sampling: Sampling,
         open_turn: str | None = None,
         sample: int = 0,
+        again: int = 0,
     ) -> Generation:
         """Asks the step's engine, or takes the answer from the journal.
 
@@ -65,6 +68,7 @@ class Context(Protocol):
             images: paths or URIs.
             open_turn: `user` ends the prompt inside the last user turn, `assistant` inside a begun answer.
             sample: number of the sample where a step draws several; each has its own seed.
+            again: counted up where the step itself asks again within one attempt.
 
         Raises:
             RecordError: if this request can't be answered.
@@ -73,6 +77,10 @@ class Context(Protocol):
 
     async def open_image(self, uri: str) -> LoadedImage:
         """Returns a decoded image. Raises ImageError if it can't be."""
+        ...
+
+    def read_image(self, uri: str) -> Any:
+        """Returns a decoded image (PIL, RGB) at once, for dataset steps. Raises ImageError if it can't be."""
         ...
 
 
@@ -147,8 +155,8 @@ class DatasetStep(Step[C], ABC):
     dataset = True
 
     @abstractmethod
-    def run_all(self, records: Iterable[Record], ctx: Context) -> Iterator[tuple[Record, Outcome]]:
-        """Yields every record with what becomes of it.
+    def run_all(self, records: Iterable[Record], ctx: Context) -> Iterator[tuple[Record, Outcome | RecordError]]:
+        """Yields every record with what becomes of it; a RecordError in an outcome's place fails that record.
 
         Args:
             records: streamed from the journal; may be iterated over more than once.
@@ -162,6 +170,8 @@ def step(name: str) -> Callable[[type[S]], type[S]]:
     """Registers a step class under the name that recipes use."""
 
     def decorate(cls: type[S]) -> type[S]:
+        if not inspect.iscoroutinefunction(getattr(cls, "run", None)):
+            raise PluginError(f"step {name!r}: `run` must be written as `async def run(self, record, ctx)`")
         cls.type = name  # type: ignore[attr-defined]
         return STEPS.register(name)(cls)
 

@@ -13,8 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mminf.errors import ImageError
-from mminf.image import ImagePolicy, decode_image, read_image
+from mminf.errors import RecordError
 from mminf.recipe.config import Names, StepConfig
 from mminf.record import Record, digest
 from mminf.step.base import Context, DatasetStep, Drop, Outcome, step
@@ -34,13 +33,13 @@ class DeduplicateConfig(StepConfig):
 class Deduplicate(DatasetStep[DeduplicateConfig]):
     """Keeps the first record, in source order, of each group of duplicates."""
 
-    def run_all(self, records: Iterable[Record], ctx: Context) -> Iterator[tuple[Record, Outcome]]:
-        seen: Any = {"exact": _Exact, "minhash": _MinHash, "image": _ImageHash}[self.config.method](self.config)
+    def run_all(self, records: Iterable[Record], ctx: Context) -> Iterator[tuple[Record, Outcome | RecordError]]:
+        seen: Any = {"exact": _Exact, "minhash": _MinHash, "image": _ImageHash}[self.config.method](self.config, ctx)
         for record in records:
             try:
                 twin = seen.find_or_add(record)
-            except ImageError as error:
-                yield record, Drop(str(error))
+            except RecordError as error:
+                yield record, error
                 continue
             yield record, {} if twin is None else Drop(f"duplicate of {twin}")
 
@@ -48,7 +47,7 @@ class Deduplicate(DatasetStep[DeduplicateConfig]):
 class _Exact:
     """Memory: one digest of 32 hex digits and one id a distinct record."""
 
-    def __init__(self, config: DeduplicateConfig) -> None:
+    def __init__(self, config: DeduplicateConfig, ctx: Context) -> None:
         self.config = config
         self.ids: dict[str, str] = {}
 
@@ -58,7 +57,7 @@ class _Exact:
 
 
 class _MinHash:
-    def __init__(self, config: DeduplicateConfig) -> None:
+    def __init__(self, config: DeduplicateConfig, ctx: Context) -> None:
         from datasketch import MinHashLSH
 
         self.config = config
@@ -86,30 +85,36 @@ def _shingles(record: Record, names: list[str]) -> set[str]:
 
 
 class _ImageHash:
-    """Compares with every hash kept so far, 8 bytes each: some seconds for 100,000 images."""
+    """Compares with every hash kept so far, 8 bytes each: some seconds for 100,000 images.
 
-    def __init__(self, config: DeduplicateConfig) -> None:
+    Records are duplicates if they have equally many images, and these look alike one by one.
+    """
+
+    def __init__(self, config: DeduplicateConfig, ctx: Context) -> None:
         import numpy
 
         self.config = config
-        self.hashes: Any = numpy.zeros(1024, dtype=numpy.uint64)
-        self.ids: list[str] = []
+        self.ctx = ctx
+        self.first: Any = numpy.zeros(1024, dtype=numpy.uint64)
+        self.kept: list[tuple[str, list[int]]] = []
 
     def find_or_add(self, record: Record) -> str | None:
         import imagehash
         import numpy
 
-        value = numpy.uint64(0)
-        for uri in record["images"][:1]:
-            pixels, _ = decode_image(read_image(uri, ImagePolicy(roots=None)), uri)
-            value = numpy.uint64(int(str(imagehash.phash(pixels)), 16))
-        count = len(self.ids)
-        apart = numpy.bitwise_count(self.hashes[:count] ^ value)
-        near = numpy.flatnonzero(apart <= self.config.distance)
-        if near.size:
-            return self.ids[int(near[0])]
-        if count == len(self.hashes):
-            self.hashes = numpy.resize(self.hashes, 2 * count)
-        self.hashes[count] = value
-        self.ids.append(record.id)
+        hashes = [int(str(imagehash.phash(self.ctx.read_image(uri))), 16) for uri in record["images"]]
+        if not hashes:
+            return None
+        count = len(self.kept)
+        apart = numpy.bitwise_count(self.first[:count] ^ numpy.uint64(hashes[0]))
+        for index in numpy.flatnonzero(apart <= self.config.distance).tolist():
+            twin, others = self.kept[index]
+            if len(others) == len(hashes) and all(
+                (one ^ other).bit_count() <= self.config.distance for one, other in zip(hashes, others, strict=True)
+            ):
+                return twin
+        if count == len(self.first):
+            self.first = numpy.resize(self.first, 2 * count)
+        self.first[count] = hashes[0]
+        self.kept.append((record.id, hashes))
         return None

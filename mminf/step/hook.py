@@ -15,7 +15,6 @@ from mminf.errors import AskAgain, RecordError
 from mminf.recipe.config import EngineConfig, Sampling, StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
-from mminf.request import Generation
 from mminf.step.base import Context, Outcome, Step, step
 from mminf.step.prompt import with_system
 from mminf.text import ImagePart, Turn
@@ -80,20 +79,32 @@ class BaseHook(Step[H]):
         parts = tuple(ImagePart(index) for index in range(len(images)))
         turns = with_system((Turn("user", parts),), self.config.system)
         drawn = await asyncio.gather(
-            *(
-                ctx.generate(turns, images=images, sampling=self.sampling, open_turn="user", sample=number)
-                for number in range(self.config.n)
-            )
+            *(self._sample(turns, images, number, ctx) for number in range(self.config.n)), return_exceptions=True
         )
-        samples = [{self.config.writes: self._text(sampled)} for sampled in drawn]
+        samples = []
+        for text in drawn:
+            if isinstance(text, str):
+                samples.append({self.config.writes: text})
+            elif not isinstance(text, AskAgain):
+                raise text
+        if not samples:
+            raise RecordError(f"no sample that can be used: {drawn[0]} ({self.config.attempts} attempts)")
         return samples[0] if self.config.n == 1 else samples
 
-    def _text(self, sampled: Generation) -> str:
-        if sampled.finish_reason == "length" and not self.config.truncated:
-            raise AskAgain("sample was cut off (`sampling.max_tokens`)")
-        if not sampled.text.strip():
-            raise AskAgain("sample is empty")
-        return sampled.text.strip()
+    async def _sample(self, turns: tuple[Turn, ...], images: list[str], number: int, ctx: Context) -> str:
+        """Draws one sample, again where it can't be used; the others are not drawn again for it."""
+        reason = ""
+        for again in range(self.config.attempts):
+            sampled = await ctx.generate(
+                turns, images=images, sampling=self.sampling, open_turn="user", sample=number, again=again
+            )
+            if sampled.finish_reason == "length" and not self.config.truncated:
+                reason = "sample was cut off (`sampling.max_tokens`)"
+            elif not sampled.text.strip():
+                reason = "sample is empty"
+            else:
+                return sampled.text.strip()
+        raise AskAgain(reason)
 
 
 @step("hook")

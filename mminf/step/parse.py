@@ -10,10 +10,10 @@ from mminf.errors import AskAgain
 
 _NUMBER = r"(?<![\d.\-])(\d+)(?![\d]|[.,]\d)"
 _MARKER = re.compile(r"\[\[\s*([^\[\]]*?)\s*\]\]")
-_KEYWORD = re.compile(
-    r"(?:score|rating|grade|rate|rated|give|assign|评分|得分|分数|打分)"
-    r"(?:[\"'*_`:：=\s]|\bis\b|\bof\b|\bit\b|\bas\b|\bat\b|\ba\b|\ban\b|\bthis\b|\bthe\b|\bwould be\b|为|是)*?"
-    + _NUMBER,
+_NOUN = r"(?:score|rating|grade|评分|得分|分数|打分)"
+# "Score: 4", "**Rating** (1-5): 4", '"score": 4', "the score would be 4": the number that is named as the score.
+_NAMED = re.compile(
+    rf"{_NOUN}[\s\"'*_`]*(?:\([^)]*\))?[\s\"'*_`]*(?:[:：=]|\bis\b|\bwould be\b|为|是)[\s\"'*_`:(\[]*{_NUMBER}",
     re.IGNORECASE,
 )
 _LAST_LINE = re.compile(r"^[\s*_`\"'(\[]*(\d+)[\s*_`\"')\].。!]*$")
@@ -22,33 +22,32 @@ _LAST_LINE = re.compile(r"^[\s*_`\"'(\[]*(\d+)[\s*_`\"')\].。!]*$")
 def parse_score(text: str, low: int = 1, high: int = 5) -> int:
     """Returns the score that a judge wrote.
 
-    Read, in this order: the last `[[n]]`; `n/5` or `n out of 5`; a number behind a word like "score" or "rate"; a
-    last line that is only a number; the only number there is. What names the scale ("1 to 5") is never a score.
+    Read, in this order: the last `[[n]]`; a number that is named as the score; `n/5` or `n out of 5`; a last line that
+    is only a number; the only number there is. What names the scale ("1 to 5") is never a score.
 
     Raises:
         AskAgain: if there is no score from `low` to `high`, or several that contradict each other.
     """
     if markers := _MARKER.findall(text):
-        return _within(markers[-1], low, high, text)
-    top = rf"(?:/|／|\bout of\b|\bof\b)\s*\**{high}(?!\d)"
-    if fractions := re.findall(rf"{_NUMBER}\**\s*{top}", text, re.IGNORECASE):
-        return _within(fractions[-1], low, high, text)
+        return _agreed(markers[-1:], low, high, text)
     scale = rf"(?:\b(?:on|in|from|between|using|with)\b[\s\w]*?)?\b{low}\s*(?:to|and|through|-|–|—|~|至|到)\s*{high}\b"
     rest = re.sub(scale, " ", text, flags=re.IGNORECASE)
-    if named := _KEYWORD.findall(rest):
-        return _within(named[-1], low, high, text)
+    if named := _NAMED.findall(rest):
+        return _agreed(named, low, high, text)
+    top = rf"(?:/|／|\bout of\b)\s*\**{high}(?!\d)(?!\**\s*of\b)"
+    if fractions := re.findall(rf"{_NUMBER}\**\s*{top}", text, re.IGNORECASE):
+        return _agreed(fractions, low, high, text)
     lines = [line for line in rest.splitlines() if line.strip()]
     if lines and (alone := _LAST_LINE.match(lines[-1])):
-        return _within(alone[1], low, high, text)
-    numbers = {number for number in re.findall(_NUMBER, rest) if low <= int(number) <= high}
-    if len(numbers) == 1:
-        return int(numbers.pop())
-    raise AskAgain(f"no score from {low} to {high} in {_short(text)}")
+        return _agreed([alone[1]], low, high, text)
+    return _agreed(re.findall(_NUMBER, rest), low, high, text)
 
 
-def _within(number: str, low: int, high: int, text: str) -> int:
-    if number.isascii() and number.isdigit() and low <= int(number) <= high:
-        return int(number)
+def _agreed(numbers: list[str], low: int, high: int, text: str) -> int:
+    """Returns the one number that all of them are, if it is a score."""
+    found = {int(number) for number in numbers if number.isascii() and number.isdigit()}
+    if len(found) == 1 and len(set(numbers)) == 1 and low <= (score := found.pop()) <= high:
+        return score
     raise AskAgain(f"no score from {low} to {high} in {_short(text)}")
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from mminf.errors import JournalError
 from mminf.journal import Call, Journal, Row
+from mminf.record import Record
 from mminf.request import Generation
 
 
@@ -57,7 +58,7 @@ def test_rows_come_in_source_order_and_of_the_last_run_only(tmp_path: Path) -> N
             children = [row(f"a/{n}", seq=1, path=(n,)) for n in (10, 9, 2)]
             await journal.write_rows([row("b", seq=2), *children, row("z", seq=0), row("d", "dropped", seq=3)])
             assert [found.id for found in journal.rows(0)] == ["z", "a/2", "a/9", "a/10", "b"]
-            journal.keep_rows(0, "old", 7)
+            journal.keep_rows(0, Record("old", {}, seq=7))
             await journal.flush()
             assert [found.id for found in journal.rows(0)][-1] == "old"
 
@@ -69,9 +70,9 @@ def test_a_row_is_finished_for_its_key_only(tmp_path: Path) -> None:
         with Journal(tmp_path, write=True) as journal:
             await journal.write_rows([row("a", key="one"), row("b", "failed", key=None)])
         with Journal(tmp_path, write=True) as journal:
-            assert journal.finished(0, "a", "one")
-            assert not journal.finished(0, "a", "two")
-            assert not journal.finished(0, "b", "one")
+            assert journal.finished(0, Record("a", {}), "one")
+            assert not journal.finished(0, Record("a", {}), "two")
+            assert not journal.finished(0, Record("b", {}), "one")
 
     asyncio.run(write())
 

@@ -10,6 +10,8 @@ from PIL import Image, ImageDraw
 
 import mminf
 from mminf import api
+from mminf.errors import RecordError
+from mminf.image import ImagePolicy, decode_image, read_image
 from mminf.plugin import discover
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
@@ -23,9 +25,16 @@ def dropped(kind: str, records: Iterable[Record], **settings: Any) -> dict[str, 
     discover()
     cls = STEPS.get(kind)
     step = cls(cls.Config.model_validate(settings), TemplateFolders([]))
-    context: Any = None
+
+    class Reader:
+        def read_image(self, uri: str) -> Any:
+            return decode_image(read_image(uri, ImagePolicy(roots=None)), uri)[0]
+
+    context: Any = Reader()
     return {
-        record.id: outcome.reason for record, outcome in step.run_all(records, context) if isinstance(outcome, Drop)
+        record.id: outcome.reason if isinstance(outcome, Drop) else str(outcome)
+        for record, outcome in step.run_all(records, context)
+        if isinstance(outcome, Drop | RecordError)
     }
 
 
@@ -68,9 +77,12 @@ def test_equal_looking_images(tmp_path: Path) -> None:
     picture.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "c.png")
     (tmp_path / "d.png").write_bytes(b"broken")
     records = [Record(name, {"images": [str(tmp_path / name)]}) for name in ("a.png", "b.jpg", "c.png", "d.png")]
+    records += [Record(name, {"images": []}) for name in ("none", "none either")]
+    pair = [str(tmp_path / "a.png"), str(tmp_path / "c.png")]
+    records += [Record("pair", {"images": pair}), Record("pair again", {"images": pair})]
     found = dropped("deduplicate", records, reads="images", method="image")
     assert "can't be decoded" in found.pop("d.png")
-    assert found == {"b.jpg": "duplicate of a.png"}
+    assert found == {"b.jpg": "duplicate of a.png", "pair again": "duplicate of pair"}
 
 
 def test_sample_is_drawn_from_the_record_alone(
@@ -126,13 +138,13 @@ sinks:
     first, second = read_rows(tmp_path / "out" / "sub" / "swift.jsonl")
     assert first["messages"] == [
         {"role": "system", "content": "be kind"},
-        {"role": "user", "content": "<image><image>look  here"},
-        {"role": "assistant", "content": "fine "},
+        {"role": "user", "content": "<image><image>look < image> here"},
+        {"role": "assistant", "content": "fine < /image>"},
     ]
     expected = {"absolute": str(tmp_path / "x.png"), "relative": "../../x.png"}[image_paths]
     assert first["images"][0] == expected  # type: ignore[index]
     assert first["note"] == 1
     assert "images" not in second
     llava = read_rows(tmp_path / "out" / "llava.jsonl")
-    assert llava[0]["conversations"][0]["value"] == "<image>\n<image>\nlook  here"  # type: ignore[index]
+    assert llava[0]["conversations"][0]["value"] == "<image>\n<image>\nlook < image> here"  # type: ignore[index]
     assert len(llava[0]["image"]) == 2  # type: ignore[arg-type]

@@ -26,6 +26,10 @@ from mminf.step.parse import parse_json, parse_regex, parse_score, parse_tag
         ("It mentions 2 cats.\n\n**5**", 5),
         ("评分：4", 4),
         ("3", 3),
+        ("Only 2 of 5 objects are visible.\nScore: 4", 4),
+        ("3/5 of the text is legible. Rating: 5", 5),
+        ("My score is: 4. A score of 5 would need more.", 4),
+        ("The rating is 4/5", 4),
     ],
 )
 def test_scores_as_judges_write_them(text: str, score: int) -> None:
@@ -34,7 +38,23 @@ def test_scores_as_judges_write_them(text: str, score: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "fine", "[[4.5]]", "[[6]]", "[[x]]", "4.5", "8/10", "Score: 4.5", "100", "-1", "5 is best. 1 is worst", "0"],
+    [
+        "",
+        "fine",
+        "[[4.5]]",
+        "[[6]]",
+        "[[x]]",
+        "4.5",
+        "8/10",
+        "Score: 4.5",
+        "100",
+        "-1",
+        "5 is best. 1 is worst",
+        "0",
+        "I would not give it a 5. It is a 3.",
+        "Score: 4. No, score: 5",
+        "3/5 of it is legible",
+    ],
 )
 def test_what_is_no_score_is_asked_again(text: str) -> None:
     with pytest.raises(AskAgain, match="no score from 1 to 5"):
