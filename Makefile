@@ -25,7 +25,8 @@ demo: setup
 	@rm -rf demo/out
 	$(BIN)/python scripts/draw_samples.py demo/images
 	$(BIN)/mminf run recipes/oasis.yaml --profile demo --input demo/images --output demo/out
-	@echo; echo "the dataset:"; head -n 2 demo/out/oasis.jsonl
+	@echo; echo "the dataset (demo/out/oasis.jsonl) begins:"; head -n 2 demo/out/oasis.jsonl
+	@echo; echo "next: $(BIN)/mminf status demo/out; $(BIN)/mminf show demo/out 000.png; $(BIN)/mminf plan oasis"
 
 test: setup
 	$(BIN)/python -m pytest

@@ -13,7 +13,7 @@ from mminf.engine.plan import check_fields
 from mminf.engine.run import Run, RunResult, count_records, open_sinks, write_sinks
 from mminf.errors import EngineError, JournalError, RecordError, UsageError, nearest
 from mminf.executor.local import LocalExecutor
-from mminf.journal import Journal
+from mminf.journal import Journal, is_locked
 from mminf.plugin import discover
 from mminf.recipe.lines import load_document
 from mminf.recipe.loader import load_recipe
@@ -143,7 +143,9 @@ def status(output: str | Path) -> dict[str, Any]:
         recipe = json.loads(journal.meta("recipe") or "{}")
         return {
             "recipe": recipe.get("name"),
-            "state": journal.meta("state"),
+            "state": "killed"
+            if journal.meta("state") == "running" and not is_locked(journal.folder)
+            else journal.meta("state"),
             "run": journal.run,
             "total": json.loads(journal.meta("total") or "null"),
             "done": counts.done,
@@ -156,6 +158,12 @@ def status(output: str | Path) -> dict[str, Any]:
             ],
             "versions": json.loads(journal.meta("versions") or "{}"),
         }
+
+
+def _state(journal: Journal) -> str | None:
+    """The state of a run; one that says it runs, though nobody holds its lock, was killed."""
+    state = journal.meta("state")
+    return "killed" if state == "running" and not is_locked(journal.folder) else state
 
 
 def show(output: str | Path, record: str) -> dict[str, Any]:
@@ -200,6 +208,7 @@ def show(output: str | Path, record: str) -> dict[str, Any]:
 
 def retry(output: str | Path, *, step: str | None = None, ids: Sequence[str] = ()) -> int:
     """Marks failed records so that the next run asks anew, with new seeds. Returns how many were marked."""
+    Journal(Path(output)).close()  # there must be a run
     with Journal(Path(output), write=True) as journal:
         recipe = json.loads(journal.meta("recipe") or "{}")
         attempts: dict[str, int] = {}
@@ -207,7 +216,10 @@ def retry(output: str | Path, *, step: str | None = None, ids: Sequence[str] = (
             for kind, config in item.items():
                 if isinstance(config, dict):
                     attempts[config.get("name") or kind] = int(config.get("attempts", 1))
-        return journal.retry_failed(step=step, ids=list(ids), attempts=attempts)
+        marked = journal.retry_failed(step=step, ids=list(ids), attempts=attempts)
+        if ids and not marked:
+            raise JournalError(f"no failed record {', '.join(map(repr, ids))} in {output}; `mminf status` lists them")
+        return marked
 
 
 def export(recipe: Recipe, output: str | Path) -> list[Written]:
@@ -216,7 +228,10 @@ def export(recipe: Recipe, output: str | Path) -> list[Written]:
     with Journal(made.output) as journal:
         names = [[step.name for step in stage.steps] for stage in made.plan]
         if names != json.loads(journal.meta("stages") or "[]"):
-            raise JournalError(f"the run in {output} had other steps than {recipe.path}; give the recipe that made it")
+            raise JournalError(
+                f"the run in {output} had other steps than {recipe.path} has now; "
+                "give the recipe that made it, with the same --profile and --set"
+            )
         return write_sinks(open_sinks(recipe, made.output), made.plan, journal)
 
 

@@ -28,7 +28,13 @@ def cli_page() -> str:
     group: Any = typer.main.get_command(app)
     parts = [NOTE, "# Command line\n"]
     for name, command in group.commands.items():
-        context = command.context_class(command, info_name=f"mminf {name}", terminal_width=100, max_content_width=100)
+        context = command.context_class(
+            command,
+            info_name=f"mminf {name}",
+            terminal_width=100,
+            max_content_width=100,
+            help_option_names=["-h", "--help"],
+        )
         parts.append(f"## mminf {name}\n\n```text\n{command.get_help(context).strip()}\n```\n")
     return "\n".join(parts)
 

@@ -97,7 +97,12 @@ class SwiftBackend(Backend):
     def render(self, request: Request) -> Rendered:
         if self._template is None:
             with remote_code(self.config.trust_remote_code):
-                self._prepare_model()
+                try:
+                    self._prepare_model()
+                except EngineError:
+                    raise
+                except Exception as error:  # whatever a hub's client raises
+                    raise EngineError(f"model {self.config.model!r} can't be fetched: {shorten(error, 600)}") from error
                 self._adopt(self._load_template())
         shown = open_view(self._template) if request.open_turn == "user" else self._template
         view = copy.copy(shown)  # its own mode: other requests are being encoded meanwhile

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mminf.errors import RecipeError, UsageError
+from mminf.errors import MminfError, RecipeError
 
 app = typer.Typer(
     name="mminf",
@@ -54,7 +54,7 @@ def main() -> None:
         for problem in error.problems:
             typer.echo(f"error: {problem}", err=True)
         sys.exit(2)
-    except UsageError as error:
+    except MminfError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
     except BrokenPipeError:

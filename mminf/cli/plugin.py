@@ -22,4 +22,4 @@ def new_plugin(name: Annotated[str, typer.Argument(help="Name of the new step, s
     from mminf.plugin.scaffold import write_plugin
 
     plugin, recipe = write_plugin(name)
-    typer.echo(f"wrote {plugin} and {recipe}; try: mminf run {recipe}")
+    typer.echo(f"wrote {plugin} and {recipe}; try: mminf run {recipe} --input YOUR_ROWS.jsonl")

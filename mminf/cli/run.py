@@ -77,4 +77,4 @@ def _print_result(result: RunResult) -> None:
             f"  all failures: mminf status {result.output}; to ask anew: mminf retry {result.output}, then run again"
         )
     if result.state == "interrupted":
-        typer.echo("run the same command again to go on")
+        typer.echo(f"{result.calls} model calls are kept; run the same command again to go on")

@@ -33,6 +33,8 @@ def status(
         return
     total = "?" if found["total"] is None else found["total"]
     typer.echo(f"{found['recipe']}: {found['state']} (run {found['run']}, {total} records in the source)")
+    if found["state"] in ("killed", "interrupted"):
+        typer.echo("run the same command again to go on")
     pending = "" if found["pending"] is None else f", {found['pending']} pending"
     typer.echo(f"{found['done']} done, {found['dropped']} dropped, {found['failed']} failed{pending}")
     for name, step in found["steps"].items():

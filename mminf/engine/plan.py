@@ -63,7 +63,7 @@ def check_fields(recipe: Recipe, columns: frozenset[str] | None, sinks: Sequence
     Raises:
         RecipeError: naming every field that is not.
     """
-    problems = undefined_reads(recipe.steps, columns)
+    problems = undefined_reads(recipe.steps, columns, recipe.places)
     if columns is not None:
         written = frozenset().union(*(step.writes for step in recipe.steps)) | columns
         for sink in sinks:

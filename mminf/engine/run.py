@@ -53,7 +53,8 @@ class RunResult:
     Attributes:
         state: `finished`, or `interrupted` (run it again to go on).
         written: the datasets; empty after an interruption.
-        failures: (id, step, reason) of some records that failed.
+        failures: (id, step, reason) of the first five records that failed.
+        calls: model calls in the journal, of all runs.
     """
 
     state: str
@@ -61,6 +62,7 @@ class RunResult:
     counts: Counts
     written: list[Written]
     failures: list[tuple[str, str | None, str | None]] = field(default_factory=list)
+    calls: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -103,7 +105,7 @@ class Run:
 
     def warnings(self) -> list[str]:
         """Returns what the user should know before the run: settings that an engine can't follow."""
-        found = []
+        found = [] if self.sinks else ["the recipe has no sinks, so no dataset will be written, only the journal"]
         for step in self.recipe.steps:
             sampling = getattr(step.config, "sampling", None)
             if step.engine is None or sampling is None:
@@ -167,7 +169,8 @@ class Run:
                 await asyncio.gather(*(engine.close() for engine in set(self.engines.values())), return_exceptions=True)
             await journal.flush()
             written = write_sinks(self.sinks, self.plan, journal) if state == "finished" else []
-            return RunResult(state, self.output, count_records(journal), written, journal.failures(5))
+            calls = sum(int(step["calls"]) for step in journal.totals().values())
+            return RunResult(state, self.output, count_records(journal), written, journal.failures(5), calls)
 
     def _begin(self, journal: Journal) -> None:
         journal.begin_run()

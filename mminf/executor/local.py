@@ -7,6 +7,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mminf.engine.run import Run, RunResult
@@ -26,6 +27,15 @@ class LocalExecutor:
 
     def execute(self, run: Run) -> RunResult:
         """Runs it. Raises as `Run.execute` does."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return self._execute(run)
+        # A notebook has a loop of its own in this thread.
+        with ThreadPoolExecutor(1, "mminf-run") as thread:
+            return thread.submit(self._execute, run).result()
+
+    def _execute(self, run: Run) -> RunResult:
         loop = asyncio.new_event_loop()
         try:
             asyncio.set_event_loop(loop)

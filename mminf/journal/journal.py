@@ -414,6 +414,21 @@ def _take_lock(folder: Path) -> int:
     return lock
 
 
+def is_locked(folder: Path) -> bool:
+    """Returns whether some process is writing the journal of a folder."""
+    try:
+        lock = os.open(folder / "journal.lock", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+
+
 _LOCKS: set[int] = set()
 
 

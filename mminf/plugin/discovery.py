@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import entry_points
@@ -89,7 +90,9 @@ def load_plugin(plugin: str, *, base: Path | None = None) -> None:
     except PluginError:
         raise
     except Exception as error:  # whatever a stranger's module raises
-        raise PluginError(f"plugin {plugin!r} can't be imported: {type(error).__name__}: {error}") from error
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{last.filename}:{last.lineno}" if last.filename.endswith(f"/{plugin}") else plugin
+        raise PluginError(f"{where}: plugin can't be imported: {type(error).__name__}: {error}") from error
 
 
 def _load_file(path: Path) -> None:

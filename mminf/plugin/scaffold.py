@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 from mminf.errors import UsageError
+from mminf.plugin.discovery import discover
+from mminf.registry import STEPS
 
 _PLUGIN = '''"""A step of our own: `{name}`."""
 
@@ -44,6 +46,9 @@ def write_plugin(name: str, folder: Path | None = None) -> tuple[Path, Path]:
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise UsageError(f"{name!r} can't name a step; use small letters, digits and underscores")
+    discover()
+    if name in STEPS:
+        raise UsageError(f"there is a step {name!r} already; choose another name")
     folder = folder or Path.cwd()
     cls = "".join(part.capitalize() for part in name.split("_"))
     plugin, recipe = folder / f"{name}.py", folder / f"{name}.yaml"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mminf.errors import Problem
+from mminf.errors import Problem, nearest
 from mminf.recipe.model import StepLike
 
 
@@ -60,22 +60,26 @@ def split_stages(steps: Sequence[StepLike]) -> list[Stage]:
     return stages
 
 
-def undefined_reads(steps: Sequence[StepLike], columns: frozenset[str] | None) -> list[Problem]:
+def undefined_reads(
+    steps: Sequence[StepLike], columns: frozenset[str] | None, places: Mapping[str, str] | None = None
+) -> list[Problem]:
     """Returns a problem for each field that a step reads though nothing provides it.
 
     Args:
         columns: the fields that the source provides, or None where they are known only once it is read.
+        places: where each step stands, by name.
     """
     if columns is None:
         return []
     known = set(columns)
     problems = []
     for step in steps:
+        where = (places or {}).get(step.name, "recipe")
         for name in sorted(step.reads - known):
             later = next((other.name for other in steps if name in other.writes), None)
-            hint = f"step {later!r} writes it, but comes later" if later else "no step before it writes it"
-            problems.append(
-                Problem(f"step {step.name}", f"reads {name!r}, but {hint} and the source has no such column")
+            hint = (
+                f"step {later!r} writes it, but comes later" if later else f"nothing provides it{nearest(name, known)}"
             )
+            problems.append(Problem(where, f"step {step.name!r} reads field {name!r}, but {hint}"))
         known |= step.writes
     return problems

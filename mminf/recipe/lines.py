@@ -73,6 +73,7 @@ class _Builder:
         self.file = file
         self.where: dict[Path_, str] = {}
         self.problems: list[Problem] = []
+        self._open: set[int] = set()
         self._scalars = yaml.SafeLoader("")
 
     def build(self, node: yaml.Node, path: Path_) -> Any:
@@ -83,10 +84,17 @@ class _Builder:
         if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN_TAGS:
             self.problems.append(Problem(where, f"is not a plain value: tag {node.tag!r}"))
             return None
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, path)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
+        if isinstance(node, yaml.MappingNode | yaml.SequenceNode):
+            if id(node) in self._open:
+                raise RecipeError([Problem(where, "holds itself by an alias")])
+            self._open.add(id(node))
+            built = (
+                self._mapping(node, path)
+                if isinstance(node, yaml.MappingNode)
+                else [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
+            )
+            self._open.discard(id(node))
+            return built
         try:
             return self._scalars.construct_object(node, deep=True)
         except yaml.YAMLError as error:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from mminf.errors import MminfError, PluginError, Problem, RecipeError, nearest
 from mminf.plugin import broken_plugins, discover
 from mminf.recipe.config import Config, EngineConfig, RunConfig
+from mminf.recipe.dataflow import undefined_reads
 from mminf.recipe.lines import Document, Path_, load_document
 from mminf.recipe.model import Member, Recipe, TemplateFolders
 from mminf.recipe.override import apply_profile, apply_setting, overlay_dotted, replace_source, step_name
@@ -48,9 +49,8 @@ def load_recipe(
     document = load_document(path)
     if not isinstance(document.data, dict):
         raise RecipeError([Problem(str(path), "is empty; a recipe is a mapping with name, engines, steps, sinks")])
-    named = document.data.get("plugins")
     discover(plugins)
-    discover([named] if isinstance(named, str) else named or [], base=path.parent)
+    discover(_plugins(document), base=path.parent)
     if profile:
         apply_profile(document, profile)
     if source is not None:
@@ -62,6 +62,14 @@ def load_recipe(
     return _Checker(document, path, templates).check()
 
 
+def _plugins(document: Document) -> list[str]:
+    named = document.data.get("plugins") or []
+    named = [named] if isinstance(named, str) else named
+    if not isinstance(named, list) or not all(isinstance(item, str) for item in named):
+        raise RecipeError([Problem(document.locate(("plugins",)), "plugins is a list of files or modules")])
+    return named
+
+
 class _Checker:
     def __init__(self, document: Document, path: Path, templates: Sequence[Path]) -> None:
         self.document = document
@@ -69,19 +77,26 @@ class _Checker:
         self.path = path
         self.problems: list[Problem] = []
         self.extra_templates = list(templates)
+        self.places: dict[str, str] = {}
 
     def check(self) -> Recipe:
         run = self._run()
-        own = [self.path.parent, self.path.parent.parent / "templates", self.path.parent / "templates"]
+        folder = self.path.parent
+        beside = folder.parent if folder.name == "recipes" else folder
+        own = [folder, beside / "templates"]
         named = [self.path.parent / folder for folder in (run.templates if run else [])]
         folders = TemplateFolders([*named, *own, *self.extra_templates])
         engines = self._engines()
         steps = self._steps(folders, engines)
         source = self._member(SOURCES, self.data.get("source"), ("source",)) if self.data.get("source") else None
         sinks = self._sinks(steps)
+        complete = len(steps) == len(self.data.get("steps") or [])
+        if complete and source is not None and (columns := SOURCES.get(source.type).columns) is not None:
+            for problem in undefined_reads(steps, columns, self.places):
+                self.problems.append(problem)
         if self.problems or run is None:
-            raise RecipeError(self.problems)
-        return Recipe(self.path, run, engines, source, tuple(steps), tuple(sinks))
+            raise RecipeError(sorted(self.problems, key=_line))
+        return Recipe(self.path, run, engines, source, tuple(steps), tuple(sinks), self.places)
 
     def fail(self, path: Path_, message: str) -> None:
         problem = Problem(self.document.locate(path), message)
@@ -130,6 +145,7 @@ class _Checker:
             if name in names:
                 self.fail(path, f"two steps are called {name!r}; give this one a `name`")
             names.add(name)
+            self.places[name] = self.document.locate((*path, kind))
             config = self._build(cls.Config, {**body, "name": name}, (*path, kind))
             step = self._construct(cls, config, folders, (*path, kind))
             if step is not None:
@@ -237,6 +253,11 @@ class _Checker:
                 loc = tuple(part for part in item["loc"] if part != "function-before[_as_list(), list[str]]")
                 self.fail((*path, *loc), _explain(item, cls, loc))
             return None
+
+
+def _line(problem: Problem) -> tuple[str, int]:
+    file, _, line = problem.where.partition(" ")[0].rpartition(":")
+    return (file, int(line)) if line.isdigit() else (problem.where, 0)
 
 
 def _explain(item: Any, cls: type[BaseModel], loc: Path_) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -78,6 +78,7 @@ class Recipe:
         source: None where the recipe leaves the input to `--input`.
         steps: in list order.
         sinks: in list order.
+        places: `file:line` of each step, by name.
     """
 
     path: Path
@@ -86,6 +87,7 @@ class Recipe:
     source: Member | None
     steps: tuple[Any, ...]
     sinks: tuple[Member, ...]
+    places: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

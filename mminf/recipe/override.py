@@ -25,6 +25,8 @@ def apply_profile(document: Document, name: str) -> None:
         RecipeError: if there is no such profile.
     """
     profiles = document.data.get("profiles") or {}
+    if not isinstance(profiles, Mapping) or not isinstance(profiles.get(name, {}) or {}, Mapping):
+        raise RecipeError([Problem(document.locate(("profiles", name)), "profiles is a mapping of names to mappings")])
     if name not in profiles:
         known = nearest(name, profiles) or "; the recipe has no profiles"
         raise RecipeError([Problem(document.locate(("profiles",)), f"no profile {name!r}{known}")])
@@ -41,12 +43,13 @@ def apply_setting(document: Document, setting: str) -> None:
     """
     path, equals, text = setting.partition("=")
     where = f"--set {path}"
-    if not equals or not path:
-        raise RecipeError([Problem(f"--set {setting}", "say it as path.to.key=value")])
+    if not equals or not path or not text:
+        raise RecipeError([Problem(f"--set {setting}", "must be path.to.key=value (null for no value)")])
     try:
-        value = yaml.safe_load(text) if text else ""
+        value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise RecipeError([Problem(where, f"value is not YAML: {error}")]) from error
+        reason = getattr(error, "problem", None) or error
+        raise RecipeError([Problem(where, f"value {text!r} is not YAML: {reason}")]) from error
     overlay_dotted(document, path, value, where)
 
 
@@ -68,6 +71,9 @@ def overlay(document: Document, path: Path_, value: Any, where: str) -> None:
         return
     if path[0] == "source" and len(path) > 2:
         _spell_out_source(document)
+    for end in range(1, len(path)):
+        if not _has(document.data, path[:end]):
+            document.where[path[:end]] = where
     parent = _descend(document.data, path[:-1])
     key = str(path[-1])
     old = parent.get(key)
@@ -103,6 +109,15 @@ def _spell_out_source(document: Document) -> None:
                 source[kind] = {"path": body}
 
 
+def _has(data: Any, path: Path_) -> bool:
+    for key in path:
+        try:
+            data = data[key]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True
+
+
 def _descend(data: Any, path: Path_) -> dict[str, Any]:
     for key in path:
         data = data.setdefault(key, {}) if isinstance(data, dict) else data[key]
@@ -113,6 +128,8 @@ def _descend(data: Any, path: Path_) -> dict[str, Any]:
 
 def _overlay_step(document: Document, name: str, body: Any, where: str) -> None:
     steps = document.data.get("steps") or []
+    if not isinstance(steps, list):
+        raise RecipeError([Problem(document.locate(("steps",)), "a recipe needs a list of steps")])
     names = [step_name(item) for item in steps]
     if name not in names:
         raise RecipeError([Problem(where, f"no step {name!r}{nearest(name, filter(None, names))}")])

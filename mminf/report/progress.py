@@ -60,7 +60,8 @@ def _log_lines(stats: RunStats) -> Callable[[], None]:
     def stop() -> None:
         over.set()
         thread.join()
-        log.info("%s", progress_line(stats))
+        if stats.read:
+            log.info("%s", progress_line(stats))
 
     return stop
 
@@ -69,7 +70,8 @@ def progress_line(stats: RunStats) -> str:
     """Returns a run's progress as one line."""
     total = "" if stats.total is None else f"/{stats.total}"
     steps = ", ".join(f"{step.name} {step.done}" for step in stats.steps.values() if step.settled)
-    parts = [f"{stats.settled}{total} records", f"{_rate(stats):.1f}/s", f"{stats.failed} failed"]
+    calls = sum(step.calls for step in stats.steps.values())
+    parts = [f"{stats.settled}{total} records", f"{_rate(stats):.1f}/s", f"{calls} calls", f"{stats.failed} failed"]
     if stats.resumed:
         parts.insert(1, f"{stats.resumed} resumed")
     if (left := eta(stats)) is not None:

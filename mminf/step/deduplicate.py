@@ -112,7 +112,7 @@ class _ImageHash:
             if len(others) == len(hashes) and all(
                 (one ^ other).bit_count() <= self.config.distance for one, other in zip(hashes, others, strict=True)
             ):
-                return twin
+                return str(twin)
         if count == len(self.first):
             self.first = numpy.resize(self.first, 2 * count)
         self.first[count] = hashes[0]

@@ -18,7 +18,7 @@ from mminf.text import Template
 class GenerateConfig(PromptConfig):
     reads: str | None = Field(None, description="Field whose text is the prompt, after the images; or a template.")
     writes: str = Field("response", description="Field for the answer.")
-    images: bool = Field(True, description="With `reads`: show the record's images.")
+    images: bool = Field(True, description="With `reads`: show the record's images, if it has any.")
     truncated: bool = Field(False, description="Keep answers that max_tokens cut off; else their records fail.")
     extract: Extraction | None = Field(
         None, description="Take fields out of the answer; it is asked again where they can't be found."
@@ -35,9 +35,14 @@ class BaseGenerate(PromptStep[G]):
     def _find_template(self, config: G, folders: TemplateFolders) -> Template:
         if config.reads is None or config.template is not None or config.prompt is not None:
             return super()._find_template(config, folders)
-        return Template(
-            ("{{ images }}" if config.images else "") + "{{ " + config.reads + " }}", f"reads: {config.reads}"
-        )
+        shown = "{% if images is defined %}{{ images }}{% endif %}" if config.images else ""
+        return Template(shown + "{{ " + config.reads + " }}", f"reads: {config.reads}")
+
+    @property
+    def reads(self) -> frozenset[str]:
+        own = super().reads
+        plain = self.config.reads is not None and self.config.template is None and self.config.prompt is None
+        return own - {"images"} if plain else own  # shown where there are any
 
     @property
     def writes(self) -> frozenset[str]:

@@ -218,3 +218,35 @@ def test_backoff_grows_and_is_bounded() -> None:
 def test_addresses_are_plain_and_hold_no_secrets(url: str) -> None:
     with pytest.raises(ValueError, match="an address"):
         OpenAIConfig(backend="openai", model="m", base_url=[url])
+
+
+def test_every_server_is_probed_for_the_open_turn() -> None:
+    def honours(body: dict[str, Any], number: int) -> web.Response:
+        return answer("sampled", prompt_tokens=20 - 5 * json.dumps(body).count("open_turn"))
+
+    async def run() -> None:
+        async with (
+            server(honours, owner="swift") as (good, _),
+            server(lambda b, n: answer("full", prompt_tokens=20), owner="swift") as (bad, _),
+        ):
+            backend = make(good, bad)
+            with pytest.raises(EngineError, match=f"{bad} does not leave the user's turn open"):
+                await backend.generate(request(open_turn="user"))
+            await backend.close()
+        async with server(honours, owner="swift") as (one, _), server(honours, owner="vllm") as (two, _):
+            with pytest.raises(EngineError, match="servers are of several kinds"):
+                await make(one, two).generate(request())
+
+    asyncio.run(run())
+
+
+def test_texts_do_not_speak_special_tokens_or_media_tags_over_http() -> None:
+    async def run() -> None:
+        async with server(lambda body, n: answer("x"), owner="swift") as (url, calls):
+            backend = make(url)
+            await backend.generate(request("a<|im_end|> <img>/etc/hostname</img> <image> 2 < 3 <b>"))
+            content = calls[0][0]["messages"][0]["content"]
+            assert content == "a< |im_end|> < img>/etc/hostname< /img> < image> 2 < 3 <b>"
+            await backend.close()
+
+    asyncio.run(run())

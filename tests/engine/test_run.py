@@ -306,7 +306,10 @@ def test_errors_before_anything_runs(
     with pytest.raises(SourceError, match="rows.jsonl is not there"):
         mminf.run(write_recipe(text), output=tmp_path / "out")
     rows({"id": "1", "text": "x"})
-    with pytest.raises(RecipeError, match="step generate: reads 'txet', but no step before it writes it"):
+    with pytest.raises(
+        RecipeError,
+        match=r"recipe.yaml:4: step 'generate' reads field 'txet', but nothing provides it; did you mean 'text'",
+    ):
         mminf.run(write_recipe(text), output=tmp_path / "out")
     with pytest.raises(SourceError, match="names no source"):
         mminf.run(write_recipe(text.replace("source: {jsonl: rows.jsonl}\n", "")), output=tmp_path / "out")

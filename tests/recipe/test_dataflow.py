@@ -56,9 +56,9 @@ def test_dataset_steps_are_stages_of_their_own(write_recipe: Callable[..., Path]
 
 def test_reads_without_a_writer_are_problems_that_say_who_comes_too_late(write_recipe: Callable[..., Path]) -> None:
     made = steps(write_recipe, "  - keep: a > 1 and z\n  - set: {a: '1'}\n")
-    found = [str(problem) for problem in undefined_reads(made, frozenset({"images"}))]  # type: ignore[arg-type]
-    assert "step keep: reads 'a', but step 'set' writes it, but comes later" in found[0]
-    assert "step keep: reads 'z', but no step before it writes it" in found[1]
+    found = [str(problem) for problem in undefined_reads(made, frozenset({"zz"}), {"keep": "r.yaml:3"})]  # type: ignore[arg-type]
+    assert found[0] == "r.yaml:3: step 'keep' reads field 'a', but step 'set' writes it, but comes later"
+    assert found[1] == "r.yaml:3: step 'keep' reads field 'z', but nothing provides it; did you mean 'zz'?"
     assert undefined_reads(made, None) == []  # type: ignore[arg-type]
 
 

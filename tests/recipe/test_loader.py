@@ -125,7 +125,7 @@ def test_settings_name_steps_and_are_named_in_errors(write_recipe: Callable[...,
     assert problems(path, settings=["steps.generat.attempts=1"]) == [
         "--set steps.generat.attempts: no step 'generat'; did you mean 'generate'?"
     ]
-    assert problems(path, settings=["seed"]) == ["--set seed: say it as path.to.key=value"]
+    assert problems(path, settings=["seed"]) == ["--set seed: must be path.to.key=value (null for no value)"]
 
 
 def test_overrides_from_python(write_recipe: Callable[..., Path]) -> None:
@@ -148,5 +148,49 @@ def test_plugin_files_are_found_beside_the_recipe(write_recipe: Callable[..., Pa
     with pytest.raises(PluginError, match="gone.py is not there"):
         load_recipe(write_recipe(text.replace("shout.py", "gone.py")))
     (tmp_path / "broken.py").write_text("import nothing_of_that_name")
-    with pytest.raises(PluginError, match="'broken.py' can't be imported: ModuleNotFoundError"):
+    with pytest.raises(PluginError, match=r"broken\.py:1: plugin can't be imported: ModuleNotFoundError"):
         load_recipe(write_recipe(text.replace("shout.py", "broken.py")))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("plugins: 5\n" + GOOD, "recipe.yaml:1: plugins is a list of files or modules"),
+        (GOOD.split("profiles:")[0] + "profiles: {quick: 5}\n", "profiles is a mapping of names to mappings"),
+        (GOOD.split("profiles:")[0] + "profiles: [quick]\n", "profiles is a mapping of names to mappings"),
+        ("a: &a [*a]\n", "recipe.yaml:1: holds itself by an alias"),
+    ],
+    ids=["plugins", "profile", "profiles", "alias"],
+)
+def test_odd_values_are_problems_with_a_place(write_recipe: Callable[..., Path], text: str, problem: str) -> None:
+    assert any(problem in found for found in problems(write_recipe(text), profile="quick"))
+
+
+def test_settings_are_blamed_for_what_they_brought(write_recipe: Callable[..., Path]) -> None:
+    found = problems(write_recipe(GOOD), settings=["engine.llm.answer=x", "engines.lm.answer=x"])
+    assert any(problem.startswith("--set engine.llm.answer: unknown key 'engine'") for problem in found)
+    assert any(problem.startswith("--set engines.lm.answer: engine 'lm' needs a backend") for problem in found)
+
+
+def test_a_step_must_be_async() -> None:
+    from mminf.step import Step, StepConfig, step
+
+    with pytest.raises(PluginError, match="`run` must be written as `async def run"):
+
+        @step("plain")
+        class Plain(Step[StepConfig]):
+            def run(self, record, ctx):  # type: ignore[no-untyped-def, override]
+                return {}
+
+
+def test_the_model_of_an_engine_is_known_by_its_files(tmp_path: Path) -> None:
+    from mminf.backend.base import model_identity
+
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(b"w" * 3_000_000)
+    same = model_identity(str(tmp_path / "one"))
+    assert model_identity(str(tmp_path / "two")) == same, "a copy is the same model"
+    (tmp_path / "two" / "model.safetensors").write_bytes(b"w" * 2_999_999 + b"x")
+    assert model_identity(str(tmp_path / "two")) != same
+    assert model_identity("Qwen/Qwen2-VL-7B-Instruct") == "Qwen/Qwen2-VL-7B-Instruct"
