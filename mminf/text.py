@@ -115,6 +115,8 @@ class Template:
         """
         values = {name: fields[name] for name in self.reads if name in fields}
         if "images" in values:
+            if not isinstance(values["images"], list):
+                raise RecordError(f"template {self.name}: field 'images' is no list, but {values['images']!r}")
             values["images"] = _Images(len(values["images"]))
         try:
             return _split_turns(self._template.render(values))

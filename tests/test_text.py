@@ -67,3 +67,8 @@ def test_templates_outside_of_the_folders_are_not_found(tmp_path) -> None:  # ty
     (tmp_path / "in" / "own.jinja").write_text("x")
     assert find_template("own.jinja", [tmp_path / "in"]) is not None
     assert find_template("../secret.jinja", [tmp_path / "in"]) is None
+
+
+def test_images_that_are_no_list_fail_the_record() -> None:
+    with pytest.raises(RecordError, match="field 'images' is no list, but None"):
+        Template("{{ images }}").render({"images": None})
