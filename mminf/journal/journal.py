@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import sqlite3
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +11,8 @@ from typing import Any, NamedTuple
 
 from mminf.errors import JournalError
 from mminf.image import DigestCache, ImageStat
+from mminf.journal.codec import BELOW, below, clean, deflate, inflate, path_text, text_bytes
+from mminf.journal.lock import release_lock, take_lock
 from mminf.journal.schema import TABLES, VERSION
 from mminf.journal.writer import Writer
 from mminf.record import Fields, Record
@@ -72,7 +71,7 @@ class Journal(DigestCache):
         self._writer: Writer | None = None
         if write:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _take_lock(folder)
+            self._lock = take_lock(folder)
         elif not self.path.is_file():
             raise JournalError(f"no run in {folder}: {self.path} is not there; start one with `mminf run`")
         try:
@@ -176,7 +175,7 @@ class Journal(DigestCache):
                 call.record,
                 call.attempt,
                 call.sample,
-                _clean(answer.text),
+                clean(answer.text),
                 answer.finish_reason,
                 None if answer.logprobs is None else json.dumps(answer.logprobs),
                 answer.prompt_tokens,
@@ -184,7 +183,7 @@ class Journal(DigestCache):
                 call.seconds,
                 self.run,
                 prompt_id,
-                _deflate(call.chat, dictionary),
+                deflate(call.chat, dictionary),
             )
 
         await self.writer.commit(work)
@@ -200,9 +199,9 @@ class Journal(DigestCache):
         """
         if step not in self._prompts:
             self._next_prompt += 1
-            self._prompts[step] = (self._next_prompt, _bytes(chat))
+            self._prompts[step] = (self._next_prompt, text_bytes(chat))
         number = self._prompts[step][0]
-        values = (number, step, _clean(chat), _clean(sent), tokens)
+        values = (number, step, clean(chat), clean(sent), tokens)
         self.writer.post(lambda c: _execute(c, "INSERT OR REPLACE INTO prompts VALUES (?, ?, ?, ?, ?)", *values))
 
     def calls(self, record: str) -> list[dict[str, Any]]:
@@ -219,7 +218,7 @@ class Journal(DigestCache):
         for row in cursor:
             call = dict(zip(names, row, strict=True))
             chat, prompt = call.pop("chat"), call.pop("prompt")
-            call["chat"] = json.loads(_inflate(prompt, _bytes(chat or ""))) if prompt is not None else None
+            call["chat"] = json.loads(inflate(prompt, text_bytes(chat or ""))) if prompt is not None else None
             found.append(call)
         return found
 
@@ -235,7 +234,10 @@ class Journal(DigestCache):
         if not self._has_rows:
             return False
         row = self._one(
-            "SELECT key FROM rows WHERE stage = ? AND root = ? AND path = ?", stage, record.origin, _path(record.path)
+            "SELECT key FROM rows WHERE stage = ? AND root = ? AND path = ?",
+            stage,
+            record.origin,
+            path_text(record.path),
         )
         return row is not None and row[0] == key
 
@@ -244,16 +246,16 @@ class Journal(DigestCache):
         values = [
             (
                 row.stage,
-                _clean(row.id),
-                _clean(row.root),
+                clean(row.id),
+                clean(row.root),
                 row.seq,
-                _path(row.path),
+                path_text(row.path),
                 self.run,
                 row.key,
                 row.state,
                 row.step,
-                _clean(row.reason),
-                _clean(json.dumps(row.fields, ensure_ascii=False)),
+                clean(row.reason),
+                clean(json.dumps(row.fields, ensure_ascii=False)),
             )
             for row in rows
         ]
@@ -263,14 +265,14 @@ class Journal(DigestCache):
 
     def keep_rows(self, stage: int, record: Record) -> None:
         """Takes the rows of a finished record over into this run."""
-        sql = f"UPDATE rows SET run = ?, seq = ? WHERE {_BELOW}"  # noqa: S608
-        self.writer.post(lambda c: _execute(c, sql, self.run, record.seq, *_below(stage, record)))
+        sql = f"UPDATE rows SET run = ?, seq = ? WHERE {BELOW}"  # noqa: S608
+        self.writer.post(lambda c: _execute(c, sql, self.run, record.seq, *below(stage, record)))
 
     def forget_rows(self, stage: int, record: Record) -> None:
         """Removes the rows of a record that is computed again; children may be fewer this time."""
         if self._has_rows:
-            sql = f"DELETE FROM rows WHERE {_BELOW}"  # noqa: S608
-            self.writer.post(lambda c: _execute(c, sql, *_below(stage, record)))
+            sql = f"DELETE FROM rows WHERE {BELOW}"  # noqa: S608
+            self.writer.post(lambda c: _execute(c, sql, *below(stage, record)))
 
     async def flush(self) -> None:
         """Returns once everything queued so far is committed."""
@@ -372,7 +374,7 @@ class Journal(DigestCache):
         return None if row is None else str(row[0])
 
     def put(self, stat: ImageStat, digest: str) -> None:
-        values = (_clean(stat.uri), stat.size, stat.mtime_ns, digest)
+        values = (clean(stat.uri), stat.size, stat.mtime_ns, digest)
         self.writer.post(lambda c: _execute(c, "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?)", *values))
 
     def _one(self, sql: str, *arguments: Any) -> Any:
@@ -392,53 +394,8 @@ class Journal(DigestCache):
 
     def _release(self) -> None:
         if self._lock is not None:
-            _LOCKS.discard(self._lock)
-            os.close(self._lock)
+            release_lock(self._lock)
             self._lock = None
-
-
-def _take_lock(folder: Path) -> int:
-    path = folder / "journal.lock"
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = os.read(lock, 32).decode(errors="replace").strip() or "unknown"
-        os.close(lock)
-        raise JournalError(
-            f"another run (process {holder}) is writing to {folder}; wait for it, or choose another --output"
-        ) from error
-    os.ftruncate(lock, 0)
-    os.write(lock, str(os.getpid()).encode())
-    _LOCKS.add(lock)
-    return lock
-
-
-def is_locked(folder: Path) -> bool:
-    """Returns whether some process is writing the journal of a folder."""
-    try:
-        lock = os.open(folder / "journal.lock", os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except OSError:
-        return True
-    finally:
-        os.close(lock)
-
-
-_LOCKS: set[int] = set()
-
-
-def _drop_locks() -> None:
-    """A forked engine process that outlives us must not hold our lock."""
-    while _LOCKS:
-        os.close(_LOCKS.pop())
-
-
-os.register_at_fork(after_in_child=_drop_locks)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -466,36 +423,3 @@ def _row(row: tuple[Any, ...]) -> Row:
     stage, record, root, seq, path, _, key, state, step, reason, fields = row
     numbers = tuple(int(part) for part in path.split("/") if part)
     return Row(stage, record, root, seq, numbers, state, step, reason, json.loads(fields), key)
-
-
-_BELOW = "stage = ? AND root = ? AND (path = ? OR substr(path, 1, ?) = ?)"
-
-
-def _below(stage: int, record: Record) -> tuple[Any, ...]:
-    """Arguments of `_BELOW`, which selects the rows of a record and all below it."""
-    path = _path(record.path)
-    prefix = f"{path}/" if path else ""
-    return (stage, record.origin, path, len(prefix), prefix)
-
-
-def _path(path: tuple[int, ...]) -> str:
-    """A path as text that sorts as its numbers do."""
-    return "/".join(f"{number:06d}" for number in path)
-
-
-def _clean(text: Any) -> Any:
-    """Replaces lone surrogates, which SQLite can't store; models and file names do produce them."""
-    return text.encode("utf-8", "replace").decode("utf-8") if isinstance(text, str) else text
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "replace")
-
-
-def _deflate(text: str, dictionary: bytes) -> bytes:
-    packer = zlib.compressobj(level=1, wbits=-15, zdict=dictionary[-32768:])
-    return packer.compress(_bytes(text)) + packer.flush()
-
-
-def _inflate(data: bytes, dictionary: bytes) -> str:
-    return zlib.decompressobj(wbits=-15, zdict=dictionary[-32768:]).decompress(data).decode("utf-8", "replace")

@@ -1,0 +1,43 @@
+"""How values are written into the journal's columns, and read again."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+from mminf.record import Record
+
+BELOW = "stage = ? AND root = ? AND (path = ? OR substr(path, 1, ?) = ?)"
+
+
+def below(stage: int, record: Record) -> tuple[Any, ...]:
+    """Arguments of `BELOW`, which selects the rows of a record and all below it."""
+    path = path_text(record.path)
+    prefix = f"{path}/" if path else ""
+    return (stage, record.origin, path, len(prefix), prefix)
+
+
+def path_text(path: tuple[int, ...]) -> str:
+    """A path as text that sorts as its numbers do."""
+    return "/".join(f"{number:06d}" for number in path)
+
+
+def clean(text: Any) -> Any:
+    """Replaces lone surrogates, which SQLite can't store; models and file names do produce them."""
+    return text.encode("utf-8", "replace").decode("utf-8") if isinstance(text, str) else text
+
+
+def text_bytes(text: str) -> bytes:
+    """UTF-8, lone surrogates replaced."""
+    return text.encode("utf-8", "replace")
+
+
+def deflate(text: str, dictionary: bytes) -> bytes:
+    """Packs a text; against a dictionary that is much like it, it takes some tens of bytes."""
+    packer = zlib.compressobj(level=1, wbits=-15, zdict=dictionary[-32768:])
+    return packer.compress(text_bytes(text)) + packer.flush()
+
+
+def inflate(data: bytes, dictionary: bytes) -> str:
+    """Unpacks what `deflate` packed with the same dictionary."""
+    return zlib.decompressobj(wbits=-15, zdict=dictionary[-32768:]).decompress(data).decode("utf-8", "replace")
