@@ -56,6 +56,7 @@ setup(
         "pyarrow>=15.0",
         "datasets>=3.0",
         "pillow>=11.0",
+        "psutil>=5.9",
     ],
     extras_require={
         "vllm": ["vllm>=0.11"],

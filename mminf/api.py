@@ -12,7 +12,7 @@ from mminf.content import builtin_recipes, content_folder, find_recipe
 from mminf.engine.plan import check_fields
 from mminf.engine.run import Run, RunResult, count_records, open_sinks, write_sinks
 from mminf.errors import EngineError, JournalError, RecordError, UsageError, nearest
-from mminf.executor.local import LocalExecutor
+from mminf.executor.local import LocalExecutor, end_children
 from mminf.journal import Journal, is_locked
 from mminf.plugin import discover
 from mminf.recipe.lines import load_document
@@ -317,6 +317,7 @@ __all__ = [
     "RunResult",
     "check",
     "describe_plan",
+    "end_children",
     "execute",
     "export",
     "list_members",

@@ -54,7 +54,9 @@ def run(
     sys.stdout.flush()
     sys.stderr.flush()
     if result.state == "interrupted":
-        # A thread may still be loading a model or be deep in a batch; nobody waits for it any more.
+        # A thread may still be loading a model or be deep in a batch; nobody waits for it any more, nor for the
+        # processes that it has started.
+        api.end_children()
         os._exit(result.exit_code)
     raise typer.Exit(result.exit_code)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import threading
@@ -13,6 +14,20 @@ from typing import Any
 from mminf.engine.run import Run, RunResult
 
 log = logging.getLogger("mminf")
+
+
+def end_children(seconds: float = 3.0) -> None:
+    """Ends the processes that this one has started, engines' among them, and theirs."""
+    import psutil
+
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        with contextlib.suppress(psutil.Error):
+            child.terminate()
+    _, alive = psutil.wait_procs(children, timeout=seconds)
+    for child in alive:
+        with contextlib.suppress(psutil.Error):
+            child.kill()
 
 
 class LocalExecutor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import subprocess
@@ -112,3 +113,36 @@ def test_a_second_ctrl_c_stops_at_once(command: list[str], tmp_path: Path) -> No
     output, _ = process.communicate(timeout=8)
     assert process.returncode == 130, output
     assert "stopping now" in output
+
+
+def test_a_stopped_run_leaves_no_process_behind(images: Path, tmp_path: Path) -> None:
+    script = tmp_path / "spawns.py"
+    script.write_text(
+        "import subprocess, time\nchild = subprocess.Popen(['sleep', '300'])\n"
+        f"open({str(tmp_path / 'child')!r}, 'w').write(str(child.pid))\ntime.sleep(300)\n"
+        "def answer(request):\n    return ''\n"
+    )
+    engine = f"{{backend: scripted, script: {script}}}"
+    command = [
+        sys.executable,
+        "-m",
+        "mminf.cli.main",
+        "run",
+        "oasis",
+        "--input",
+        str(images),
+        "--output",
+        str(tmp_path / "out"),
+    ]
+    for name in ("vlm", "llm"):
+        command += ["--set", f"engines.{name}={engine}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=10)
+    assert process.returncode == 130, output
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "child").read_text()), 0)
