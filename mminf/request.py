@@ -13,10 +13,14 @@ from mminf.text import Turn
 
 
 class Sampling(Config):
-    """How tokens are drawn. Names and meanings are vLLM's; None leaves the model's own default."""
+    """How tokens are drawn. Names and meanings are vLLM's.
+
+    What is not set is off: a model's own defaults (Qwen2-VL's top-k is 1) are never used, so that a recipe says the
+    same on every engine.
+    """
 
     temperature: float = Field(0.0, ge=0, le=2, description="0 is greedy.")
-    top_k: int | None = Field(None, description="Sample among the k likeliest tokens; -1 or None: all.")
+    top_k: int | None = Field(None, description="Sample among the k likeliest tokens; none or -1: all.")
     top_p: float | None = Field(None, gt=0, le=1, description="Sample among the likeliest tokens of this total mass.")
     min_p: float | None = Field(None, ge=0, le=1, description="Drop tokens below this fraction of the likeliest.")
     repetition_penalty: float | None = Field(None, gt=0, description="Over 1 discourages tokens seen before.")
@@ -34,6 +38,16 @@ class Sampling(Config):
         default_factory=list, description="The whole answer is one of these, where the backend can constrain it."
     )
     logprobs: bool = Field(False, description="Return the log-probability of each drawn token.")
+
+
+def spelled_out(sampling: Sampling) -> dict[str, float | int]:
+    """Returns the truncations and the repetition penalty with their neutral values where the sampling has none."""
+    return {
+        "top_k": -1 if sampling.top_k is None else sampling.top_k,
+        "top_p": 1.0 if sampling.top_p is None else sampling.top_p,
+        "min_p": 0.0 if sampling.min_p is None else sampling.min_p,
+        "repetition_penalty": 1.0 if sampling.repetition_penalty is None else sampling.repetition_penalty,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from mminf.backend.scripted import show_chat
 from mminf.config import Names
 from mminf.errors import EngineError, RequestError
 from mminf.recipe.config import EngineConfig
-from mminf.request import Generation, Rendered, Request, Sampling
+from mminf.request import Generation, Rendered, Request, Sampling, spelled_out
 from mminf.text import ImagePart, Turn
 
 log = logging.getLogger("mminf")
@@ -210,11 +210,8 @@ class OpenAIBackend(Backend):
             "logprobs": sampling.logprobs or None,
         }
         if self.server != "openai":
-            optional |= {
-                "top_k": sampling.top_k,
-                "min_p": sampling.min_p,
-                "repetition_penalty": sampling.repetition_penalty,
-            }
+            # Spelled out, since these servers fill gaps from the model's own generation config.
+            optional |= spelled_out(sampling)
         payload |= {key: value for key, value in optional.items() if value is not None}
         if self.server == "vllm":
             _add_vllm(payload, request)

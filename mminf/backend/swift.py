@@ -16,7 +16,7 @@ from mminf.backend.model_files import find_remote_code, remote_code, resolve_mod
 from mminf.demo_model import TEMPLATE
 from mminf.errors import EngineError, RequestError
 from mminf.recipe.config import EngineConfig
-from mminf.request import Generation, Rendered, Request, Sampling
+from mminf.request import Generation, Rendered, Request, Sampling, spelled_out
 
 MARK = "mminf"
 _DATE = re.compile(r"Today Date: \d{1,2} \w{3} \d{4}")
@@ -215,10 +215,7 @@ class SwiftBackend(Backend):
         config = RequestConfig(
             max_tokens=sampling.max_tokens,
             temperature=sampling.temperature,
-            top_k=sampling.top_k,
-            top_p=sampling.top_p,
-            min_p=sampling.min_p,
-            repetition_penalty=sampling.repetition_penalty,
+            **spelled_out(sampling),
             frequency_penalty=sampling.frequency_penalty,
             presence_penalty=sampling.presence_penalty,
             stop=list(sampling.stop),

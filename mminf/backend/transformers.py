@@ -72,7 +72,7 @@ class TransformersBackend(SwiftBackend):
         config.seed = None
         config.structured_outputs_regex = None
         config.temperature = 0.0  # drawing is done by our own processor, row by row
-        config.top_k = config.top_p = config.min_p = None
+        config.top_k, config.top_p, config.min_p = -1, 1.0, None
         config.frequency_penalty = config.presence_penalty = 0.0
         config.mminf = request.sampling.model_dump_json()
         return config

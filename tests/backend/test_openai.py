@@ -92,6 +92,7 @@ def test_chat_with_image_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
                 },
             ]
             assert (body["temperature"], body["top_k"], body["seed"], body["min_tokens"]) == (0.5, 20, 5, 2)
+            assert (body["top_p"], body["min_p"], body["repetition_penalty"]) == (1.0, 0.0, 1.0), "no server defaults"
             assert body["structured_outputs"] == {"choice": ["[[1]]"]}
             await backend.close()
 

@@ -132,3 +132,15 @@ def test_special_tokens_in_a_text_stay_text(engine: Engine, loaded: list[LoadedI
 def test_answers_end_where_the_model_ended_them(engine: Engine, loaded: list[LoadedImage]) -> None:
     found = texts(engine.ask(*(ask(loaded[0], "x", seed=s, temperature=2.0, max_tokens=64) for s in range(16))))
     assert not any(text.endswith(("<|im_end|>", "<|endoftext|>")) for text in found)
+
+
+def test_a_models_own_sampling_defaults_do_not_count(engine: Engine, loaded: list[LoadedImage]) -> None:
+    """Qwen2-VL's generation config says top_k 1: a question that is asked again, warmer, would get the same answer."""
+    own = engine.backend._engine.generation_config
+    before = own.top_k
+    own.top_k = 1
+    try:
+        requests = [ask(loaded[0], "x", seed=seed, temperature=1.0, max_tokens=8) for seed in range(8)]
+        assert len(set(texts(engine.ask(*requests)))) > 1
+    finally:
+        own.top_k = before
