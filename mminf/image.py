@@ -165,12 +165,12 @@ class ImageStore:
 
 def stat_image(uri: str) -> ImageStat | None:
     """Returns size and modification time of a local image; None for a URL or a file that isn't there."""
-    path = local_path(uri)
-    if path is None:
-        return None
     try:
-        stat = os.stat(path)
+        path = local_path(uri)
+        stat = None if path is None else os.stat(path)
     except (OSError, ValueError):
+        return None
+    if stat is None:
         return None
     return ImageStat(uri, stat.st_size, stat.st_mtime_ns)
 
@@ -184,11 +184,13 @@ def local_path(uri: str) -> str | None:
 
 def check_allowed(uri: str, policy: ImagePolicy) -> None:
     """Raises ImageError if the policy doesn't allow the URI."""
-    path = local_path(uri)
+    try:
+        path, parts = local_path(uri), urlsplit(uri)
+    except ValueError as error:
+        raise ImageError(f"image {uri!r} is no path and no URI: {error}") from error
     if path is None:
         if uri.startswith("data:"):
             return
-        parts = urlsplit(uri)
         if parts.scheme not in ("http", "https"):
             raise ImageError(f"image {uri!r}: scheme {parts.scheme!r} is not supported")
         if parts.hostname not in policy.hosts:

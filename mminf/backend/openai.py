@@ -321,6 +321,15 @@ def _add_swift(payload: dict[str, Any], request: Request) -> None:
         payload["chat_template_kwargs"] = {"mminf": {"open_turn": "user"}, "response_prefix": ""}
 
 
+def _text(content: Any) -> str:
+    """Some servers answer with a list of parts."""
+    if isinstance(content, list):
+        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    if content is None or isinstance(content, str):
+        return content or ""
+    raise ValueError(f"content is {type(content).__name__}")
+
+
 def _read(answer: dict[str, Any]) -> Generation:
     try:
         choice = answer["choices"][0]
@@ -329,7 +338,7 @@ def _read(answer: dict[str, Any]) -> Generation:
         if choice.get("logprobs"):
             logprobs = tuple(float(token["logprob"]) for token in choice["logprobs"]["content"])
         return Generation(
-            text=choice["message"]["content"] or "",
+            text=_text(choice["message"]["content"]),
             finish_reason=str(choice.get("finish_reason") or "stop"),
             prompt_tokens=int(usage.get("prompt_tokens") or 0),
             completion_tokens=int(usage.get("completion_tokens") or 0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import json
 import random
@@ -16,6 +17,7 @@ from mminf.engine.stats import RunStats
 from mminf.errors import EngineError, ImageError, Interrupted
 from mminf.image import ImageStore, LoadedImage, decode_image, read_image
 from mminf.journal import Call, Journal
+from mminf.journal.codec import clean
 from mminf.recipe.model import StepLike
 from mminf.record import Record, canonical_json, derive_seed
 from mminf.request import Generation, Request, Sampling
@@ -97,6 +99,8 @@ class StepContext:
         for image in opened:
             await self.shared.images.decode(image)
         answer, seconds = await self._ask(engine, request)
+        # As the journal will give it back: a lone surrogate must not make a resumed run another one.
+        answer = dataclasses.replace(answer, text=clean(answer.text))
         call = Call(key, self.step.name, self.record.id, attempt, sample, answer, seconds, chat_text(request))
         await self.shared.journal.remember(call)
         stats.calls += 1

@@ -8,6 +8,7 @@ from typing import Any
 
 from mminf.engine.context import Shared, StepContext
 from mminf.engine.plan import StagePlan
+from mminf.engine.scheduler import Scheduler
 from mminf.engine.stats import RunStats, StepStats
 from mminf.errors import RecordError, UsageError
 from mminf.journal import Journal, Row
@@ -102,8 +103,13 @@ def _take(results: Iterator[Any], step: DatasetStep[Any]) -> list[Any]:
 
 def _row(stage: StagePlan, step: DatasetStep[Any], record: Record, outcome: Any) -> Row:
     state, reason, fields, key = "done", None, record.fields, None
+    if isinstance(outcome, Drop | Mapping):
+        try:
+            Scheduler.checked(step, outcome)
+        except RecordError as error:
+            outcome = error
     if isinstance(outcome, Drop):
-        state, reason = "dropped", outcome.reason
+        state, reason, fields = "dropped", outcome.reason, {**fields, **(outcome.fields or {})}
     elif isinstance(outcome, RecordError):
         state, reason = "failed", str(outcome)
     elif isinstance(outcome, Mapping):

@@ -10,7 +10,7 @@ from typing import Any
 
 from mminf.backend.base import Backend
 from mminf.engine.stats import EngineStats
-from mminf.errors import EngineError
+from mminf.errors import EngineError, RequestError
 from mminf.recipe.config import EngineConfig
 from mminf.record import digest
 from mminf.registry import BACKENDS
@@ -81,6 +81,11 @@ class Engine:
         stats.in_flight += 1
         try:
             answer = await self.backend.generate(request)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise RequestError("the backend cancelled the call") from error  # nobody here asked for that
         finally:
             stats.in_flight -= 1
         stats.calls += 1

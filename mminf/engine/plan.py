@@ -36,7 +36,8 @@ class StagePlan:
 
         Images count by size and modification time here; the memo's own keys hold their digests.
         """
-        images = [stat_image(uri) for uri in record.get("images") or () if isinstance(uri, str)]
+        named = record.get("images")
+        images = [stat_image(uri) for uri in named if isinstance(uri, str)] if isinstance(named, list) else []
         counts = {step.name: retries.get((record.id, step.name), 0) for step in self.steps} if retries else {}
         retried = {name: count for name, count in counts.items() if count}
         return digest([self.fingerprint, record.fields, images, retried])

@@ -161,12 +161,13 @@ class Run:
                     raise
                 state = "interrupted"
             finally:
+                # Engines first: a journal that can't be written must not keep a model loaded.
+                images.close()
+                await asyncio.gather(*(engine.close() for engine in set(self.engines.values())), return_exceptions=True)
                 journal.set_meta("state", state)
                 if state == "finished":
                     journal.end_run()
                 journal.set_meta("finished_at", str(time.time()))
-                images.close()
-                await asyncio.gather(*(engine.close() for engine in set(self.engines.values())), return_exceptions=True)
             await journal.flush()
             written = write_sinks(self.sinks, self.plan, journal) if state == "finished" else []
             calls = sum(int(step["calls"]) for step in journal.totals().values())
@@ -180,7 +181,7 @@ class Run:
         self.stats.total = total
         resolved = self.recipe.resolved()
         journal.set_meta("recipe", json.dumps(resolved))
-        journal.set_meta("recipe_digest", digest([resolved["steps"], resolved["engines"]]))
+        journal.set_meta("recipe_digest", digest([resolved, self.limit]))
         journal.set_meta("recipe_path", str(self.recipe.path))
         journal.set_meta("stages", json.dumps([[step.name for step in stage.steps] for stage in self.plan]))
         journal.set_meta("total", json.dumps(total))

@@ -68,14 +68,19 @@ class Scheduler:
             self.shared.stats.read += 1
             if isinstance(record, BadRow):
                 await self._write_bad(record)
-            elif not self._resume(record):
+            else:
                 try:
-                    await self._settle(record)
+                    if not self._resume(record):
+                        await self._settle(record)
+                    elif self.shared.stats.read % 64 == 0:
+                        await asyncio.sleep(0)  # a long run of resumed records must let others move
                 except Interrupted:
                     self.shared.stats.unfinished = True
                     return
-            elif self.shared.stats.read % 64 == 0:
-                await asyncio.sleep(0)  # a long run of resumed records must let others move
+                except (RecursionError, TypeError, ValueError, OverflowError) as error:
+                    # Values that pass every check and still can't be digested or written: the record's fault alone.
+                    log.debug("record %s", record.id, exc_info=True)
+                    await self._write_bad(BadRow(record.id, f"can't be kept: {type(error).__name__}: {error}"))
 
     def _resume(self, record: Record) -> bool:
         """Takes a record over that an earlier run has finished."""
@@ -155,7 +160,7 @@ class Scheduler:
                 if number:
                     stats.repeated += 1
                 try:
-                    return self._checked(
+                    return self.checked(
                         step, await step.run(record, StepContext(self.shared, step, record, base + number))
                     )
                 except (Interrupted, EngineError, JournalError, RecordError):
@@ -173,16 +178,17 @@ class Scheduler:
         return End("failed", index, f"{reason}{tries}")
 
     @staticmethod
-    def _checked(step: Any, outcome: Any) -> Any:
+    def checked(step: Any, outcome: Any) -> Any:
         """Refuses what a step did not declare, since later steps were not told to wait for it."""
         if isinstance(outcome, Drop):
-            return outcome
-        items = [outcome] if isinstance(outcome, Mapping) else outcome
+            items: Any = [outcome.fields or {}]
+        else:
+            items = [outcome] if isinstance(outcome, Mapping) else outcome
         if not isinstance(items, list | tuple) or not all(isinstance(item, Mapping) for item in items):
             raise RecordError(
                 f"step {step.name!r} returned {type(outcome).__name__}, not fields, a Drop or a list of fields"
             )
-        if not isinstance(outcome, Mapping) and not step.gate:
+        if not isinstance(outcome, Mapping | Drop) and not step.gate:
             raise RecordError(f"step {step.name!r} made children, but its class does not say `gate = True`")
         for item in items:
             if undeclared := sorted(set(item) - step.writes):
@@ -266,6 +272,8 @@ class _Way:
         for task in finished:
             i = self.running.pop(task)
             if task.cancelled():
+                if i < self.limit:  # not by us: the record must not look finished without this step
+                    self._abandon(Interrupted("a step was cancelled"))
                 continue
             if (failure := task.exception()) is not None:
                 self._abandon(failure)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import NamedTuple
 
-from mminf.errors import JournalError
+from mminf.errors import JournalError, RecordError
 
 log = logging.getLogger("mminf")
 _REFUSALS = (UnicodeError, OverflowError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
@@ -104,7 +104,7 @@ class Writer:
 
     def _wake(self, items: list[_Item], refused: dict[int, BaseException]) -> None:
         waiting = [
-            (item.done, refused.get(number) or self._failure)
+            (item.done, _error(refused.get(number), self._failure))
             for number, item in enumerate(items)
             if item.done is not None
         ]
@@ -121,6 +121,13 @@ def _resolve(waiting: list[tuple[asyncio.Future[None], BaseException | None]]) -
         if failure is None:
             done.set_result(None)
         else:
-            error = JournalError(f"the journal can't be written: {failure}")
-            error.__cause__ = failure
-            done.set_exception(error)
+            done.set_exception(failure)
+
+
+def _error(refused: BaseException | None, failure: BaseException | None) -> BaseException | None:
+    """What a waiter is told: that its own value was refused, or that nothing can be written any more."""
+    if failure is not None:
+        stopped = JournalError(f"the journal can't be written: {failure}")
+        stopped.__cause__ = failure
+        return stopped
+    return None if refused is None else RecordError(f"the journal can't store a value: {refused}")

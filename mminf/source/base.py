@@ -152,6 +152,8 @@ def _image_uri(item: Any, folder: Path, scratch: Path) -> Any:
 
 
 def _store(data: bytes, scratch: Path) -> str:
+    if not isinstance(data, bytes):
+        raise TypeError(f"an embedded image's `bytes` are {type(data).__name__}")
     path = scratch / hashlib.sha256(data).hexdigest()[:32]
     if not path.exists():
         scratch.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from mminf.errors import SourceError
-from mminf.record import Record
+from mminf.record import Fields, Record
 from mminf.source.base import BadRow, Numbered, Source, json_fields, load_json, normalize_images, source
+
+# What a row can hold that no record can be made of.
+_UNREADABLE = (TypeError, ValueError, OSError, RecursionError, OverflowError)
 
 
 class _Rows(Source):
@@ -56,7 +59,7 @@ class JsonLines(_Rows):
             return numbered.bad(where, f"{where} is not JSON: {error}")
         if not isinstance(row, dict):
             return numbered.bad(where, f"{where} is no JSON object, but {type(row).__name__}")
-        return numbered.record(normalize_images(row, file.parent.resolve(), self.scratch), row)
+        return row_record(row, where, file.parent.resolve(), self.scratch, numbered)
 
     def count(self) -> int | None:
         if any(file.suffix == ".gz" for file in self.files()):
@@ -80,7 +83,7 @@ class Json(_Rows):
             for index, row in enumerate(self._load(file)):
                 where = f"{file.name}[{index}]"
                 if isinstance(row, dict):
-                    yield numbered.record(normalize_images(row, file.parent.resolve(), self.scratch), row)
+                    yield row_record(row, where, file.parent.resolve(), self.scratch, numbered)
                 else:
                     yield numbered.bad(where, f"{where} is no JSON object, but {type(row).__name__}")
 
@@ -111,7 +114,11 @@ class Parquet(_Rows):
             index = 0
             try:
                 for batch in self._file(file).iter_batches(batch_size=256):
-                    for row in batch.to_pylist():
+                    for row in _rows_of(batch):
+                        if isinstance(row, Exception):
+                            yield numbered.bad(f"{file.name}[{index}]", f"{file.name}[{index}] can't be read: {row}")
+                            index += 1
+                            continue
                         yield read_row(row, f"{file.name}[{index}]", file.parent.resolve(), self.scratch, numbered)
                         index += 1
             except (pyarrow.ArrowException, OSError) as error:
@@ -137,8 +144,30 @@ def read_row(row: Any, where: str, folder: Path, scratch: Path, numbered: Number
         if "images" in fields:
             fields.pop("image", None)
         return numbered.record(json_fields(fields), row)
-    except (TypeError, ValueError, OSError) as error:
+    except _UNREADABLE as error:
         return numbered.bad(where, f"{where} can't be read: {error}")
+
+
+def row_record(row: Fields, where: str, folder: Path, scratch: Path, numbered: Numbered) -> Record | BadRow:
+    """Returns the record of a row of JSON values."""
+    try:
+        return numbered.record(normalize_images(row, folder, scratch), row)
+    except _UNREADABLE as error:
+        return numbered.bad(where, f"{where} can't be read: {error}")
+
+
+def _rows_of(batch: Any) -> list[Any]:
+    """Returns the rows of an Arrow batch; where it can't be converted whole, what can't be is its own error."""
+    try:
+        found: list[Any] = batch.to_pylist()
+    except (ValueError, OverflowError):
+        found = []
+        for index in range(batch.num_rows):
+            try:
+                found += batch.slice(index, 1).to_pylist()
+            except (ValueError, OverflowError) as error:
+                found.append(error)
+    return found
 
 
 def _open(file: Path) -> IO[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any
@@ -71,7 +72,11 @@ def parse_json(text: str) -> Any:
     Raises:
         AskAgain: if there is no object or list, or it was cut off before its end.
     """
-    fenced = re.search(r"```(?:json)?\s*(.*?)```", text, re.DOTALL | re.IGNORECASE)
+    if (start := re.search(r"[{\[]", text)) is not None:
+        # The first whole value as it stands: fences and chatter may be around it, and fences inside its strings.
+        with contextlib.suppress(json.JSONDecodeError, RecursionError):
+            return json.JSONDecoder().raw_decode(text, start.start())[0]
+    fenced = re.search(r"^```(?:json)?[ \t]*\n(.*?)^```", text, re.DOTALL | re.IGNORECASE | re.MULTILINE)
     body = (fenced[1] if fenced else text).strip()
     starts = [index for index in (body.find("{"), body.find("[")) if index >= 0]
     if not starts:
@@ -82,15 +87,12 @@ def parse_json(text: str) -> Any:
     if end < 0:
         raise AskAgain(f"JSON is cut off in {_short(text)}")
     body = body[: end + 1]
-    try:
-        return json.loads(body)
-    except json.JSONDecodeError:
-        from json_repair import repair_json
+    from json_repair import repair_json
 
-        value = repair_json(body, return_objects=True)
-        if not isinstance(value, dict | list) or not value:
-            raise AskAgain(f"no readable JSON in {_short(text)}") from None
-        return value
+    value = repair_json(body, return_objects=True)
+    if not isinstance(value, dict | list) or not value:
+        raise AskAgain(f"no readable JSON in {_short(text)}")
+    return value
 
 
 def parse_regex(text: str, pattern: str) -> dict[str, str] | str:

@@ -251,3 +251,18 @@ def test_texts_do_not_speak_special_tokens_or_media_tags_over_http() -> None:
             await backend.close()
 
     asyncio.run(run())
+
+
+def test_an_answer_in_parts_is_joined() -> None:
+    parts = [{"type": "text", "text": "hel"}, {"type": "text", "text": "lo"}]
+
+    def in_parts(body: dict[str, Any], number: int) -> web.Response:
+        return web.json_response({"choices": [{"message": {"content": parts}}]})
+
+    async def run() -> None:
+        async with server(in_parts) as (url, _):
+            backend = make(url)
+            assert (await backend.generate(request())).text == "hello"
+            await backend.close()
+
+    asyncio.run(run())

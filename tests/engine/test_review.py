@@ -272,15 +272,78 @@ def test_the_lock_is_not_inherited_by_forked_processes(tmp_path: Path) -> None:
 
     journal = Journal(tmp_path, write=True)
     reader, writer = os.pipe()
+    alive, born = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(writer)
+        os.write(born, b"x")
         os.read(reader, 1)  # until the parent is done
         os._exit(0)
     os.close(reader)
+    os.read(alive, 1)
     journal.close()
     try:
         Journal(tmp_path, write=True).close()
     finally:
         os.close(writer)
         os.waitpid(child, 0)
+
+
+def test_a_call_that_the_backend_cancels_fails_its_record(
+    write_recipe: Recipe, rows: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mminf.backend.scripted import ScriptedBackend
+    from mminf.request import Generation, Request
+
+    async def cancels(self: object, request: Request) -> Generation:
+        await asyncio.sleep(0)
+        if "cancel" in request.turns[0].text:
+            raise asyncio.CancelledError
+        return Generation("fine", "stop", 1, 1)
+
+    monkeypatch.setattr(ScriptedBackend, "generate", cancels)
+    path = write_recipe(
+        "engines: {e: {backend: scripted, answer: x}}\nsource: {jsonl: rows.jsonl}\nsteps:\n"
+        '  - generate: {name: a, engine: e, prompt: "a {{ text }}", writes: a}\n'
+        '  - generate: {name: b, engine: e, prompt: "b", writes: b}\n'
+    )
+    rows({"id": "1", "text": "x"}, {"id": "2", "text": "cancel"})
+    result = mminf.run(path, output=tmp_path / "out")
+    assert (result.counts.done, result.counts.failed) == (1, 1)
+    assert "the backend cancelled the call" in str(result.failures[0][2])
+
+
+def test_rows_of_any_shape_fail_alone(write_recipe: Recipe, tmp_path: Path) -> None:
+    path = write_recipe("steps:\n  - set: {x: '1'}\nsinks: [{jsonl: o.jsonl}]\n")
+    lines = [
+        '{"id": "good"}',
+        '{"image": "file://[bad"}',
+        '{"image": {"bytes": "iVBOR", "path": null}}',
+        '{"images": 5}',
+    ]
+    lines += ['{"a":' * depth + "1" + "}" * depth for depth in (500, 900, 960, 980, 2000)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    for _ in range(2):
+        result = mminf.run(path, input=tmp_path / "rows.jsonl", output=tmp_path / "out")
+        assert result.counts.done >= 2
+        assert (result.counts.done + result.counts.failed, result.counts.pending) == (len(lines), 0)
+    assert "good" in [row["id"] for row in read_rows(tmp_path / "out" / "o.jsonl")]
+
+
+def test_what_a_drop_keeps_is_checked_and_kept(write_recipe: Recipe, rows: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "dropper.py").write_text(
+        "from mminf.step import DatasetStep, Drop, Step, StepConfig, step\nclass C(StepConfig):\n    writes: str = 'score'\n"
+        "@step('dropper')\nclass Dropper(Step[C]):\n    gate = True\n    async def run(self, record, ctx):\n"
+        "        return Drop('bad', {'score': {1.5}}) if record['n'] == 1 else {'score': 2}\n"
+        "@step('drop_all')\nclass DropAll(DatasetStep[C]):\n    def run_all(self, records, ctx):\n"
+        "        for record in records:\n            yield record, Drop('low', {'score': 1 if record['n'] == 2 else {3}})\n"
+    )
+    path = write_recipe(
+        "plugins: dropper.py\nsource: {jsonl: rows.jsonl}\nsteps:\n  - dropper: {}\n  - drop_all: {}\n"
+        "sinks: [{jsonl: {path: o.jsonl, dropped_by: drop_all, columns: score}}]\n"
+    )
+    rows({"id": "1", "n": 1}, {"id": "2", "n": 2}, {"id": "3", "n": 3})
+    result = mminf.run(path, output=tmp_path / "out")
+    assert (result.counts.dropped, result.counts.failed) == (1, 2)
+    assert all("no JSON" in str(reason) for _, _, reason in result.failures)
+    assert read_rows(tmp_path / "out" / "o.jsonl") == [{"id": "2", "score": 1}]

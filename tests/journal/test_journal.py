@@ -113,3 +113,19 @@ def test_a_disk_that_can_not_be_written_stops_the_run(tmp_path: Path) -> None:
 
     with pytest.raises(JournalError):
         asyncio.run(write())
+
+
+def test_a_value_that_can_not_be_stored_fails_alone(tmp_path: Path) -> None:
+    from mminf.errors import RecordError
+
+    async def write() -> None:
+        with Journal(tmp_path, write=True) as journal:
+            odd = call(b"odd")._replace(attempt=2**70)
+            found = await asyncio.gather(journal.remember(odd), journal.remember(call(b"fine")), return_exceptions=True)
+            assert isinstance(found[0], RecordError)
+            assert found[1] is None
+            assert journal.path.is_file()
+        with Journal(tmp_path) as reader:
+            assert reader.recall(b"fine") is not None
+
+    asyncio.run(write())

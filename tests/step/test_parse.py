@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from mminf.errors import AskAgain
@@ -89,6 +91,12 @@ def test_tags() -> None:
 )
 def test_json_is_found_and_repaired(text: str) -> None:
     assert parse_json(text) == {"a": [1, 2]}
+
+
+def test_fences_inside_a_value_are_part_of_it() -> None:
+    value = {"q": {"x": 1}, "a": "```py\nf()\n```"}
+    text = json.dumps(value)
+    assert parse_json(text) == parse_json(f"```json\n{text}\n```") == value
 
 
 @pytest.mark.parametrize("text", ["none", '{"a": 1', "[1, 2"], ids=["none", "cut object", "cut list"])
