@@ -191,6 +191,11 @@ def _compile(source: str) -> tuple[frozenset[str], Any]:
     return frozenset(names - set(_ENVIRONMENT.globals)), compiled
 
 
+def defuse(match: re.Match[str]) -> str:
+    """Breaks a special token or tag in a text by a space behind its first character, so that it stays text."""
+    return f"{match[0][0]} {match[0][1:]}"
+
+
 def find_template(name: str, folders: list[Path]) -> Path | None:
     """Returns the file of a template below one of the folders, or None; never a file outside of them."""
     for folder in folders:

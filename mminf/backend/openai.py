@@ -24,7 +24,7 @@ from mminf.config import Names
 from mminf.errors import EngineError, RequestError
 from mminf.recipe.config import EngineConfig
 from mminf.request import Generation, Rendered, Request, Sampling, spelled_out
-from mminf.text import ImagePart, Turn
+from mminf.text import ImagePart, Turn, defuse
 
 log = logging.getLogger("mminf")
 _PASSING = frozenset({408, 409, 429, 500, 502, 503, 504})
@@ -233,7 +233,7 @@ class OpenAIBackend(Backend):
 
     def _speakable(self, text: str) -> str:
         """Breaks special tokens in a text by a space; hosted APIs see to that themselves."""
-        return text if self.server == "openai" else _UNSPEAKABLE.sub(lambda m: f"{m[0][0]} {m[0][1:]}", text)
+        return text if self.server == "openai" else _UNSPEAKABLE.sub(defuse, text)
 
     def unsupported(self, sampling: Sampling) -> list[str]:
         if self.server == "auto":

@@ -17,6 +17,7 @@ from mminf.demo_model import TEMPLATE
 from mminf.errors import EngineError, RequestError
 from mminf.recipe.config import EngineConfig
 from mminf.request import Generation, Rendered, Request, Sampling, spelled_out
+from mminf.text import defuse
 
 MARK = "mminf"
 _DATE = re.compile(r"Today Date: \d{1,2} \w{3} \d{4}")
@@ -196,7 +197,7 @@ class SwiftBackend(Backend):
             content = ""
             for part in turn.parts:
                 if isinstance(part, str):
-                    content += self._unspeakable.sub(_defuse, part)
+                    content += self._unspeakable.sub(defuse, part)
                 else:
                     content += "<image>"
                     images.append(request.images[part.index].pixels)
@@ -316,8 +317,3 @@ def _unspeakable(template: Any) -> re.Pattern[str]:
     )
     alternatives = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True) if len(word) > 1)
     return re.compile(alternatives)
-
-
-def _defuse(match: re.Match[str]) -> str:
-    """Breaks a special token in a text by a space, so that it stays text."""
-    return f"{match[0][0]} {match[0][1:]}"

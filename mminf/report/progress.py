@@ -132,7 +132,9 @@ def _rate(stats: RunStats) -> float:
 def eta(stats: RunStats) -> float | None:
     """Returns the seconds that are left at the pace so far, or None while it can't be told."""
     rate = _rate(stats)
-    if stats.total is None or rate <= 0 or stats.settled >= stats.total:
+    # Records that fail on their first look say nothing about the pace of the others.
+    worked = stats.settled - stats.resumed - stats.failed
+    if stats.total is None or worked <= 0 or rate <= 0 or stats.settled >= stats.total:
         return None
     return (stats.total - stats.settled) / rate
 

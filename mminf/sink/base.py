@@ -15,7 +15,7 @@ from mminf.errors import RecordError
 from mminf.recipe.config import SinkConfig
 from mminf.record import Record
 from mminf.registry import SINKS
-from mminf.text import Expression
+from mminf.text import Expression, defuse
 
 T = TypeVar("T")
 _TAGS = re.compile(r"<(/?(?:image|video|audio|img|bbox|ref-object|start-image|cot-process)>)", re.IGNORECASE)
@@ -120,4 +120,4 @@ def replace_file(path: Path) -> Iterator[IO[bytes]]:
 def plain_text(value: Any) -> str:
     """Returns a text for a chat turn; media tags, which trainers would count against the images, get a space."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return _TAGS.sub(r"< \1", text)
+    return _TAGS.sub(defuse, text)
