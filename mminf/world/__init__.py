@@ -1,0 +1,28 @@
+"""A world whose truth is known: scenes drawn from seeds, a small language about them, and an oracle.
+
+What a filter keeps or an engine answers can be compared with what is so.
+"""
+
+from mminf.world.draw import draw_scene
+from mminf.world.language import caption
+from mminf.world.oracle import THRESHOLDS, Verdict, extract, is_right, is_valid_hook, judge
+from mminf.world.scene import Bar, Figure, Scene, make_scene
+from mminf.world.texts import QUALITIES, make_hook, make_instruction
+
+__all__ = [
+    "QUALITIES",
+    "THRESHOLDS",
+    "Bar",
+    "Figure",
+    "Scene",
+    "Verdict",
+    "caption",
+    "draw_scene",
+    "extract",
+    "is_right",
+    "is_valid_hook",
+    "judge",
+    "make_hook",
+    "make_instruction",
+    "make_scene",
+]

@@ -1,0 +1,101 @@
+"""Texts about a scene: instructions of each quality, and what a hooked model is to sample."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+from mminf.world.language import FORMS, SOUND, UNANSWERABLE, VAGUE, Form, caption, slot_values
+from mminf.world.oracle import judge
+from mminf.world.scene import COLOURS, PLACES, SHAPES, Scene
+
+QUALITIES = ("sound", "absent", "unanswerable", "vague", "garbled")
+# Of the hooked samples about half are captions; of the instructions a little more than half are sound.
+HOOKS = {"caption": 0.46, "instruction": 0.36, "caption, instruction": 0.09, "instruction, answer": 0.09}
+DEFECTS = {"sound": 0.56, "absent": 0.14, "unanswerable": 0.11, "vague": 0.08, "garbled": 0.11}
+
+
+def make_instruction(scene: Scene, rng: random.Random, quality: str = "sound") -> str:
+    """Returns an instruction about the scene: sound, or with the one defect that is named.
+
+    Args:
+        quality: one of `QUALITIES`: `absent` takes for granted what isn't so, the others are defects of their axes.
+
+    Raises:
+        ValueError: if there is no such quality.
+    """
+    if quality == "vague":
+        return rng.choice(VAGUE).text
+    if quality == "garbled":
+        return _garble(scene, rng)
+    if quality == "unanswerable":
+        return _draw(scene, rng, UNANSWERABLE, lambda text: judge(text, scene).hallucination == 5)
+    if quality == "sound":
+        return _draw(scene, rng, SOUND, lambda text: judge(text, scene).sound)
+    if quality == "absent":
+        forms = FORMS if rng.random() < 0.15 else SOUND
+        return _draw(scene, rng, forms, lambda text: judge(text, scene).hallucination < 5, wrong=True)
+    raise ValueError(f"no quality {quality!r}; there is {', '.join(QUALITIES)}")
+
+
+def _draw(
+    scene: Scene, rng: random.Random, forms: Sequence[Form], fits: Callable[[str], bool], *, wrong: bool = False
+) -> str:
+    """Draws forms about this kind of scene (mostly, where it is to be wrong) until one fits."""
+    while True:
+        here = [form for form in forms if form.about in (None, scene.kind)]
+        form = rng.choice(here if not wrong or rng.random() < 0.85 else forms)
+        slots = _true_slots(scene, rng)
+        if wrong:
+            changed = rng.sample(form.slots, min(len(form.slots), rng.choice((1, 1, 1, 2))))
+            slots.update({slot: rng.choice(slot_values(slot)) for slot in changed})
+        text = form.text.format_map(slots)
+        if fits(text):
+            return text
+
+
+def _true_slots(scene: Scene, rng: random.Random) -> dict[str, str]:
+    """Fills slots with what the scene holds, where it does."""
+    slots: dict[str, str] = {}
+    things: list[dict[str, str]] = [
+        {"colour": figure.colour, "shape": figure.shape, "place": figure.place} for figure in scene.figures
+    ] or [{"colour": bar.colour} for bar in scene.bars]
+    rng.shuffle(things)
+    for number, suffix in enumerate(("", "2")):
+        chance = {"colour": rng.choice(list(COLOURS)), "shape": rng.choice(SHAPES), "place": rng.choice(PLACES)}
+        thing = chance | (things[number % len(things)] if things else {})
+        slots |= {key + suffix: value for key, value in thing.items()}
+    return slots
+
+
+def _garble(scene: Scene, rng: random.Random) -> str:
+    """Takes a question and repeats a word, swaps two neighbours, or shuffles all but the question mark."""
+    while True:
+        text = make_instruction(scene, rng, "sound" if rng.random() < 0.7 else "absent")
+        words = text.removesuffix("?").split()
+        way = rng.choice(("repeat", "swap", "shuffle"))
+        if way == "repeat":
+            at = rng.randrange(len(words))
+            words[at:at] = [words[at]] * rng.choice((1, 1, 2))
+        elif way == "swap":
+            at = rng.randrange(len(words) - 1)
+            words[at], words[at + 1] = words[at + 1], words[at]
+        else:
+            rng.shuffle(words)
+        garbled = " ".join(words) + "?"
+        if text.endswith("?") and judge(garbled, scene).nonsense < 5:
+            return garbled
+
+
+def make_hook(scene: Scene, rng: random.Random) -> str:
+    """Returns what a model is to sample in the open user's turn: a caption, an instruction, or one beside the other."""
+    way = rng.choices(list(HOOKS), list(HOOKS.values()))[0]
+    words = caption(scene, rng.randrange(2), rng)
+    if way == "caption":
+        return words
+    quality = rng.choices(list(DEFECTS), list(DEFECTS.values()))[0]
+    instruction = make_instruction(scene, rng, quality)
+    if way == "caption, instruction":
+        return f"{words} {instruction}"
+    answer = judge(instruction, scene).answer
+    return f"{instruction} {answer}" if way == "instruction, answer" and answer is not None else instruction
