@@ -3,13 +3,14 @@
 # make test    the tests
 # make check   what CI runs: ruff, mypy --strict, tests
 # make bench   benchmarks
+# make model   trains the demo model, about an hour on 2 cores, and evaluates it
 
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check lint types format bench requirements docs clean
+.PHONY: setup demo test check lint types format bench model requirements docs clean
 
 setup: $(STAMP)
 
@@ -22,11 +23,12 @@ $(STAMP): requirements/dev.txt setup.py pyproject.toml
 	@touch $(STAMP)
 
 demo: setup
-	@rm -rf demo/out
+	@rm -rf demo/images demo/out
 	$(BIN)/python scripts/draw_samples.py demo/images
 	$(BIN)/mminf run recipes/oasis.yaml --profile demo --input demo/images --output demo/out
+	@echo; echo "the funnel, beside the truth about the drawn scenes:"; $(BIN)/mminf evaluate-demo demo/out --funnel
 	@echo; echo "the dataset (demo/out/oasis.jsonl) begins:"; head -n 2 demo/out/oasis.jsonl
-	@echo; echo "next: $(BIN)/mminf status demo/out; $(BIN)/mminf show demo/out 000.png; $(BIN)/mminf plan oasis"
+	@echo; echo "next: $(BIN)/mminf status demo/out; $(BIN)/mminf show demo/out scene-000000.png; $(BIN)/mminf plan oasis"
 
 test: setup
 	$(BIN)/python -m pytest
@@ -49,6 +51,13 @@ bench: setup
 
 docs: setup
 	$(BIN)/python scripts/write_reference.py
+
+model: setup
+	$(BIN)/python scripts/train_demo_model.py models/demo
+	@mkdir -p out
+	$(BIN)/mminf evaluate-demo out/evaluation --json > out/evaluation.json
+	cp out/evaluation.json models/demo/evaluation.json
+	$(BIN)/python scripts/write_demo_card.py
 
 requirements: setup
 	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --python-version 3.11 \

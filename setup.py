@@ -1,4 +1,4 @@
-"""Packaging. Content (recipes, templates) and first-party plugins live at the top of the tree and are mapped in."""
+"""Packaging. Content (recipes, templates, models) and first-party plugins live at the top and are mapped in."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from setuptools import setup
 ROOT = Path(__file__).parent
 PLUGINS = sorted(path.parent.name for path in (ROOT / "plugins").glob("*/__init__.py"))
 TEMPLATES = sorted(str(path.parent.relative_to(ROOT / "templates")) for path in (ROOT / "templates").glob("*/*.jinja"))
+MODELS = sorted(path.parent.name for path in (ROOT / "models").glob("*/config.json"))
 ENGINE = sorted(".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "mminf").rglob("__init__.py"))
 
 setup(
@@ -26,6 +27,7 @@ setup(
         "mminf_content.recipes",
         "mminf_content.templates",
         *(f"mminf_content.templates.{name}" for name in dict.fromkeys(TEMPLATES)),
+        *(f"mminf_content.models.{name}" for name in MODELS),
     ],
     package_dir={
         "mminf": "mminf",
@@ -33,8 +35,12 @@ setup(
         "mminf_content": "content",
         "mminf_content.recipes": "recipes",
         "mminf_content.templates": "templates",
+        **{f"mminf_content.models.{name}": f"models/{name}" for name in MODELS},
     },
-    package_data={"": ["*.yaml", "*.jinja", "py.typed"]},
+    package_data={
+        "": ["*.yaml", "*.jinja", "py.typed"],
+        **{f"mminf_content.models.{name}": ["*.safetensors", "*.json", "*.jsonl", "*.md"] for name in MODELS},
+    },
     include_package_data=False,
     # Lower bounds matter: without one a resolver that prefers wheels falls back to ms-swift 1.0.0 in silence.
     install_requires=[

@@ -143,9 +143,7 @@ def status(output: str | Path) -> dict[str, Any]:
         recipe = json.loads(journal.meta("recipe") or "{}")
         return {
             "recipe": recipe.get("name"),
-            "state": "killed"
-            if journal.meta("state") == "running" and not is_locked(journal.folder)
-            else journal.meta("state"),
+            "state": _state(journal),
             "run": journal.run,
             "total": json.loads(journal.meta("total") or "null"),
             "done": counts.done,

@@ -1,4 +1,4 @@
-"""Where the recipes and templates are that mminf brings along."""
+"""Where the recipes, templates and models are that mminf brings along."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mminf.errors import RecipeError, nearest
 
 
 def content_folder(kind: str) -> Path:
-    """Returns the folder of the `recipes` or `templates` that came with mminf, installed or in a checkout."""
+    """Returns the folder of the `recipes`, `templates` or `models` that came with mminf, installed or in a checkout."""
     import mminf_content
 
     package = Path(str(mminf_content.__file__)).parent

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from mminf.world import draw_scene, make_scene
+
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -41,11 +43,12 @@ def answer(request):
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """A folder of 12 drawn images."""
-    from draw_samples import draw_samples
-
-    draw_samples(tmp_path / "images", count=12)
-    return tmp_path / "images"
+    """A folder of 12 drawn images, called 000.png to 011.png: the scenes of the seeds 0 to 11."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for seed in range(12):
+        draw_scene(make_scene(seed)).save(folder / f"{seed:03}.png")
+    return folder
 
 
 @pytest.fixture

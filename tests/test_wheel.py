@@ -33,7 +33,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def test_the_wheel_carries_recipes_templates_and_plugins(wheel: Path) -> None:
+def test_the_wheel_carries_recipes_templates_models_and_plugins(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for recipe in (ROOT / "recipes").glob("*.yaml"):
         assert f"mminf_content/recipes/{recipe.name}" in names
@@ -41,6 +41,9 @@ def test_the_wheel_carries_recipes_templates_and_plugins(wheel: Path) -> None:
         assert f"mminf_content/templates/{template.relative_to(ROOT / 'templates').as_posix()}" in names
     for module in (*(ROOT / "mminf").rglob("*.py"), ROOT / "mminf" / "py.typed"):
         assert module.relative_to(ROOT).as_posix() in names
+    for file in (ROOT / "models" / "demo").iterdir():
+        assert f"mminf_content/models/demo/{file.name}" in names
+    assert wheel.stat().st_size < 15e6
     assert "mminf_plugins/oasis/classify.py" in names
     assert not any(name.startswith(("tests/", "plugins/", "recipes/")) for name in names)
 
@@ -77,3 +80,12 @@ def test_it_runs_oasis_by_name_in_an_empty_folder(wheel: Path, tmp_path: Path, i
         cwd=empty,
     )
     assert json.loads(recipe.stdout)["name"] == "oasis"
+    model = subprocess.run(
+        [python, "-c", "import mminf.demo_model as d; print(*d.model_files('builtin:demo'), sep='\\n')"],
+        capture_output=True,
+        text=True,
+        cwd=empty,
+    )
+    files = [Path(line) for line in model.stdout.split("\n") if line]
+    assert len(files) == 4
+    assert all(file.is_file() and file.is_relative_to(site) for file in files)

@@ -112,19 +112,15 @@ def backend(name: str) -> Callable[[type[B]], type[B]]:
 def model_identity(model: str) -> str | dict[str, Any]:
     """Returns the model's name; for a local folder a digest that changes with its files, wherever it stands."""
     if model.startswith("builtin:"):
-        from mminf.demo_model import IDENTITY
+        from mminf.demo_model import model_files
 
-        return IDENTITY
+        return {"files": digest([[path.name, _digest_ends(path)] for path in model_files(model)])}
     folder = Path(model).expanduser()
     if not folder.is_dir():
         return model
     suffixes = (".safetensors", ".bin", ".json", ".txt", ".model", ".jinja")
-    files = [
-        [path.name, _digest_ends(path)]
-        for path in sorted(folder.iterdir())
-        if path.suffix in suffixes and path.is_file()
-    ]
-    return {"files": digest(files)}
+    paths = [path for path in sorted(folder.iterdir()) if path.suffix in suffixes and path.is_file()]
+    return {"files": digest([[path.name, _digest_ends(path)] for path in paths])}
 
 
 def _digest_ends(path: Path, part: int = 1 << 20) -> str:

@@ -36,9 +36,24 @@ def common(
 
 
 def _register() -> None:
-    from mminf.cli import doctor, export, lists, plan, plugin, render, retry, run, schema, show, status, validate
+    from mminf.cli import (
+        doctor,
+        evaluate_demo,
+        export,
+        lists,
+        plan,
+        plugin,
+        render,
+        retry,
+        run,
+        schema,
+        show,
+        status,
+        validate,
+    )
 
-    for module in (run, validate, plan, render, status, show, retry, export, lists, schema, doctor, plugin):
+    modules = (run, validate, plan, render, status, show, retry, export, lists, schema, doctor, plugin, evaluate_demo)
+    for module in modules:
         module.register(app)
 
 

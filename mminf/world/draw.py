@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from functools import cache
 from typing import TYPE_CHECKING
 
 from mminf.world.scene import COLOURS, TOP_VALUE, Figure, Scene
@@ -24,7 +25,7 @@ def draw_scene(scene: Scene) -> Image:
     from PIL import ImageDraw as Draws
 
     rng = random.Random(f"draw/{scene.seed}")
-    image = _background(scene.background)
+    image = _background(scene.background).copy()
     draw = Draws.Draw(image)
     if scene.kind == "figures":
         for figure in scene.figures:
@@ -36,6 +37,7 @@ def draw_scene(scene: Scene) -> Image:
     return image.resize((SIZE, SIZE), Images.Resampling.BOX)
 
 
+@cache
 def _background(colour: str) -> Image:
     """Darkens red to the right and blue to the bottom, so that each part of the image tells where it is."""
     from PIL import Image as Images

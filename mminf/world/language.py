@@ -83,7 +83,9 @@ def _about_two(holds: Callable[[Figure, Figure], bool]) -> Callable[[Scene, Slot
         two, fault2 = _figure(scene, slots["colour2"], slots["shape2"])
         if one is None or two is None:
             return Finding(tuple(grade for grade in (fault, fault2) if grade is not None))
-        return Finding((3,)) if one is two else Finding((), _yes(holds(one, two)))
+        if one is two:
+            return Finding((3,))
+        return Finding((), f"{_place(one)} and {_place(two).lower()}, so {_yes(holds(one, two))}.")
 
     return find
 
@@ -118,7 +120,11 @@ def _colour_at(scene: Scene, slots: Slots) -> Finding:
     there = _at(scene, slots["place"])
     if there is None:
         return Finding((1 if scene.kind != "figures" else 2,))
-    return Finding((3,)) if there.shape != slots["shape"] else Finding((), f"It is {there.colour}.")
+    return (
+        Finding((3,))
+        if there.shape != slots["shape"]
+        else Finding((), f"The {there.shape} at the {there.place} is {there.colour}.")
+    )
 
 
 def _what_at(scene: Scene, slots: Slots) -> Finding:
@@ -131,7 +137,7 @@ def _what_at(scene: Scene, slots: Slots) -> Finding:
 def _shape_of(scene: Scene, slots: Slots) -> Finding:
     for figure in scene.figures:
         if figure.colour == slots["colour"]:
-            return Finding((), f"It is a {figure.shape}.")
+            return Finding((), f"It is a {figure.colour} {figure.shape}.")
     return Finding((1 if scene.kind != "figures" else 2,))
 
 
@@ -147,7 +153,11 @@ def _at(scene: Scene, place: str) -> Figure | None:
 
 
 def _yes(holds: bool) -> str:
-    return "Yes, it is." if holds else "No, it is not."
+    return "yes" if holds else "no"
+
+
+def _place(figure: Figure) -> str:
+    return f"The {figure.colour} {figure.shape} is at the {figure.place}"
 
 
 def _there_are(number: int) -> str:
@@ -171,7 +181,8 @@ def caption(scene: Scene, opening: int = 0, rng: random.Random | None = None) ->
             return f"A sign {('shows', 'has')[opening]} the number {scene.text} in {scene.colour}."
         return f"A sign {('says', 'reads')[opening]} {scene.text} in {scene.colour} letters."
     if scene.kind == "chart":
-        things = [f"a {bar.colour} bar of {NUMBERS[bar.value]}" for bar in scene.bars]
+        values = {bar.colour: bar.value for bar in scene.bars}
+        things = [_bar(colour, values) for colour in values]
         begin = ("A bar chart has", "The chart shows")[opening]
     else:
         things = [f"{name(figure)} at the {figure.place}" for figure in scene.figures]
@@ -197,6 +208,15 @@ def _is_odd(scene: Scene) -> str:
     return f"It is {'odd' if int(scene.text) % 2 else 'even'}."
 
 
+def _bar(colour: str, values: Mapping[str, int]) -> str:
+    return f"a {colour} bar of {NUMBERS[values[colour]]}"
+
+
+def _higher(values: dict[str, int], slots: Slots) -> str:
+    one, two = slots["colour"], slots["colour2"]
+    return f"It is {_bar(one, values)} and {_bar(two, values)}, so {_yes(values[one] > values[two])}."
+
+
 def _extreme(pick: Callable[..., str]) -> Callable[[dict[str, int], Slots], str]:
     return lambda values, _: f"It is the {pick(values, key=lambda colour: values[colour])} one."
 
@@ -208,11 +228,15 @@ SOUND: tuple[Form, ...] = (
     Form("What shape is the {colour} figure?", _shape_of, about="figures"),
     Form("How many figures are there?", _count, about="figures"),
     Form("How many {shape}s are there?", _count, about="figures"),
-    Form("Is the {colour} {shape} small or large?", _about_figure(lambda it: f"It is {it.size}."), about="figures"),
-    Form("Where is the {colour} {shape}?", _about_figure(lambda it: f"It is at the {it.place}."), about="figures"),
+    Form(
+        "Is the {colour} {shape} small or large?",
+        _about_figure(lambda it: f"The {it.colour} {it.shape} is {it.size}."),
+        about="figures",
+    ),
+    Form("Where is the {colour} {shape}?", _about_figure(lambda it: f"{_place(it)}."), about="figures"),
     Form(
         "Describe the {colour} {shape}.",
-        _about_figure(lambda it: f"It is {name(it)} at the {it.place}."),
+        _about_figure(lambda it: f"{_place(it)} and is {it.size}."),
         clarity=4,
         about="figures",
     ),
@@ -240,13 +264,13 @@ SOUND: tuple[Form, ...] = (
     Form("Which bar is the lowest?", _about_bars(_extreme(min)), about="chart"),
     Form(
         "What is the value of the {colour} bar?",
-        _about_bars(lambda bars, slots: f"It is {NUMBERS[bars[slots['colour']]]}.", "colour"),
+        _about_bars(lambda bars, slots: f"It is {_bar(slots['colour'], bars)}.", "colour"),
         solvability=4,
         about="chart",
     ),
     Form(
         "Is the {colour} bar higher than the {colour2} bar?",
-        _about_bars(lambda bars, slots: _yes(bars[slots["colour"]] > bars[slots["colour2"]]), "colour", "colour2"),
+        _about_bars(_higher, "colour", "colour2"),
         about="chart",
     ),
 )
@@ -340,4 +364,5 @@ def vocabulary() -> frozenset[str]:
 def words() -> frozenset[str]:
     """Returns all words of the language without the marks that stand at them, answers' words included."""
     known = re.findall(r"\w+", " ".join(vocabulary()))
-    return frozenset([*known, *WORDS, "It", "There", "Yes", "No", "it", "are", "has", "a", "at", "not"])
+    said = ["It", "There", "are", "has", "a", "at", "and", "of", "so", "yes", "no", "The"]
+    return frozenset([*known, *WORDS, *said])

@@ -103,12 +103,9 @@ def is_valid_hook(text: str) -> bool:
     return bool(parts) and all(is_caption(part) or _is_spoken(part) for part in parts)
 
 
-_ANSWER = re.compile(r"(?:It is|It has|There is|There are|Yes, it is|No, it is)\b[\w ]*\.")
-
-
 def _is_spoken(sentence: str) -> bool:
     known = all(word in words() or word.isdigit() for word in re.findall(r"\w+", sentence))
-    return known and (is_instruction(sentence) or _ANSWER.fullmatch(sentence) is not None)
+    return known and sentence.endswith((".", "?"))
 
 
 def is_right(answer: str, instruction: str, scene: Scene) -> bool:

@@ -81,10 +81,10 @@ class Scene:
 
 
 def make_scene(seed: int) -> Scene:
-    """Returns the scene of a seed: figures in three cases out of five, else a sign or a chart."""
+    """Returns the scene of a seed: figures in half of the cases, else a sign or a chart."""
     rng = random.Random(f"scene/{seed}")
     background = rng.choice(BACKGROUNDS)
-    kind = rng.choices(("figures", "sign", "chart"), (3, 1, 1))[0]
+    kind = rng.choices(("figures", "sign", "chart"), (2, 1, 1))[0]
     if kind == "figures":
         number = rng.choice((1, 2, 2, 3, 3, 4))
         places = sorted(rng.sample(PLACES, number), key=PLACES.index)

@@ -26,7 +26,7 @@ class Engine:
     def __init__(self, kind: str, **settings: Any) -> None:
         discover()
         cls = BACKENDS.get(kind)
-        self.backend = cls(cls.Config(backend=kind, model="builtin:demo", max_pixels=50176, **settings))
+        self.backend = cls(cls.Config(backend=kind, model="builtin:demo", max_pixels=12544, **settings))
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
         self.backend.load()
@@ -50,7 +50,7 @@ class Engine:
 
 @pytest.fixture(scope="session")
 def transformers_engine() -> Iterator[Engine]:
-    # In full precision: noise of random weights is so even that bfloat16 would break ties by the padding of a batch.
+    # In full precision: bfloat16 would break near ties by the padding of a batch.
     engine = Engine("transformers", max_batch_size=8, torch_dtype="float32")
     yield engine
     engine.close()

@@ -6,9 +6,9 @@ import dataclasses
 from typing import Any
 
 import pytest
+from demo_architecture import SPECIAL
 from PIL import Image
 
-from mminf.demo_model import SPECIAL
 from mminf.errors import RequestError
 from mminf.image import LoadedImage
 from mminf.request import Generation
@@ -18,7 +18,7 @@ from .conftest import Engine, ask
 
 pytestmark = pytest.mark.model
 
-HOOK = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n<|vision_start|><|image_pad|>×64<|vision_end|>"
+HOOK = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n<|vision_start|><|image_pad|>×16<|vision_end|>"
 SAMPLE: dict[str, Any] = {
     "temperature": 1.0,
     "top_k": 20,
@@ -73,27 +73,31 @@ def test_an_answer_depends_on_its_seed_and_not_on_its_batch(engine: Engine, load
     together = texts(engine.ask(*requests))
     alone = [texts(engine.ask(request))[0] for request in requests[:4]]
     assert together[:4] == alone
-    other = texts(engine.ask(ask(loaded[0], open_turn="user", seed=99, **SAMPLE)))[0]
-    assert other != together[0]
+    others = texts(engine.ask(*(ask(loaded[0], open_turn="user", seed=seed, **SAMPLE) for seed in range(90, 99))))
+    assert len(set(others)) > 1
 
 
 def test_banned_tokens_and_short_answers_do_not_come(engine: Engine, loaded: list[LoadedImage]) -> None:
-    settings = {**SAMPLE, "top_k": -1, "max_tokens": 40, "temperature": 2.0}
-    found = engine.ask(*(ask(loaded[0], open_turn="user", seed=seed, **settings) for seed in range(24)))
-    for item in found:
+    def sample(ban: list[str], temperature: float) -> list[Any]:
+        settings = {**SAMPLE, "top_k": -1, "max_tokens": 40, "temperature": temperature, "ban": ban}
+        return engine.ask(*(ask(loaded[0], open_turn="user", seed=seed, **settings) for seed in range(24)))
+
+    for item in sample(["special", "emoji"], 2.0):
         assert isinstance(item, Generation)
         assert not any(token in item.text for token in SPECIAL)
         assert item.completion_tokens >= 4
-    # The vocabulary has single bytes: without the ban some samples would hold special tokens.
-    free = engine.ask(*(ask(loaded[0], open_turn="user", seed=s, **{**settings, "ban": []}) for s in range(24)))
-    assert any(token in text for text in texts(free) for token in SPECIAL)
+    # Most samples hold this word; without its token it can only be spelled, letter by letter.
+    free, banned = (
+        sum(" the " in text for text in texts(sample(ban, 1.0))) for ban in ([], ["token: the", "token:the"])
+    )
+    assert banned * 4 < free
 
 
 def test_scores_are_constrained(engine: Engine, loaded: list[LoadedImage]) -> None:
     choices = [f"[[{n}]]" for n in range(1, 6)]
     found = texts(engine.ask(*(ask(image, "score", max_tokens=16, choices=choices) for image in loaded[:4])))
     assert set(found) <= set(choices)
-    warm = [ask(loaded[0], "score", seed=s, max_tokens=16, temperature=1.5, choices=choices) for s in range(16)]
+    warm = [ask(loaded[0], "score", seed=s, max_tokens=16, temperature=2.0, choices=choices) for s in range(16)]
     assert len(set(texts(engine.ask(*warm)))) > 1
     assert set(texts(engine.ask(*warm))) <= set(choices)
 
@@ -140,7 +144,7 @@ def test_a_models_own_sampling_defaults_do_not_count(engine: Engine, loaded: lis
     before = own.top_k
     own.top_k = 1
     try:
-        requests = [ask(loaded[0], "x", seed=seed, temperature=1.0, max_tokens=8) for seed in range(8)]
+        requests = [ask(loaded[0], open_turn="user", seed=seed, temperature=1.0, max_tokens=8) for seed in range(8)]
         assert len(set(texts(engine.ask(*requests)))) > 1
     finally:
         own.top_k = before

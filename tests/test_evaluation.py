@@ -1,0 +1,139 @@
+"""The comparison of runs with the truth, where every answer is scripted: by the oracle, or with one skill spoilt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import mminf
+from mminf.cli.main import app
+from mminf.errors import UsageError
+from mminf.evaluation import draw_scenes, evaluate, funnel_text, measure, read_items
+
+ORACLE = """
+import random, re
+from mminf.world import extract, judge, make_hook, make_scene
+
+WRONG = {wrong!r}
+AXES = {{"hold what one needs": "solvability", "taken for granted|takes for granted": "hallucination",
+         "clear what": "clarity", "coherent and": "nonsense"}}
+
+def seed_of(request):
+    return next((int(re.search(r"scene-(\\d+)", image.uri)[1]) for image in request.images), None)
+
+def answer(request):
+    text = "".join(part for turn in request.turns for part in turn.parts if isinstance(part, str))
+    seed = seed_of(request)
+    if request.open_turn == "user":
+        text = make_hook(make_scene(seed), random.Random(request.seed))
+        return text.upper() if WRONG == "hook" else text
+    if "[Begin of Text]" in text:
+        sampled = text.rsplit("[Begin of Text]", 1)[1].split("[End of Text]")[0].strip()
+        found = extract(sampled)
+        if WRONG == "classify":
+            return "NO_INST"
+        return "NO_INST" if found is None else f"Instruction: {{found}}"
+    instruction = text.rsplit("Instruction:", 1)[-1].strip()
+    for words, axis in AXES.items():
+        if re.search(words, text):
+            scene = make_scene(seed if seed is not None else 0)
+            score = getattr(judge(instruction, scene), axis)
+            return f"[[{{6 - score if axis == WRONG else score}}]]"
+    if WRONG == "answer":
+        return "It is hidden."
+    return judge(instruction, make_scene(seed)).answer or "I can't tell."
+"""
+
+
+def oracle(folder: Path, wrong: str = "") -> list[str]:
+    """Settings that let the oracle play both models, with one skill spoilt."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "oracle.py"
+    path.write_text(ORACLE.format(wrong=wrong))
+    return [f"engines.{name}={{backend: scripted, script: '{path}'}}" for name in ("vlm", "llm")]
+
+
+def test_the_oracle_is_always_right(tmp_path: Path) -> None:
+    found = evaluate(tmp_path / "out", scenes=60, settings=oracle(tmp_path))
+    assert found["sampled"]["valid"] == {"share": 1.0, "part": 60, "of": 60}
+    for shares in found.values():
+        for name, share in shares.items():
+            if name not in ("kept", "failed"):
+                assert share["share"] == 1.0, name
+        assert 0.1 < shares["kept"]["share"] < 0.5
+        assert shares["failed"]["part"] == 0
+    assert found["drawn"]["classified"]["of"] == 120, "twice as many drawn texts"
+    assert found["drawn"]["answers"]["of"] > found["sampled"]["answers"]["of"] > 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "lower"),
+    [
+        ("hallucination", {"hallucination", "filter precision", "filter recall"}),
+        ("solvability", {"solvability", "filter precision", "filter recall"}),
+        ("clarity", {"clarity", "filter precision", "filter recall"}),
+        ("nonsense", {"nonsense", "filter precision", "filter recall"}),
+        ("answer", {"answers"}),
+        ("classify", {"classified", "classifier recall"}),
+    ],
+)
+def test_one_bad_skill_shows_in_its_figures_alone(tmp_path: Path, wrong: str, lower: set[str]) -> None:
+    draw_scenes(tmp_path / "images", range(80))
+    mminf.run("oasis", input=tmp_path / "images", output=tmp_path / "out", settings=oracle(tmp_path, wrong))
+    shares = measure(read_items(tmp_path / "out")[0])
+    below = {name for name, share in shares.items() if share.value is not None and share.value < 0.98}
+    assert below - {"kept", "failed"} == lower - {name for name in lower if shares[name].value is None}
+    assert lower & below
+
+
+def test_a_hook_of_another_language_is_not_valid(tmp_path: Path) -> None:
+    draw_scenes(tmp_path / "images", range(20))
+    mminf.run("oasis", input=tmp_path / "images", output=tmp_path / "out", settings=oracle(tmp_path, "hook"))
+    shares = measure(read_items(tmp_path / "out")[0])
+    assert shares["valid"].part == 0
+
+
+def test_the_funnel_beside_the_truth(tmp_path: Path, images: Path) -> None:
+    draw_scenes(tmp_path / "scenes", range(40))
+    mminf.run("oasis", input=tmp_path / "scenes", output=tmp_path / "out", settings=oracle(tmp_path))
+    found = CliRunner().invoke(app, ["evaluate-demo", str(tmp_path / "out"), "--funnel"])
+    assert found.exit_code == 0, found.output
+    table = {line.split()[0]: line for line in found.output.splitlines()[1:]}
+    assert table["sampled"].split()[1] == "40"
+    assert "40 are in the language" in table["sampled"]
+    assert "; 0 sound ones were dropped" in table["kept"]
+    kept = table["kept"].split()[1]
+    assert f"{kept} are sound" in table["kept"]
+    assert f"{kept} answers are right" in table["answered"]
+
+
+def test_other_images_are_told_apart(tmp_path: Path, images: Path) -> None:
+    (images / "000.png").rename(images / "scene-000003.png")
+    script = tmp_path / "script.json"
+    script.write_text('{"Judge only": "[[5]]", "Begin of Text": "Instruction: Describe the image.", "": "A sunset."}')
+    settings = [f"engines.{name}={{backend: scripted, script: '{script}'}}" for name in ("vlm", "llm")]
+    mminf.run("oasis", input=images, output=tmp_path / "out", settings=settings)
+    text = funnel_text(tmp_path / "out")
+    assert "11 records show no drawn scene" in text
+    (images / "scene-000003.png").unlink()
+    mminf.run("oasis", input=images, output=tmp_path / "none", settings=settings)
+    with pytest.raises(UsageError, match="no record in .* shows a drawn scene"):
+        read_items(tmp_path / "none")
+
+
+def test_a_broken_image_fails_alone(tmp_path: Path) -> None:
+    paths = draw_scenes(tmp_path / "images", range(10))
+    paths[4].write_bytes(paths[4].read_bytes()[:200])
+    mminf.run("oasis", input=tmp_path / "images", output=tmp_path / "out", settings=oracle(tmp_path))
+    text = funnel_text(tmp_path / "out")
+    assert "failed             1" in text
+    assert measure(read_items(tmp_path / "out")[0])["failed"].part == 1
+
+
+def test_bad_arguments(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="seeds from 900000 on were seen in training"):
+        evaluate(tmp_path / "out", scenes=10, first=899_990)
+    found = CliRunner().invoke(app, ["evaluate-demo", str(tmp_path / "nothing"), "--funnel"])
+    assert "no run in" in str(found.exception)
