@@ -182,7 +182,7 @@ def funnel(items: Sequence[Item]) -> list[tuple[str, int, str]]:
     return [
         (
             "sampled",
-            len(items),
+            sum(bool(item.text) for item in items),
             f"{shares['valid'].part} are in the language of the scenes, {held} hold an instruction",
         ),
         (

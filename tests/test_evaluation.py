@@ -129,6 +129,7 @@ def test_a_broken_image_fails_alone(tmp_path: Path) -> None:
     mminf.run("oasis", input=tmp_path / "images", output=tmp_path / "out", settings=oracle(tmp_path))
     text = funnel_text(tmp_path / "out")
     assert "failed             1" in text
+    assert "sampled            9" in text, "nothing was sampled from a broken image"
     assert measure(read_items(tmp_path / "out")[0])["failed"].part == 1
 
 
