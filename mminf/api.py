@@ -224,13 +224,13 @@ def export(recipe: Recipe, output: str | Path) -> list[Written]:
     """Writes a recipe's datasets from what a journal holds, finished or not."""
     made = Run(recipe, Path(output))
     with Journal(made.output) as journal:
-        names = [[step.name for step in stage.steps] for stage in made.plan]
+        names = [list(stage.names) for stage in made.plan]
         if names != json.loads(journal.meta("stages") or "[]"):
             raise JournalError(
                 f"the run in {output} had other steps than {recipe.path} has now; "
                 "give the recipe that made it, with the same --profile and --set"
             )
-        return write_sinks(open_sinks(recipe, made.output), made.plan, journal)
+        return write_sinks(open_sinks(recipe, made.output), made.plan, journal, recipe.run.target)
 
 
 def render(recipe: Recipe, step: str, *, record: str | None = None, output: str | Path | None = None) -> Rendered:

@@ -7,12 +7,14 @@ MminfError
 │   ├── SourceError         an input that can't be read at all
 │   ├── JournalError        a journal that is locked, foreign or newer
 │   └── EngineError         a model or backend that can't be loaded or can't do what is asked
+│       └── EngineDied      a loaded model whose process is gone; loaded again, a few times
 ├── RecordError             fails one record, and no other
 │   ├── MissingField        the record lacks a field that a step reads
 │   ├── ImageError          an image that is missing, broken, too large or not allowed
 │   ├── RequestError        the backend refused or failed this one request
 │   └── AskAgain            the model's answer can't be read; asked again with another seed
-└── Interrupted             the run is draining: no new call is started
+├── Interrupted             the run is draining: no new call is started
+└── Parked                  the call's engine is not loaded, and there is no room for it beside those that are
 """
 
 from __future__ import annotations
@@ -65,6 +67,10 @@ class EngineError(UsageError):
     """A model or a backend that can't be loaded, or can't do what a step asks of it."""
 
 
+class EngineDied(EngineError):
+    """An engine that was loaded is gone, with all calls in flight."""
+
+
 class RecordError(MminfError):
     """Fails one record. Asking again would not help."""
 
@@ -87,6 +93,10 @@ class AskAgain(MminfError):
 
 class Interrupted(MminfError):
     """The run is draining, so no new call is started; what is unfinished stays pending."""
+
+
+class Parked(MminfError):
+    """A call waits for an engine that does not fit beside those that are loaded; its record goes on after a swap."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

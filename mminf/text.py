@@ -183,6 +183,28 @@ class Expression:
         """Returns the truth of the expression; raises as calling it does."""
         return bool(self(fields))
 
+    def parts(self) -> tuple[Expression, ...]:
+        """Returns what the expression's outermost `and`s join; itself alone where there is none."""
+        (output,) = _ENVIRONMENT.parse("{{ (" + self.source + ") }}").body
+        assert isinstance(output, jinja2.nodes.Output)
+        if not isinstance(output.nodes[0], jinja2.nodes.And):
+            return (self,)
+        texts, depth = [""], 0
+        # What is outermost is an `and`, so no `or`, `not` or `if` reaches over one that stands in no bracket.
+        for _, kind, text in list(_ENVIRONMENT.lex("{{" + self.source + "}}"))[1:-1]:
+            depth += (text in "([{") - (text in ")]}") if kind == "operator" else 0
+            if kind == "name" and text == "and" and depth == 0:
+                texts.append("")
+            else:
+                texts[-1] += text
+        return tuple(Expression(text.strip()) for text in texts)
+
+
+def failed_check(check: Expression, fields: Mapping[str, Any]) -> str:
+    """Returns why a record was dropped: the condition that is false for it, and the values that it was tested on."""
+    values = ", ".join(f"{name}={fields[name]!r}" for name in sorted(check.reads))
+    return f"not {check.source} ({values[:200]})"
+
 
 @lru_cache(maxsize=512)
 def _compile(source: str) -> tuple[frozenset[str], Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -48,7 +48,7 @@ class Backend(ABC):
     Attributes:
         Config: what a recipe may set.
         constrains: whether `sampling.choices` is enforced.
-        sees_images: whether requests may hold images.
+        local: holds a model in this process, so that it takes memory here.
     """
 
     Config: ClassVar[type[EngineConfig]] = EngineConfig
@@ -82,6 +82,14 @@ class Backend(ABC):
         Raises:
             EngineError: if it can't be loaded, saying what to do.
         """
+
+    def capacity(self) -> int:
+        """Returns how many calls in flight keep the backend full."""
+        return int(self.config.max_concurrency or 1024)
+
+    def memory(self) -> Mapping[str, float]:
+        """Returns the share of each device's memory that the model takes; empty where nobody can tell before."""
+        return {}
 
     @abstractmethod
     async def generate(self, request: Request) -> Generation:

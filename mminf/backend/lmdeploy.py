@@ -7,8 +7,11 @@ from typing import Any
 from pydantic import Field
 
 from mminf.backend.base import backend
+from mminf.backend.devices import devices
 from mminf.backend.swift import SwiftBackend, SwiftConfig
 from mminf.request import Sampling
+
+SHARE = 0.8  # of a GPU that it takes by itself, about
 
 
 class LmdeployConfig(SwiftConfig):
@@ -29,6 +32,9 @@ class LmdeployBackend(SwiftBackend):
         return LmdeployEngine(
             self._folder, tp=self.config.tensor_parallel_size, **self._common(), **self.config.options
         )
+
+    def memory(self) -> dict[str, float]:
+        return dict.fromkeys(devices(self.config.tensor_parallel_size), SHARE)
 
     def unsupported(self, sampling: Sampling) -> list[str]:
         return [name for name in ("ban", "min_tokens", "choices") if getattr(sampling, name)]

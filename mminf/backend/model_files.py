@@ -17,16 +17,21 @@ def resolve_model(model: str, revision: str | None) -> str:
     Raises:
         EngineError: if there is no such model.
     """
+    folder = resolve_local(model)
+    if Path(folder).is_dir():
+        return folder
+    from swift.utils import safe_snapshot_download
+
+    return str(safe_snapshot_download(model, revision=revision))
+
+
+def resolve_local(model: str) -> str:
+    """Returns the local folder of a model, whether it is there or not."""
     if model.startswith("builtin:"):
         from mminf.demo_model import demo_model
 
         return str(demo_model(model))
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return str(folder)
-    from swift.utils import safe_snapshot_download
-
-    return str(safe_snapshot_download(model, revision=revision))
+    return str(Path(model).expanduser())
 
 
 def find_remote_code(folder: str) -> str | None:

@@ -91,6 +91,9 @@ class OpenAIBackend(Backend):
                 "(docs/servers.md), `vllm serve`, or a local backend"
             )
 
+    def capacity(self) -> int:
+        return int(self.config.max_concurrency or 128 * len(self._endpoints))
+
     async def generate(self, request: Request) -> Generation:
         session = await self._open()
         self._tell_unsupported(request.sampling)

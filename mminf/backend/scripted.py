@@ -39,6 +39,7 @@ class ScriptedBackend(Backend):
 
     Config: ClassVar[type[EngineConfig]] = ScriptedConfig
     constrains = True
+    local = True  # stands in for a model in this process
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)

@@ -14,7 +14,7 @@ from pydantic import Field
 from mminf.backend.base import Backend, shorten
 from mminf.backend.model_files import find_remote_code, remote_code, resolve_model, show_tokens
 from mminf.demo_model import TEMPLATE
-from mminf.errors import EngineError, RequestError
+from mminf.errors import EngineDied, EngineError, RequestError
 from mminf.recipe.config import EngineConfig
 from mminf.request import Generation, Rendered, Request, Sampling, spelled_out
 from mminf.text import defuse
@@ -127,8 +127,8 @@ class SwiftBackend(Backend):
         except asyncio.CancelledError:
             raise
         except Exception as error:  # any engine's any error
-            if type(error).__name__ in ("EngineDeadError", "EngineGenerateError"):
-                raise EngineError(f"engine of model {self.config.model!r} died: {shorten(error)}") from error
+            if type(error).__name__ == "EngineDeadError":
+                raise EngineDied(f"engine of model {self.config.model!r} died: {shorten(error)}") from error
             raise RequestError(f"{self.config.backend}: {shorten(error)}") from error
 
     def _hook(self, request: Request) -> Any:

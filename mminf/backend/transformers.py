@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from mminf.backend.base import backend, shorten
+from mminf.backend.devices import devices, weights_share
+from mminf.backend.model_files import resolve_local
 from mminf.backend.swift import MARK, SwiftBackend, SwiftConfig
 from mminf.errors import RequestError
 from mminf.request import Request
@@ -32,6 +35,16 @@ class TransformersBackend(SwiftBackend):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self._solo = itertools.count(1)
+
+    def capacity(self) -> int:
+        # A batch runs to its end, and holds calls of one step only: the next ones fill up meanwhile.
+        return min(super().capacity(), 8 * int(self.config.max_batch_size))
+
+    def memory(self) -> dict[str, float]:
+        device = self.config.device_map
+        device = device if device and device.startswith(("cuda:", "cpu")) else devices()[0]
+        share = weights_share(Path(resolve_local(self.config.model)), device)
+        return {} if share is None else {device: share}
 
     def _make_engine(self) -> Any:
         from swift.infer_engine import TransformersEngine

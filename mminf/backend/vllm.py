@@ -9,8 +9,11 @@ from typing import Any
 from pydantic import Field
 
 from mminf.backend.base import backend
+from mminf.backend.devices import devices
 from mminf.backend.swift import SwiftBackend, SwiftConfig
 from mminf.request import Request
+
+DEFAULT_SHARE, DEFAULT_SHARE_CPU = 0.9, 0.2
 
 
 class VllmConfig(SwiftConfig):
@@ -46,6 +49,15 @@ class VllmBackend(SwiftBackend):
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         super().load()
 
+    def capacity(self) -> int:
+        return min(super().capacity(), int(self.config.max_num_seqs))
+
+    def memory(self) -> dict[str, float]:
+        count = self.config.tensor_parallel_size * self.config.pipeline_parallel_size
+        names = devices(count)
+        share = self.config.gpu_memory_utilization or (DEFAULT_SHARE if names[0] != "cpu" else DEFAULT_SHARE_CPU)
+        return dict.fromkeys(names, share)
+
     def _make_engine(self) -> Any:
         import torch
         from swift.infer_engine import VllmEngine
@@ -65,7 +77,7 @@ class VllmBackend(SwiftBackend):
             adapters=list(config.adapters) or None,
             tensor_parallel_size=config.tensor_parallel_size,
             pipeline_parallel_size=config.pipeline_parallel_size,
-            gpu_memory_utilization=config.gpu_memory_utilization or (0.2 if on_cpu else 0.9),
+            gpu_memory_utilization=config.gpu_memory_utilization or (DEFAULT_SHARE_CPU if on_cpu else DEFAULT_SHARE),
             max_num_seqs=config.max_num_seqs,
             max_model_len=config.max_model_len,
             enforce_eager=on_cpu if config.enforce_eager is None else config.enforce_eager,

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mminf.engine.engines import Engine
+from mminf.engine.engines import Engine, Pool
 from mminf.engine.stats import RunStats
-from mminf.errors import EngineError, ImageError, Interrupted
+from mminf.errors import EngineError, ImageError, Interrupted, Parked
 from mminf.image import ImageStore, LoadedImage, decode_image, read_image
 from mminf.journal import Call, Journal
 from mminf.journal.codec import clean
@@ -32,6 +32,7 @@ class Shared:
     journal: Journal
     images: ImageStore
     engines: dict[str, Engine]
+    pool: Pool
     stats: RunStats
     retries: dict[tuple[str, str], int] = field(default_factory=dict)
 
@@ -96,6 +97,8 @@ class StepContext:
             stats.recalled += 1
             return known
         self.shared.check_draining()
+        if not self.shared.pool.admit(engine):
+            raise Parked(f"{engine.stats.model} is not loaded")
         for image in opened:
             await self.shared.images.decode(image)
         answer, seconds = await self._ask(engine, request)

@@ -1,22 +1,26 @@
-"""Engines as steps see them: loaded when a call first needs them, counted, closed at the end."""
+"""Engines as steps see them: loaded when a call first needs them, counted, swapped where not all fit, closed."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from mminf.backend.base import Backend
 from mminf.engine.stats import EngineStats
-from mminf.errors import EngineError, RequestError
+from mminf.errors import EngineDied, EngineError, RequestError
 from mminf.recipe.config import EngineConfig
 from mminf.record import digest
 from mminf.registry import BACKENDS
 from mminf.request import Generation, Request
 
 log = logging.getLogger("mminf")
+RESTARTS = 3
 
 
 class Engine:
@@ -35,7 +39,13 @@ class Engine:
         self._loaded = False
         self._failure: EngineError | None = None
         limit = backend.config.max_concurrency
+        self._lives = 1
         self._slots = asyncio.Semaphore(limit) if limit else None
+
+    @cached_property
+    def memory(self) -> Mapping[str, float]:
+        """Shares of devices' memory that the model takes, by device, as far as that is known before it is loaded."""
+        return self.backend.memory()
 
     async def ready(self) -> None:
         """Loads the model if it isn't. Raises EngineError if it can't be, now and ever after."""
@@ -59,6 +69,7 @@ class Engine:
             raise
         self.stats.load_seconds = time.monotonic() - started
         self.stats.state = "ready"
+        self.stats.loads += 1
         self._loaded = True
         log.info("loaded %s in %.1f s", self.stats.model, self.stats.load_seconds)
 
@@ -70,11 +81,37 @@ class Engine:
         """
         await self.ready()
         if self._slots is None:
-            check()
-            return await self._generate(request)
+            return await self._generate_on(request, check)
         async with self._slots:
+            return await self._generate_on(request, check)
+
+    async def _generate_on(self, request: Request, check: Callable[[], None]) -> Generation:
+        """Asks again where the engine died meanwhile, once it is loaded again."""
+        while True:
             check()
-            return await self._generate(request)
+            life = self._lives
+            try:
+                return await self._generate(request)
+            except EngineDied as error:
+                await self._revive(life, error)
+
+    async def _revive(self, life: int, error: EngineDied) -> None:
+        """Loads a dead engine again; of all the calls that it took along, the first one does it."""
+        async with self._turn:
+            if self._failure is not None:
+                raise self._failure
+            if self._lives != life:
+                return
+            if self._lives > RESTARTS:
+                self._failure = EngineError(f"{error} (restarted {RESTARTS} times; what is done is in the journal)")
+                self.stats.state = "failed"
+                raise self._failure from error
+            self._lives += 1
+            log.warning("%s; loading it again", error)
+            self._loaded = False
+            with contextlib.suppress(Exception):  # there may be nothing left to close
+                await self.backend.close()
+            await self._load_once()
 
     async def _generate(self, request: Request) -> Generation:
         stats = self.stats
@@ -94,9 +131,90 @@ class Engine:
         return answer
 
     async def close(self) -> None:
+        """Frees the model; the next call loads it again."""
         if self._loaded:
             self._loaded = False
             await self.backend.close()
+            self.stats.state = "idle"
+
+
+class Pool:
+    """Says which engines may be loaded beside each other, and swaps those that may not.
+
+    Args:
+        limit: at most so many models in this process at a time; None: as many as memory holds.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        self.limit = limit
+        self.held: list[Engine] = []
+
+    def admit(self, engine: Engine) -> bool:
+        """Tells whether a call may go to the engine now: it is loaded, or there is room for it, which is then its."""
+        if not engine.backend.local or engine in self.held:
+            return True
+        if self.held and not fits([*self.held, engine], self.limit):
+            return False
+        self.held.append(engine)
+        return True
+
+    async def swap(self, engine: Engine, later: Sequence[Engine]) -> None:
+        """Makes room for an engine, if it has none; no call may be in flight.
+
+        Args:
+            later: the engines that are used after this one, in order; what is used latest goes first.
+        """
+        for leaving in make_room(self.held, engine, later, self.limit):
+            started = time.monotonic()
+            self.held.remove(leaving)
+            await leaving.close()
+            log.info(
+                "unloaded %s in %.1f s to make room for %s",
+                leaving.stats.model,
+                time.monotonic() - started,
+                engine.stats.model,
+            )
+        self.admit(engine)
+
+
+def fits(engines: Sequence[Engine], limit: int | None) -> bool:
+    """Tells whether engines can be loaded beside each other: by number, and by memory where that is known."""
+    if limit is not None and len(engines) > limit:
+        return False
+    if len(engines) < 2:
+        return True
+    taken: Counter[str] = Counter()
+    for engine in engines:
+        taken.update(engine.memory)
+    return all(share <= 1 for share in taken.values())
+
+
+def make_room(held: Sequence[Engine], engine: Engine, later: Sequence[Engine], limit: int | None) -> list[Engine]:
+    """Returns the engines that must go so that one fits: first those that are needed again latest, or never."""
+    staying, leaving = [other for other in held if other is not engine], []
+    while staying and not fits([*staying, engine], limit):
+        first_use = {other: later.index(other) if other in later else len(later) for other in staying}
+        leaving.append(max(staying, key=first_use.__getitem__))
+        staying.remove(leaving[-1])
+    return leaving
+
+
+def count_loads(users: Sequence[Sequence[Engine]], limit: int | None) -> list[Engine]:
+    """Returns the engines in the order in which a record that nothing drops has them loaded.
+
+    Args:
+        users: for each stage the engines of its steps, in the order in which they are taken.
+    """
+    held: list[Engine] = []
+    loads: list[Engine] = []
+    flat = [engine for stage in users for engine in stage if engine.backend.local]
+    for number, engine in enumerate(flat):
+        if engine not in held:
+            for leaving in make_room(held, engine, flat[number + 1 :], limit):
+                held.remove(leaving)
+            held.append(engine)
+            loads.append(engine)
+    return loads
 
 
 def make_engines(configs: Mapping[str, EngineConfig]) -> dict[str, Engine]:

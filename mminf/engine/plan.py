@@ -9,9 +9,36 @@ from typing import Any
 from mminf.engine.engines import Engine
 from mminf.errors import Problem, RecipeError
 from mminf.image import stat_image
-from mminf.recipe.dataflow import Stage, dependencies, split_stages, undefined_reads
+from mminf.recipe.dataflow import (
+    Check,
+    Stage,
+    dependencies,
+    order_steps,
+    push_down,
+    split_stages,
+    undefined_reads,
+)
 from mminf.recipe.model import Recipe
 from mminf.record import Record, digest
+from mminf.text import Expression
+
+
+@dataclass(frozen=True, slots=True)
+class StageCheck:
+    """A condition of a gate that is tested early; see `dataflow.Check`.
+
+    Attributes:
+        number: position among the stage's checks.
+        gate: the step that it belongs to.
+        after: bit mask of the steps that it waits for.
+        position: the step before which a record ends that doesn't meet it.
+    """
+
+    number: int
+    gate: int
+    after: int
+    position: int
+    condition: Expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +47,11 @@ class StagePlan:
 
     Attributes:
         index: position among the stages.
-        steps: the stage's steps.
+        steps: the stage's steps, in the order that changes engines the least (`dataflow.order_steps`).
+        names: their names, in list order.
         waits: for each step, a bit mask of the steps of this stage that it waits for.
         fingerprint: digest of all that the stage's results depend on beside the record.
+        checks: conditions that are tested early; none where the recipe says `early_drop: false`.
     """
 
     index: int
@@ -30,6 +59,8 @@ class StagePlan:
     waits: tuple[int, ...]
     dataset: bool
     fingerprint: str
+    names: tuple[str, ...] = ()
+    checks: tuple[StageCheck, ...] = ()
 
     def key(self, record: Record, retries: Mapping[tuple[str, str], int]) -> str:
         """Returns the key of a record's outcome: it is computed again only when this changes.
@@ -46,16 +77,40 @@ class StagePlan:
 def make_plan(recipe: Recipe, engines: Mapping[str, Engine]) -> list[StagePlan]:
     """Returns the stages of a recipe."""
     waits = dependencies(recipe.steps)
-    return [
-        StagePlan(
-            index=index,
-            steps=recipe.steps[stage.start : stage.stop],
-            waits=tuple(_mask(waits[step], stage) for step in range(stage.start, stage.stop)),
-            dataset=stage.dataset,
-            fingerprint=_fingerprint(recipe, stage, engines),
-        )
-        for index, stage in enumerate(split_stages(recipe.steps))
-    ]
+    return [_plan_stage(recipe, index, stage, waits, engines) for index, stage in enumerate(split_stages(recipe.steps))]
+
+
+def _plan_stage(
+    recipe: Recipe, index: int, stage: Stage, waits: Sequence[frozenset[int]], engines: Mapping[str, Engine]
+) -> StagePlan:
+    steps = recipe.steps
+    order = order_steps(steps, waits, stage)
+    checks: list[Check] = []
+    if recipe.run.early_drop:
+        waits, checks = push_down(steps, waits, stage, order)
+    place = {step: number for number, step in enumerate(order)}
+
+    def mask(waited: frozenset[int]) -> int:
+        return sum(1 << place[step] for step in waited if step >= stage.start)
+
+    return StagePlan(
+        index=index,
+        steps=[steps[step] for step in order],
+        waits=tuple(mask(waits[step]) for step in order),
+        dataset=stage.dataset,
+        fingerprint=_fingerprint(recipe, stage, engines),
+        names=tuple(step.name for step in steps[stage.start : stage.stop]),
+        checks=tuple(
+            StageCheck(
+                number,
+                place[check.gate],
+                mask(check.after),
+                max((place[step] + 1 for step in check.after), default=0),
+                check.condition,
+            )
+            for number, check in enumerate(checks)
+        ),
+    )
 
 
 def check_fields(recipe: Recipe, columns: frozenset[str] | None, sinks: Sequence[Any]) -> None:
@@ -76,13 +131,8 @@ def check_fields(recipe: Recipe, columns: frozenset[str] | None, sinks: Sequence
         raise RecipeError(problems)
 
 
-def _mask(waits: frozenset[int], stage: Stage) -> int:
-    return sum(1 << (index - stage.start) for index in waits if index >= stage.start)
-
-
 def _fingerprint(recipe: Recipe, stage: Stage, engines: Mapping[str, Engine]) -> str:
     steps = recipe.steps[stage.start : stage.stop]
     used = sorted({step.engine for step in steps if step.engine is not None})
-    return digest(
-        [recipe.run.seed, [step.describe() for step in steps], {name: engines[name].identity for name in used}]
-    )
+    identities = {name: engines[name].identity for name in used}
+    return digest([recipe.run.seed, recipe.run.early_drop, [step.describe() for step in steps], identities])

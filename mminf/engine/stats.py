@@ -40,6 +40,7 @@ class EngineStats:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     load_seconds: float = 0.0
+    loads: int = 0
 
 
 @dataclass(slots=True)

@@ -22,6 +22,11 @@ def path_text(path: tuple[int, ...]) -> str:
     return "/".join(f"{number:06d}" for number in path)
 
 
+def path_numbers(text: str) -> tuple[int, ...]:
+    """The path that `path_text` wrote."""
+    return tuple(int(part) for part in text.split("/") if part)
+
+
 def clean(text: Any) -> Any:
     """Replaces lone surrogates, which SQLite can't store; models and file names do produce them."""
     return text.encode("utf-8", "replace").decode("utf-8") if isinstance(text, str) else text

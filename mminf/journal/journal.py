@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 
 from mminf.errors import JournalError
 from mminf.image import DigestCache, ImageStat
-from mminf.journal.codec import BELOW, below, clean, deflate, inflate, path_text, text_bytes
+from mminf.journal.codec import BELOW, below, clean, deflate, inflate, path_numbers, path_text, text_bytes
 from mminf.journal.lock import release_lock, take_lock
 from mminf.journal.schema import TABLES, VERSION
-from mminf.journal.writer import Writer
+from mminf.journal.writer import Work, Writer
 from mminf.record import Fields, Record
 from mminf.request import Generation
 
 FILE = "journal.sqlite"
+Tree = dict[str, dict[str, Any]]
 
 
 @dataclass(slots=True)
@@ -123,6 +124,7 @@ class Journal(DigestCache):
         """Starts a new run: rows that it does not touch are no longer part of the result. Returns its number."""
         self.run += 1
         self.since = self.run
+        self.writer.post(lambda c: _execute(c, "DELETE FROM parked"))
         self.set_meta("run", str(self.run))
         return self.run
 
@@ -274,6 +276,55 @@ class Journal(DigestCache):
             sql = f"DELETE FROM rows WHERE {BELOW}"  # noqa: S608
             self.writer.post(lambda c: _execute(c, sql, *below(stage, record)))
 
+    def count_done(self, stage: int, record: Record) -> int:
+        """Returns how many records a finished record became: itself, or those below it."""
+        sql = f"SELECT count(*) FROM rows WHERE {BELOW} AND state = 'done'"  # noqa: S608
+        return int(self._one(sql, *below(stage, record))[0])
+
+    def last_of(self, stage: int, number: int) -> tuple[int, tuple[int, ...]] | None:
+        """Returns seq and path of a stage's accepted record of that number, counted from 1 in source order."""
+        sql = "SELECT seq, path FROM rows WHERE stage = ? AND run >= ? AND state = 'done' ORDER BY seq, path LIMIT 1 "
+        row = self._one(f"{sql} OFFSET ?", stage, self.since, number - 1)
+        return None if row is None else (row[0], path_numbers(row[1]))
+
+    # Records that wait for an engine
+
+    async def park(self, stage: int, record: Record, tree: Tree) -> None:
+        """Keeps a record that can't go on now; returns once it is committed.
+
+        Args:
+            tree: how far it and what is below it are, by path: a state in `end` where that is known, else None, and in
+                `written` the fields that steps have written, by their number.
+        """
+        self._has_memo = True  # steps that ended the record's way are taken again, and must find their answers
+        values = (
+            stage,
+            record.seq,
+            path_text(record.path),
+            clean(record.origin),
+            clean(record.id),
+            clean(json.dumps(record.fields, ensure_ascii=False)),
+            clean(json.dumps(tree, ensure_ascii=False)),
+        )
+        sql = "INSERT OR REPLACE INTO parked VALUES (?, ?, ?, ?, ?, ?, ?)"
+        await self.writer.commit(lambda c: _execute(c, sql, *values))
+
+    def parked(self, stage: int) -> Iterator[tuple[Record, Tree]]:
+        """Takes out the parked records of a stage, in source order; those parked again meanwhile are not seen."""
+        sql = (
+            "SELECT seq, path, root, id, fields, tree FROM parked "
+            "WHERE stage = ? AND (seq, path, root) > (?, ?, ?) ORDER BY seq, path, root LIMIT 256"
+        )
+        gone = "DELETE FROM parked WHERE stage = ? AND seq = ? AND path = ? AND root = ?"
+        last: tuple[Any, ...] = (-1, "", "")
+        while page := self._reader.execute(sql, (stage, *last)).fetchall():
+            for seq, path, root, record, fields, tree in page:
+                last = (seq, path, root)
+                self.writer.post(_delete(gone, stage, *last))
+                numbers = path_numbers(path)
+                found = Record(record, json.loads(fields), seq, numbers, root if numbers else "")
+                yield found, json.loads(tree)
+
     async def flush(self) -> None:
         """Returns once everything queued so far is committed."""
         await self.writer.commit(lambda _: None)
@@ -415,11 +466,14 @@ def _execute(connection: sqlite3.Connection, sql: str, *arguments: Any) -> None:
     connection.execute(sql, arguments)
 
 
+def _delete(sql: str, *arguments: Any) -> Work:
+    return lambda connection: _execute(connection, sql, *arguments)
+
+
 def _many(connection: sqlite3.Connection, sql: str, rows: list[tuple[Any, ...]]) -> None:
     connection.executemany(sql, rows)
 
 
 def _row(row: tuple[Any, ...]) -> Row:
     stage, record, root, seq, path, _, key, state, step, reason, fields = row
-    numbers = tuple(int(part) for part in path.split("/") if part)
-    return Row(stage, record, root, seq, numbers, state, step, reason, json.loads(fields), key)
+    return Row(stage, record, root, seq, path_numbers(path), state, step, reason, json.loads(fields), key)

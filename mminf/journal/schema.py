@@ -1,6 +1,6 @@
 """The journal's tables."""
 
-VERSION = 1
+VERSION = 2
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -33,6 +33,13 @@ CREATE TABLE IF NOT EXISTS rows (
 );
 CREATE INDEX IF NOT EXISTS rows_in_order ON rows (stage, seq, path);
 CREATE INDEX IF NOT EXISTS rows_by_id ON rows (id);
+
+-- Records of the run under way that wait for an engine to be loaded: what they started with, and how far they are.
+CREATE TABLE IF NOT EXISTS parked (
+    stage INTEGER NOT NULL, seq INTEGER NOT NULL, path TEXT NOT NULL, root TEXT NOT NULL,
+    id TEXT NOT NULL, fields TEXT NOT NULL, tree TEXT NOT NULL,
+    PRIMARY KEY (stage, seq, path, root)
+) WITHOUT ROWID;
 
 -- Digests of image files that have not changed since (size, modification time).
 CREATE TABLE IF NOT EXISTS images (

@@ -56,8 +56,20 @@ class RunConfig(Config):
     description: str = Field("", description="One line for `mminf recipes`.")
     note: str = Field("", description="Printed before the run starts (a profile's caveat, say).")
     seed: int = Field(0, description="Seed of the run; every call's seed is derived from it.")
-    window: int = Field(256, ge=1, description="At most so many records in flight.")
+    window: int | None = Field(
+        None, ge=1, description="At most so many records in flight; by default what keeps the engines full."
+    )
     limit: int | None = Field(None, ge=1, description="Only the first so many records of the source.")
+    target: int | None = Field(
+        None, ge=1, description="Stop once so many records are accepted; the datasets hold the first so many."
+    )
+    early_drop: bool = Field(
+        True,
+        description="Ask no more about a record once a part of a later `keep` is false; false scores everything.",
+    )
+    max_loaded_engines: int | None = Field(
+        None, ge=1, description="At most so many models in this process at a time; by default as many as memory holds."
+    )
     plugins: Names = Field(default_factory=list, description="Plugin files, relative to the recipe, or modules.")
     templates: list[Path] = Field(default_factory=list, description="Further template folders.")
 

@@ -1,12 +1,15 @@
-"""Which step waits for which: the order that the fields and the gates of a recipe ask for."""
+"""Which step waits for which, and in which order they are best taken: what fields, gates and engines ask for."""
 
 from __future__ import annotations
 
+import itertools
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mminf.errors import Problem, nearest
 from mminf.recipe.model import StepLike
+from mminf.text import Expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,86 @@ def split_stages(steps: Sequence[StepLike]) -> list[Stage]:
     if start < len(steps):
         stages.append(Stage(start, len(steps), dataset=False))
     return stages
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A condition of a gate that is tested before the gate itself is reached.
+
+    Attributes:
+        gate: the step that it belongs to.
+        after: the steps that must be done first: they write what it reads.
+    """
+
+    gate: int
+    after: frozenset[int]
+    condition: Expression
+
+
+def order_steps(steps: Sequence[StepLike], waits: Sequence[frozenset[int]], stage: Stage) -> list[int]:
+    """Returns a stage's steps in the order in which one engine at a time takes a record through with fewest changes.
+
+    It is a function of the recipe alone, not of which engines are loaded at a time, so that whatever depends on the
+    order (which score is the first to drop a record) is the same on every machine. Ties go to list order. A gate comes
+    behind all that stands before it in the list, since its children inherit what that writes.
+    """
+    here = range(stage.start, stage.stop)
+    before = frozenset(range(stage.start))
+    waits = [frozenset(range(step)) if steps[step].gate else waited for step, waited in enumerate(waits[: stage.stop])]
+
+    def advance(done: frozenset[int], order: tuple[int, ...], engine: str | None) -> tuple[int, ...]:
+        moved = True
+        while moved:
+            moved = False
+            for step in here:
+                if step not in done and waits[step] <= done and steps[step].engine in (None, engine):
+                    done, order, moved = done | {step}, (*order, step), True
+        return order
+
+    # Breadth first: the first order found that holds all steps has the fewest changes of engine.
+    queue: deque[tuple[int, ...]] = deque([advance(before, (), None)])
+    seen: set[tuple[frozenset[int], str | None]] = set()
+    while len(order := queue.popleft()) < len(here):
+        done = before | frozenset(order)
+        ready = [step for step in here if step not in done and waits[step] <= done]
+        for engine in dict.fromkeys(steps[step].engine for step in ready):
+            longer = advance(done, order, engine)
+            if (key := (frozenset(longer), engine)) not in seen:
+                seen.add(key)
+                queue.append(longer)
+    return list(order)
+
+
+def push_down(
+    steps: Sequence[StepLike], waits: Sequence[frozenset[int]], stage: Stage, order: Sequence[int]
+) -> tuple[list[frozenset[int]], list[Check]]:
+    """Splits the gates that have checks, so that what can't survive any more starts no further call.
+
+    Each check is tested once the steps that write what it reads are done, and all gates before its own. The calls that
+    come before such a gate go one after the other, in `order`: the outcome must not depend on which answer is first.
+
+    Returns:
+        What each step of the recipe waits for now, and the checks in the order in which they are tested.
+    """
+    extended = list(waits)
+    checks: list[Check] = []
+    begin = stage.start
+    for gate in range(stage.start, stage.stop):
+        step = steps[gate]
+        if not step.gate:
+            continue
+        earlier = frozenset(index for index in range(stage.start, gate) if steps[index].gate)
+        condition = getattr(step, "condition", None)
+        for check in step.checks:
+            reads = check.reads | (condition.reads if condition is not None else frozenset())
+            writers = (index for index in range(stage.start, gate) if steps[index].writes & reads)
+            checks.append(Check(gate, earlier.union(writers), check))
+        if step.checks:
+            calls = [index for index in order if begin <= index < gate and steps[index].engine is not None]
+            for one, other in itertools.pairwise(calls):
+                extended[other] |= {one}
+        begin = gate + 1
+    return extended, checks
 
 
 def undefined_reads(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from mminf.recipe.config import EngineConfig, RunConfig, SinkConfig, SourceConfig, StepConfig
-from mminf.text import Template, find_template
+from mminf.text import Expression, Template, find_template
 
 
 class StepLike(Protocol):
@@ -29,6 +29,8 @@ class StepLike(Protocol):
     def writes(self) -> frozenset[str]: ...
     @property
     def engine(self) -> str | None: ...
+    @property
+    def checks(self) -> tuple[Expression, ...]: ...
     def describe(self) -> dict[str, Any]: ...
 
 

@@ -2,40 +2,65 @@
 
 from __future__ import annotations
 
-from mminf.recipe.dataflow import dependencies, split_stages
+from collections.abc import Mapping, Sequence
+
+from mminf.engine.engines import Engine, count_loads, fits, make_engines
+from mminf.engine.plan import StagePlan, make_plan
 from mminf.recipe.model import Recipe
 
 
 def plan_text(recipe: Recipe) -> str:
-    """Returns the stages of a recipe, the models they load, the calls a record makes and what waits for what."""
+    """Returns the models that a run loads, the calls a record makes, and the stages with what waits for what."""
+    engines = make_engines(recipe.engines)
+    plan = make_plan(recipe, engines)
     lines = [f"{recipe.name}: {len(recipe.steps)} steps", ""]
-    loads: dict[str, str] = {}
     for name, config in recipe.engines.items():
         users = [step.name for step in recipe.steps if step.engine == name]
-        same = next((other for other, known in loads.items() if known == config.model_dump_json()), None)
-        loads[name] = config.model_dump_json()
-        where = f"shared with {same}" if same else f"{config.backend}"
+        own = engines[name].stats.name
+        where = f"shared with {own}" if own != name else config.backend
         lines.append(f"engine {name}: {config.model} ({where}), for {', '.join(users) or 'no step'}")
-    distinct = len({loads[step.engine] for step in recipe.steps if step.engine is not None})
-    lines.append(
-        f"model loads: {distinct}, each when a call first needs it; both stay loaded"
-        if distinct == 2
-        else f"model loads: {distinct}, each when a call first needs it"
-    )
+    lines.append(_loads(recipe, engines, plan))
     calls = sum(getattr(step.config, "n", 1) for step in recipe.steps if step.engine is not None)
     lines.append(
         f"calls a record: at most {calls} (fewer where it is dropped on the way, more where an answer is asked again)"
     )
-    waits = dependencies(recipe.steps)
-    for number, stage in enumerate(split_stages(recipe.steps), 1):
-        what = "over all records at once" if stage.dataset else "record by record"
-        lines += ["", f"stage {number}, {what}:"]
-        for index in range(stage.start, stage.stop):
-            step = recipe.steps[index]
-            reads, writes = ", ".join(sorted(step.reads)) or "nothing", ", ".join(sorted(step.writes))
-            after = [recipe.steps[before].name for before in sorted(waits[index]) if before >= stage.start]
-            lines.append(f"  {step.name} ({step.type}{', ' + step.engine if step.engine else ''})")
-            lines.append(f"    reads {reads}" + (f"; writes {writes}" if writes else "; may drop the record"))
-            lines.append(f"    waits for {', '.join(after)}" if after else "    waits for nothing")
+    if recipe.run.target is not None:
+        lines.append(f"stops once {recipe.run.target} records are accepted")
+    for stage in plan:
+        lines += ["", *_stage(stage)]
     lines += ["", *(f"sink: {sink.config.path} ({sink.type})" for sink in recipe.sinks)]
     return "\n".join(lines)
+
+
+def _loads(recipe: Recipe, engines: Mapping[str, Engine], plan: Sequence[StagePlan]) -> str:
+    used = [[engines[step.engine] for step in stage.steps if step.engine is not None] for stage in plan]
+    limit = recipe.run.max_loaded_engines
+    local = [engine for engine in dict.fromkeys(engine for stage in used for engine in stage) if engine.backend.local]
+    loads = count_loads(used, limit)
+    if not loads:
+        return "no model loads: other servers have them"
+    if fits(local, limit):
+        why = "each when a call first needs it"
+        why += "; all stay loaded" if len(local) > 1 else ""
+    elif limit is not None:
+        why = f"at most {limit} at a time (max_loaded_engines)"
+    else:
+        why = "they don't fit into memory beside each other"
+    plural = "s" if len(loads) > 1 else ""
+    return f"{len(loads)} model load{plural}: {', '.join(engine.stats.name for engine in loads)}; {why}"
+
+
+def _stage(stage: StagePlan) -> list[str]:
+    what = "over all records at once" if stage.dataset else "record by record, in this order"
+    lines = [f"stage {stage.index + 1}, {what}:"]
+    for index, step in enumerate(stage.steps):
+        reads, writes = ", ".join(sorted(step.reads)) or "nothing", ", ".join(sorted(step.writes))
+        after = [other.name for number, other in enumerate(stage.steps) if stage.waits[index] >> number & 1]
+        lines.append(f"  {step.name} ({step.type}{', ' + step.engine if step.engine else ''})")
+        lines.append(f"    reads {reads}" + (f"; writes {writes}" if writes else "; may drop the record"))
+        lines.append(f"    waits for {', '.join(after)}" if after else "    waits for nothing")
+        for check in stage.checks:
+            if check.gate == index and check.position < index:
+                soon = stage.steps[check.position - 1].name if check.position else "nothing"
+                lines.append(f"    drops after {soon} already what is not {check.condition.source}")
+    return lines

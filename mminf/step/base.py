@@ -135,6 +135,11 @@ class Step(ABC, Generic[C]):
         """Returns all that the step's results depend on beside the record and the model, as JSON values."""
         return {self.type: {**self.config.model_dump(mode="json"), "name": self.name}, "version": self.version}
 
+    @property
+    def checks(self) -> tuple[Expression, ...]:
+        """Conditions that a record must meet to get past this step, each tested as soon as what it reads is there."""
+        return ()
+
     def check_engine(self, backend: Any, config: EngineConfig) -> None:
         """Raises ValueError if the engine can't do what the step will ask of it."""
 

@@ -10,7 +10,7 @@ from mminf.recipe.config import StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.step.base import Context, Drop, Outcome, Step, step
-from mminf.text import Expression
+from mminf.text import Expression, failed_check
 
 
 class KeepConfig(StepConfig):
@@ -32,8 +32,11 @@ class Keep(Step[KeepConfig]):
     def reads(self) -> frozenset[str]:
         return super().reads | self.expression.reads
 
+    @property
+    def checks(self) -> tuple[Expression, ...]:
+        return self.expression.parts()
+
     async def run(self, record: Record, ctx: Context) -> Outcome:
         if self.expression.test(record.fields):
             return {}
-        values = ", ".join(f"{name}={record.fields[name]!r}" for name in sorted(self.expression.reads))
-        return Drop(f"not {self.expression.source} ({values[:200]})")
+        return Drop(failed_check(self.expression, record.fields))

@@ -100,9 +100,9 @@ def test_lists_schema_plan_doctor() -> None:
     assert "oasis" in mminf("recipes").stdout
     assert json.loads(mminf("schema").stdout)["title"] == "mminf recipe"
     plan = mminf("plan", "oasis").stdout
-    assert "model loads: 2" in plan
+    assert "2 model loads: vlm, llm" in plan
     assert "calls a record: at most 7" in plan
-    assert "waits for classify, solvability, hallucination, clarity, nonsense" in plan
+    assert "waits for classify, nonsense, solvability, hallucination, clarity" in plan
     doctor = mminf("doctor").stdout
     assert "backend transformers: can run here" in doctor
     assert "backend lmdeploy: lmdeploy is not installed" in doctor

@@ -1,0 +1,372 @@
+"""Which models are loaded when, what is not asked any more, and when a run has enough."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import mminf
+from mminf import api
+from mminf.engine.run import Run
+from mminf.journal import Journal
+
+from ..conftest import ROOT, read_rows
+
+Recipe = Callable[..., Path]
+
+# Three models that log when they are loaded (the script is read then) and each call; scores depend on the record.
+MODEL = """
+import hashlib, os
+
+def log(text):
+    with open(os.environ["CALLS_LOG"], "a") as file:
+        file.write(text + "\\n")
+
+log("load NAME")
+
+def answer(request):
+    text = "\\n".join(turn.text for turn in request.turns)
+    log(f"call NAME {text}")
+    if "fail" in text:
+        raise ValueError("told to fail")
+    number = int(hashlib.sha256(text.encode()).hexdigest(), 16)
+    return f"[[{number % 5 + 1}]]" if "rate" in text else f"<{text}>"
+"""
+
+
+@pytest.fixture
+def models(tmp_path: Path, calls_log: Path) -> str:
+    """The engines a, b and c of a recipe."""
+    lines = []
+    for name in "abc":
+        (tmp_path / f"{name}.py").write_text(MODEL.replace("NAME", name))
+        lines.append(f"  {name}: {{backend: scripted, model: model-{name}, script: {tmp_path / name}.py}}\n")
+    return "engines:\n" + "".join(lines)
+
+
+def loads(log: Path) -> str:
+    return "".join(line[-1] for line in log.read_text().splitlines() if line.startswith("load"))
+
+
+def calls(log: Path) -> list[str]:
+    return [line for line in log.read_text().splitlines() if line.startswith("call")]
+
+
+# Oasis' shape: what is sampled by a, told apart by b, rated by b and c, answered by c.
+SHAPE = """
+source: {jsonl: rows.jsonl}
+steps:
+  - generate: {name: hook, engine: a, prompt: "hook {{ n }}", writes: text}
+  - generate: {name: classify, engine: b, prompt: "classify {{ text }}", writes: instruction}
+  - keep: {name: instructions, expression: n % 3 != 0}
+  - score: {name: one, engine: THIRD, prompt: "rate one {{ instruction }}"}
+  - score: {name: two, engine: THIRD, prompt: "rate two {{ instruction }}"}
+  - score: {name: three, engine: b, prompt: "rate three {{ instruction }}"}
+  - keep: one >= 2 and two >= 2 and three >= 2
+  - generate: {name: respond, engine: THIRD, prompt: "respond {{ instruction }}", writes: response}
+sinks: [{jsonl: out.jsonl}, {jsonl: {path: dropped.jsonl, dropped_by: keep}}]
+"""
+
+
+def run(recipe: Path, output: Path, **settings: object) -> Run:
+    made = api.prepare(api.load(recipe, overrides=settings), output=output)
+    assert api.execute(made).state == "finished"
+    return made
+
+
+def outcomes(output: Path) -> list[tuple[object, ...]]:
+    with sqlite3.connect(output / "journal.sqlite") as connection:
+        sql = "SELECT stage, id, path, state, step, reason, fields FROM rows ORDER BY stage, seq, path"
+        return list(connection.execute(sql))
+
+
+@pytest.mark.parametrize(("third", "order"), [("a", "aba"), ("c", "abc")])
+def test_models_that_do_not_fit_are_loaded_three_times_in_all(
+    write_recipe: Recipe, rows: Recipe, models: str, calls_log: Path, tmp_path: Path, third: str, order: str
+) -> None:
+    rows(*({"id": str(n), "n": n} for n in range(400)))
+    recipe = write_recipe(models + SHAPE.replace("THIRD", third))
+    swapped = run(recipe, tmp_path / "swapped", max_loaded_engines=1)
+    assert loads(calls_log) == order
+    first = sorted(calls(calls_log))
+    assert len(set(first)) == len(first), "no call is made twice"
+    calls_log.write_text("")
+    beside = run(recipe, tmp_path / "beside")
+    assert sorted(loads(calls_log)) == sorted(set(order))
+    assert sorted(calls(calls_log)) == first, "what is asked does not depend on what is loaded"
+    assert outcomes(tmp_path / "swapped") == outcomes(tmp_path / "beside")
+    for name in ("out.jsonl", "dropped.jsonl"):
+        assert (tmp_path / "swapped" / name).read_bytes() == (tmp_path / "beside" / name).read_bytes()
+    assert read_rows(tmp_path / "beside" / "out.jsonl")
+    for name, step in beside.stats.steps.items():
+        other = swapped.stats.steps[name]
+        assert (other.done, other.dropped, other.failed) == (step.done, step.dropped, step.failed), name
+    assert swapped.stats.settled == beside.stats.settled == 400
+
+
+def test_three_models_two_of_which_fit(
+    write_recipe: Recipe, rows: Recipe, models: str, calls_log: Path, tmp_path: Path
+) -> None:
+    rows(*({"id": str(n), "n": n} for n in range(60)))
+    run(write_recipe(models + SHAPE.replace("THIRD", "c")), tmp_path / "out", max_loaded_engines=2)
+    assert loads(calls_log) == "abc"
+
+
+def test_children_are_parked_and_found_again(
+    write_recipe: Recipe, rows: Recipe, models: str, calls_log: Path, tmp_path: Path
+) -> None:
+    rows(*({"id": str(n), "n": n, "parts": [f"{n}x", f"{n}y", f"{n}z"]} for n in range(40)))
+    recipe = write_recipe(
+        models
+        + """
+source: {jsonl: rows.jsonl}
+steps:
+  - generate: {name: start, engine: a, prompt: "start {{ n }}", writes: s}
+  - split: {reads: parts, writes: part}
+  - score: {name: one, engine: a, prompt: "rate {{ part }}"}
+  - keep: one > 1
+  - generate: {name: more, engine: b, prompt: "more {{ part }} {{ s }}", writes: more}
+  - generate: {name: end, engine: a, prompt: "end {{ more }}", writes: end}
+sinks: [{jsonl: out.jsonl}]
+"""
+    )
+    swapped = run(recipe, tmp_path / "swapped", max_loaded_engines=1)
+    assert loads(calls_log) == "aba"
+    assert len(calls(calls_log)) == len(set(calls(calls_log)))
+    beside = run(recipe, tmp_path / "beside")
+    assert outcomes(tmp_path / "swapped") == outcomes(tmp_path / "beside")
+    assert len(read_rows(tmp_path / "beside" / "out.jsonl")) > 50
+    for name, step in beside.stats.steps.items():
+        other = swapped.stats.steps[name]
+        assert (other.done, other.dropped) == (step.done, step.dropped), name
+
+
+def test_a_failing_record_does_not_hold_the_others_up(
+    write_recipe: Recipe, rows: Recipe, models: str, calls_log: Path, tmp_path: Path
+) -> None:
+    rows({"id": "bad", "n": "fail"}, {"id": "worse"}, {"id": "good", "n": 1})
+    recipe = write_recipe(
+        models
+        + """
+source: {jsonl: rows.jsonl}
+steps:
+  - generate: {name: one, engine: a, prompt: "{{ n }}", writes: x}
+  - generate: {name: two, engine: b, prompt: "{{ x }}", writes: y}
+sinks: [{jsonl: out.jsonl}]
+"""
+    )
+    made = run(recipe, tmp_path / "out", max_loaded_engines=1)
+    assert [row["id"] for row in read_rows(tmp_path / "out" / "out.jsonl")] == ["good"]
+    assert made.stats.failed == 2
+
+
+def test_an_interrupted_swap_goes_on_where_it_was(
+    write_recipe: Recipe, rows: Recipe, models: str, calls_log: Path, tmp_path: Path
+) -> None:
+    rows(*({"id": str(n), "n": n} for n in range(60)))
+    recipe = write_recipe(models + SHAPE.replace("THIRD", "a"))
+    whole = tmp_path / "whole"
+    run(recipe, whole, max_loaded_engines=1)
+    everything = sorted(calls(calls_log))
+    calls_log.write_text("")
+    made = api.prepare(api.load(recipe, overrides={"max_loaded_engines": 1, "window": 4}), output=tmp_path / "cut")
+    remember = Journal.remember
+
+    async def drain_in_the_second_model(self: Journal, call: object) -> None:
+        await remember(self, call)  # type: ignore[arg-type]
+        if call.step == "classify":  # type: ignore[attr-defined]
+            made.drain()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "remember", drain_in_the_second_model)
+        assert api.execute(made).state == "interrupted"
+    assert loads(calls_log) == "ab"
+    assert api.status(tmp_path / "cut")["pending"] == 40  # the others are dropped before any call
+    run(recipe, tmp_path / "cut", max_loaded_engines=1)
+    assert sorted(calls(calls_log)) == everything, "nothing was asked twice"
+    assert outcomes(tmp_path / "cut") == outcomes(whole)
+
+
+def test_a_false_part_of_a_keep_saves_the_calls_that_are_left(
+    write_recipe: Recipe, rows: Recipe, models: str, calls_log: Path, tmp_path: Path
+) -> None:
+    rows(*({"id": str(n), "n": n} for n in range(100)))
+    recipe = write_recipe(models + SHAPE.replace("THIRD", "a"))
+    early = run(recipe, tmp_path / "early")
+    few = set(calls(calls_log))
+    calls_log.write_text("")
+    late = run(recipe, tmp_path / "late", early_drop=False)
+    every = set(calls(calls_log))
+    assert few < every
+    for made in (early, late):
+        assert made.stats.steps["keep"].dropped > 20
+    assert (tmp_path / "early" / "out.jsonl").read_bytes() == (tmp_path / "late" / "out.jsonl").read_bytes()
+    dropped = read_rows(tmp_path / "early" / "dropped.jsonl")
+    assert [row["id"] for row in dropped] == [row["id"] for row in read_rows(tmp_path / "late" / "dropped.jsonl")]
+    # Scores come in the order that changes models least, three before one before two, and stop at the first low one.
+    for row in dropped:
+        seen = [row[name] for name in ("three", "one", "two") if name in row]
+        assert all(score > 1 for score in seen[:-1]) and seen[-1] == 1, row  # type: ignore[operator]
+    for row in read_rows(tmp_path / "late" / "dropped.jsonl"):
+        assert {"one", "two", "three"} <= set(row)
+
+
+def test_what_is_dropped_early_says_which_part_was_false(
+    write_recipe: Recipe, rows: Recipe, models: str, tmp_path: Path
+) -> None:
+    rows({"id": "a", "x": 1, "y": 5}, {"id": "b", "x": 5, "y": 1}, {"id": "c", "x": 5, "y": 5}, {"id": "d", "x": 5})
+    recipe = write_recipe(
+        models
+        + """
+source: {jsonl: rows.jsonl}
+steps:
+  - generate: {name: g, engine: a, prompt: "hello {{ x }}", writes: z}
+  - keep: x > 2 and y > 2 and z != ''
+sinks: [{jsonl: out.jsonl}]
+"""
+    )
+    made = run(recipe, tmp_path / "out")
+    assert made.stats.steps["g"].calls == 2, "a and b are dropped before they are asked about"
+    reasons = {row[1]: (row[3], row[5]) for row in outcomes(tmp_path / "out")}
+    assert reasons["a"] == ("dropped", "not x > 2 (x=1)")
+    assert reasons["b"] == ("dropped", "not y > 2 (y=1)")
+    assert reasons["c"] == ("done", None)
+    assert reasons["d"][0] == "failed" and "'y' is undefined" in str(reasons["d"][1])
+
+
+def test_a_keep_with_a_condition_drops_only_where_it_applies(
+    write_recipe: Recipe, rows: Recipe, models: str, tmp_path: Path
+) -> None:
+    rows({"id": "a", "x": 1, "strict": True}, {"id": "b", "x": 1, "strict": False})
+    recipe = write_recipe(
+        models
+        + """
+source: {jsonl: rows.jsonl}
+steps:
+  - generate: {name: g, engine: a, prompt: "hello {{ x }}", writes: z}
+  - keep: {expression: x > 2 and z != '', when: strict}
+sinks: [{jsonl: out.jsonl}]
+"""
+    )
+    run(recipe, tmp_path / "out")
+    assert {row[1]: row[3] for row in outcomes(tmp_path / "out")} == {"a": "dropped", "b": "done"}
+
+
+@pytest.mark.parametrize("limit", [None, 1])
+def test_a_target_stops_the_run_and_takes_the_first_in_source_order(
+    write_recipe: Recipe, rows: Recipe, models: str, calls_log: Path, tmp_path: Path, limit: int | None
+) -> None:
+    rows(*({"id": f"{n:05}", "n": n} for n in range(4000)))
+    recipe = write_recipe(models + SHAPE.replace("THIRD", "c"))
+    run(recipe, tmp_path / "all")
+    everything = len(calls(calls_log))
+    wanted = (tmp_path / "all" / "out.jsonl").read_text().splitlines()[:50]
+    last = json.loads(wanted[-1])["id"]
+    for window in (1, 7, 300):
+        calls_log.write_text("")
+        out = tmp_path / f"target-{window}"
+        run(recipe, out, target=50, window=window, max_loaded_engines=limit)
+        assert (out / "out.jsonl").read_text().splitlines() == wanted
+        dropped = (tmp_path / "all" / "dropped.jsonl").read_text().splitlines()
+        assert (out / "dropped.jsonl").read_text().splitlines() == [
+            line for line in dropped if json.loads(line)["id"] < last
+        ]
+        assert len(calls(calls_log)) < everything / 3
+        calls_log.write_text("")
+        run(recipe, out, target=50, window=window, max_loaded_engines=limit)
+        assert not calls(calls_log), "what is finished is not asked again"
+        assert (out / "out.jsonl").read_text().splitlines() == wanted
+
+
+def test_a_target_that_is_never_reached_takes_all(
+    write_recipe: Recipe, rows: Recipe, models: str, tmp_path: Path
+) -> None:
+    rows(*({"id": f"{n:05}", "n": n} for n in range(100)))
+    recipe = write_recipe(models + SHAPE.replace("THIRD", "c"))
+    run(recipe, tmp_path / "all")
+    run(recipe, tmp_path / "target", target=1000, max_loaded_engines=1)
+    assert (tmp_path / "target" / "out.jsonl").read_bytes() == (tmp_path / "all" / "out.jsonl").read_bytes()
+
+
+def test_the_plan_shows_the_loads(write_recipe: Recipe, rows: Recipe, models: str, calls_log: Path) -> None:
+    rows({"id": "1", "n": 1})
+    recipe = write_recipe(models + SHAPE.replace("THIRD", "a"))
+    shown = api.describe_plan(api.load(recipe, overrides={"max_loaded_engines": 1}))
+    assert "3 model loads: a, b, a" in shown
+    shown = api.describe_plan(api.load(recipe))
+    assert "2 model loads: a, b" in shown
+    assert not calls_log.read_text(), "nothing is loaded to say so"
+
+
+@pytest.mark.parametrize(
+    ("settings", "loads"),
+    [
+        ({}, "3 model loads: vlm, llm, vlm"),
+        (
+            {
+                "engines": {"judge": {"backend": "vllm", "model": "Qwen/Qwen2.5-VL-7B-Instruct"}},
+                **{f"steps.{name}.engine": "judge" for name in ("solvability", "hallucination", "clarity", "respond")},
+            },
+            "3 model loads: vlm, llm, judge",
+        ),
+    ],
+)
+def test_oasis_takes_three_loads(settings: dict[str, object], loads: str) -> None:
+    recipe = api.load(ROOT / "recipes" / "oasis.yaml", overrides={"max_loaded_engines": 1, **settings})
+    assert loads in api.describe_plan(recipe)
+
+
+def test_an_engine_that_dies_is_loaded_again_and_asked_again(
+    write_recipe: Recipe, rows: Recipe, tmp_path: Path, calls_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mminf.backend.scripted import ScriptedBackend
+    from mminf.errors import EngineDied
+
+    (tmp_path / "a.py").write_text(MODEL.replace("NAME", "a"))
+    rows(*({"id": str(n), "n": n} for n in range(50)))
+    recipe = write_recipe(
+        f"""
+engines: {{a: {{backend: scripted, script: {tmp_path}/a.py, latency: 0.01}}}}
+source: {{jsonl: rows.jsonl}}
+steps:
+  - generate: {{engine: a, prompt: "{{{{ n }}}}"}}
+sinks: [{{jsonl: out.jsonl}}]
+"""
+    )
+    generate, load = ScriptedBackend.generate, ScriptedBackend.load
+    asked, deaths, dead = 0, 0, False
+
+    async def die_twice(self: ScriptedBackend, request: object) -> object:
+        nonlocal asked, deaths, dead
+        asked += 1
+        if asked in (10, 40):
+            deaths, dead = deaths + 1, True
+        before = deaths
+        answer = await generate(self, request)  # type: ignore[arg-type]
+        if dead or deaths > before:
+            raise EngineDied("engine of model 'a' died: killed")
+        return answer
+
+    def come_back(self: ScriptedBackend) -> None:
+        nonlocal dead
+        dead = False
+        load(self)
+
+    monkeypatch.setattr(ScriptedBackend, "generate", die_twice)
+    monkeypatch.setattr(ScriptedBackend, "load", come_back)
+    made = run(recipe, tmp_path / "out", window=8)
+    assert loads(calls_log) == "aaa"
+    assert made.stats.failed == 0 and len(read_rows(tmp_path / "out" / "out.jsonl")) == 50
+
+    async def die(self: ScriptedBackend, request: object) -> object:
+        raise EngineDied("engine of model 'a' died: killed")
+
+    monkeypatch.setattr(ScriptedBackend, "generate", die)
+    with pytest.raises(mminf.errors.EngineError, match=r"died: killed \(restarted 3 times"):
+        mminf.run(recipe, output=tmp_path / "dead")
+    assert os.path.exists(tmp_path / "dead" / "journal.sqlite")
