@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import io
+import math
 import os
 import stat as stat_module
 import warnings
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MAX_BYTES = 256 * 2**20
+_ENTRY = 1000  # bytes that an image takes without its content
 MAX_PIXELS = 100_000_000
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
@@ -53,6 +55,21 @@ class ImageStat(NamedTuple):
     mtime_ns: int
 
 
+class View(NamedTuple):
+    """A form in which an image is wanted.
+
+    Attributes:
+        kind: `pixels` (a PIL image, RGB), or `url` (a `data:` URL, as chat servers take it).
+        max_pixels: larger images are scaled down to so many.
+    """
+
+    kind: str = "pixels"
+    max_pixels: int | None = None
+
+
+FULL = View()
+
+
 @dataclass(slots=True)
 class LoadedImage:
     """An image of a request.
@@ -60,23 +77,22 @@ class LoadedImage:
     Attributes:
         uri: as the record has it.
         digest: SHA-256 of the file's bytes, 64 hex digits.
-        pixels: the decoded RGB image once the store has decoded it.
+        views: what the store has made of it so far, by form.
+        size: bytes that it takes.
     """
 
     uri: str
     digest: str
     data: bytes | None = None
-    mime: str = "image/png"
-    pixels: Image.Image | None = None
+    views: dict[View, Any] = field(default_factory=dict)
+    size: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def data_url(self, max_pixels: int | None = None) -> str:
-        """Returns the file as a `data:` URL, as chat servers take it; scaled down where it has more pixels."""
-        assert self.data is not None, "decode() comes first"
-        data, mime = self.data, self.mime
-        if max_pixels is not None and self.pixels is not None and self.pixels.width * self.pixels.height > max_pixels:
-            data, mime = _scale_down(self.pixels, max_pixels), "image/png"
-        return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
+    @property
+    def pixels(self) -> Image.Image:
+        """The decoded RGB image at its full size; `ImageStore.decode` comes first."""
+        found: Image.Image = self.views[FULL]
+        return found
 
 
 class DigestCache:
@@ -95,15 +111,21 @@ class ImageStore:
     Args:
         policy: what may be read.
         digests: where digests of unchanged files are kept, so that a resumed run need not read them.
-        capacity: how many loaded images are kept; what requests hold lives on.
+        capacity: how many bytes of images are kept for the next call about them; what requests hold lives on.
     """
 
     def __init__(
-        self, policy: ImagePolicy, digests: DigestCache | None = None, *, capacity: int = 64, threads: int | None = None
+        self,
+        policy: ImagePolicy,
+        digests: DigestCache | None = None,
+        *,
+        capacity: int = 2**30,
+        threads: int | None = None,
     ) -> None:
         self.policy = policy
         self._digests = digests or DigestCache()
         self._capacity = capacity
+        self._bytes = 0
         self._loaded: OrderedDict[str, LoadedImage] = OrderedDict()
         self._locks: dict[str, asyncio.Lock] = {}
         self._pool = ThreadPoolExecutor(threads or min(8, (os.cpu_count() or 2) + 2), "mminf-image")
@@ -127,20 +149,32 @@ class ImageStore:
             if (image := self._loaded.get(uri)) is None:
                 image = await self._run(self._identify, uri)
                 self._loaded[uri] = image
-                while len(self._loaded) > self._capacity:
-                    self._loaded.popitem(last=False)
+                self._keep(image)
         self._locks.pop(uri, None)
         return image
 
-    async def decode(self, image: LoadedImage) -> None:
-        """Fills `image.pixels` and `image.data`.
+    async def decode(self, image: LoadedImage, view: View = FULL) -> None:
+        """Makes a view of the image, if there is none yet.
 
         Raises:
             ImageError: if the image is broken, truncated, or too large.
         """
+        if view in image.views:
+            return
         async with image.lock:
-            if image.pixels is None:
-                await self._run(self._decode, image)
+            if view not in image.views:
+                await self._run(self._decode, image, view)
+                self._keep(image)
+
+    def _keep(self, image: LoadedImage) -> None:
+        """Counts what an image takes, and lets go of those that were asked for longest ago."""
+        size = _ENTRY + len(image.data or b"") + sum(_size(made) for made in image.views.values())
+        if self._loaded.get(image.uri) is image:
+            self._bytes += size - image.size
+        image.size = size
+        while self._bytes > self._capacity and len(self._loaded) > 1:
+            _, gone = self._loaded.popitem(last=False)
+            self._bytes -= gone.size
 
     async def _run(self, function: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
@@ -157,10 +191,23 @@ class ImageStore:
             self._digests.put(stat, found)
         return LoadedImage(uri, found, data)
 
-    def _decode(self, image: LoadedImage) -> None:
+    def _decode(self, image: LoadedImage, view: View) -> None:
         data = image.data if image.data is not None else read_image(image.uri, self.policy)
-        image.pixels, image.mime = decode_image(data, image.uri, self.policy.max_pixels)
-        image.data = data
+        pixels, mime = decode_image(data, image.uri, self.policy.max_pixels)
+        scaled = scale_down(pixels, view.max_pixels)
+        if view.kind == "pixels":
+            image.views[view] = scaled
+        else:
+            if scaled is not pixels:
+                file = io.BytesIO()
+                scaled.save(file, "PNG")
+                data, mime = file.getvalue(), "image/png"
+            image.views[view] = f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
+        image.data = None  # it is read again if another view is wanted
+
+
+def _size(made: Any) -> int:
+    return len(made) if isinstance(made, str) else 3 * made.width * made.height
 
 
 def stat_image(uri: str) -> ImageStat | None:
@@ -310,12 +357,16 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _scale_down(image: Image.Image, max_pixels: int) -> bytes:
-    factor = (max_pixels / (image.width * image.height)) ** 0.5
-    size = max(1, int(image.width * factor)), max(1, int(image.height * factor))
-    data = io.BytesIO()
-    image.resize(size).save(data, "PNG")
-    return data.getvalue()
+def scale_down(image: Image.Image, max_pixels: int | None) -> Image.Image:
+    """Returns an image of at most so many pixels, in the way and to the size that ms-swift's `rescale_image` has it."""
+    from PIL import Image as Pillow
+
+    if max_pixels is None or image.width * image.height <= max_pixels:
+        return image
+    ratio = image.width / image.height
+    height = math.sqrt(max_pixels / ratio)
+    size = max(1, int(height * ratio)), max(1, int(height))
+    return _share(image.resize(size, Pillow.Resampling.BILINEAR))
 
 
 @cache

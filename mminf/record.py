@@ -58,9 +58,15 @@ class Record:
         )
 
 
+# Made once: json.dumps makes a new encoder for every call that sets an option.
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+to_json = json.JSONEncoder(ensure_ascii=False).encode
+"""Returns the JSON text of a value."""
+
+
 def canonical_json(value: Any) -> bytes:
     """Returns the one JSON text of a value: sorted keys, no white space, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return _CANONICAL(value).encode("utf-8", "surrogatepass")
 
 
 def digest(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pydantic import Field
@@ -38,6 +39,11 @@ class Sampling(Config):
         default_factory=list, description="The whole answer is one of these, where the backend can constrain it."
     )
     logprobs: bool = Field(False, description="Return the log-probability of each drawn token.")
+
+    @cached_property
+    def set_values(self) -> dict[str, Any]:
+        """What of it is not as by default, as JSON values."""
+        return self.model_dump(mode="json", exclude_defaults=True)
 
 
 def spelled_out(sampling: Sampling) -> dict[str, float | int]:
@@ -75,7 +81,7 @@ class Request:
                 part if isinstance(part, str) else {"image": self.images[part.index].digest} for part in turn.parts
             ]
             parts.append([turn.role, shown])
-        return [parts, self.sampling.model_dump(exclude_defaults=True), self.open_turn, self.seed]
+        return [parts, self.sampling.set_values, self.open_turn, self.seed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,7 @@ class Generation:
         finish_reason: `stop`, or `length` where max_tokens cut it off.
         prompt_tokens, completion_tokens: as the backend counted them, images included.
         logprobs: natural log-probability of each drawn token, where the sampling asked for them.
+        choice_logprobs: the same of each of `sampling.choices`, among them, where one token told them apart.
     """
 
     text: str
@@ -107,3 +114,4 @@ class Generation:
     prompt_tokens: int
     completion_tokens: int
     logprobs: tuple[float, ...] | None = None
+    choice_logprobs: tuple[float, ...] | None = None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import copy
 import io
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mminf.errors import ImageError
-from mminf.image import ImagePolicy, ImageStore, check_allowed, decode_image, read_image
+from mminf.image import ImagePolicy, ImageStore, View, check_allowed, decode_image, read_image, scale_down
 
 from .conftest import tiny_image
 
@@ -86,7 +87,9 @@ def test_store_loads_an_image_once(tmp_path: Path) -> None:
         assert first is second
         await asyncio.gather(store.decode(first), store.decode(second))
         assert first.pixels is not None
-        assert first.data_url().startswith("data:image/png;base64,")
+        made = first.pixels
+        await store.decode(first)
+        assert first.pixels is made
         store.close()
 
     asyncio.run(load())
@@ -98,10 +101,37 @@ def test_data_urls_are_scaled_down_where_asked(tmp_path: Path) -> None:
     async def load() -> None:
         store = ImageStore(ImagePolicy(roots=None))
         image = await store.open(path)
-        await store.decode(image)
-        assert image.data_url(30_000) == image.data_url()
-        small = read_image(image.data_url(7_500), ImagePolicy())
-        assert decode_image(small, "x")[0].size == (150, 50)
+        whole, small = View("url", 30_000), View("url", 7_500)
+        await store.decode(image, whole)
+        assert base64.b64decode(image.views[whole].partition(",")[2]) == Path(path).read_bytes()
+        await store.decode(image, small)
+        assert decode_image(read_image(image.views[small], ImagePolicy()), "x")[0].size == (150, 50)
+        store.close()
+
+    asyncio.run(load())
+
+
+def test_scaled_pixels_are_those_of_ms_swift(tmp_path: Path) -> None:
+    from swift.template.vision_utils import rescale_image
+
+    image = Image.effect_noise((301, 97), 80).convert("RGB")
+    ours, theirs = scale_down(image, 9_000), rescale_image(image, 9_000)
+    assert ours.size == theirs.size and ours.tobytes() == theirs.tobytes()
+    assert scale_down(image, 301 * 97) is image
+
+
+def test_what_is_kept_is_bounded_by_its_bytes(tmp_path: Path) -> None:
+    paths = [str(tiny_image(tmp_path / f"{n}.png", size=(100, 100))) for n in range(10)]
+
+    async def load() -> None:
+        store = ImageStore(ImagePolicy(roots=None), capacity=100_000)
+        held = []
+        for path in paths:
+            held.append(await store.open(path))
+            await store.decode(held[-1])
+        again = [await store.open(path) for path in reversed(paths)]
+        assert [one is other for one, other in zip(reversed(held), again, strict=True)] == [True] * 3 + [False] * 7
+        assert all(image.pixels.size == (100, 100) for image in held), "what is held elsewhere lives on"
         store.close()
 
     asyncio.run(load())

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from mminf.image import View
 from mminf.recipe.config import EngineConfig
 from mminf.record import digest
 from mminf.registry import BACKENDS
@@ -49,6 +50,7 @@ class Backend(ABC):
         Config: what a recipe may set.
         constrains: whether `sampling.choices` is enforced.
         local: holds a model in this process, so that it takes memory here.
+        view: the form in which requests hold their images.
     """
 
     Config: ClassVar[type[EngineConfig]] = EngineConfig
@@ -57,6 +59,7 @@ class Backend(ABC):
 
     def __init__(self, config: Any) -> None:
         self.config = config
+        self.view = View("pixels", getattr(config, "max_pixels", None))
 
     @classmethod
     def check_installed(cls) -> str | None:

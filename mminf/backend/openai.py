@@ -22,6 +22,7 @@ from mminf.backend.base import Backend, backend, shorten
 from mminf.backend.scripted import show_chat
 from mminf.config import Names
 from mminf.errors import EngineError, RequestError
+from mminf.image import View
 from mminf.recipe.config import EngineConfig
 from mminf.request import Generation, Rendered, Request, Sampling, spelled_out
 from mminf.text import ImagePart, Turn, defuse
@@ -76,6 +77,7 @@ class OpenAIBackend(Backend):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
+        self.view = View("url", config.max_pixels)
         self.server: str = config.server
         self._endpoints = [_Endpoint(url) for url in config.base_url]
         self._session: aiohttp.ClientSession | None = None
@@ -99,12 +101,7 @@ class OpenAIBackend(Backend):
         self._tell_unsupported(request.sampling)
         if request.open_turn == "user":
             await self._check_open_turn(session)
-        return _read(await self._post(session, await self._chat(request)))
-
-    async def _chat(self, request: Request) -> dict[str, Any]:
-        if not request.images or self.config.max_pixels is None:
-            return self._payload(request)
-        return await asyncio.to_thread(self._payload, request)  # scaling takes its time
+        return _read(await self._post(session, self._payload(request)))
 
     def render(self, request: Request) -> Rendered:
         return Rendered(show_chat(request.turns, request.open_turn), None)
@@ -226,7 +223,7 @@ class OpenAIBackend(Backend):
         content: list[dict[str, Any]] = []
         for part in turn.parts:
             if isinstance(part, ImagePart):
-                url = request.images[part.index].data_url(self.config.max_pixels)
+                url = request.images[part.index].views[self.view]
                 content.append({"type": "image_url", "image_url": {"url": url}})
             else:
                 content.append({"type": "text", "text": self._speakable(part)})

@@ -7,11 +7,13 @@ import copy
 import importlib.util
 import re
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from mminf.backend.base import Backend, shorten
+from mminf.backend.choice import WANTED, Decision, find_decision
 from mminf.backend.model_files import find_remote_code, remote_code, resolve_model, show_tokens
 from mminf.demo_model import TEMPLATE
 from mminf.errors import EngineDied, EngineError, RequestError
@@ -53,6 +55,7 @@ class SwiftBackend(Backend):
         self._unspeakable: re.Pattern[str] | None = None
         self._ends: re.Pattern[str] | None = None
         self._banned_cache: dict[tuple[str, ...], tuple[int, ...]] = {}
+        self._decisions: dict[tuple[str, ...], Decision | None] = {}
 
     @classmethod
     def check_installed(cls) -> str | None:
@@ -83,16 +86,22 @@ class SwiftBackend(Backend):
         assert self._engine is not None, "load() comes first"
         response = await self._ask(request)
         choice = response.choices[0]
-        logprobs = None
-        if request.sampling.logprobs and choice.logprobs:
-            logprobs = tuple(float(token["logprob"]) for token in choice.logprobs["content"])
+        text, finish_reason = self._strip_ends(choice.message.content or ""), choice.finish_reason or "stop"
+        content = choice.logprobs["content"] if request.sampling.logprobs and choice.logprobs else None
+        chances = None
+        if (decision := self._decision(request)) is not None:
+            if (chosen := decision.read(text)) is None:
+                raise RequestError(f"{self.config.backend}: answered {text!r}, which is no choice")
+            text, finish_reason = chosen, "stop"
+            chances = decision.chances(content or ())
         usage = response.usage
         return Generation(
-            text=self._strip_ends(choice.message.content or ""),
-            finish_reason=choice.finish_reason or "stop",
+            text=text,
+            finish_reason=finish_reason,
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
-            logprobs=logprobs,
+            logprobs=None if content is None else tuple(float(token["logprob"]) for token in content),
+            choice_logprobs=chances,
         )
 
     def render(self, request: Request) -> Rendered:
@@ -109,7 +118,8 @@ class SwiftBackend(Backend):
         view = copy.copy(shown)  # its own mode: other requests are being encoded meanwhile
         view.mode = "transformers"
         encoded = type(view).encode(view, self._infer_request(request))
-        ids = encoded["input_ids"]
+        decision = self._decision(request)
+        ids = [*encoded["input_ids"], *(decision.prefix if decision is not None else ())]
         return Rendered(show_tokens(self._template.tokenizer, ids), len(ids))
 
     async def close(self) -> None:
@@ -182,9 +192,12 @@ class SwiftBackend(Backend):
         self._unspeakable = _unspeakable(template)
 
         def encode(inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            open_turn = (inputs.chat_template_kwargs.get(MARK) or {}).get("open_turn")
-            view = open_view(template) if open_turn == "user" else template
-            return type(template).encode(view, inputs, *args, **kwargs)
+            mark = inputs.chat_template_kwargs.get(MARK) or {}
+            view = open_view(template) if mark.get("open_turn") == "user" else template
+            encoded = type(template).encode(view, inputs, *args, **kwargs)
+            if prefix := mark.get("prefix"):
+                _append(encoded, prefix)
+            return encoded
 
         template.encode = encode
 
@@ -200,9 +213,12 @@ class SwiftBackend(Backend):
                     content += self._unspeakable.sub(defuse, part)
                 else:
                     content += "<image>"
-                    images.append(request.images[part.index].pixels)
+                    images.append(request.images[part.index].views[self.view])
             messages.append({"role": turn.role, "content": content})
-        kwargs: dict[str, Any] = {MARK: {"open_turn": request.open_turn, "seed": request.seed}}
+        mark: dict[str, Any] = {"open_turn": request.open_turn, "seed": request.seed}
+        if (decision := self._decision(request)) is not None:
+            mark["prefix"] = decision.prefix
+        kwargs: dict[str, Any] = {MARK: mark}
         if request.open_turn == "user":
             kwargs["response_prefix"] = ""
         if self.config.max_pixels is not None:
@@ -223,9 +239,21 @@ class SwiftBackend(Backend):
             seed=request.seed if sampling.temperature > 0 else None,
             logprobs=sampling.logprobs,
         )
-        if sampling.choices:
+        if self._decision(request) is not None:
+            config.max_tokens = 1
+            config.top_logprobs = WANTED if sampling.logprobs else None
+        elif sampling.choices:
             config.structured_outputs_regex = "|".join(re.escape(choice) for choice in sampling.choices)
         return config
+
+    def _decision(self, request: Request) -> Decision | None:
+        """Returns how the request's choices hang on one token, where the engine can be held to it."""
+        if not request.sampling.choices or not self.constrains or request.open_turn == "user":
+            return None
+        key = tuple(request.sampling.choices)
+        if key not in self._decisions:
+            self._decisions[key] = find_decision(self._template.tokenizer, key)
+        return self._decisions[key]
 
     def _banned(self, sampling: Sampling) -> tuple[int, ...]:
         if not sampling.ban:
@@ -268,6 +296,16 @@ class SwiftBackend(Backend):
         if isinstance(error, OSError):
             return "Check the model's name or path, and the network or hub token if it is on a hub."
         return "`mminf doctor` tells which backends can run here."
+
+
+def _append(encoded: dict[str, Any], prefix: Sequence[int]) -> None:
+    """Puts tokens of text behind an encoded prompt."""
+    from torch.nn import functional
+
+    encoded["input_ids"] = [*encoded["input_ids"], *prefix]
+    for key in ("mm_token_type_ids", "image_token_types", "token_type_ids"):  # 0 is text
+        if encoded.get(key) is not None:
+            encoded[key] = functional.pad(encoded[key], (0, len(prefix)), value=0)
 
 
 def adopt_template(template: Any) -> None:

@@ -91,21 +91,25 @@ class TransformersBackend(SwiftBackend):
         return config
 
     def _hook(self, request: Request) -> Any:
-        sampling = request.sampling
+        sampling, decision = request.sampling, self._decision(request)
 
         def hook(kwargs: dict[str, Any]) -> dict[str, Any]:
             from mminf.backend.logits import processors
 
             seeds = [row.chat_template_kwargs[MARK]["seed"] for row in kwargs["template_inputs"]]
             tokenizer = self._template.tokenizer
-            choices = [tokenizer.encode(choice, add_special_tokens=False) for choice in sampling.choices]
-            made = processors(sampling, seeds, self._banned(sampling), choices, self._end_ids())
+            if decision is not None:
+                choices = [[token] for token in decision.tokens]
+                made = processors(sampling, seeds, (), choices, self._end_ids())
+            else:
+                choices = [tokenizer.encode(choice, add_special_tokens=False) for choice in sampling.choices]
+                made = processors(sampling, seeds, self._banned(sampling), choices, self._end_ids())
             if made:
                 kwargs["inputs"]["logits_processor"] = _processor_list(made)
             config = kwargs["generation_config"]
             config.do_sample = False
             config.temperature = config.top_p = config.top_k = None
-            if sampling.min_tokens:
+            if sampling.min_tokens and decision is None:
                 config.min_new_tokens = min(sampling.min_tokens, config.max_new_tokens)
                 config.eos_token_id = self._end_ids()
             return kwargs

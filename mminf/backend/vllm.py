@@ -92,7 +92,8 @@ class VllmBackend(SwiftBackend):
     def _hook(self, request: Request) -> Any:
         sampling = request.sampling
         banned = self._banned(sampling)
-        if not banned and not sampling.min_tokens:
+        decision = self._decision(request)
+        if not banned and not sampling.min_tokens and decision is None:
             return None
 
         def hook(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -100,7 +101,9 @@ class VllmBackend(SwiftBackend):
             public = [name for name in params.__struct_fields__ if not name.startswith("_")]
             settings = {name: getattr(params, name) for name in public}
             settings["min_tokens"] = min(sampling.min_tokens, params.max_tokens)
-            if banned:
+            if decision is not None:
+                settings |= {"min_tokens": 0, "allowed_token_ids": list(decision.tokens)}
+            elif banned:
                 from mminf.backend.vllm_ban import ARGUMENT
 
                 settings["extra_args"] = {**(params.extra_args or {}), ARGUMENT: list(banned)}

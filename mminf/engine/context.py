@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
-import json
 import random
 import time
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from mminf.image import ImageStore, LoadedImage, decode_image, read_image
 from mminf.journal import Call, Journal
 from mminf.journal.codec import clean
 from mminf.recipe.model import StepLike
-from mminf.record import Record, canonical_json, derive_seed
+from mminf.record import Record, canonical_json, derive_seed, to_json
 from mminf.request import Generation, Request, Sampling
 from mminf.text import ImagePart, Turn
 
@@ -35,6 +34,18 @@ class Shared:
     pool: Pool
     stats: RunStats
     retries: dict[tuple[str, str], int] = field(default_factory=dict)
+    _keys: dict[str, Any] = field(default_factory=dict)
+
+    def memo_key(self, step: StepLike, engine: Engine, request: Request) -> bytes:
+        """Returns the key under which the journal keeps an answer: all that the answer depends on (docs/design.md)."""
+        begun = self._keys.get(step.name)
+        if begun is None:
+            parts = canonical_json([step.type, step.version, engine.identity])
+            begun = self._keys[step.name] = hashlib.blake2b(parts, digest_size=16)
+        key = begun.copy()
+        key.update(canonical_json(request.key_parts()))
+        found: bytes = key.digest()
+        return found
 
     def check_draining(self) -> None:
         """Raises Interrupted if no new call may start."""
@@ -92,7 +103,7 @@ class StepContext:
         seed = derive_seed(self.shared.seed, self.record.id, self.step.name, attempt, sample)
         request = Request(tuple(turns), tuple(opened), sampling, open_turn, seed)
         stats = self.shared.stats.steps[self.step.name]
-        key = memo_key(self.step, engine, request)
+        key = self.shared.memo_key(self.step, engine, request)
         if (known := self.shared.journal.recall(key)) is not None:
             stats.recalled += 1
             return known
@@ -100,7 +111,7 @@ class StepContext:
         if not self.shared.pool.admit(engine):
             raise Parked(f"{engine.stats.model} is not loaded")
         for image in opened:
-            await self.shared.images.decode(image)
+            await self.shared.images.decode(image, engine.backend.view)
         answer, seconds = await self._ask(engine, request)
         # As the journal will give it back: a lone surrogate must not make a resumed run another one.
         answer = dataclasses.replace(answer, text=clean(answer.text))
@@ -133,19 +144,13 @@ class StepContext:
             journal.show_prompt(name, chat, shown.text, shown.tokens)
 
 
-def memo_key(step: StepLike, engine: Engine, request: Request) -> bytes:
-    """Returns the key under which the journal keeps an answer: all that the answer depends on (docs/design.md)."""
-    parts = [step.type, step.version, engine.identity, request.key_parts()]
-    return hashlib.blake2b(canonical_json(parts), digest_size=16).digest()
-
-
 def chat_text(request: Request) -> str:
     """Returns a request's chat as JSON: [[role, [part, ...]], ...], an image part as {"image": uri}."""
     chat: list[Any] = []
     for turn in request.turns:
         parts = [part if isinstance(part, str) else {"image": request.images[part.index].uri} for part in turn.parts]
         chat.append([turn.role, parts])
-    return json.dumps(chat, ensure_ascii=False)
+    return to_json(chat)
 
 
 def _check_parts(turns: Sequence[Turn], images: int) -> None:

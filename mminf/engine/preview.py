@@ -25,10 +25,11 @@ class _Catcher(StepContext):
 
     def __init__(self, run: Run, step: Any, record: Record, store: ImageStore) -> None:
         self.store = store
+        self.view = run.engines[step.engine].backend.view
         self._seed = run.recipe.run.seed
         self.step, self.record, self.attempt, self._random = step, record, 0, None
 
-    __slots__ = ("_seed", "store")
+    __slots__ = ("_seed", "store", "view")
 
     @property
     def seed(self) -> int:
@@ -50,7 +51,7 @@ class _Catcher(StepContext):
         opened = []
         for uri in images:
             image = await self.store.open(uri)
-            await self.store.decode(image)
+            await self.store.decode(image, self.view)
             opened.append(image)
         raise _Caught(Request(tuple(turns), tuple(opened), sampling, open_turn, self.seed))
 

@@ -23,6 +23,7 @@ from mminf.step.base import Drop
 from mminf.text import failed_check
 
 log = logging.getLogger("mminf")
+_PLAIN = frozenset({str, int, float, bool, type(None)})  # JSON without a closer look
 FIRST_GUESS = 0.25  # of the records of a recipe with filters are accepted, about
 
 
@@ -303,7 +304,8 @@ class Scheduler:
                     f"step {step.name!r} wrote {', '.join(undeclared)}, which it does not declare in `writes`"
                 )
         try:
-            json.dumps(items)
+            if not all(type(value) in _PLAIN for item in items for value in item.values()):
+                json.dumps(items)
         except (TypeError, ValueError) as error:
             raise RecordError(f"step {step.name!r} wrote a value that is no JSON: {error}") from error
         return outcome

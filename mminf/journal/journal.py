@@ -15,7 +15,7 @@ from mminf.journal.codec import BELOW, below, clean, deflate, inflate, path_numb
 from mminf.journal.lock import release_lock, take_lock
 from mminf.journal.schema import TABLES, VERSION
 from mminf.journal.writer import Work, Writer
-from mminf.record import Fields, Record
+from mminf.record import Fields, Record, to_json
 from mminf.request import Generation
 
 FILE = "journal.sqlite"
@@ -156,12 +156,14 @@ class Journal(DigestCache):
         if not self._has_memo:  # calls of one run never repeat, so a new journal needn't be asked
             return None
         row = self._one(
-            "SELECT text, finish_reason, prompt_tokens, completion_tokens, logprobs FROM memo WHERE key = ?", key
+            "SELECT text, finish_reason, prompt_tokens, completion_tokens, logprobs, choice_logprobs "
+            "FROM memo WHERE key = ?",
+            key,
         )
         if row is None:
             return None
-        logprobs = None if row[4] is None else tuple(json.loads(row[4]))
-        return Generation(row[0], row[1], row[2], row[3], logprobs)
+        logprobs, choices = (None if text is None else tuple(json.loads(text)) for text in row[4:])
+        return Generation(row[0], row[1], row[2], row[3], logprobs, choices)
 
     async def remember(self, call: Call) -> None:
         """Writes an answered call; returns once it is committed."""
@@ -171,7 +173,7 @@ class Journal(DigestCache):
         def work(connection: sqlite3.Connection) -> None:
             _execute(
                 connection,
-                "INSERT OR IGNORE INTO memo VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO memo VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 call.key,
                 call.step,
                 call.record,
@@ -180,6 +182,7 @@ class Journal(DigestCache):
                 clean(answer.text),
                 answer.finish_reason,
                 None if answer.logprobs is None else json.dumps(answer.logprobs),
+                None if answer.choice_logprobs is None else json.dumps(answer.choice_logprobs),
                 answer.prompt_tokens,
                 answer.completion_tokens,
                 call.seconds,
@@ -257,7 +260,7 @@ class Journal(DigestCache):
                 row.state,
                 row.step,
                 clean(row.reason),
-                clean(json.dumps(row.fields, ensure_ascii=False)),
+                clean(to_json(row.fields)),
             )
             for row in rows
         ]
@@ -303,8 +306,8 @@ class Journal(DigestCache):
             path_text(record.path),
             clean(record.origin),
             clean(record.id),
-            clean(json.dumps(record.fields, ensure_ascii=False)),
-            clean(json.dumps(tree, ensure_ascii=False)),
+            clean(to_json(record.fields)),
+            clean(to_json(tree)),
         )
         sql = "INSERT OR REPLACE INTO parked VALUES (?, ?, ?, ?, ?, ?, ?)"
         await self.writer.commit(lambda c: _execute(c, sql, *values))

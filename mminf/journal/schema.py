@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITH
 CREATE TABLE IF NOT EXISTS memo (
     key BLOB PRIMARY KEY,
     step TEXT NOT NULL, record TEXT NOT NULL, attempt INTEGER NOT NULL, sample INTEGER NOT NULL,
-    text TEXT NOT NULL, finish_reason TEXT NOT NULL, logprobs TEXT,
+    text TEXT NOT NULL, finish_reason TEXT NOT NULL, logprobs TEXT, choice_logprobs TEXT,
     prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
     seconds REAL NOT NULL, run INTEGER NOT NULL,
     prompt_id INTEGER, prompt BLOB

@@ -7,6 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -110,6 +111,12 @@ class Numbered:
     def _next(self) -> int:
         self.seq += 1
         return self.seq - 1
+
+
+@lru_cache(maxsize=16)
+def home_of(file: Path) -> Path:
+    """Returns the folder that a file really lies in; asked for every row, so it is remembered."""
+    return file.parent.resolve()
 
 
 def content_digest(row: Any) -> str:

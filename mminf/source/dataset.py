@@ -10,7 +10,7 @@ from pydantic import Field
 from mminf.errors import SourceError
 from mminf.recipe.config import SourceConfig
 from mminf.record import Record
-from mminf.source.base import BadRow, Numbered, Source, source
+from mminf.source.base import BadRow, Numbered, Source, home_of, source
 from mminf.source.rows import read_row
 
 
@@ -27,7 +27,7 @@ class DatasetOnDisk(Source):
     def read(self) -> Iterator[Record | BadRow]:
         numbered = Numbered(self.config.id)
         for index, row in enumerate(self._load()):
-            yield read_row(row, f"{self.path.name}[{index}]", self.path.resolve(), self.scratch, numbered)
+            yield read_row(row, f"{self.path.name}[{index}]", home_of(self.path / "_"), self.scratch, numbered)
 
     def count(self) -> int:
         return len(self._load())

@@ -10,7 +10,7 @@ from typing import IO, Any, cast
 
 from mminf.errors import SourceError
 from mminf.record import Fields, Record
-from mminf.source.base import BadRow, Numbered, Source, json_fields, load_json, normalize_images, source
+from mminf.source.base import BadRow, Numbered, Source, home_of, json_fields, load_json, normalize_images, source
 
 # What a row can hold that no record can be made of.
 _UNREADABLE = (TypeError, ValueError, OSError, RecursionError, OverflowError)
@@ -59,7 +59,7 @@ class JsonLines(_Rows):
             return numbered.bad(where, f"{where} is not JSON: {error}")
         if not isinstance(row, dict):
             return numbered.bad(where, f"{where} is no JSON object, but {type(row).__name__}")
-        return row_record(row, where, file.parent.resolve(), self.scratch, numbered)
+        return row_record(row, where, home_of(file), self.scratch, numbered)
 
     def count(self) -> int | None:
         if any(file.suffix == ".gz" for file in self.files()):
@@ -83,7 +83,7 @@ class Json(_Rows):
             for index, row in enumerate(self._load(file)):
                 where = f"{file.name}[{index}]"
                 if isinstance(row, dict):
-                    yield row_record(row, where, file.parent.resolve(), self.scratch, numbered)
+                    yield row_record(row, where, home_of(file), self.scratch, numbered)
                 else:
                     yield numbered.bad(where, f"{where} is no JSON object, but {type(row).__name__}")
 
@@ -119,7 +119,7 @@ class Parquet(_Rows):
                             yield numbered.bad(f"{file.name}[{index}]", f"{file.name}[{index}] can't be read: {row}")
                             index += 1
                             continue
-                        yield read_row(row, f"{file.name}[{index}]", file.parent.resolve(), self.scratch, numbered)
+                        yield read_row(row, f"{file.name}[{index}]", home_of(file), self.scratch, numbered)
                         index += 1
             except (pyarrow.ArrowException, OSError) as error:
                 yield numbered.bad(f"{file.name}[{index}]", f"{file.name} breaks off after row {index}: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -19,6 +20,11 @@ class ScoreConfig(PromptConfig):
     constrain: bool = Field(
         True, description="Let the judge answer `[[n]]` and nothing else, where the backend can; false lets it reason."
     )
+    expected: str | None = Field(
+        None,
+        description="Field for the expected score, weighed by the chances of all scores; null where the backend can't "
+        "tell them.",
+    )
     sampling: Sampling = Field(
         default_factory=lambda: Sampling(max_tokens=1024), description="How tokens are drawn; greedy by default."
     )
@@ -34,17 +40,39 @@ class ScoreConfig(PromptConfig):
     def _ordered(self) -> ScoreConfig:
         if not 0 <= self.scale[0] < self.scale[1]:
             raise ValueError(f"scale {list(self.scale)} is not [lowest, highest]")
+        if self.expected is not None and not self.constrain:
+            raise ValueError("`expected` needs `constrain: true`: chances are known of answers that hang on one token")
         return self
 
 
 @step("score")
 class Score(PromptStep[ScoreConfig]):
-    """Asks a judge for an integer score; asks again where it can't read one."""
+    """Asks a judge for an integer score; asks again where it can't read one.
+
+    A constrained score costs one token on engines in this process: what all answers begin with, `[[`, is put behind
+    the prompt, and of the token that tells them apart the engine draws one that is allowed.
+    """
+
+    @property
+    def writes(self) -> frozenset[str]:
+        return super().writes | ({self.config.expected} if self.config.expected else frozenset())
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         low, high = self.config.scale
         sampling = self.config.sampling
         if self.config.constrain:
-            sampling = sampling.model_copy(update={"choices": [f"[[{n}]]" for n in range(low, high + 1)]})
+            changes: dict[str, Any] = {"choices": [f"[[{n}]]" for n in range(low, high + 1)]}
+            if self.config.expected is not None:
+                changes["logprobs"] = True
+            sampling = sampling.model_copy(update=changes)
         answer = await self.ask(record, ctx, sampling)
-        return {self.config.writes: parse_score(answer.text, low, high)}
+        written: dict[str, Any] = {self.config.writes: parse_score(answer.text, low, high)}
+        if self.config.expected is not None:
+            written[self.config.expected] = _expected(answer.choice_logprobs, low)
+        return written
+
+
+def _expected(logprobs: tuple[float, ...] | None, low: int) -> float | None:
+    if logprobs is None:
+        return None
+    return round(sum(score * math.exp(value) for score, value in enumerate(logprobs, low)), 6)

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from mminf.backend.openai import OpenAIBackend, OpenAIConfig, backoff
 from mminf.errors import EngineError, RequestError
-from mminf.image import LoadedImage
+from mminf.image import LoadedImage, View
 from mminf.request import Request, Sampling
 from mminf.text import ImagePart, Turn
 
@@ -69,7 +69,7 @@ def test_chat_with_image_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         async with server(lambda body, n: answer("hello")) as (url, calls):
             backend = make(url, api_key_env="MY_KEY")
-            image = LoadedImage("a.png", "d", b"data", "image/png")
+            image = LoadedImage("a.png", "d", views={View("url"): "data:image/png;base64,ZGF0YQ=="})
             turns = (Turn("system", ("be brief",)), Turn("user", (ImagePart(0), "what?")))
             sampling = Sampling(temperature=0.5, top_k=20, choices=["[[1]]"], min_tokens=2)
             found = await backend.generate(Request(turns, (image,), sampling, None, 5))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
 from demo_architecture import SPECIAL
 from PIL import Image
 
+import mminf
 from mminf.errors import RequestError
-from mminf.image import LoadedImage
-from mminf.request import Generation
+from mminf.image import LoadedImage, View
+from mminf.request import Generation, Sampling
 from mminf.text import Turn
 
 from .conftest import Engine, ask
@@ -97,9 +99,31 @@ def test_scores_are_constrained(engine: Engine, loaded: list[LoadedImage]) -> No
     choices = [f"[[{n}]]" for n in range(1, 6)]
     found = texts(engine.ask(*(ask(image, "score", max_tokens=16, choices=choices) for image in loaded[:4])))
     assert set(found) <= set(choices)
-    warm = [ask(loaded[0], "score", seed=s, max_tokens=16, temperature=2.0, choices=choices) for s in range(16)]
+    warm = [ask(loaded[0], "score", seed=s, max_tokens=16, temperature=2.0, choices=choices) for s in range(64)]
     assert len(set(texts(engine.ask(*warm)))) > 1
     assert set(texts(engine.ask(*warm))) <= set(choices)
+
+
+def test_a_score_costs_one_token_and_is_what_the_judge_would_have_written(
+    engine: Engine, loaded: list[LoadedImage]
+) -> None:
+    rubric = mminf.load("oasis", profile="demo").steps[2].template  # solvability
+    asked = rubric.render({"images": ["x"], "instruction": "What is at the top left?"})
+    plain = [dataclasses.replace(ask(image, max_tokens=8), turns=asked) for image in loaded]
+    settings = {"choices": [f"[[{n}]]" for n in range(1, 6)], "logprobs": True, "max_tokens": 8}
+    held = [dataclasses.replace(request, sampling=Sampling(**settings)) for request in plain]
+    free, found = engine.ask(*plain), engine.ask(*held)
+    assert texts(free) == texts(found), "the demo model always writes [[n]]"
+    assert len(set(texts(found))) > 1
+    for one, request in zip(found, held, strict=True):
+        assert isinstance(one, Generation)
+        assert (one.completion_tokens, one.finish_reason) == (1, "stop")
+        assert one.choice_logprobs is not None
+        chances = [math.exp(value) for value in one.choice_logprobs]
+        assert sum(chances) == pytest.approx(1)
+        assert one.text == f"[[{chances.index(max(chances)) + 1}]]"
+        shown = engine.backend.render(request)
+        assert shown.text.endswith("<|im_start|>assistant\n[[") and shown.tokens == one.prompt_tokens
 
 
 def test_log_probabilities(engine: Engine, loaded: list[LoadedImage]) -> None:
@@ -112,7 +136,7 @@ def test_log_probabilities(engine: Engine, loaded: list[LoadedImage]) -> None:
 
 def test_a_bad_request_leaves_its_neighbours_alone(engine: Engine, loaded: list[LoadedImage]) -> None:
     # An image of 1x2000 pixels passes our own checks; Qwen2-VL's preprocessing refuses its aspect ratio.
-    thin = LoadedImage("thin.png", "d", b"", pixels=Image.new("RGB", (2000, 1)))
+    thin = LoadedImage("thin.png", "d", views={View(max_pixels=12544): Image.new("RGB", (2000, 1))})
     endless = "word " * 9000
     good = [ask(image, open_turn="user", seed=seed, **SAMPLE) for seed, image in enumerate(loaded[:6])]
     expected = texts(engine.ask(*good))
