@@ -21,6 +21,7 @@ B = TypeVar("B")
 SPEED_ONLY = frozenset(
     {
         "backend",  # the same weights answer; numerics differ no more than between two versions of one backend
+        "replicas",  # how many copies of the model share the calls
         "max_concurrency",  # how many calls are in flight
         "max_batch_size",  # transformers: rows of a batch
         "max_num_seqs",  # vllm: sequences in flight
@@ -51,6 +52,7 @@ class Backend(ABC):
         constrains: whether `sampling.choices` is enforced.
         local: holds a model in this process, so that it takes memory here.
         view: the form in which requests hold their images.
+        number: which of a model's replicas this is, counted from 0.
     """
 
     Config: ClassVar[type[EngineConfig]] = EngineConfig
@@ -59,6 +61,7 @@ class Backend(ABC):
 
     def __init__(self, config: Any) -> None:
         self.config = config
+        self.number = 0
         self.view = View("pixels", getattr(config, "max_pixels", None))
 
     @classmethod

@@ -2,19 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
+
+from mminf.errors import EngineError
 
 # Weights alone don't make an answer: activations and the KV cache of a batch, roughly.
 HEADROOM = 1.3
 
 
 @cache
-def devices(count: int = 1) -> tuple[str, ...]:
-    """Returns the names of the first devices that a model is put on: `cuda:0`, ...; `cpu` where there is no GPU."""
+def devices(count: int = 1, first: int = 0) -> tuple[str, ...]:
+    """Returns the names of the devices that a model is put on: `cuda:0`, ...; `cpu` where there is no GPU.
+
+    Raises:
+        EngineError: if there are too few GPUs.
+    """
     import torch
 
-    return tuple(f"cuda:{number}" for number in range(count)) if torch.cuda.is_available() else ("cpu",)
+    if not torch.cuda.is_available():
+        return ("cpu",)
+    if (there := torch.cuda.device_count()) < first + count:
+        raise EngineError(
+            f"{first + count} GPUs are asked for (`replicas` times `tensor_parallel_size`), and {there} are there"
+        )
+    return tuple(f"cuda:{number}" for number in range(first, first + count))
+
+
+@contextlib.contextmanager
+def only_devices(names: Sequence[str]) -> Iterator[None]:
+    """Lets processes that are started meanwhile see these GPUs only; all of them where none is named."""
+    numbers = [int(name.removeprefix("cuda:")) for name in names if name.startswith("cuda:")]
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if numbers:
+        seen = before.split(",") if before else None
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(seen[n] if seen else str(n) for n in numbers)
+    try:
+        yield
+    finally:
+        if numbers:
+            if before is None:
+                del os.environ["CUDA_VISIBLE_DEVICES"]
+            else:
+                os.environ["CUDA_VISIBLE_DEVICES"] = before
 
 
 @cache
@@ -27,6 +60,17 @@ def device_memory(device: str) -> int:
     import torch
 
     return int(torch.cuda.get_device_properties(torch.device(device)).total_memory)
+
+
+def free_memory() -> None:
+    """Returns what is not referred to any more to the device."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def weights_share(folder: Path, device: str) -> float | None:

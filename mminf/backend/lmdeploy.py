@@ -7,7 +7,6 @@ from typing import Any
 from pydantic import Field
 
 from mminf.backend.base import backend
-from mminf.backend.devices import devices
 from mminf.backend.swift import SwiftBackend, SwiftConfig
 from mminf.request import Sampling
 
@@ -29,12 +28,17 @@ class LmdeployBackend(SwiftBackend):
     def _make_engine(self) -> Any:
         from swift.infer_engine import LmdeployEngine
 
+        names = self._devices() if self.config.replicas > 1 else ()
         return LmdeployEngine(
-            self._folder, tp=self.config.tensor_parallel_size, **self._common(), **self.config.options
+            self._folder,
+            devices=[int(name.removeprefix("cuda:")) for name in names if name != "cpu"] or None,
+            tp=self.config.tensor_parallel_size,
+            **self._common(),
+            **self.config.options,
         )
 
     def memory(self) -> dict[str, float]:
-        return dict.fromkeys(devices(self.config.tensor_parallel_size), SHARE)
+        return dict.fromkeys(self._devices(), SHARE)
 
     def unsupported(self, sampling: Sampling) -> list[str]:
         return [name for name in ("ban", "min_tokens", "choices") if getattr(sampling, name)]

@@ -7,7 +7,6 @@ from typing import Any
 from pydantic import Field
 
 from mminf.backend.base import backend
-from mminf.backend.devices import devices
 from mminf.backend.swift import SwiftBackend, SwiftConfig
 from mminf.request import Sampling
 
@@ -23,6 +22,7 @@ class SglangBackend(SwiftBackend):
     """SGLang through ms-swift."""
 
     Config = SglangConfig
+    spawns = True
     module = "sglang"
     install_hint = "install it as its documentation says for your CUDA, or set the engine's `backend` to another"
 
@@ -34,7 +34,7 @@ class SglangBackend(SwiftBackend):
         )
 
     def memory(self) -> dict[str, float]:
-        return dict.fromkeys(devices(self.config.tensor_parallel_size), SHARE)
+        return dict.fromkeys(self._devices(), SHARE)
 
     def unsupported(self, sampling: Sampling) -> list[str]:
         return [name for name in ("ban", "min_tokens", "choices") if getattr(sampling, name)]

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from mminf.backend.base import Backend, shorten
 from mminf.backend.choice import WANTED, Decision, find_decision
+from mminf.backend.devices import devices, free_memory, only_devices
 from mminf.backend.model_files import find_remote_code, remote_code, resolve_model, show_tokens
 from mminf.demo_model import TEMPLATE
 from mminf.errors import EngineDied, EngineError, RequestError
@@ -36,6 +37,7 @@ class SwiftConfig(EngineConfig):
         None, description="The model's own by default."
     )
     max_pixels: int | None = Field(None, ge=1, description="Larger images are scaled down to so many pixels.")
+    replicas: int = Field(1, ge=1, description="Copies of the model, each on GPUs of its own, that share the calls.")
     max_model_len: int | None = Field(None, ge=1, description="Context length in tokens.")
     trust_remote_code: bool = Field(False, description="Let the model's repository run its own Python code.")
     options: dict[str, Any] = Field(default_factory=dict, description="More arguments of ms-swift's engine class.")
@@ -45,6 +47,7 @@ class SwiftBackend(Backend):
     """Base of the backends that hold a ms-swift engine in this process."""
 
     local = True
+    spawns: ClassVar[bool] = False  # the model runs in a process of its own
     module: ClassVar[str] = ""
     install_hint: ClassVar[str] = ""
 
@@ -71,7 +74,8 @@ class SwiftBackend(Backend):
         try:
             with remote_code(self.config.trust_remote_code):
                 self._prepare_model()
-                self._engine = self._make_engine()
+                with only_devices(self._devices() if self.spawns and self.config.replicas > 1 else ()):
+                    self._engine = self._make_engine()
         except EngineError:
             raise
         except Exception as error:  # whatever torch, transformers or an engine raises on loading
@@ -123,7 +127,18 @@ class SwiftBackend(Backend):
         return Rendered(show_tokens(self._template.tokenizer, ids), len(ids))
 
     async def close(self) -> None:
-        self._engine = self._template = None
+        engine, self._engine, self._template = self._engine, None, None
+        self._decisions.clear()
+        if engine is not None:
+            await asyncio.to_thread(self._free, engine)
+
+    def _free(self, engine: Any) -> None:
+        """Gives the engine's memory back. Templates and views know the model, and hold each other in a circle."""
+        template = engine.template
+        template.__dict__.pop("encode", None)
+        template.__dict__.pop("_mminf_open_view", None)
+        template.model = None
+        free_memory()
 
     @abstractmethod
     def _make_engine(self) -> Any:
@@ -152,6 +167,16 @@ class SwiftBackend(Backend):
                 f"model {self.config.model!r} brings its own Python code ({file}); "
                 "set the engine's `trust_remote_code: true` if you trust it"
             )
+
+    @property
+    def _gpus(self) -> int:
+        """How many GPUs a copy of the model takes."""
+        config = self.config
+        return int(getattr(config, "tensor_parallel_size", 1) * getattr(config, "pipeline_parallel_size", 1))
+
+    def _devices(self) -> tuple[str, ...]:
+        """Returns the devices that this copy of the model is put on."""
+        return devices(self._gpus, self.number * self._gpus)
 
     def _common(self) -> dict[str, Any]:
         """Arguments that all engine classes of ms-swift take."""

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from mminf.backend.base import backend, shorten
-from mminf.backend.devices import devices, weights_share
+from mminf.backend.devices import weights_share
 from mminf.backend.model_files import resolve_local
 from mminf.backend.swift import MARK, SwiftBackend, SwiftConfig
 from mminf.errors import RequestError
@@ -42,7 +42,7 @@ class TransformersBackend(SwiftBackend):
 
     def memory(self) -> dict[str, float]:
         device = self.config.device_map
-        device = device if device and device.startswith(("cuda:", "cpu")) else devices()[0]
+        device = device if device and device.startswith(("cuda:", "cpu")) else self._devices()[0]
         share = weights_share(Path(resolve_local(self.config.model)), device)
         return {} if share is None else {device: share}
 
@@ -54,11 +54,22 @@ class TransformersBackend(SwiftBackend):
             self._folder,
             adapters=list(self.config.adapters),
             max_batch_size=self.config.max_batch_size,
-            device_map=self.config.device_map,
+            device_map=self._devices()[0] if self.config.replicas > 1 else self.config.device_map,
             attn_impl=self.config.attn_impl,
             **common,
             **self.config.options,
         )
+
+    def _free(self, engine: Any) -> None:
+        # ms-swift's worker polls for ever, and so keeps the engine; asked for its next batch, it is told to go.
+        def leave() -> Any:
+            raise SystemExit
+
+        engine._fetch_infer_requests = leave
+        if engine._task_thread is not None:
+            engine._task_thread.join(timeout=10)
+        engine.model = None
+        super()._free(engine)
 
     async def _ask(self, request: Request) -> Any:
         try:

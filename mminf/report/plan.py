@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mminf.engine.engines import Engine, count_loads, fits, make_engines
+from mminf.engine.engines import Engine, count_loads, fits
 from mminf.engine.plan import StagePlan, make_plan
+from mminf.engine.replicas import make_engines
 from mminf.recipe.model import Recipe
 
 
