@@ -47,7 +47,7 @@ format: setup
 check: lint types test
 
 bench: setup
-	$(BIN)/python scripts/bench_overhead.py
+	$(BIN)/python scripts/bench/overhead.py
 
 docs: setup
 	$(BIN)/python scripts/write_reference.py

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import NamedTuple
@@ -14,6 +15,9 @@ from typing import NamedTuple
 from mminf.errors import JournalError, RecordError
 
 log = logging.getLogger("mminf")
+GATHER = 0.002
+"""Seconds in which a group is gathered. Every wake of this thread takes the interpreter from the loop that feeds the
+engines; a call waits for its commit, but its place in the engine is another record's by then."""
 _REFUSALS = (UnicodeError, OverflowError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 
 Work = Callable[[sqlite3.Connection], None]
@@ -80,6 +84,8 @@ class Writer:
 
     def _take_group(self) -> list[_Item | None]:
         group = [self._queue.get()]
+        if group[0] is not None:
+            time.sleep(GATHER)
         while group[-1] is not None and len(group) < 1024 and not self._queue.empty():
             group.append(self._queue.get())
         return group

@@ -1,0 +1,306 @@
+"""What mminf itself costs, beside the least that makes the same calls: no model is involved.
+
+    python scripts/bench/overhead.py [scripted] [http] [kill] [memory] [resume] [startup]
+
+Text records of Oasis' shape, journal on, 64 calls in flight. Each figure stands beside its baseline from the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import platform
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+import psutil
+
+import mminf
+from mminf import api
+from mminf.backend.openai import OpenAIBackend
+from mminf.backend.scripted import ScriptedBackend, ScriptedConfig
+from mminf.journal import Journal
+from mminf.request import Request, Sampling
+from mminf.text import Turn
+
+HERE = Path(__file__).parent
+MMINF = [sys.executable, "-c", "from mminf.cli.main import main; main()"]
+IN_FLIGHT = 64
+SCRIPT = f"""
+import sys
+sys.path.insert(0, {str(HERE)!r})
+from mock_server import answer as say
+
+def answer(request):
+    return say(request.turns[-1].text, request.open_turn == "user", request.seed)
+"""
+
+
+class Cost(NamedTuple):
+    """CPU-seconds of this process, wall seconds, calls."""
+
+    cpu: float
+    wall: float
+    calls: int
+
+    @property
+    def a_thousand(self) -> float:
+        return 1000 * self.cpu / self.calls
+
+
+@contextlib.contextmanager
+def measured() -> Iterator[list[float]]:
+    """Yields a list that holds CPU and wall seconds afterwards."""
+    found = [time.process_time(), time.perf_counter()]
+    yield found
+    found[:] = [time.process_time() - found[0], time.perf_counter() - found[1]]
+
+
+def write_rows(folder: Path, records: int) -> Path:
+    """Writes text records; those of one run are not those of another, so that nothing is remembered."""
+    rows = folder / "rows.jsonl"
+    with rows.open("w") as file:
+        file.writelines(f'{{"id": "{n}", "images": []}}\n' for n in range(records))
+    return rows
+
+
+def settings(engine: str) -> list[str]:
+    """Returns what puts one engine into both parts of the recipe, without images."""
+    return [f"engines.vlm={engine}", f"engines.llm={engine}", "steps.hook.images=false"]
+
+
+def run_recipe(folder: Path, records: int, engine: str) -> Cost:
+    """Runs the Oasis recipe over text records."""
+    output = folder / "out"
+    shutil.rmtree(output, ignore_errors=True)
+    rows = write_rows(folder, records)
+    with measured() as cost:
+        mminf.run("oasis", input=rows, output=output, settings=settings(engine))
+    with Journal(output) as journal:
+        calls = sum(int(step["calls"]) for step in journal.totals().values())
+    return Cost(cost[0], cost[1], calls)
+
+
+def scripted_engine(folder: Path, latency: float) -> str:
+    (folder / "script.py").write_text(SCRIPT)
+    return f"{{backend: scripted, script: {folder}/script.py, latency: {latency}, max_concurrency: {IN_FLIGHT}}}"
+
+
+def bench_scripted(folder: Path, records: int) -> None:
+    """Own overhead without latency, and the share of the ideal rate with 50 ms."""
+    run_recipe(folder, 50, scripted_engine(folder, 0))
+    cost = run_recipe(folder, records, scripted_engine(folder, 0))
+    backend = ScriptedBackend(ScriptedConfig(backend="scripted", script=folder / "script.py"))
+    backend.load()
+    request = Request((Turn("user", ("hello",)),), (), Sampling(), "user", 0)
+
+    async def bare() -> None:
+        todo = iter(range(cost.calls))
+
+        async def work() -> None:
+            for _ in todo:
+                await backend.generate(request)
+
+        await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+
+    with measured() as least:
+        asyncio.run(bare())
+    print(f"scripted, no latency, {records} records, {cost.calls} calls:")
+    print(f"  mminf {cost.a_thousand:.3f} CPU-s per 1,000 calls; bare loop {1000 * least[0] / cost.calls:.3f}")
+    cost = run_recipe(folder, records, scripted_engine(folder, 0.05))
+    ideal = cost.calls / IN_FLIGHT * 0.05
+    print(f"scripted, 50 ms latency: {cost.wall:.2f} s, ideal {ideal:.2f} s: {ideal / cost.wall:.1%} of the ideal rate")
+
+
+@contextlib.contextmanager
+def mock_server(latency: float, log: Path | None = None) -> Iterator[str]:
+    """Yields the address of a mock server in a process of its own."""
+    command = [sys.executable, str(HERE / "mock_server.py"), "--latency", str(latency)]
+    command += ["--log", str(log)] if log is not None else []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
+        finally:
+            process.kill()
+
+
+def http_engine(url: str) -> str:
+    return f"{{backend: openai, model: mock, base_url: '{url}', max_concurrency: {IN_FLIGHT}}}"
+
+
+def bench_http(folder: Path, records: int) -> None:
+    """The same through an HTTP server, beside aiohttp alone that posts the same bodies."""
+    bodies: list[bytes] = []
+    post = OpenAIBackend._post
+
+    async def keep(self: OpenAIBackend, session: Any, payload: dict[str, Any], only: Any = None) -> Any:
+        bodies.append(json.dumps(payload, ensure_ascii=False).encode())
+        return await post(self, session, payload, only)
+
+    with mock_server(0) as url:
+        OpenAIBackend._post = keep  # type: ignore[method-assign]
+        run_recipe(folder, records, http_engine(url))
+        OpenAIBackend._post = post  # type: ignore[method-assign]
+        cost = run_recipe(folder, records, http_engine(url))
+        with measured() as least:
+            asyncio.run(post_all(url, bodies))
+        print(f"HTTP, no latency, {records} records, {cost.calls} calls, {IN_FLIGHT} in flight:")
+        alone = Cost(*least, len(bodies)).a_thousand
+        print(f"  mminf {cost.a_thousand:.3f} CPU-s per 1,000 calls on the client;", end=" ")
+        print(f"aiohttp alone {alone:.3f}; ratio {cost.a_thousand / alone:.2f}")
+    with mock_server(0.05) as url:
+        cost = run_recipe(folder, records, http_engine(url))
+        with measured() as least:
+            asyncio.run(post_all(url, bodies))
+        print(f"HTTP, 50 ms latency: mminf {cost.wall:.2f} s, aiohttp alone {least[1]:.2f} s:", end=" ")
+        print(f"{least[1] / cost.wall:.1%} of its rate")
+
+
+async def post_all(url: str, bodies: list[bytes]) -> None:
+    """Posts bodies with nothing around it."""
+    todo = iter(bodies)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def work() -> None:
+            for body in todo:
+                async with session.post(f"{url}/chat/completions", data=body) as response:
+                    json.loads(await response.text())
+
+        await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+
+
+def bench_kill(folder: Path, records: int) -> None:
+    """SIGKILL half way, then the run again: what is lost, and what is asked twice."""
+    log, output, rows = folder / "asked", folder / "killed", write_rows(folder, records)
+    log.touch()
+    shutil.rmtree(output, ignore_errors=True)
+    with mock_server(0.05, log) as url:
+        command = [
+            sys.executable,
+            "-m",
+            "mminf.cli.main",
+            "run",
+            "oasis",
+            "--input",
+            str(rows),
+            "--output",
+            str(output),
+        ]
+        for setting in settings(http_engine(url)):
+            command += ["--set", setting]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            while process.poll() is None and len(log.read_bytes()) < 65 * records * 2:
+                time.sleep(0.05)
+            process.send_signal(signal.SIGKILL)
+        before = len(log.read_text().splitlines())
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    asked = Counter(log.read_text().splitlines())
+    with Journal(output) as journal:
+        settled = journal.settled_roots()
+    repeated = sum(count - 1 for count in asked.values())
+    print(f"SIGKILL after {before} calls of {sum(asked.values())}, {IN_FLIGHT} in flight, run again:")
+    print(f"  {records - settled} of {records} records lost, {repeated} calls repeated")
+
+
+def bench_memory(folder: Path, few: int, many: int) -> None:
+    """Resident memory when a few records are done, and when very many are."""
+    command = [sys.executable, __file__, "_memory", str(folder), str(few), str(many)]
+    print(subprocess.run(command, check=True, capture_output=True, text=True).stdout, end="")
+
+
+def memory_process(folder: Path, few: int, many: int) -> None:
+    """Runs in a process of its own, so that nothing else counts."""
+    process, output = psutil.Process(), folder / "memory"
+    prepared = api.prepare(
+        mminf.load("oasis", input=write_rows(folder, many), settings=settings(scripted_engine(folder, 0))),
+        output=output,
+    )
+    found: dict[int, int] = {}
+
+    def watch() -> None:
+        while not (found.get(few) and prepared.stats.settled >= many - 1):
+            if prepared.stats.settled >= few and few not in found:
+                found[few] = process.memory_info().rss
+            time.sleep(0.02)
+
+    threading.Thread(target=watch, daemon=True).start()
+    api.execute(prepared)
+    last = process.memory_info().rss
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    calls = sum(step.calls for step in prepared.stats.steps.values())
+    print(
+        f"memory, {calls} calls: RSS {found[few] / 2**20:.0f} MB at {few:,} records, {last / 2**20:.0f} MB at {many:,}",
+        end="",
+    )
+    print(f" (peak {peak / 2**20:.0f} MB): {(last - found[few]) / 2**20:+.0f} MB")
+    shutil.rmtree(output)
+
+
+def bench_resume(folder: Path, records: int) -> None:
+    """A second run over records that are all finished."""
+    output = folder / "resume"
+    rows = write_rows(folder, records)
+    options: dict[str, Any] = {"input": rows, "output": output, "settings": settings(scripted_engine(folder, 0))}
+    with measured() as first:
+        mminf.run("oasis", **options)
+    with measured() as again:
+        mminf.run("oasis", **options)
+    print(f"resume over {records:,} finished records: {again[1]:.1f} s (computing them took {first[1]:.0f} s)")
+    shutil.rmtree(output)
+
+
+def bench_startup() -> None:
+    """How long a user waits for the command line."""
+    for arguments in (["--help"], ["validate", str(HERE.parent.parent / "recipes" / "oasis.yaml")]):
+        seconds = []
+        for _ in range(3):
+            with measured() as cost:
+                subprocess.run([*MMINF, *arguments], check=True, capture_output=True)
+            seconds.append(cost[1])
+        print(f"mminf {arguments[0]}: {min(seconds):.2f} s")
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help="all by default")
+    parser.add_argument("--records", type=int, default=2000)
+    arguments = parser.parse_args()
+    logging.disable(logging.WARNING)
+    if arguments.parts[:1] == ["_memory"]:
+        memory_process(Path(arguments.parts[1]), int(arguments.parts[2]), int(arguments.parts[3]))
+        return
+    print(f"Python {platform.python_version()}, aiohttp {version('aiohttp')}, {os.cpu_count()} cores")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        benches = {
+            "scripted": lambda: bench_scripted(folder, arguments.records),
+            "http": lambda: bench_http(folder, arguments.records),
+            "kill": lambda: bench_kill(folder, arguments.records),
+            "memory": lambda: bench_memory(folder, 5 * arguments.records, 100 * arguments.records),
+            "resume": lambda: bench_resume(folder, 50 * arguments.records),
+            "startup": bench_startup,
+        }
+        for part in arguments.parts or benches:
+            benches[part]()
+
+
+if __name__ == "__main__":
+    main()
