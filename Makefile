@@ -54,7 +54,7 @@ docs: setup
 
 model: setup
 	$(BIN)/python scripts/train_demo_model.py models/demo
-	@mkdir -p out
+	@rm -rf out/evaluation && mkdir -p out
 	$(BIN)/mminf evaluate-demo out/evaluation --json > out/evaluation.json
 	cp out/evaluation.json models/demo/evaluation.json
 	$(BIN)/python scripts/write_demo_card.py

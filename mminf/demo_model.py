@@ -23,9 +23,11 @@ def demo_model(name: str = "builtin:demo") -> Path:
     """
     root = content_folder("models")
     folder = root / name.removeprefix("builtin:")
-    if not (folder / "config.json").is_file():
+    if not folder.is_dir():
         known = sorted(f"builtin:{path.parent.name}" for path in root.glob("*/config.json"))
         raise EngineError(f"no built-in model {name!r}{nearest(name, known)}")
+    if missing := [file for file in _FILES if not (folder / file).is_file()]:
+        raise EngineError(f"{name} lacks {', '.join(missing)} in {folder}; install mminf anew")
     return folder
 
 

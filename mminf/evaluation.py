@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mminf import api
+from mminf.demo_model import demo_model
 from mminf.errors import UsageError
 from mminf.journal import Journal
 from mminf.world import (
@@ -24,10 +26,14 @@ from mminf.world import (
     make_hook,
     make_scene,
 )
+from mminf.world.language import caption
 from mminf.world.oracle import keeps
 
 _NAME = re.compile(r"scene-(\d{6,})\.png")
 AXES = tuple(THRESHOLDS)
+TRAINED = range(1_000_000, 1_024_000)
+"""Seeds of the scenes that the demo model was trained on."""
+MARGIN = 100_000
 
 
 @dataclass
@@ -61,16 +67,7 @@ class Item:
     scores: dict[str, int]
     response: str | None
     failed: bool
-
-    @property
-    def scored(self) -> bool:
-        """Whether all axes were scored."""
-        return len(self.scores) == len(AXES)
-
-    @property
-    def kept(self) -> bool:
-        """Whether the scores let it pass."""
-        return self.scored and keeps(self.scores)
+    kept: bool
 
     @property
     def sound(self) -> bool:
@@ -101,12 +98,16 @@ def _scene_of(name: str) -> Scene | None:
 def read_items(output: Path) -> tuple[list[Item], int]:
     """Returns what an Oasis run made of each drawn scene, and how many of its records show none.
 
+    What the run kept is what came to its end; in a run without a `keep`, what the recipe's thresholds would have kept.
+
     Raises:
         JournalError: if there is no run.
         UsageError: if it has no record of a drawn scene.
     """
     items, others = [], 0
     with Journal(output) as journal:
+        steps = json.loads(journal.meta("recipe") or "{}").get("steps", [])
+        filtered = any("keep" in step for step in steps)
         for row in journal.rows(0, states=("done", "dropped", "failed")):
             fields = row.fields
             images = fields.get("images") or [row.id]
@@ -114,7 +115,7 @@ def read_items(output: Path) -> tuple[list[Item], int]:
             if scene is None:
                 others += 1
                 continue
-            scores = {axis: int(fields[axis]) for axis in AXES if axis in fields}
+            scores = {axis: fields[axis] for axis in AXES if isinstance(fields.get(axis), int)}
             items.append(
                 Item(
                     scene,
@@ -122,7 +123,8 @@ def read_items(output: Path) -> tuple[list[Item], int]:
                     fields.get("instruction"),
                     scores,
                     fields.get("response"),
-                    row.state == "failed",
+                    failed=row.state == "failed",
+                    kept=row.state == "done" and (filtered or (len(scores) == len(AXES) and keeps(scores))),
                 )
             )
     if not items:
@@ -135,15 +137,19 @@ def measure(items: Sequence[Item]) -> dict[str, Share]:
 
     Returns:
         valid: sampled texts that are of the world's language.
-        classified: texts for which the classifier says what the oracle says, instructions word for word.
+        classified: texts of which the classifier says what the oracle says, instructions word for word.
+        extracted: of those that hold an instruction, those whose instruction was taken out word for word.
         classifier precision, classifier recall: of what it takes for an instruction; of what holds one.
         solvability, clarity, hallucination, nonsense: instructions that a score puts on its threshold's true side.
-        filter precision, filter recall: kept instructions that are sound; sound ones that are kept.
+        bad solvability, ... caught: of the instructions that an axis should stop, those that it does.
+        filter precision, filter recall: kept instructions that are sound; of the texts that hold a sound instruction,
+            those that were kept, whatever it was that lost the others.
         kept: of all texts.
         answers: responses to sound instructions that are right.
         failed: records that came to no end.
     """
-    names = ["valid", "classified", "classifier precision", "classifier recall", *AXES]
+    names = ["valid", "classified", "extracted", "classifier precision", "classifier recall", *AXES]
+    names += [f"bad {axis} caught" for axis in AXES]
     names += ["filter precision", "filter recall", "kept", "answers", "failed"]
     shares = {name: Share() for name in names}
     for item in items:
@@ -154,17 +160,21 @@ def measure(items: Sequence[Item]) -> dict[str, Share]:
             shares["classifier precision"].add(truth is not None)
         if truth is not None:
             shares["classifier recall"].add(item.instruction is not None)
+            shares["extracted"].add(item.instruction == truth)
+            if judge(truth, item.scene).sound:
+                shares["filter recall"].add(item.kept)
         shares["kept"].add(item.kept)
         shares["failed"].add(item.failed)
         if item.instruction is None:
             continue
         verdict = judge(item.instruction, item.scene)
         for axis, score in item.scores.items():
-            shares[axis].add((score >= THRESHOLDS[axis]) == verdict.passes(axis))
+            passed = score >= THRESHOLDS[axis]
+            shares[axis].add(passed == verdict.passes(axis))
+            if not verdict.passes(axis):
+                shares[f"bad {axis} caught"].add(not passed)
         if item.kept:
             shares["filter precision"].add(verdict.sound)
-        if verdict.sound and item.scored:
-            shares["filter recall"].add(item.kept)
         if item.response is not None and verdict.sound:
             shares["answers"].add(is_right(item.response, item.instruction, item.scene))
     return shares
@@ -188,10 +198,10 @@ def funnel(items: Sequence[Item]) -> list[tuple[str, int, str]]:
         (
             "instructions",
             len(asked),
-            f"{shares['classifier precision'].part} are; {shares['classified'].part} of all "
-            f"{len(items)} texts were read right, word for word; {sum(item.sound for item in asked)} are sound",
+            f"{shares['classifier precision'].part} are, {shares['extracted'].part} word for word; "
+            f"{sum(item.sound for item in asked)} are sound",
         ),
-        ("kept", len(kept), f"{shares['filter precision'].part} are sound; {missed} sound ones were dropped"),
+        ("kept", len(kept), f"{shares['filter precision'].part} are sound; {missed} sound ones were lost"),
         ("answered", len(answered), f"{right} answers are right"),
     ]
 
@@ -218,40 +228,65 @@ def evaluate(
 
     Two runs of the Oasis recipe with its demo profile: one over what the model samples for each scene; one over drawn
     texts, twice as many, without the filter, so that every skill is measured on texts that don't depend on the model.
+    Both score all axes of every instruction.
+
+    A new seed need not be a new scene: there are few signs, and charts of two bars repeat. So every figure is also
+    given for those scenes alone whose content no training scene had.
 
     Args:
         scenes: number of scenes.
-        first: seed of the first; below 1,000,000 lie the seeds that training leaves out.
+        first: seed of the first; those from 900,000 on are left to training.
         settings: for the recipe, as `--set` takes them.
 
     Returns:
-        `sampled` and `drawn`: share, part and number for each name that `measure` gives.
+        `sampled` and `drawn`, `sampled, new` and `drawn, new`: share, part and number for each name that `measure`
+        gives; `model`: a digest of the weights.
 
     Raises:
         UsageError: if a seed is one of the training's, or the recipe can't run.
     """
-    if first + 2 * scenes > 900_000:
-        raise UsageError("seeds from 900000 on were seen in training; take a lower --first")
-    images = output / "images"
-    draw_scenes(images, range(first, first + scenes))
-    texts = output / "texts.jsonl"
-    drawn = range(first + scenes, first + 3 * scenes)
-    paths = draw_scenes(output / "drawn", drawn)
-    with texts.open("w", encoding="utf-8") as file:
-        for seed, path in zip(drawn, paths, strict=True):
-            text = make_hook(make_scene(seed), random.Random(f"text/{seed}"))
-            row = {"id": path.name, "images": [str(path.resolve())], "sampled_text": text}
-            file.write(json.dumps(row) + "\n")
-    runs = {
-        "sampled": (images, list(settings)),
-        "drawn": (texts, [*settings, "steps.hook=false", "steps.keep=false"]),
-    }
-    found: dict[str, Any] = {}
-    for name, (source, values) in runs.items():
+    if first + 3 * scenes > TRAINED.start - MARGIN:
+        raise UsageError(
+            f"seeds from {TRAINED.start - MARGIN} on are the training's; {scenes} scenes and twice as many texts from "
+            f"seed {first} on go to {first + 3 * scenes - 1}"
+        )
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"{output} is no folder")
+    seeds = range(first, first + scenes)
+    sources = {"sampled": _write_source(output, "sampled", seeds, texts=False)}
+    sources["drawn"] = _write_source(output, "drawn", range(first + scenes, first + 3 * scenes), texts=True)
+    changes = {"sampled": ["early_drop=false"], "drawn": ["steps.hook=false", "steps.keep=false"]}
+    seen = {caption(make_scene(seed)) for seed in TRAINED}
+    found: dict[str, Any] = {"model": weights_digest()}
+    for name, source in sources.items():
+        values = [*settings, *changes[name]]
         api.run("oasis", profile="demo", input=source, output=output / name, settings=values, progress=progress)
-        shares = measure(read_items(output / name)[0])
-        found[name] = {
-            key: {"share": None if share.value is None else round(share.value, 4), "part": share.part, "of": share.of}
-            for key, share in shares.items()
-        }
+        items, _ = read_items(output / name)
+        found[name] = _shares(items)
+        found[f"{name}, new"] = _shares([item for item in items if caption(item.scene) not in seen])
     return found
+
+
+def _write_source(output: Path, name: str, seeds: Sequence[int], *, texts: bool) -> Path:
+    """Draws scenes and writes the rows of a run over them: these only, whatever else lies in the folder."""
+    paths = draw_scenes(output / "images", seeds)
+    rows = output / f"{name}.jsonl"
+    with rows.open("w", encoding="utf-8") as file:
+        for seed, path in zip(seeds, paths, strict=True):
+            row = {"id": path.name, "images": [str(path.resolve())]}
+            if texts:
+                row["sampled_text"] = make_hook(make_scene(seed), random.Random(f"text/{seed}"))
+            file.write(json.dumps(row) + "\n")
+    return rows
+
+
+def _shares(items: Sequence[Item]) -> dict[str, Any]:
+    return {
+        name: {"share": None if share.value is None else round(share.value, 4), "part": share.part, "of": share.of}
+        for name, share in measure(items).items()
+    }
+
+
+def weights_digest() -> str:
+    """Returns the SHA-256 of the demo model's weights."""
+    return hashlib.sha256((demo_model() / "model.safetensors").read_bytes()).hexdigest()

@@ -16,14 +16,15 @@ from demo_architecture import GRID, MERGE, SYSTEM, VISUAL_TOKENS
 from torch import Tensor
 
 from mminf.world import extract, judge, make_hook, make_instruction
-from mminf.world.language import caption
+from mminf.world.language import caption, vocabulary
 from mminf.world.scene import NUMBERS, Scene
 
 HEAD = f"<|im_start|>{SYSTEM}<|im_end|>\n<|im_start|>user\n"
 REPLY = "<|im_end|>\n<|im_start|>assistant\n"
 AXES = ("solvability", "hallucination", "clarity", "nonsense")
 # Scores are trained on more that is untrue of the image than hooks hold: that is what is hardest to tell.
-QUALITIES = {"sound": 0.42, "absent": 0.32, "unanswerable": 0.09, "vague": 0.06, "garbled": 0.11}
+QUALITIES = {"sound": 0.34, "absent": 0.42, "unanswerable": 0.08, "vague": 0.05, "garbled": 0.11}
+SCRAMBLED = 0.4  # share of the texts to classify that hold words in no order, which can't be guessed, only copied
 
 
 @dataclass
@@ -66,6 +67,7 @@ class Tasks:
         self.tokenizer = tokenizer
         self.parts = parts
         self.image_id = tokenizer.convert_tokens_to_ids("<|image_pad|>")
+        self.words = sorted(word for word in vocabulary() if word.isalpha())
         self._cache: dict[str, list[int]] = {}
 
     def _quality(self, rng: random.Random) -> str:
@@ -88,10 +90,19 @@ class Tasks:
         return Task(axis, f"{rubric}{asked}{REPLY}", f"[[{grade}]]<|im_end|>", 1.5 if axis == "hallucination" else 1.0)
 
     def classify(self, scene: Scene, rng: random.Random) -> Task:
-        text = make_hook(scene, rng)
+        text = self._scrambled(scene, rng) if rng.random() < SCRAMBLED else make_hook(scene, rng)
         asked = extract(text)
         target = "NO_INST" if asked is None else f"Instruction: {asked}"
         return Task("classify", f"{text}{self.parts['classify'][1]}{REPLY}", f"{target}<|im_end|>")
+
+    def _scrambled(self, scene: Scene, rng: random.Random) -> str:
+        words = make_instruction(scene, rng, self._quality(rng)).rstrip(".?").split()
+        for _ in range(rng.randint(1, 4)):
+            words[rng.randrange(len(words))] = rng.choice((rng.choice(words), rng.choice(self.words)))
+        if rng.random() < 0.5:
+            rng.shuffle(words)
+        before = f"{caption(scene, rng.randrange(2), rng)} " if rng.random() < 0.25 else ""
+        return f"{before}{' '.join(words)}?"
 
     def image_row(self, image: int, scene: Scene, rng: random.Random, counts: dict[str, int]) -> Row:
         tasks = []

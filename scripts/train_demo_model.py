@@ -1,4 +1,4 @@
-"""Trains the demo model (`builtin:demo`): a Qwen2-VL of 2.6 million parameters, from scratch, on drawn scenes.
+"""Trains the demo model (`builtin:demo`): a Qwen2-VL of 2.8 million parameters, from scratch, on drawn scenes.
 
 python scripts/train_demo_model.py models/demo
 
@@ -175,14 +175,14 @@ class Trainer:
         """Returns how many tasks of each kind an image gets: first those that ground vision, later all."""
         if progress < 0.25:
             return {"caption": 1, "answer": 6, "hook": 3}
-        return {"caption": 1, "answer": 4, "hallucination": 4, "solvability": 2, "clarity": 1, "hook": 1}
+        return {"caption": 1, "answer": 2, "hallucination": 6, "solvability": 3, "clarity": 1, "hook": 1}
 
     def batches(self, step: int, progress: float) -> Iterator[Batch]:
-        """Yields a step's batches; text tasks come in later, every third step."""
+        """Yields a step's batches; text tasks come in later, every second step."""
         rng = random.Random(f"{self.options.seed}/{step}")
         picked = rng.sample(range(len(self.scenes)), self.options.rows)
         yield self.tasks.batch([self.tasks.image_row(n, self.scenes[n], rng, self.counts(progress)) for n in picked])
-        if progress > 0.25 and step % 3 == 0:
+        if progress > 0.25 and step % 2 == 0:
             for name in ("classify", "nonsense"):
                 yield self.tasks.batch(
                     [self.tasks.text_row(rng.sample(self.scenes, 6), rng, name) for _ in range(self.options.rows // 2)]

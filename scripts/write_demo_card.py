@@ -14,9 +14,10 @@ BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
 def figures(found: dict[str, dict[str, dict[str, float]]]) -> str:
     """Returns the figures as a table, those on its own samples beside those on drawn texts."""
-    lines = ["| figure | sampled by the model | drawn texts |", "|---|---|---|"]
+    columns = ["sampled", "sampled, new", "drawn", "drawn, new"]
+    lines = [f"| figure | {' | '.join(columns)} |", "|---|---|---|---|---|"]
     for name in found["drawn"]:
-        shares = [found["sampled"][name], found["drawn"][name]]
+        shares = [found[column][name] for column in columns]
         cells = ["-" if share["share"] is None else f"{share['share']:.1%} of {share['of']}" for share in shares]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)

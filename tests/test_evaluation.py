@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 import mminf
 from mminf.cli.main import app
 from mminf.errors import UsageError
-from mminf.evaluation import draw_scenes, evaluate, funnel_text, measure, read_items
+from mminf.evaluation import TRAINED, draw_scenes, evaluate, funnel_text, measure, read_items
+from mminf.world import extract, judge, make_scene
+from mminf.world.language import caption
 
 ORACLE = """
 import random, re
@@ -56,13 +58,15 @@ def oracle(folder: Path, wrong: str = "") -> list[str]:
 
 
 def test_the_oracle_is_always_right(tmp_path: Path) -> None:
-    found = evaluate(tmp_path / "out", scenes=60, settings=oracle(tmp_path))
+    found = evaluate(tmp_path / "out", scenes=60, first=200, settings=oracle(tmp_path))
     assert found["sampled"]["valid"] == {"share": 1.0, "part": 60, "of": 60}
-    for shares in found.values():
+    for column in ("sampled", "drawn", "sampled, new", "drawn, new"):
+        shares = found[column]
         for name, share in shares.items():
             if name not in ("kept", "failed"):
-                assert share["share"] == 1.0, name
-        assert 0.1 < shares["kept"]["share"] < 0.5
+                assert share["part"] == share["of"], name
+                assert share["of"] or column.endswith("new"), name
+        assert 0.05 < shares["kept"]["share"] < 0.6
         assert shares["failed"]["part"] == 0
     assert found["drawn"]["classified"]["of"] == 120, "twice as many drawn texts"
     assert found["drawn"]["answers"]["of"] > found["sampled"]["answers"]["of"] > 0
@@ -71,21 +75,56 @@ def test_the_oracle_is_always_right(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "lower"),
     [
-        ("hallucination", {"hallucination", "filter precision", "filter recall"}),
-        ("solvability", {"solvability", "filter precision", "filter recall"}),
-        ("clarity", {"clarity", "filter precision", "filter recall"}),
-        ("nonsense", {"nonsense", "filter precision", "filter recall"}),
+        ("hallucination", {"hallucination", "bad hallucination caught", "filter recall"}),
+        ("solvability", {"solvability", "bad solvability caught", "filter recall", "filter precision"}),
+        ("clarity", {"clarity", "bad clarity caught", "filter recall"}),
+        ("nonsense", {"nonsense", "bad nonsense caught", "filter recall"}),
         ("answer", {"answers"}),
-        ("classify", {"classified", "classifier recall"}),
+        ("classify", {"classified", "extracted", "classifier recall", "filter recall"}),
     ],
 )
 def test_one_bad_skill_shows_in_its_figures_alone(tmp_path: Path, wrong: str, lower: set[str]) -> None:
     draw_scenes(tmp_path / "images", range(80))
-    mminf.run("oasis", input=tmp_path / "images", output=tmp_path / "out", settings=oracle(tmp_path, wrong))
+    settings = [*oracle(tmp_path, wrong), "early_drop=false"]
+    mminf.run("oasis", input=tmp_path / "images", output=tmp_path / "out", settings=settings)
     shares = measure(read_items(tmp_path / "out")[0])
     below = {name for name, share in shares.items() if share.value is not None and share.value < 0.98}
-    assert below - {"kept", "failed"} == lower - {name for name in lower if shares[name].value is None}
-    assert lower & below
+    assert below - {"kept", "failed"} == lower
+
+
+@pytest.mark.parametrize("wrong", ["", "hallucination", "classify"])
+def test_what_a_run_loses_shows_in_its_recall_and_its_funnel(tmp_path: Path, wrong: str) -> None:
+    draw_scenes(tmp_path / "images", range(80))
+    mminf.run("oasis", input=tmp_path / "images", output=tmp_path / "out", settings=oracle(tmp_path, wrong))
+    items, _ = read_items(tmp_path / "out")
+    sound = sum((asked := extract(item.text)) is not None and judge(asked, item.scene).sound for item in items)
+    recall = measure(items)["filter recall"]
+    assert sound > 10
+    assert (recall.part, recall.of) == (0 if wrong else sound, sound)
+    assert f"; {sound if wrong else 0} sound ones were lost" in funnel_text(tmp_path / "out")
+
+
+def test_what_was_kept_is_what_the_run_kept(tmp_path: Path) -> None:
+    draw_scenes(tmp_path / "images", range(80))
+    settings = [*oracle(tmp_path), "steps.solvability=false", "steps.keep=clarity >= 3"]
+    result = mminf.run("oasis", input=tmp_path / "images", output=tmp_path / "out", settings=settings)
+    shares = measure(read_items(tmp_path / "out")[0])
+    assert shares["kept"].part == shares["filter precision"].of == result.counts.done
+    assert shares["filter precision"].value is not None and shares["filter precision"].value < 0.9, "a bad filter"
+
+
+def test_another_evaluation_in_the_same_folder_measures_its_own_scenes(tmp_path: Path) -> None:
+    for scenes, first in ((6, 0), (4, 100)):
+        found = evaluate(tmp_path / "out", scenes=scenes, first=first, settings=oracle(tmp_path))
+        assert (found["sampled"]["valid"]["of"], found["drawn"]["valid"]["of"]) == (scenes, 2 * scenes)
+
+
+def test_scenes_that_training_had_are_told_from_new_ones(tmp_path: Path) -> None:
+    found = evaluate(tmp_path / "out", scenes=60, settings=oracle(tmp_path))
+    seen = {caption(make_scene(seed)) for seed in TRAINED}
+    new = sum(caption(make_scene(seed)) not in seen for seed in range(60))
+    assert 10 < new < 50
+    assert found["sampled, new"]["valid"]["of"] == new
 
 
 def test_a_hook_of_another_language_is_not_valid(tmp_path: Path) -> None:
@@ -103,7 +142,7 @@ def test_the_funnel_beside_the_truth(tmp_path: Path, images: Path) -> None:
     table = {line.split()[0]: line for line in found.output.splitlines()[1:]}
     assert table["sampled"].split()[1] == "40"
     assert "40 are in the language" in table["sampled"]
-    assert "; 0 sound ones were dropped" in table["kept"]
+    assert "; 0 sound ones were lost" in table["kept"]
     kept = table["kept"].split()[1]
     assert f"{kept} are sound" in table["kept"]
     assert f"{kept} answers are right" in table["answered"]
@@ -134,7 +173,10 @@ def test_a_broken_image_fails_alone(tmp_path: Path) -> None:
 
 
 def test_bad_arguments(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="seeds from 900000 on were seen in training"):
-        evaluate(tmp_path / "out", scenes=10, first=899_990)
+    with pytest.raises(UsageError, match="seeds from 900000 on are the training's; .* go to 900000"):
+        evaluate(tmp_path / "out", scenes=10, first=899_971)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="is no folder"):
+        evaluate(tmp_path / "file", scenes=1)
     found = CliRunner().invoke(app, ["evaluate-demo", str(tmp_path / "nothing"), "--funnel"])
     assert "no run in" in str(found.exception)

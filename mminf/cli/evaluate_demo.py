@@ -36,6 +36,8 @@ def evaluate_demo(
     """
     from mminf import evaluation
 
+    if funnel and as_json:
+        raise typer.BadParameter("--funnel prints a table; `mminf status --json` has the run's counts")
     if funnel:
         typer.echo(evaluation.funnel_text(output))
         return
@@ -44,10 +46,12 @@ def evaluate_demo(
 
 
 def _table(found: dict[str, Any]) -> str:
-    lines = [f"{'':22}{'sampled by the model':>24}{'drawn texts':>24}"]
-    for name in next(iter(found.values())):
-        cells = [_cell(shares[name]) for shares in found.values()]
-        lines.append(f"{name:22}" + "".join(f"{cell:>24}" for cell in cells))
+    columns = ["sampled", "sampled, new", "drawn", "drawn, new"]
+    lines = [f"{'':26}" + "".join(f"{column:>18}" for column in columns)]
+    lines += [
+        f"{name:26}" + "".join(f"{_cell(found[column][name]):>18}" for column in columns) for name in found["drawn"]
+    ]
+    lines.append("sampled by the model; drawn texts; new: scenes whose content no training scene had")
     return "\n".join(lines)
 
 

@@ -344,10 +344,35 @@ def is_caption(sentence: str) -> bool:
     return _statements().fullmatch(sentence) is not None
 
 
-def caption_parts(sentence: str) -> frozenset[str]:
-    """Returns what a caption names, so that two that name the same things in another order compare equal."""
+def caption_parts(sentence: str) -> list[str]:
+    """Returns what a caption names, sorted, so that two that name the same things in another order compare equal."""
     figures = re.findall(_FIGURE, sentence) or re.findall(_BAR, sentence)
-    return frozenset(figures or re.findall(rf"\d\d|{'|'.join(WORDS)}|{_COLOUR}", sentence))
+    return sorted(figures or re.findall(rf"\d\d|{'|'.join(WORDS)}|{_COLOUR}", sentence))
+
+
+@cache
+def _answers() -> re.Pattern[str]:
+    shape, place, size = (f"(?:{'|'.join(values)})" for values in (SHAPES, PLACES, SIZES))
+    figure, number = f"{_COLOUR} {shape}", f"(?:{'|'.join(NUMBERS)})"
+    stands = f"he {figure} is at the {place}"
+    forms = [
+        rf"The {shape} at the {place} is {_COLOUR}\.",
+        rf"It is a (?:{size} )?{figure}\.",
+        rf"There (?:is|are) {number}\.",
+        rf"The {figure} is {size}\.",
+        rf"T{stands}(?: and is {size})?\.",
+        rf"T{stands} and t{stands}, so (?:yes|no)\.",
+        rf"It is (?:\d\d|even|odd|{'|'.join(WORDS)}|{_COLOUR})\.",
+        rf"It has {number}\.",
+        rf"It is the {_COLOUR} one\.",
+        rf"It is {_BAR}(?: and {_BAR}, so (?:yes|no))?\.",
+    ]
+    return re.compile("|".join(forms))
+
+
+def is_answer(sentence: str) -> bool:
+    """Tells whether a sentence answers some instruction about some scene, rightly or not."""
+    return _answers().fullmatch(sentence) is not None
 
 
 def vocabulary() -> frozenset[str]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mminf.world.language import IMPERATIVES, Form, caption_parts, is_caption, parse, words
+from mminf.world.language import IMPERATIVES, Form, caption_parts, is_answer, is_caption, parse, words
 from mminf.world.scene import Scene
 
 # The sides of the Oasis filter's thresholds (arXiv 2503.08741, section 3.2).
@@ -97,15 +97,16 @@ def extract(text: str) -> str | None:
 def is_valid_hook(text: str) -> bool:
     """Tells whether a hooked sample is of the language: captions, answers, and whatever asks in the language's words.
 
-    Garbled instructions count, too: they are a kind of defect that a filter is for.
+    Garbled questions count, too: they are a kind of defect that a filter is for.
     """
     parts = sentences(text)
-    return bool(parts) and all(is_caption(part) or _is_spoken(part) for part in parts)
+    return bool(parts) and all(is_caption(part) or is_answer(part) or _asks(part) for part in parts)
 
 
-def _is_spoken(sentence: str) -> bool:
-    known = all(word in words() or word.isdigit() for word in re.findall(r"\w+", sentence))
-    return known and sentence.endswith((".", "?"))
+def _asks(sentence: str) -> bool:
+    if not sentence.endswith("?"):
+        return repair(sentence) is not None
+    return all(word in words() or word.isdigit() for word in re.findall(r"\w+", sentence))
 
 
 def is_right(answer: str, instruction: str, scene: Scene) -> bool:

@@ -176,6 +176,8 @@ def test_hooks_are_half_captions_and_some_are_defective() -> None:
     assert is_valid_hook("circle the red is Where?")
     assert is_valid_hook("What number is on the sign? It is 42.")
     assert not is_valid_hook("")
+    for salad in ("red red red red red.", "the. a. of.", "47.", "It is at the so.", "It is a zero PIZZA chart."):
+        assert not is_valid_hook(salad), salad
 
 
 def test_captions() -> None:
@@ -189,6 +191,8 @@ def test_captions() -> None:
     turned = "There is a large blue square at the top right, a large green circle at the bottom right and a small red circle at the top left."
     assert is_right(turned, "Describe the image.", FIGURES)
     assert not is_right(turned.replace("small", "large"), "Describe the image.", FIGURES)
+    twice = turned.replace("There is", "There is a large blue square at the top right,")
+    assert is_caption(twice) and not is_right(twice, "Describe the image.", FIGURES)
     assert not is_right("A sign says HOTEL in red letters.", "Describe the image.", FIGURES)
     assert not is_caption("The image shows a sunset.")
 
