@@ -10,7 +10,7 @@ from typing import Any
 
 from mminf.content import builtin_recipes, content_folder, find_recipe
 from mminf.engine.plan import check_fields
-from mminf.engine.run import Run, RunResult, count_records, open_sinks, write_sinks
+from mminf.engine.run import Run, RunResult, count_records, last_wanted, open_sinks, write_sinks
 from mminf.errors import EngineError, JournalError, RecordError, UsageError, nearest
 from mminf.executor.local import LocalExecutor, end_children
 from mminf.journal import Journal, is_locked
@@ -135,7 +135,7 @@ def status(output: str | Path) -> dict[str, Any]:
         stages = json.loads(journal.meta("stages") or "[]")
         totals = journal.totals()
         steps: dict[str, dict[str, Any]] = {name: {"dropped": 0, "failed": 0} for stage in stages for name in stage}
-        for _, state, step, number in journal.counts():
+        for _, state, step, number in journal.counts(last_wanted(journal)):
             if step is not None and state in ("dropped", "failed"):
                 steps.setdefault(step, {"dropped": 0, "failed": 0})[state] += number
         for name, total in totals.items():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field
 
@@ -39,6 +40,11 @@ class Sampling(Config):
         default_factory=list, description="The whole answer is one of these, where the backend can constrain it."
     )
     logprobs: bool = Field(False, description="Return the log-probability of each drawn token.")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("set_values", None)  # pydantic copies what was cached along
+        return copied
 
     @cached_property
     def set_values(self) -> dict[str, Any]:

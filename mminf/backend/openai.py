@@ -24,6 +24,7 @@ from mminf.config import Names
 from mminf.errors import EngineError, RequestError
 from mminf.image import View
 from mminf.recipe.config import EngineConfig
+from mminf.record import to_json
 from mminf.request import Generation, Rendered, Request, Sampling, spelled_out
 from mminf.text import ImagePart, Turn, defuse
 
@@ -31,6 +32,7 @@ log = logging.getLogger("mminf")
 _PASSING = frozenset({408, 409, 429, 500, 502, 503, 504})
 # Special tokens as most vocabularies spell them, and the tags that ms-swift's servers read as media, as files even.
 _UNSPEAKABLE = re.compile(r"<\|[^<>|\s]{1,40}\|>|</?s>|</?(?:image|video|audio|img|bbox|ref-object|start-image)>", re.I)
+_JSON = {"Content-Type": "application/json"}
 _PROBE = Turn("user", ("ab12",))
 
 
@@ -64,6 +66,7 @@ class OpenAIConfig(EngineConfig):
 class _Endpoint:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
+        self.chat = f"{self.url}/chat/completions"
         self.busy = 0
         self.server = "openai"
 
@@ -262,21 +265,20 @@ class OpenAIBackend(Backend):
     async def _post(
         self, session: aiohttp.ClientSession, payload: dict[str, Any], only: _Endpoint | None = None
     ) -> dict[str, Any]:
-        body = json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace")
+        body = to_json(payload).encode("utf-8", "replace")
         failure = ""
         for attempt in range(self.config.retries + 1):
             endpoint = only or self._least_busy()
             endpoint.busy += 1
             wait: float | None = None
             try:
-                async with session.post(
-                    f"{endpoint.url}/chat/completions", data=body, headers={"Content-Type": "application/json"}
-                ) as response:
-                    text = await response.text()
+                async with session.post(endpoint.chat, data=body, headers=_JSON) as response:
+                    content = await response.read()
                     if response.status == 200:
-                        answer: dict[str, Any] = json.loads(text)
+                        answer: dict[str, Any] = json.loads(content)
                         return answer
-                    failure = f"{endpoint.url} answered {response.status}: {' '.join(text.split())[:300]}"
+                    text = " ".join(content.decode("utf-8", "replace").split())
+                    failure = f"{endpoint.url} answered {response.status}: {text[:300]}"
                     if response.status not in _PASSING:
                         raise RequestError(failure)
                     wait = _retry_after(response.headers.get("Retry-After"))

@@ -122,7 +122,12 @@ class StepContext:
         return answer
 
     async def _ask(self, engine: Engine, request: Request) -> tuple[Generation, float]:
-        await engine.ready()
+        try:
+            await engine.ready()
+        except EngineError as error:
+            if self.shared.pool.put_apart(engine, error):
+                raise Parked(f"{engine.stats.model} is not loaded") from error
+            raise
         await self._show_prompt(engine, request)
         started = time.monotonic()
         answer = await engine.generate(request, self.shared.check_draining)

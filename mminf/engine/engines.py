@@ -8,7 +8,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 
 from mminf.backend.base import Backend
 from mminf.engine.stats import EngineStats
@@ -36,12 +35,15 @@ class Engine:
         self._failure: EngineError | None = None
         limit = backend.config.max_concurrency
         self._lives = 1
+        self._memory: Mapping[str, float] = {}
         self._slots = asyncio.Semaphore(limit) if limit else None
 
-    @cached_property
+    @property
     def memory(self) -> Mapping[str, float]:
         """Shares of devices' memory that the model takes, by device, as far as that is known before it is loaded."""
-        return self.backend.memory()
+        if not self._memory:  # a model that is not downloaded yet has no size
+            self._memory = self.backend.memory()
+        return self._memory
 
     @property
     def capacity(self) -> int:
@@ -68,10 +70,10 @@ class Engine:
         started = time.monotonic()
         try:
             await asyncio.to_thread(self.backend.load)
-        except EngineError as error:
-            self._failure = error
+        except Exception as error:
+            self._failure = error if isinstance(error, EngineError) else EngineError(_unforeseen(self.stats, error))
             self.stats.state = "failed"
-            raise
+            raise self._failure from error
         self.stats.load_seconds = time.monotonic() - started
         self.stats.state = "ready"
         self.stats.loads += 1
@@ -84,7 +86,6 @@ class Engine:
         Args:
             check: called when the call is about to start; raises if none may any more.
         """
-        await self.ready()
         if self._slots is None:
             return await self._generate_on(request, check)
         async with self._slots:
@@ -94,15 +95,17 @@ class Engine:
         """Asks again where the engine died meanwhile, once it is loaded again."""
         while True:
             check()
+            await self.ready()
             life = self._lives
             try:
                 return await self._generate(request)
             except EngineDied as error:
-                await self._revive(life, error)
+                await self._revive(life, error, check)
 
-    async def _revive(self, life: int, error: EngineDied) -> None:
+    async def _revive(self, life: int, error: EngineDied, check: Callable[[], None]) -> None:
         """Loads a dead engine again; of all the calls that it took along, the first one does it."""
         async with self._turn:
+            check()  # Ctrl-C reaches an engine's processes, too: nothing is loaded again then
             if self._failure is not None:
                 raise self._failure
             if self._lives != life:
@@ -117,6 +120,10 @@ class Engine:
             with contextlib.suppress(Exception):  # there may be nothing left to close
                 await self.backend.close()
             await self._load_once()
+
+    def forgive(self) -> None:
+        """Lets a model be loaded once more that could not be loaded beside others."""
+        self._failure = None
 
     async def _generate(self, request: Request) -> Generation:
         stats = self.stats
@@ -153,12 +160,31 @@ class Pool:
     def __init__(self, limit: int | None) -> None:
         self.limit = limit
         self.held: list[Engine] = []
+        self.alone: set[Engine] = set()
+
+    def reserve(self, engines: Sequence[Engine]) -> None:
+        """Gives what room there is to the first engines of those that don't all fit."""
+        local = [engine for engine in dict.fromkeys(engines) if engine.backend.local]
+        if not self._fit(list(dict.fromkeys([*self.held, *local]))):
+            for engine in local:
+                self.admit(engine)
+
+    def put_apart(self, engine: Engine, error: EngineError) -> bool:
+        """Tells whether an engine that could not be loaded is to be tried again by itself, later."""
+        if engine not in self.alone and engine in self.held and any(other is not engine for other in self.held):
+            self.alone.add(engine)
+            self.held.remove(engine)
+            log.warning("%s can't be loaded beside other models, and is tried alone: %s", engine.stats.model, error)
+        return engine in self.alone and engine not in self.held
+
+    def _fit(self, engines: Sequence[Engine]) -> bool:
+        return fits(engines, 1 if self.alone.intersection(engines) else self.limit)
 
     def admit(self, engine: Engine) -> bool:
         """Tells whether a call may go to the engine now: it is loaded, or there is room for it, which is then its."""
         if not engine.backend.local or engine in self.held:
             return True
-        if self.held and not fits([*self.held, engine], self.limit):
+        if self.held and not self._fit([*self.held, engine]):
             return False
         self.held.append(engine)
         return True
@@ -169,16 +195,15 @@ class Pool:
         Args:
             later: the engines that are used after this one, in order; what is used latest goes first.
         """
-        for leaving in make_room(self.held, engine, later, self.limit):
-            started = time.monotonic()
+        for leaving in make_room(self.held, engine, later, self._fit):
+            started, was_loaded = time.monotonic(), leaving.loaded
             self.held.remove(leaving)
             await leaving.close()
-            log.info(
-                "unloaded %s in %.1f s to make room for %s",
-                leaving.stats.model,
-                time.monotonic() - started,
-                engine.stats.model,
-            )
+            if was_loaded:
+                seconds = time.monotonic() - started
+                log.info("unloaded %s in %.1f s to make room for %s", leaving.stats.model, seconds, engine.stats.model)
+        if engine in self.alone:
+            engine.forgive()
         self.admit(engine)
 
 
@@ -194,10 +219,12 @@ def fits(engines: Sequence[Engine], limit: int | None) -> bool:
     return all(share <= 1 for share in taken.values())
 
 
-def make_room(held: Sequence[Engine], engine: Engine, later: Sequence[Engine], limit: int | None) -> list[Engine]:
+def make_room(
+    held: Sequence[Engine], engine: Engine, later: Sequence[Engine], fit: Callable[[Sequence[Engine]], bool]
+) -> list[Engine]:
     """Returns the engines that must go so that one fits: first those that are needed again latest, or never."""
     staying, leaving = [other for other in held if other is not engine], []
-    while staying and not fits([*staying, engine], limit):
+    while staying and not fit([*staying, engine]):
         first_use = {other: later.index(other) if other in later else len(later) for other in staying}
         leaving.append(max(staying, key=first_use.__getitem__))
         staying.remove(leaving[-1])
@@ -215,8 +242,12 @@ def count_loads(users: Sequence[Sequence[Engine]], limit: int | None) -> list[En
     flat = [engine for stage in users for engine in stage if engine.backend.local]
     for number, engine in enumerate(flat):
         if engine not in held:
-            for leaving in make_room(held, engine, flat[number + 1 :], limit):
+            for leaving in make_room(held, engine, flat[number + 1 :], lambda beside: fits(beside, limit)):
                 held.remove(leaving)
             held.append(engine)
             loads.append(engine)
     return loads
+
+
+def _unforeseen(stats: EngineStats, error: Exception) -> str:
+    return f"model {stats.model!r} can't be loaded by backend {stats.backend!r}: {type(error).__name__}: {error}"

@@ -84,7 +84,9 @@ def _plan_stage(
     recipe: Recipe, index: int, stage: Stage, waits: Sequence[frozenset[int]], engines: Mapping[str, Engine]
 ) -> StagePlan:
     steps = recipe.steps
-    order = order_steps(steps, waits, stage)
+    # Engines with equal settings are one model; those of other servers need none here.
+    models = {name: str(id(engine)) if engine.backend.local else None for name, engine in engines.items()}
+    order = order_steps(steps, waits, stage, models)
     checks: list[Check] = []
     if recipe.run.early_drop:
         waits, checks = push_down(steps, waits, stage, order)
@@ -98,7 +100,7 @@ def _plan_stage(
         steps=[steps[step] for step in order],
         waits=tuple(mask(waits[step]) for step in order),
         dataset=stage.dataset,
-        fingerprint=_fingerprint(recipe, stage, engines),
+        fingerprint=_fingerprint(recipe, stage, engines, order),
         names=tuple(step.name for step in steps[stage.start : stage.stop]),
         checks=tuple(
             StageCheck(
@@ -131,8 +133,10 @@ def check_fields(recipe: Recipe, columns: frozenset[str] | None, sinks: Sequence
         raise RecipeError(problems)
 
 
-def _fingerprint(recipe: Recipe, stage: Stage, engines: Mapping[str, Engine]) -> str:
+def _fingerprint(recipe: Recipe, stage: Stage, engines: Mapping[str, Engine], order: Sequence[int]) -> str:
     steps = recipe.steps[stage.start : stage.stop]
     used = sorted({step.engine for step in steps if step.engine is not None})
     identities = {name: engines[name].identity for name in used}
-    return digest([recipe.run.seed, recipe.run.early_drop, [step.describe() for step in steps], identities])
+    # Which scores a dropped record has depends on the order in which they are asked for.
+    asked = [recipe.run.early_drop, [step - stage.start for step in order]]
+    return digest([recipe.run.seed, asked, [step.describe() for step in steps], identities])

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 from mminf.engine.engines import Engine
 from mminf.engine.stats import EngineStats
+from mminf.errors import EngineError, Interrupted
 from mminf.recipe.config import EngineConfig
 from mminf.record import digest
 from mminf.registry import BACKENDS
 from mminf.request import Generation, Request
 
+log = logging.getLogger("mminf")
 SLACK = 4
 """A copy that has seen the image may have so many more calls in flight than the idlest: its caches are worth a wait."""
 
@@ -30,8 +32,10 @@ class Replicas(Engine):
         self.copies = copies
         self.busy = [0] * len(copies)
         self._loads: list[asyncio.Task[None]] = []
+        self._queue = asyncio.Lock()
+        self._closing = False
 
-    @cached_property
+    @property
     def memory(self) -> Mapping[str, float]:
         taken: dict[str, float] = {}
         for copy in self.copies:
@@ -40,17 +44,36 @@ class Replicas(Engine):
         return taken
 
     @property
+    def loaded(self) -> bool:
+        return any(copy.loaded for copy in self.copies)
+
+    @property
     def capacity(self) -> int:
         return sum(copy.capacity for copy in self.copies)
 
     async def ready(self) -> None:
         if not self._loads:
-            self._loads = [asyncio.create_task(copy.ready()) for copy in self.copies]
-        if not any(copy.loaded for copy in self.copies):
-            await asyncio.wait(self._loads, return_when=asyncio.FIRST_COMPLETED)
-        for load in self._loads:
-            if load.done():
-                load.result()
+            self._closing = False
+            self._loads = [asyncio.create_task(self._load(copy)) for copy in self.copies]
+            for load in self._loads:
+                load.add_done_callback(lambda done: done.cancelled() or done.exception())  # told already
+        waiting = {load for load in self._loads if not load.done()}
+        while waiting and not self.loaded:
+            _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if not self.loaded:
+            failures = [error for load in self._loads if not load.cancelled() and (error := load.exception())]
+            self._loads = []
+            raise failures[0] if failures else Interrupted("closed while it was loading")
+
+    async def _load(self, copy: Engine) -> None:
+        """Loads a copy, unless all are to be closed by now. One that can't be loaded leaves its calls to the others."""
+        try:
+            async with self._queue:
+                if not self._closing:
+                    await copy.ready()
+        except EngineError as error:
+            log.warning("replica %d of %s: %s", copy.backend.number, self.stats.model, error)
+            raise
 
     async def generate(self, request: Request, check: Callable[[], None]) -> Generation:
         await self.ready()
@@ -71,9 +94,14 @@ class Replicas(Engine):
                 return known
         return idlest
 
+    def forgive(self) -> None:
+        for copy in self.copies:
+            copy.forgive()
+
     async def close(self) -> None:
+        self._closing = True
         loads, self._loads = self._loads, []
-        await asyncio.gather(*loads, return_exceptions=True)  # a load that is under way can't be stopped
+        await asyncio.gather(*loads, return_exceptions=True)  # the one that is under way can't be stopped
         await asyncio.gather(*(copy.close() for copy in self.copies))
 
 

@@ -25,7 +25,7 @@ from mminf.engine.scheduler import Scheduler
 from mminf.engine.stats import RunStats, StepStats
 from mminf.errors import EngineError, Interrupted, RecipeError, SourceError
 from mminf.image import ImageStore
-from mminf.journal import Journal
+from mminf.journal import Journal, Place
 from mminf.recipe.model import Recipe
 from mminf.record import Record, digest
 from mminf.registry import SINKS, SOURCES
@@ -275,9 +275,7 @@ def write_sinks(sinks: list[Sink], plan: list[StagePlan], journal: Journal, targ
     return [sink.write(_sink_records(sink, plan, journal, last)) for sink in sinks]
 
 
-def _sink_records(
-    sink: Sink, plan: list[StagePlan], journal: Journal, last: tuple[int, tuple[int, ...]] | None
-) -> Iterator[Record]:
+def _sink_records(sink: Sink, plan: list[StagePlan], journal: Journal, last: Place | None) -> Iterator[Record]:
     dropped_by = sink.config.dropped_by
     if dropped_by is None:
         rows = journal.rows(plan[-1].index)
@@ -290,11 +288,20 @@ def _sink_records(
         yield row.record()
 
 
+def last_wanted(journal: Journal) -> Place | None:
+    """Returns the place of the last record that the journal's last run wanted, once it has reached its target."""
+    stages = json.loads(journal.meta("stages") or "[]")
+    target = json.loads(journal.meta("recipe") or "{}").get("target")
+    finished = journal.meta("state") == "finished"
+    return journal.last_of(len(stages) - 1, target) if target is not None and finished else None
+
+
 def count_records(journal: Journal) -> Counts:
-    """Returns the counts of the journal's last run."""
+    """Returns the counts of the journal's last run; up to its target, if it had one and reached it."""
     stages = json.loads(journal.meta("stages") or "[]")
     done = dropped = failed = 0
-    for stage, state, _, number in journal.counts():
+    last = last_wanted(journal)
+    for stage, state, _, number in journal.counts(last):
         if state == "done" and stage == len(stages) - 1:
             done += number
         elif state == "dropped":
@@ -303,6 +310,8 @@ def count_records(journal: Journal) -> Counts:
             failed += number
     total = json.loads(journal.meta("total") or "null")
     pending = None if total is None else max(0, total - journal.settled_roots())
+    if last is not None:
+        pending = 0
     return Counts(done, dropped, failed, pending)
 
 

@@ -9,14 +9,15 @@ import logging
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mminf.engine.context import Shared, StepContext
+from mminf.engine.engines import Engine
 from mminf.engine.plan import StagePlan
 from mminf.errors import AskAgain, EngineError, Interrupted, JournalError, Parked, RecordError
-from mminf.journal import Row, Tree, path_text
+from mminf.journal import Row, Tree, Waiting, path_text
 from mminf.record import Fields, Record
 from mminf.source.base import BadRow
 from mminf.step.base import Drop
@@ -68,9 +69,10 @@ class Scheduler:
             EngineError, JournalError: if nothing more can be done; what is done is in the journal.
         """
         stats = self.shared.stats
+        self.shared.pool.reserve(self._engines(self.stage.steps))
         while not (self._exhausted or stats.unfinished or self._has_enough()):
             self._parked = 0
-            await self._pass((record, {}) for record in self._pull(records))
+            await self._pass(Waiting(record, {}, None) for record in self._pull(records))
             while self.blocked and not stats.unfinished:
                 if stats.draining:
                     stats.unfinished = True
@@ -101,7 +103,7 @@ class Scheduler:
         share = max(0.02, self.accepted / self._pulled) if self._pulled else FIRST_GUESS
         return math.ceil(1.1 * (self.target - self.accepted) / share) + 16
 
-    async def _pass(self, records: Iterator[tuple[Record | BadRow, Tree]]) -> None:
+    async def _pass(self, records: Iterator[Waiting]) -> None:
         """Takes records as far as the engines allow that are loaded, or find room."""
         workers = [asyncio.create_task(self._work(records)) for _ in range(self.window)]
         try:
@@ -116,9 +118,7 @@ class Scheduler:
         await self.shared.journal.flush()
         first = min(self.blocked)
         waiting, self.blocked = self.blocked, Counter()
-        engines = self.shared.engines
-        after = [step.engine for step in (*self.stage.steps[first:], *self.stage.steps[:first])]
-        later = [engines[name] for name in after if name is not None]
+        later = self._engines((*self.stage.steps[first:], *self.stage.steps[:first]))
         log.info(
             "%d records wait for %s (step %s)",
             sum(waiting.values()),
@@ -127,9 +127,12 @@ class Scheduler:
         )
         await self.shared.pool.swap(later[0], later[1:])
 
-    async def _work(self, records: Iterator[tuple[Record | BadRow, Tree]]) -> None:
+    def _engines(self, steps: Sequence[Any]) -> list[Engine]:
+        return [self.shared.engines[step.engine] for step in steps if step.engine is not None]
+
+    async def _work(self, records: Iterator[Waiting]) -> None:
         stats = self.shared.stats
-        for record, tree in records:
+        for record, tree, key in records:
             if stats.draining:
                 stats.unfinished = True
                 return
@@ -139,7 +142,7 @@ class Scheduler:
                 continue
             try:
                 if tree:
-                    await self._settle(record, tree)
+                    await self._settle(record, tree, key)
                     continue
                 stats.read += 1
                 if not self._resume(record):
@@ -168,12 +171,15 @@ class Scheduler:
             self.accepted += journal.count_done(self.stage.index, record)
         return True
 
-    async def _settle(self, record: Record, tree: Tree) -> None:
-        key = self.stage.key(record, self.shared.retries)
+    async def _settle(self, record: Record, tree: Tree, key: str | None = None) -> None:
+        if key is None:
+            key = self.stage.key(record, self.shared.retries)
+        begun = record.fields
         state = await self._grow(record, 0, key, tree)
         if state == "parked":
             self._parked += 1
-            await self.shared.journal.park(self.stage.index, record, tree)
+            waiting = Waiting(dataclasses.replace(record, fields=begun), tree, key)
+            await self.shared.journal.park(self.stage.index, waiting)
         else:
             self.shared.stats.settled += 1
 
@@ -206,8 +212,7 @@ class Scheduler:
                     raise item
                 states.append(item)
         if "parked" in states:
-            written = {str(number): fields for number, fields in way.written.items()}
-            tree[name] = {"end": None if end.state == "parked" else end.state, "written": written}
+            tree[name] = way.progress()
             return "parked"
         self._count(end)
         if "failed" in states:
@@ -335,8 +340,13 @@ class _Way:
         self.running: dict[asyncio.Task[Any], int] = {}
         self.blocked: list[int] = []
         self.end: End | None = None
-        self.checks = list(self.stage.checks)
+        # What got past a gate before is not tested against it again, on other fields perhaps.
+        self.checks = [check for check in self.stage.checks if check.gate >= start and check.gate not in self.written]
         self.place = (len(self.stage.steps), 0)  # where the way ends: before this step, or at a check before it
+        if ended := known.get("ended"):
+            *place, state, step, reason, fields, items = ended
+            self.place = (place[0], place[1])
+            self.end = End(state, step, reason, fields, items)
         self.error: BaseException | None = None
 
     async def walk(self) -> End:
@@ -357,9 +367,8 @@ class _Way:
             return End("parked")
         if self.end is None:
             return End("done", fields=self._fields(self.limit))
-        end = self.end
-        kept = dict(end.fields) if end.fields else {}
-        end.fields = self._fields(self.limit) | kept
+        end = dataclasses.replace(self.end)
+        end.fields = self._fields(self.limit) | (end.fields or {})
         if end.items is not None:
             # Only now has every step before this one written what children inherit.
             parent = dataclasses.replace(self.record, fields=end.fields)
@@ -369,6 +378,15 @@ class _Way:
     @property
     def limit(self) -> int:
         return self.place[0]
+
+    def progress(self) -> dict[str, Any]:
+        """Returns what is to be known when the record is taken up again, as JSON values."""
+        written = {str(number): fields for number, fields in self.written.items()}
+        found: dict[str, Any] = {"written": written}
+        if self.end is not None:
+            end = self.end
+            found["ended"] = [*self.place, end.state, end.step, end.reason, end.fields, end.items]
+        return found
 
     def _take_ready(self) -> list[int]:
         waits = self.stage.waits

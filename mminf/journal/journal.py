@@ -19,6 +19,8 @@ from mminf.record import Fields, Record, to_json
 from mminf.request import Generation
 
 FILE = "journal.sqlite"
+Place = tuple[int, tuple[int, ...]]
+"""Where a record stands: its source record's position, and its path below it."""
 Tree = dict[str, dict[str, Any]]
 
 
@@ -39,6 +41,20 @@ class Row:
 
     def record(self) -> Record:
         return Record(self.id, self.fields, self.seq, self.path, self.root)
+
+
+class Waiting(NamedTuple):
+    """A record on its way through a stage.
+
+    Attributes:
+        record: as it came into the stage.
+        tree: how far it and what is below it are, by path; empty for one that has not begun.
+        key: of its outcome.
+    """
+
+    record: Any
+    tree: Tree
+    key: str | None
 
 
 class Call(NamedTuple):
@@ -284,7 +300,7 @@ class Journal(DigestCache):
         sql = f"SELECT count(*) FROM rows WHERE {BELOW} AND state = 'done'"  # noqa: S608
         return int(self._one(sql, *below(stage, record))[0])
 
-    def last_of(self, stage: int, number: int) -> tuple[int, tuple[int, ...]] | None:
+    def last_of(self, stage: int, number: int) -> Place | None:
         """Returns seq and path of a stage's accepted record of that number, counted from 1 in source order."""
         sql = "SELECT seq, path FROM rows WHERE stage = ? AND run >= ? AND state = 'done' ORDER BY seq, path LIMIT 1 "
         row = self._one(f"{sql} OFFSET ?", stage, self.since, number - 1)
@@ -292,13 +308,9 @@ class Journal(DigestCache):
 
     # Records that wait for an engine
 
-    async def park(self, stage: int, record: Record, tree: Tree) -> None:
-        """Keeps a record that can't go on now; returns once it is committed.
-
-        Args:
-            tree: how far it and what is below it are, by path: a state in `end` where that is known, else None, and in
-                `written` the fields that steps have written, by their number.
-        """
+    async def park(self, stage: int, waiting: Waiting) -> None:
+        """Keeps a record that can't go on now; returns once it is committed."""
+        record = waiting.record
         self._has_memo = True  # steps that ended the record's way are taken again, and must find their answers
         values = (
             stage,
@@ -306,27 +318,29 @@ class Journal(DigestCache):
             path_text(record.path),
             clean(record.origin),
             clean(record.id),
-            clean(to_json(record.fields)),
-            clean(to_json(tree)),
+            # ASCII, so that a lone surrogate comes back as it was.
+            json.dumps(record.fields),
+            json.dumps(waiting.tree),
+            waiting.key,
         )
-        sql = "INSERT OR REPLACE INTO parked VALUES (?, ?, ?, ?, ?, ?, ?)"
+        sql = "INSERT OR REPLACE INTO parked VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         await self.writer.commit(lambda c: _execute(c, sql, *values))
 
-    def parked(self, stage: int) -> Iterator[tuple[Record, Tree]]:
+    def parked(self, stage: int) -> Iterator[Waiting]:
         """Takes out the parked records of a stage, in source order; those parked again meanwhile are not seen."""
         sql = (
-            "SELECT seq, path, root, id, fields, tree FROM parked "
+            "SELECT seq, path, root, id, fields, tree, key FROM parked "
             "WHERE stage = ? AND (seq, path, root) > (?, ?, ?) ORDER BY seq, path, root LIMIT 256"
         )
         gone = "DELETE FROM parked WHERE stage = ? AND seq = ? AND path = ? AND root = ?"
         last: tuple[Any, ...] = (-1, "", "")
         while page := self._reader.execute(sql, (stage, *last)).fetchall():
-            for seq, path, root, record, fields, tree in page:
+            for seq, path, root, record, fields, tree, key in page:
                 last = (seq, path, root)
                 self.writer.post(_delete(gone, stage, *last))
                 numbers = path_numbers(path)
                 found = Record(record, json.loads(fields), seq, numbers, root if numbers else "")
-                yield found, json.loads(tree)
+                yield Waiting(found, json.loads(tree), key)
 
     async def flush(self) -> None:
         """Returns once everything queued so far is committed."""
@@ -361,14 +375,14 @@ class Journal(DigestCache):
         rows = self._reader.execute("SELECT DISTINCT id FROM rows WHERE instr(id, ?) > 0 LIMIT ?", (part, limit))
         return [row[0] for row in rows]
 
-    def counts(self) -> list[tuple[int, str, str | None, int]]:
-        """Returns (stage, state, step, number of records) of this run."""
-        return list(
-            self._reader.execute(
-                "SELECT stage, state, step, count(*) FROM rows WHERE run >= ? GROUP BY stage, state, step",
-                (self.since,),
-            )
-        )
+    def counts(self, last: Place | None = None) -> list[tuple[int, str, str | None, int]]:
+        """Returns (stage, state, step, number of records) of this run, up to a place in the source."""
+        sql = "SELECT stage, state, step, count(*) FROM rows WHERE run >= ?"
+        arguments: list[Any] = [self.since]
+        if last is not None:
+            sql += " AND (seq, path) <= (?, ?)"
+            arguments += [last[0], path_text(last[1])]
+        return list(self._reader.execute(f"{sql} GROUP BY stage, state, step", arguments))
 
     def settled_roots(self) -> int:
         """Returns how many source records are final, with all their children."""

@@ -37,7 +37,7 @@ CREATE INDEX IF NOT EXISTS rows_by_id ON rows (id);
 -- Records of the run under way that wait for an engine to be loaded: what they started with, and how far they are.
 CREATE TABLE IF NOT EXISTS parked (
     stage INTEGER NOT NULL, seq INTEGER NOT NULL, path TEXT NOT NULL, root TEXT NOT NULL,
-    id TEXT NOT NULL, fields TEXT NOT NULL, tree TEXT NOT NULL,
+    id TEXT NOT NULL, fields TEXT NOT NULL, tree TEXT NOT NULL, key TEXT NOT NULL,
     PRIMARY KEY (stage, seq, path, root)
 ) WITHOUT ROWID;
 

@@ -11,6 +11,8 @@ from mminf.errors import Problem, nearest
 from mminf.recipe.model import StepLike
 from mminf.text import Expression
 
+MOST_STATES = 2000
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -77,37 +79,48 @@ class Check:
     condition: Expression
 
 
-def order_steps(steps: Sequence[StepLike], waits: Sequence[frozenset[int]], stage: Stage) -> list[int]:
-    """Returns a stage's steps in the order in which one engine at a time takes a record through with fewest changes.
+def order_steps(
+    steps: Sequence[StepLike],
+    waits: Sequence[frozenset[int]],
+    stage: Stage,
+    models: Mapping[str, str | None] | None = None,
+) -> list[int]:
+    """Returns a stage's steps in the order in which one model at a time takes a record through with fewest changes.
 
-    It is a function of the recipe alone, not of which engines are loaded at a time, so that whatever depends on the
+    It is a function of the recipe alone, not of which models are loaded at a time, so that whatever depends on the
     order (which score is the first to drop a record) is the same on every machine. Ties go to list order. A gate comes
     behind all that stands before it in the list, since its children inherit what that writes.
+
+    Args:
+        models: for each engine the model that it needs, None for one that needs none here; by default its own name.
     """
     here = range(stage.start, stage.stop)
     before = frozenset(range(stage.start))
+    names = [step.engine for step in steps[: stage.stop]]
+    needs = [name if name is None or models is None else models[name] for name in names]
     waits = [frozenset(range(step)) if steps[step].gate else waited for step, waited in enumerate(waits[: stage.stop])]
 
-    def advance(done: frozenset[int], order: tuple[int, ...], engine: str | None) -> tuple[int, ...]:
+    def advance(done: frozenset[int], order: tuple[int, ...], model: str | None) -> tuple[int, ...]:
         moved = True
         while moved:
             moved = False
             for step in here:
-                if step not in done and waits[step] <= done and steps[step].engine in (None, engine):
+                if step not in done and waits[step] <= done and needs[step] in (None, model):
                     done, order, moved = done | {step}, (*order, step), True
         return order
 
-    # Breadth first: the first order found that holds all steps has the fewest changes of engine.
+    # Breadth first: the first order found that holds all steps has the fewest changes. A recipe with very many models
+    # would take too long, and is gone on with greedily.
     queue: deque[tuple[int, ...]] = deque([advance(before, (), None)])
     seen: set[tuple[frozenset[int], str | None]] = set()
     while len(order := queue.popleft()) < len(here):
         done = before | frozenset(order)
         ready = [step for step in here if step not in done and waits[step] <= done]
-        for engine in dict.fromkeys(steps[step].engine for step in ready):
-            longer = advance(done, order, engine)
-            if (key := (frozenset(longer), engine)) not in seen:
+        for model in list(dict.fromkeys(needs[step] for step in ready))[: None if len(seen) < MOST_STATES else 1]:
+            longer = advance(done, order, model)
+            if (key := (frozenset(longer), model)) not in seen:
                 seen.add(key)
-                queue.append(longer)
+                queue.append(longer) if len(seen) < MOST_STATES else queue.appendleft(longer)
     return list(order)
 
 

@@ -370,3 +370,212 @@ sinks: [{{jsonl: out.jsonl}}]
     with pytest.raises(mminf.errors.EngineError, match=r"died: killed \(restarted 3 times"):
         mminf.run(recipe, output=tmp_path / "dead")
     assert os.path.exists(tmp_path / "dead" / "journal.sqlite")
+
+
+def states(output: Path) -> dict[str, str]:
+    return {str(row[1]): str(row[3]) for row in outcomes(output)}
+
+
+@pytest.mark.parametrize("settings", [{}, {"early_drop": False}, {"max_loaded_engines": 1}])
+def test_what_got_past_a_keep_is_not_tested_again_on_other_fields(
+    write_recipe: Recipe, rows: Recipe, models: str, tmp_path: Path, settings: dict[str, object]
+) -> None:
+    rows({"id": "r", "s": 5, "text": "fine", "parts": ["x", "bad"]})
+    recipe = write_recipe(
+        models
+        + """
+source: {jsonl: rows.jsonl}
+steps:
+  - keep: s > 3 and text != 'bad'
+  - set: {s: "1"}
+  - split: {reads: parts, writes: text}
+  - generate: {name: one, engine: a, prompt: "{{ text }}", writes: x}
+  - generate: {name: two, engine: b, prompt: "{{ x }}", writes: y}
+sinks: [{jsonl: out.jsonl}]
+"""
+    )
+    run(recipe, tmp_path / "out", **settings)
+    assert states(tmp_path / "out") == {"r": "expanded", "r/0": "done", "r/1": "done"}
+
+
+def test_what_was_parked_is_resumed_and_keeps_its_fields(
+    write_recipe: Recipe, rows: Recipe, models: str, calls_log: Path, tmp_path: Path
+) -> None:
+    rows(*({"id": str(n), "n": n, "odd": "a\ud800b", "other": "a\ud800b"} for n in range(30)))
+    recipe = write_recipe(
+        models
+        + """
+source: {jsonl: rows.jsonl}
+steps:
+  - generate: {name: one, engine: a, prompt: "{{ n }}", writes: x}
+  - generate: {name: two, engine: b, prompt: "{{ x }} {{ odd == other }}", writes: y}
+sinks: [{jsonl: out.jsonl}]
+"""
+    )
+    run(recipe, tmp_path / "out", max_loaded_engines=1)
+    once = calls(calls_log)
+    again = run(recipe, tmp_path / "out", max_loaded_engines=1)
+    assert (again.stats.resumed, calls(calls_log)) == (30, once)
+    run(recipe, tmp_path / "beside")
+    assert (tmp_path / "out" / "out.jsonl").read_bytes() == (tmp_path / "beside" / "out.jsonl").read_bytes()
+
+
+def test_what_ended_a_parked_record_is_not_asked_again(
+    write_recipe: Recipe, rows: Recipe, models: str, calls_log: Path, tmp_path: Path
+) -> None:
+    rows(*({"id": str(n), "n": n} for n in range(4)))
+    recipe = write_recipe(
+        models
+        + """
+source: {jsonl: rows.jsonl}
+steps:
+  - generate: {name: slow, engine: b, prompt: "{{ n }}", writes: x, when: n != 0}
+  - generate: {name: bad, engine: a, prompt: "fail {{ n }}", writes: y, attempts: 1}
+sinks: [{jsonl: out.jsonl}]
+"""
+    )
+    run(recipe, tmp_path / "out", max_loaded_engines=1)
+    assert len(calls(calls_log)) == len(set(calls(calls_log)))
+    assert set(states(tmp_path / "out").values()) == {"failed"}
+
+
+@pytest.mark.parametrize("first", [0, 99])
+def test_the_first_record_does_not_decide_which_model_is_loaded_first(
+    write_recipe: Recipe, rows: Recipe, models: str, calls_log: Path, tmp_path: Path, first: int
+) -> None:
+    rows(*({"id": str(n), "n": n} for n in range(100)))
+    recipe = write_recipe(
+        models
+        + f"""
+source: {{jsonl: rows.jsonl}}
+steps:
+  - generate: {{name: one, engine: a, prompt: "one {{{{ n }}}}", writes: x, when: n != {first}}}
+  - generate: {{name: two, engine: b, prompt: "two {{{{ n }}}}", writes: y}}
+  - generate: {{name: three, engine: c, prompt: "{{{{ y }}}}", writes: z}}
+sinks: [{{jsonl: out.jsonl}}]
+"""
+    )
+    run(recipe, tmp_path / "out", max_loaded_engines=1)
+    assert loads(calls_log) == "abc"
+
+
+def test_a_model_that_can_not_be_loaded_beside_another_is_tried_alone(
+    write_recipe: Recipe, rows: Recipe, models: str, calls_log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mminf.backend.scripted import ScriptedBackend
+
+    load, close = ScriptedBackend.load, ScriptedBackend.close
+    there: list[object] = []
+
+    def only_one_fits(self: ScriptedBackend) -> None:
+        if there:
+            raise RuntimeError("out of memory")
+        load(self)
+        there.append(self)
+
+    async def leave(self: ScriptedBackend) -> None:
+        there.remove(self)
+        await close(self)
+
+    monkeypatch.setattr(ScriptedBackend, "load", only_one_fits)
+    monkeypatch.setattr(ScriptedBackend, "close", leave)
+    rows(*({"id": str(n), "n": n} for n in range(60)))
+    recipe = write_recipe(models + SHAPE.replace("THIRD", "a"))
+    made = run(recipe, tmp_path / "out")
+    assert loads(calls_log) == "aba"
+    assert made.stats.failed == 0
+    there.append("a stranger")
+    with pytest.raises(mminf.errors.EngineError, match=r"'model-a' can't be loaded .*RuntimeError: out of memory"):
+        mminf.run(recipe, output=tmp_path / "never")
+
+
+def test_waiting_calls_do_not_run_into_a_dead_engine(
+    write_recipe: Recipe, rows: Recipe, tmp_path: Path, calls_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mminf.backend.scripted import ScriptedBackend
+    from mminf.errors import EngineDied
+
+    (tmp_path / "a.py").write_text(MODEL.replace("NAME", "a"))
+    rows(*({"id": str(n), "n": n} for n in range(30)))
+    recipe = write_recipe(
+        f"""
+engines: {{a: {{backend: scripted, script: {tmp_path}/a.py, latency: 0.01, max_concurrency: 2}}}}
+source: {{jsonl: rows.jsonl}}
+steps:
+  - generate: {{engine: a, prompt: "{{{{ n }}}}"}}
+sinks: [{{jsonl: out.jsonl}}]
+"""
+    )
+    generate, load, close = ScriptedBackend.generate, ScriptedBackend.load, ScriptedBackend.close
+    asked = 0
+
+    async def die_once(self: ScriptedBackend, request: object) -> object:
+        nonlocal asked
+        asked += 1
+        if asked == 5:
+            raise EngineDied("died")
+        return await generate(self, request)  # type: ignore[arg-type]
+
+    def slowly(self: ScriptedBackend) -> None:
+        import time
+
+        time.sleep(0.1)
+        load(self)
+
+    async def empty(self: ScriptedBackend) -> None:
+        self._answer = None
+        await close(self)
+
+    monkeypatch.setattr(ScriptedBackend, "generate", die_once)
+    monkeypatch.setattr(ScriptedBackend, "load", slowly)
+    monkeypatch.setattr(ScriptedBackend, "close", empty)
+    made = run(recipe, tmp_path / "out")
+    assert (made.stats.failed, loads(calls_log)) == (0, "aa")
+    assert sum(step.repeated for step in made.stats.steps.values()) == 0
+
+
+def test_counts_end_at_the_target(write_recipe: Recipe, rows: Recipe, models: str, tmp_path: Path) -> None:
+    rows(*({"id": f"{n:05}", "n": n} for n in range(2000)))
+    recipe = write_recipe(models + SHAPE.replace("THIRD", "c"))
+    found = []
+    for window in (1, 300):
+        result = mminf.run(recipe, output=tmp_path / str(window), overrides={"target": 50, "window": window})
+        found.append(result.counts)
+        status = api.status(tmp_path / str(window))
+        assert (status["done"], status["pending"]) == (50, 0)
+    assert found[0] == found[1]
+
+
+def test_many_models_are_ordered_in_no_time(write_recipe: Recipe) -> None:
+    engines = "".join(f"  e{n}: {{backend: scripted, model: m{n}, answer: x}}\n" for n in range(24))
+    steps = "".join(f'  - score: {{name: s{n}, engine: e{n}, prompt: "{{{{ n }}}}"}}\n' for n in range(24))
+    recipe = write_recipe(f"engines:\n{engines}source: {{jsonl: rows.jsonl}}\nsteps:\n{steps}")
+    assert "24 model loads" in api.describe_plan(api.load(recipe, overrides={"max_loaded_engines": 1}))
+
+
+def test_engines_with_equal_settings_are_one_model_for_the_order(write_recipe: Recipe) -> None:
+    recipe = write_recipe(
+        """
+engines:
+  vlm: {backend: scripted, model: v, answer: x}
+  llm: {backend: scripted, model: l, answer: x}
+  judge: {backend: scripted, model: v, answer: x}
+  far: {backend: openai, model: o}
+source: {jsonl: rows.jsonl}
+steps:
+  - generate: {name: one, engine: vlm, prompt: "{{ n }}", writes: x}
+  - generate: {name: two, engine: llm, prompt: "{{ n }}", writes: y}
+  - generate: {name: three, engine: judge, prompt: "{{ n }}", writes: z}
+  - generate: {name: four, engine: far, prompt: "{{ z }}", writes: w}
+  - generate: {name: five, engine: vlm, prompt: "{{ w }}", writes: u}
+"""
+    )
+    assert "2 model loads: vlm, llm" in api.describe_plan(api.load(recipe, overrides={"max_loaded_engines": 1}))
+
+
+def test_a_copied_sampling_is_known_by_its_own_values() -> None:
+    from mminf.request import Sampling
+
+    first = Sampling()
+    assert first.set_values == {}
+    assert first.model_copy(update={"temperature": 0.7}).set_values == {"temperature": 0.7}

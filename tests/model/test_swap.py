@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -114,10 +115,9 @@ def other_engines() -> None:
 
 
 def cores() -> list[psutil.Process]:
-    children = psutil.Process().children(recursive=True)
-    found = [
-        child
-        for child in children
-        if child.is_running() and "EngineCore" in " ".join(child.cmdline() or [child.name()])
-    ]
-    return [core for core in found if core.pid not in known and core.status() != psutil.STATUS_ZOMBIE]
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # a zombie, or gone since
+            if "EngineCore" in " ".join([child.name(), *child.cmdline()]) and child.pid not in known:
+                found.append(child)
+    return found
