@@ -11,6 +11,7 @@ from pydantic import Field
 
 from mminf.config import Config, Names
 from mminf.image import LoadedImage
+from mminf.record import canonical_json, to_json
 from mminf.text import Turn
 
 
@@ -47,9 +48,9 @@ class Sampling(Config):
         return copied
 
     @cached_property
-    def set_values(self) -> dict[str, Any]:
-        """What of it is not as by default, as JSON values."""
-        return self.model_dump(mode="json", exclude_defaults=True)
+    def set_values(self) -> str:
+        """What of it is not as by default, as canonical JSON."""
+        return canonical_json(self.model_dump(mode="json", exclude_defaults=True)).decode()
 
 
 def spelled_out(sampling: Sampling) -> dict[str, float | int]:
@@ -79,15 +80,23 @@ class Request:
     open_turn: str | None
     seed: int
 
-    def key_parts(self) -> list[Any]:
-        """Returns, as JSON values, all of the request that its answer depends on."""
-        parts: list[Any] = []
+    def chat(self, digests: bool = False) -> str:
+        """Returns the chat as JSON: [[role, [part, ...]], ...], an image part as {"image": its URI, or its digest}."""
+        chat: list[Any] = []
         for turn in self.turns:
-            shown = [
-                part if isinstance(part, str) else {"image": self.images[part.index].digest} for part in turn.parts
-            ]
-            parts.append([turn.role, shown])
-        return [parts, self.sampling.set_values, self.open_turn, self.seed]
+            parts: list[Any] = []
+            for part in turn.parts:
+                if isinstance(part, str):
+                    parts.append(part)
+                else:
+                    image = self.images[part.index]
+                    parts.append({"image": image.digest if digests else image.uri})
+            chat.append([turn.role, parts])
+        return to_json(chat)
+
+    def settings(self) -> str:
+        """Returns as JSON what its answer depends on beside the chat."""
+        return f"[{self.sampling.set_values},{to_json(self.open_turn)},{self.seed}]"
 
 
 @dataclass(frozen=True, slots=True)

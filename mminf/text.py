@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -87,6 +88,20 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 _ENVIRONMENT = _Environment(trim_blocks=True, lstrip_blocks=True)
+_GLOBALS = dict(_ENVIRONMENT.globals)
+
+
+def make_context(template: jinja2.Template, values: Mapping[str, Any]) -> Any:
+    """Returns a context without the copies that Jinja2 makes for templates that import each other."""
+    return template.new_context({**_GLOBALS, **values}, shared=True)
+
+
+def render(template: jinja2.Template, values: Mapping[str, Any]) -> str:
+    """Returns a template's text, as `template.render` does."""
+    try:
+        return "".join(template.root_render_func(make_context(template, values)))
+    except Exception:
+        _ENVIRONMENT.handle_exception()
 
 
 class Template:
@@ -119,7 +134,7 @@ class Template:
                 raise RecordError(f"template {self.name}: field 'images' is no list, but {values['images']!r}")
             values["images"] = _Images(len(values["images"]))
         try:
-            return _split_turns(self._template.render(values))
+            return _split_turns(render(self._template, values))
         except jinja2.UndefinedError as error:
             raise MissingField(f"template {self.name}: {error}") from error
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
@@ -127,6 +142,8 @@ class Template:
 
 
 def _split_turns(text: str) -> tuple[Turn, ...]:
+    if "\x02" not in text:
+        return (Turn("user", (text.strip(),)),) if text.strip() else ()
     turns: list[tuple[str, list[str | ImagePart]]] = [("user", [])]
     last = 0
     for mark in _MARK.finditer(text):
@@ -170,7 +187,9 @@ class Expression:
             RecordError: if a field is missing or the operation fails on this record's values.
         """
         try:
-            value = self._compiled(**{name: fields[name] for name in self.reads if name in fields})
+            context = make_context(self._compiled, {name: fields[name] for name in self.reads if name in fields})
+            deque(self._compiled.root_render_func(context), maxlen=0)
+            value = context.vars["result"]
             if isinstance(value, jinja2.Undefined):
                 str(value)  # a strict undefined raises on any use
             return value
@@ -210,7 +229,7 @@ def failed_check(check: Expression, fields: Mapping[str, Any]) -> str:
 def _compile(source: str) -> tuple[frozenset[str], Any]:
     compiled = _ENVIRONMENT.compile_expression(source, undefined_to_none=False)
     names = jinja2.meta.find_undeclared_variables(_ENVIRONMENT.parse("{{ (" + source + ") }}"))
-    return frozenset(names - set(_ENVIRONMENT.globals)), compiled
+    return frozenset(names - set(_ENVIRONMENT.globals)), compiled._template
 
 
 def defuse(match: re.Match[str]) -> str:

@@ -18,7 +18,7 @@ from mminf.image import ImageStore, LoadedImage, decode_image, read_image
 from mminf.journal import Call, Journal
 from mminf.journal.codec import clean
 from mminf.recipe.model import StepLike
-from mminf.record import Record, canonical_json, derive_seed, to_json
+from mminf.record import Record, canonical_json, derive_seed
 from mminf.request import Generation, Request, Sampling
 from mminf.text import ImagePart, Turn
 
@@ -36,14 +36,19 @@ class Shared:
     retries: dict[tuple[str, str], int] = field(default_factory=dict)
     _keys: dict[str, Any] = field(default_factory=dict)
 
-    def memo_key(self, step: StepLike, engine: Engine, request: Request) -> bytes:
-        """Returns the key under which the journal keeps an answer: all that the answer depends on (docs/design.md)."""
+    def memo_key(self, step: StepLike, engine: Engine, request: Request, chat: str) -> bytes:
+        """Returns the key under which the journal keeps an answer: all that the answer depends on (docs/design.md).
+
+        Args:
+            chat: the request's chat, images by digest.
+        """
         begun = self._keys.get(step.name)
         if begun is None:
             parts = canonical_json([step.type, step.version, engine.identity])
             begun = self._keys[step.name] = hashlib.blake2b(parts, digest_size=16)
         key = begun.copy()
-        key.update(canonical_json(request.key_parts()))
+        key.update(chat.encode("utf-8", "surrogatepass"))
+        key.update(request.settings().encode("utf-8", "surrogatepass"))
         found: bytes = key.digest()
         return found
 
@@ -103,7 +108,8 @@ class StepContext:
         seed = derive_seed(self.shared.seed, self.record.id, self.step.name, attempt, sample)
         request = Request(tuple(turns), tuple(opened), sampling, open_turn, seed)
         stats = self.shared.stats.steps[self.step.name]
-        key = self.shared.memo_key(self.step, engine, request)
+        chat = request.chat()
+        key = self.shared.memo_key(self.step, engine, request, request.chat(digests=True) if opened else chat)
         if (known := self.shared.journal.recall(key)) is not None:
             stats.recalled += 1
             return known
@@ -112,32 +118,31 @@ class StepContext:
             raise Parked(f"{engine.stats.model} is not loaded")
         for image in opened:
             await self.shared.images.decode(image, engine.backend.view)
-        answer, seconds = await self._ask(engine, request)
-        # As the journal will give it back: a lone surrogate must not make a resumed run another one.
-        answer = dataclasses.replace(answer, text=clean(answer.text))
-        call = Call(key, self.step.name, self.record.id, attempt, sample, answer, seconds, chat_text(request))
+        answer, seconds = await self._ask(engine, request, chat)
+        if (text := clean(answer.text)) != answer.text:
+            # As the journal will give it back: a lone surrogate must not make a resumed run another one.
+            answer = dataclasses.replace(answer, text=text)
+        call = Call(key, self.step.name, self.record.id, attempt, sample, answer, seconds, chat)
         await self.shared.journal.remember(call)
         stats.calls += 1
         stats.tokens += answer.completion_tokens
         return answer
 
-    async def _ask(self, engine: Engine, request: Request) -> tuple[Generation, float]:
+    async def _ask(self, engine: Engine, request: Request, chat: str) -> tuple[Generation, float]:
         try:
             await engine.ready()
         except EngineError as error:
             if self.shared.pool.put_apart(engine, error):
                 raise Parked(f"{engine.stats.model} is not loaded") from error
             raise
-        await self._show_prompt(engine, request)
+        if not self.shared.journal.knows_prompt(self.step.name):
+            await self._show_prompt(engine, request, chat)
         started = time.monotonic()
         answer = await engine.generate(request, self.shared.check_draining)
         return answer, time.monotonic() - started
 
-    async def _show_prompt(self, engine: Engine, request: Request) -> None:
+    async def _show_prompt(self, engine: Engine, request: Request, chat: str) -> None:
         journal, name = self.shared.journal, self.step.name
-        if journal.knows_prompt(name):
-            return
-        chat = chat_text(request)
         journal.show_prompt(name, chat, None, None)
         try:
             shown = await asyncio.to_thread(engine.backend.render, request)
@@ -147,15 +152,6 @@ class StepContext:
             return
         if shown is not None:
             journal.show_prompt(name, chat, shown.text, shown.tokens)
-
-
-def chat_text(request: Request) -> str:
-    """Returns a request's chat as JSON: [[role, [part, ...]], ...], an image part as {"image": uri}."""
-    chat: list[Any] = []
-    for turn in request.turns:
-        parts = [part if isinstance(part, str) else {"image": request.images[part.index].uri} for part in turn.parts]
-        chat.append([turn.role, parts])
-    return to_json(chat)
 
 
 def _check_parts(turns: Sequence[Turn], images: int) -> None:

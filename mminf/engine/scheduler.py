@@ -57,6 +57,8 @@ class Scheduler:
         self.window = window
         self.target = target
         self.accepted = 0
+        self.calls = tuple(step.engine is not None for step in stage.steps)
+        self._writes = tuple(step.writes for step in stage.steps)
         self.blocked: Counter[int] = Counter()
         self._parked = 0
         self._pulled = 0
@@ -273,9 +275,8 @@ class Scheduler:
                 if number:
                     stats.repeated += 1
                 try:
-                    return self.checked(
-                        step, await step.run(record, StepContext(self.shared, step, record, base + number))
-                    )
+                    context = StepContext(self.shared, step, record, base + number)
+                    return self._checked(index, await step.run(record, context))
                 except (Interrupted, Parked, EngineError, JournalError, RecordError):
                     raise
                 except AskAgain as error:
@@ -289,6 +290,12 @@ class Scheduler:
             return End("failed", index, str(error))
         tries = f" ({step.config.attempts} attempts)" if step.config.attempts > 1 else ""
         return End("failed", index, f"{reason}{tries}")
+
+    def _checked(self, index: int, outcome: Any) -> Any:
+        plain = type(outcome) is dict and all(type(value) in _PLAIN for value in outcome.values())
+        if plain and outcome.keys() <= self._writes[index]:
+            return outcome
+        return self.checked(self.stage.steps[index], outcome)
 
     @staticmethod
     def checked(step: Any, outcome: Any) -> Any:
@@ -309,8 +316,7 @@ class Scheduler:
                     f"step {step.name!r} wrote {', '.join(undeclared)}, which it does not declare in `writes`"
                 )
         try:
-            if not all(type(value) in _PLAIN for item in items for value in item.values()):
-                json.dumps(items)
+            json.dumps(items)
         except (TypeError, ValueError) as error:
             raise RecordError(f"step {step.name!r} wrote a value that is no JSON: {error}") from error
         return outcome
@@ -396,7 +402,7 @@ class _Way:
 
     async def _move(self, ready: list[int]) -> None:
         """Starts what is ready and waits until something is finished."""
-        calls = [i for i in ready if self.stage.steps[i].engine is not None]
+        calls = [i for i in ready if self.scheduler.calls[i]]
         for i in ready:
             if i not in calls:
                 self._settle(i, await self.scheduler.attempt(i, self.record))

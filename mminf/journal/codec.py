@@ -29,7 +29,9 @@ def path_numbers(text: str) -> tuple[int, ...]:
 
 def clean(text: Any) -> Any:
     """Replaces lone surrogates, which SQLite can't store; models and file names do produce them."""
-    return text.encode("utf-8", "replace").decode("utf-8") if isinstance(text, str) else text
+    if not isinstance(text, str) or text.isascii():
+        return text
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def text_bytes(text: str) -> bytes:

@@ -34,6 +34,7 @@ from mminf.step.base import Drop
 from mminf.text import Turn
 from mminf.world import draw_scene, make_scene
 
+os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 ENGINE = {"backend": "vllm", "model": "builtin:demo", "max_pixels": 12544, "max_model_len": 4096}
 # Scores as free text, which is what a judge writes that nobody holds to one token.
 WORDY = {f"steps.{name}.constrain": False for name in ("solvability", "hallucination", "clarity", "nonsense")}

@@ -577,5 +577,5 @@ def test_a_copied_sampling_is_known_by_its_own_values() -> None:
     from mminf.request import Sampling
 
     first = Sampling()
-    assert first.set_values == {}
-    assert first.model_copy(update={"temperature": 0.7}).set_values == {"temperature": 0.7}
+    assert first.set_values == "{}"
+    assert first.model_copy(update={"temperature": 0.7}).set_values == '{"temperature":0.7}'

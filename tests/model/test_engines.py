@@ -79,6 +79,14 @@ def test_an_answer_depends_on_its_seed_and_not_on_its_batch(engine: Engine, load
     assert len(set(others)) > 1
 
 
+def test_many_seeded_calls_at_once(engine: Engine, loaded: list[LoadedImage]) -> None:
+    # More prompt tokens than vLLM takes in one step: it cut prompts in two, and died of that on a CPU.
+    calls = [ask(loaded[n % 12], open_turn="user", seed=n, **SAMPLE) for n in range(240)]
+    found = engine.ask(*calls)
+    assert sum(one.prompt_tokens for one in found if isinstance(one, Generation)) > 4096
+    assert all(texts(found))
+
+
 def test_banned_tokens_and_short_answers_do_not_come(engine: Engine, loaded: list[LoadedImage]) -> None:
     def sample(ban: list[str], temperature: float) -> list[Any]:
         settings = {**SAMPLE, "top_k": -1, "max_tokens": 40, "temperature": temperature, "ban": ban}
