@@ -68,8 +68,8 @@ class VllmBackend(SwiftBackend):
         engine_kwargs = dict(options.pop("engine_kwargs", {}))
         engine_kwargs.setdefault("logits_processors", []).append("mminf.backend.vllm_ban:BanTokens")
         if on_cpu:
-            # Where a step's tokens cut a prompt in two, vLLM rewinds the generator of a seeded request; a CPU's can't be,
-            # and the whole engine dies ("CPU Generator does not use offset", vLLM 0.32).
+            # Where a step's tokens cut a prompt in two, vLLM rewinds the generator of a seeded request. A CPU's can't
+            # be, and the whole engine dies ("CPU Generator does not use offset", vLLM 0.32).
             engine_kwargs.setdefault("enable_chunked_prefill", False)
         if "shutdown_timeout" in inspect.signature(AsyncEngineArgs).parameters:
             # Ctrl-C in a terminal reaches vLLM's processes as well: let them finish what is in flight, as we do.

@@ -1,6 +1,6 @@
 """mminf on a real vLLM, beside ms-swift's engine alone and beside the plain way to run Oasis.
 
-    python scripts/bench/vllm_oasis.py [hook] [oasis] [tokens]
+    python scripts/bench/vllm_oasis.py [hook] [calls] [oasis] [tokens]
 
 Runs on whatever vLLM is installed, with the demo model and drawn scenes, so that everybody can run it. Baseline and
 mminf use the same engine in the same run.
@@ -194,11 +194,11 @@ async def plain_oasis(images: Path, folder: Path, make: Callable[[], Backend] | 
     return calls, loading, loads, len(records)
 
 
-async def bench_oasis(folder: Path, backend: Any, load_seconds: float, number: int) -> None:
-    """Wall time of both, and what each part of the gain is worth; `backend` is loaded."""
+async def bench_calls(folder: Path, backend: Any, number: int) -> None:
+    """What each part of the gain is worth on an engine that is loaded already."""
 
     def part(n: int) -> Path:
-        return draw(folder / f"oasis{n}", 100_000 + n * number, number)
+        return draw(folder / f"calls{n}", 100_000 + n * number, number)
 
     print(f"Oasis, {number} images:")
     calls, _, _, kept = await plain_oasis(part(0), folder, None, backend)
@@ -218,22 +218,27 @@ async def bench_oasis(folder: Path, backend: Any, load_seconds: float, number: i
     await bare.close()
     print(f"  the last without prefix and image caches {seconds:.1f} s")
 
-    run = prepare(part(5), folder / "out", ENGINE)
+
+async def bench_oasis(folder: Path, number: int) -> None:
+    """Wall time of both, loads included."""
+    print(f"Oasis, {number} images, loads included:")
+    run = prepare(draw(folder / "ours", 300_000, number), folder / "out", ENGINE)
     started = time.perf_counter()
     result = await run.execute()
     ours = time.perf_counter() - started
     loads = sum(engine.stats.loads for engine in set(run.engines.values()))
-    print(f"  whole: mminf {ours:.1f} s, {loads} load ({result.counts.done} kept);", end=" ")
+    ours_loading = loads * run.engines["vlm"].stats.load_seconds
+    print(f"  mminf {ours:.1f} s, {loads} load ({result.counts.done} kept);", end=" ")
 
     def make() -> Backend:
         return run.engines["vlm"].backend.__class__(run.recipe.engines["vlm"])
 
-    calls, loading, count, kept = await plain_oasis(part(6), folder, make, None)
+    calls, loading, count, kept = await plain_oasis(draw(folder / "theirs", 310_000, number), folder, make, None)
     whole = calls + loading
     print(f"plain {whole:.1f} s, {count} loads of {loading / count:.1f} s ({kept} kept):", end=" ")
     print(f"{whole / ours:.2f} times as long")
-    rest = ours - load_seconds * loads
-    print(f"  of the gain: loads {loading - load_seconds * loads:.1f} s, calls {calls - rest:.1f} s")
+    rest = ours - ours_loading
+    print(f"  of the gain: loads {loading - ours_loading:.1f} s, all else {calls - rest:.1f} s")
     two = 3 * loading / count + rest
     print(f"  with two models that don't fit beside each other: about {two:.1f} s, 3 loads: {whole / two:.2f} times")
 
@@ -245,7 +250,7 @@ async def bench_tokens(folder: Path, number: int) -> None:
     """Prompt tokens that vLLM computes of those that the calls of a record have, by its own counters."""
     from prometheus_client import REGISTRY
 
-    options = {"engine_kwargs": {"block_size": 16, "disable_log_stats": False}}
+    options = {"engine_kwargs": {"block_size": 32, "disable_log_stats": False}}
     large = {**ENGINE, "max_pixels": 672 * 672, "options": options}
     images = draw(folder / "large", 200_000, number, 672)
     run = prepare(images, folder / "out", large, **{"steps.keep.expression": "true"})
@@ -273,7 +278,7 @@ async def bench_tokens(folder: Path, number: int) -> None:
 
 async def bench(parts: Sequence[str], folder: Path, images: int) -> None:
     """Runs the parts, on one event loop, since a vLLM engine belongs to one."""
-    if "hook" in parts or "oasis" in parts:
+    if "hook" in parts or "calls" in parts:
         run = prepare(draw(folder / "first", 0, 1), folder / "out", ENGINE)
         backend = run.engines["vlm"].backend
         started = time.perf_counter()
@@ -282,9 +287,11 @@ async def bench(parts: Sequence[str], folder: Path, images: int) -> None:
         print(f"vLLM starts in {seconds:.1f} s")
         if "hook" in parts:
             await bench_hook(folder, backend, images)
-        if "oasis" in parts:
-            await bench_oasis(folder, backend, seconds, images)
+        if "calls" in parts:
+            await bench_calls(folder, backend, 4 * images)  # several windows full
         await backend.close()
+    if "oasis" in parts:
+        await bench_oasis(folder, images)
     if "tokens" in parts:
         await bench_tokens(folder, max(16, images // 8))
 
@@ -292,7 +299,7 @@ async def bench(parts: Sequence[str], folder: Path, images: int) -> None:
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="hook, oasis, tokens; all by default")
+    parser.add_argument("parts", nargs="*", help="hook, calls, oasis, tokens; all by default")
     parser.add_argument("--images", type=int, default=384)
     arguments = parser.parse_args()
     logging.getLogger("mminf").setLevel(logging.ERROR)
@@ -304,7 +311,7 @@ def main() -> None:
             continue
     print(f"Python {platform.python_version()}, {', '.join(found)}, {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as name:
-        asyncio.run(bench(arguments.parts or ["hook", "oasis", "tokens"], Path(name), arguments.images))
+        asyncio.run(bench(arguments.parts or ["hook", "calls", "oasis", "tokens"], Path(name), arguments.images))
 
 
 if __name__ == "__main__":
