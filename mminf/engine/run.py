@@ -176,6 +176,8 @@ class Run:
                 journal.set_meta("finished_at", str(time.time()))
             await journal.flush()
             target = self.recipe.run.target
+            if state == "finished" and target is not None:
+                _tell_target(journal, self.plan[-1].index, target)
             written = write_sinks(self.sinks, self.plan, journal, target) if state == "finished" else []
             calls = sum(int(step["calls"]) for step in journal.totals().values())
             return RunResult(state, self.output, count_records(journal), written, journal.failures(5), calls)
@@ -262,6 +264,17 @@ def open_source(recipe: Recipe, output: Path) -> Source:
 def open_sinks(recipe: Recipe, output: Path) -> list[Sink]:
     """Returns a recipe's sinks."""
     return [SINKS.get(sink.type)(sink.config, output) for sink in recipe.sinks]
+
+
+def _tell_target(journal: Journal, stage: int, target: int) -> None:
+    last = journal.last_of(stage, target)
+    if last is None:
+        log.warning("all records are done, and fewer than the target of %d were accepted", target)
+        return
+    beyond = journal.settled_roots() - (last[0] + 1)
+    log.info(
+        "the target of %d is reached; %d records beyond it were under way, and are left out", target, max(0, beyond)
+    )
 
 
 def write_sinks(sinks: list[Sink], plan: list[StagePlan], journal: Journal, target: int | None = None) -> list[Written]:

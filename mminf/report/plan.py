@@ -21,10 +21,7 @@ def plan_text(recipe: Recipe) -> str:
         where = f"shared with {own}" if own != name else config.backend
         lines.append(f"engine {name}: {config.model} ({where}), for {', '.join(users) or 'no step'}")
     lines.append(_loads(recipe, engines, plan))
-    calls = sum(getattr(step.config, "n", 1) for step in recipe.steps if step.engine is not None)
-    lines.append(
-        f"calls a record: at most {calls} (fewer where it is dropped on the way, more where an answer is asked again)"
-    )
+    lines.append(_calls(recipe))
     if recipe.run.target is not None:
         lines.append(f"stops once {recipe.run.target} records are accepted")
     for stage in plan:
@@ -49,6 +46,18 @@ def _loads(recipe: Recipe, engines: Mapping[str, Engine], plan: Sequence[StagePl
         why = "they don't fit into memory beside each other"
     plural = "s" if len(loads) > 1 else ""
     return f"{len(loads)} model load{plural}: {', '.join(engine.stats.name for engine in loads)}; {why}"
+
+
+def _calls(recipe: Recipe) -> str:
+    calls, children, splits = 0, 1, False
+    for step in recipe.steps:
+        samples = getattr(step.config, "n", 1) if step.engine is not None else 1
+        calls += children * samples if step.engine is not None else 0
+        if step.gate and samples > 1:
+            children *= samples  # each sample is a child, which all later steps ask about
+        splits = splits or step.type == "split"
+    more = "more where an answer is asked again" + (" or a list is split" if splits else "")
+    return f"calls a record: at most {calls} (fewer where it is dropped on the way, {more})"
 
 
 def _stage(stage: StagePlan) -> list[str]:

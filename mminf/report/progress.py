@@ -79,7 +79,7 @@ def progress_line(stats: RunStats) -> str:
     loading = [engine.model for engine in _engines(stats) if engine.state == "loading"]
     if loading:
         parts.append(f"loading {', '.join(loading)}")
-    return "; ".join(parts) + (f" ({steps})" if steps else "")
+    return "; ".join(parts) + (f" (passed: {steps})" if steps else "")
 
 
 def render_progress(stats: RunStats) -> RenderableType:

@@ -534,7 +534,10 @@ sinks: [{{jsonl: out.jsonl}}]
     assert sum(step.repeated for step in made.stats.steps.values()) == 0
 
 
-def test_counts_end_at_the_target(write_recipe: Recipe, rows: Recipe, models: str, tmp_path: Path) -> None:
+def test_counts_end_at_the_target(
+    write_recipe: Recipe, rows: Recipe, models: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "mminf")
     rows(*({"id": f"{n:05}", "n": n} for n in range(2000)))
     recipe = write_recipe(models + SHAPE.replace("THIRD", "c"))
     found = []
@@ -544,6 +547,14 @@ def test_counts_end_at_the_target(write_recipe: Recipe, rows: Recipe, models: st
         status = api.status(tmp_path / str(window))
         assert (status["done"], status["pending"]) == (50, 0)
     assert found[0] == found[1]
+    assert "the target of 50 is reached; 0 records beyond it" in caplog.text  # one record at a time
+    mminf.run(recipe, output=tmp_path / "all", overrides={"target": 5000})
+    assert "fewer than the target of 5000 were accepted" in caplog.text
+
+
+def test_samples_multiply_the_calls_behind_them() -> None:
+    recipe = api.load(ROOT / "recipes" / "oasis.yaml", overrides={"steps.hook.n": 2})
+    assert "calls a record: at most 14" in api.describe_plan(recipe)
 
 
 def test_many_models_are_ordered_in_no_time(write_recipe: Recipe) -> None:

@@ -28,4 +28,4 @@ def test_time_left_is_told_from_records_that_were_worked_on() -> None:
 def test_a_line_says_what_goes_on() -> None:
     line = progress_line(stats(total=100, settled=50, resumed=10, failed=2))
     assert line.startswith("50/100 records; 10 resumed; 4.0/s; 4 calls; 2 failed; 0:12 left; loading m")
-    assert line.endswith("(hook 3)")
+    assert line.endswith("(passed: hook 3)")
