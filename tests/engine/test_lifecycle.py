@@ -1,0 +1,147 @@
+"""Models that die, or can't be loaded: what a run does about it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import mminf
+
+from ..conftest import read_rows
+from .test_schedule import MODEL, SHAPE, loads, models, run  # noqa: F401 (models is a fixture)
+
+Recipe = Callable[..., Path]
+
+
+def test_an_engine_that_dies_is_loaded_again_and_asked_again(
+    write_recipe: Recipe, rows: Recipe, tmp_path: Path, calls_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mminf.backend.scripted import ScriptedBackend
+    from mminf.errors import EngineDied
+
+    (tmp_path / "a.py").write_text(MODEL.replace("NAME", "a"))
+    rows(*({"id": str(n), "n": n} for n in range(50)))
+    recipe = write_recipe(
+        f"""
+engines: {{a: {{backend: scripted, script: {tmp_path}/a.py, latency: 0.01}}}}
+source: {{jsonl: rows.jsonl}}
+steps:
+  - generate: {{engine: a, prompt: "{{{{ n }}}}"}}
+sinks: [{{jsonl: out.jsonl}}]
+"""
+    )
+    generate, load = ScriptedBackend.generate, ScriptedBackend.load
+    asked, deaths, dead = 0, 0, False
+
+    async def die_twice(self: ScriptedBackend, request: object) -> object:
+        nonlocal asked, deaths, dead
+        asked += 1
+        if asked in (10, 40):
+            deaths, dead = deaths + 1, True
+        before = deaths
+        answer = await generate(self, request)  # type: ignore[arg-type]
+        if dead or deaths > before:
+            raise EngineDied("engine of model 'a' died: killed")
+        return answer
+
+    def come_back(self: ScriptedBackend) -> None:
+        nonlocal dead
+        dead = False
+        load(self)
+
+    monkeypatch.setattr(ScriptedBackend, "generate", die_twice)
+    monkeypatch.setattr(ScriptedBackend, "load", come_back)
+    made = run(recipe, tmp_path / "out", window=8)
+    assert loads(calls_log) == "aaa"
+    assert made.stats.failed == 0 and len(read_rows(tmp_path / "out" / "out.jsonl")) == 50
+
+    async def die(self: ScriptedBackend, request: object) -> object:
+        raise EngineDied("engine of model 'a' died: killed")
+
+    monkeypatch.setattr(ScriptedBackend, "generate", die)
+    with pytest.raises(mminf.errors.EngineError, match=r"died: killed \(restarted 3 times"):
+        mminf.run(recipe, output=tmp_path / "dead")
+    assert os.path.exists(tmp_path / "dead" / "journal.sqlite")
+
+
+def test_a_model_that_can_not_be_loaded_beside_another_is_tried_alone(
+    write_recipe: Recipe,
+    rows: Recipe,
+    models: str,  # noqa: F811
+    calls_log: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from mminf.backend.scripted import ScriptedBackend
+
+    load, close = ScriptedBackend.load, ScriptedBackend.close
+    there: list[object] = []
+
+    def only_one_fits(self: ScriptedBackend) -> None:
+        if there:
+            raise RuntimeError("out of memory")
+        load(self)
+        there.append(self)
+
+    async def leave(self: ScriptedBackend) -> None:
+        there.remove(self)
+        await close(self)
+
+    monkeypatch.setattr(ScriptedBackend, "load", only_one_fits)
+    monkeypatch.setattr(ScriptedBackend, "close", leave)
+    rows(*({"id": str(n), "n": n} for n in range(60)))
+    recipe = write_recipe(models + SHAPE.replace("THIRD", "a"))
+    made = run(recipe, tmp_path / "out")
+    assert loads(calls_log) == "aba"
+    assert made.stats.failed == 0
+    there.append("a stranger")
+    with pytest.raises(mminf.errors.EngineError, match=r"'model-a' can't be loaded .*RuntimeError: out of memory"):
+        mminf.run(recipe, output=tmp_path / "never")
+
+
+def test_waiting_calls_do_not_run_into_a_dead_engine(
+    write_recipe: Recipe, rows: Recipe, tmp_path: Path, calls_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mminf.backend.scripted import ScriptedBackend
+    from mminf.errors import EngineDied
+
+    (tmp_path / "a.py").write_text(MODEL.replace("NAME", "a"))
+    rows(*({"id": str(n), "n": n} for n in range(30)))
+    recipe = write_recipe(
+        f"""
+engines: {{a: {{backend: scripted, script: {tmp_path}/a.py, latency: 0.01, max_concurrency: 2}}}}
+source: {{jsonl: rows.jsonl}}
+steps:
+  - generate: {{engine: a, prompt: "{{{{ n }}}}"}}
+sinks: [{{jsonl: out.jsonl}}]
+"""
+    )
+    generate, load, close = ScriptedBackend.generate, ScriptedBackend.load, ScriptedBackend.close
+    asked = 0
+
+    async def die_once(self: ScriptedBackend, request: object) -> object:
+        nonlocal asked
+        asked += 1
+        if asked == 5:
+            raise EngineDied("died")
+        return await generate(self, request)  # type: ignore[arg-type]
+
+    def slowly(self: ScriptedBackend) -> None:
+        import time
+
+        time.sleep(0.1)
+        load(self)
+
+    async def empty(self: ScriptedBackend) -> None:
+        self._answer = None
+        await close(self)
+
+    monkeypatch.setattr(ScriptedBackend, "generate", die_once)
+    monkeypatch.setattr(ScriptedBackend, "load", slowly)
+    monkeypatch.setattr(ScriptedBackend, "close", empty)
+    made = run(recipe, tmp_path / "out")
+    assert (made.stats.failed, loads(calls_log)) == (0, "aa")
+    assert sum(step.repeated for step in made.stats.steps.values()) == 0
