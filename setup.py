@@ -57,6 +57,7 @@ setup(
         "rich>=13.9",
         "json-repair>=0.40",
         "aiohttp>=3.10",
+        "orjson>=3.10",
         "datasketch>=1.6",
         "imagehash>=4.3",
         "pyarrow>=15.0",

@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from mminf.errors import MissingField
 
 Fields = dict[str, Any]
@@ -60,8 +62,21 @@ class Record:
 
 # Made once: json.dumps makes a new encoder for every call that sets an option.
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+_COMPACT = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 to_json = json.JSONEncoder(ensure_ascii=False).encode
 """Returns the JSON text of a value."""
+
+
+def json_bytes(value: Any, errors: str = "surrogatepass") -> bytes:
+    """Returns the compact JSON of a value, UTF-8.
+
+    Args:
+        errors: what becomes of lone surrogates, as in `str.encode`.
+    """
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # orjson takes neither lone surrogates nor integers over 64 bits
+        return _COMPACT(value).encode("utf-8", errors)
 
 
 def canonical_json(value: Any) -> bytes:

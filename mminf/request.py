@@ -11,7 +11,7 @@ from pydantic import Field
 
 from mminf.config import Config, Names
 from mminf.image import LoadedImage
-from mminf.record import canonical_json, to_json
+from mminf.record import canonical_json, json_bytes
 from mminf.text import Turn
 
 
@@ -80,7 +80,7 @@ class Request:
     open_turn: str | None
     seed: int
 
-    def chat(self, digests: bool = False) -> str:
+    def chat(self, digests: bool = False) -> bytes:
         """Returns the chat as JSON: [[role, [part, ...]], ...], an image part as {"image": its URI, or its digest}."""
         chat: list[Any] = []
         for turn in self.turns:
@@ -92,11 +92,12 @@ class Request:
                     image = self.images[part.index]
                     parts.append({"image": image.digest if digests else image.uri})
             chat.append([turn.role, parts])
-        return to_json(chat)
+        return json_bytes(chat)
 
-    def settings(self) -> str:
-        """Returns as JSON what its answer depends on beside the chat."""
-        return f"[{self.sampling.set_values},{to_json(self.open_turn)},{self.seed}]"
+    def settings(self) -> bytes:
+        """Returns what its answer depends on beside the chat."""
+        text = f"[{self.sampling.set_values},{self.open_turn or ''},{self.seed}]"
+        return text.encode("utf-8", "surrogatepass")
 
 
 @dataclass(frozen=True, slots=True)

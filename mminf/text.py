@@ -93,7 +93,7 @@ _GLOBALS = dict(_ENVIRONMENT.globals)
 
 def make_context(template: jinja2.Template, values: Mapping[str, Any]) -> Any:
     """Returns a context without the copies that Jinja2 makes for templates that import each other."""
-    return template.new_context({**_GLOBALS, **values}, shared=True)
+    return _ENVIRONMENT.context_class(_ENVIRONMENT, {**_GLOBALS, **values}, template.name, template.blocks)
 
 
 def render(template: jinja2.Template, values: Mapping[str, Any]) -> str:

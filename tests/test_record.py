@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from mminf.errors import MissingField, PluginError
-from mminf.record import Record, derive_seed, digest
+from mminf.record import Record, derive_seed, digest, json_bytes
 from mminf.registry import Registry
 
 
@@ -18,6 +20,13 @@ def test_seeds_depend_on_every_part_and_nothing_else() -> None:
 
 def test_digest_ignores_the_order_of_keys() -> None:
     assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1}) != digest({"a": 1, "b": [3]})
+
+
+@pytest.mark.parametrize("value", [["é", 1.5, None], ["lone \ud800", True], [2**80], {"a": {"b": "\udfff"}}])
+def test_json_bytes_are_the_compact_json_of_any_value(value: object) -> None:
+    wanted = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    assert json_bytes(value) == wanted.encode("utf-8", "surrogatepass")
+    assert json_bytes(value, "replace") == wanted.encode("utf-8", "replace")
 
 
 def test_a_missing_field_is_named_with_those_that_are_there() -> None:

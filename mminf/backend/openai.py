@@ -16,7 +16,9 @@ from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 import aiohttp
+import orjson
 from pydantic import Field, field_validator
+from yarl import URL
 
 from mminf.backend.base import Backend, backend, shorten
 from mminf.backend.scripted import show_chat
@@ -24,7 +26,7 @@ from mminf.config import Names
 from mminf.errors import EngineError, RequestError
 from mminf.image import View
 from mminf.recipe.config import EngineConfig
-from mminf.record import to_json
+from mminf.record import json_bytes
 from mminf.request import Generation, Rendered, Request, Sampling, spelled_out
 from mminf.text import ImagePart, Turn, defuse
 
@@ -32,7 +34,6 @@ log = logging.getLogger("mminf")
 _PASSING = frozenset({408, 409, 429, 500, 502, 503, 504})
 # Special tokens as most vocabularies spell them, and the tags that ms-swift's servers read as media, as files even.
 _UNSPEAKABLE = re.compile(r"<\|[^<>|\s]{1,40}\|>|</?s>|</?(?:image|video|audio|img|bbox|ref-object|start-image)>", re.I)
-_JSON = {"Content-Type": "application/json"}
 _PROBE = Turn("user", ("ab12",))
 
 
@@ -66,7 +67,7 @@ class OpenAIConfig(EngineConfig):
 class _Endpoint:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        self.chat = f"{self.url}/chat/completions"
+        self.chat = URL(f"{self.url}/chat/completions")
         self.busy = 0
         self.server = "openai"
 
@@ -119,13 +120,14 @@ class OpenAIBackend(Backend):
             return self._session
         async with self._opening:
             if self._session is None:
-                headers = {}
+                headers = {"Content-Type": "application/json"}
                 if key := os.environ.get(self.config.api_key_env):
                     headers["Authorization"] = f"Bearer {key}"
                 session = aiohttp.ClientSession(
                     connector=aiohttp.TCPConnector(limit=0),
                     timeout=aiohttp.ClientTimeout(total=self.config.timeout),
                     headers=headers,
+                    cookie_jar=aiohttp.DummyCookieJar(),
                 )
                 try:
                     await self._meet(session)
@@ -265,17 +267,17 @@ class OpenAIBackend(Backend):
     async def _post(
         self, session: aiohttp.ClientSession, payload: dict[str, Any], only: _Endpoint | None = None
     ) -> dict[str, Any]:
-        body = to_json(payload).encode("utf-8", "replace")
+        body = json_bytes(payload, "replace")
         failure = ""
         for attempt in range(self.config.retries + 1):
             endpoint = only or self._least_busy()
             endpoint.busy += 1
             wait: float | None = None
             try:
-                async with session.post(endpoint.chat, data=body, headers=_JSON) as response:
+                async with session.post(endpoint.chat, data=body) as response:
                     content = await response.read()
                     if response.status == 200:
-                        answer: dict[str, Any] = json.loads(content)
+                        answer: dict[str, Any] = _parse(content)
                         return answer
                     text = " ".join(content.decode("utf-8", "replace").split())
                     failure = f"{endpoint.url} answered {response.status}: {text[:300]}"
@@ -321,6 +323,13 @@ def _add_swift(payload: dict[str, Any], request: Request) -> None:
         payload["structured_outputs_regex"] = "|".join(re.escape(choice) for choice in request.sampling.choices)
     if request.open_turn == "user":
         payload["chat_template_kwargs"] = {"mminf": {"open_turn": "user"}, "response_prefix": ""}
+
+
+def _parse(content: bytes) -> Any:
+    try:
+        return orjson.loads(content)
+    except ValueError:  # some servers write NaN or Infinity as log-probability
+        return json.loads(content)
 
 
 def _text(content: Any) -> str:

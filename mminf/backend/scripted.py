@@ -68,7 +68,7 @@ class ScriptedBackend(Backend):
             text = self._answer(request)
         except Exception as error:  # a script fails a request by raising
             raise RequestError(f"scripted: {error}") from error
-        prompt = sum(len(turn.text.split()) for turn in request.turns)
+        prompt = sum(turn.text.count(" ") + 1 for turn in request.turns)  # about a token a word
         return Generation(text, "stop", prompt, len(text.split()))
 
     def render(self, request: Request) -> Rendered:

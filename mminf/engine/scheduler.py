@@ -49,12 +49,27 @@ class Scheduler:
     Args:
         window: at most so many records in flight.
         target: no more records are taken from the source once so many have come to the end.
+        last: so many records may be in flight when no more than these are left to take. The calls of one record go one
+            after the other, so the last ones keep an engine full for longer if more of them are under way.
+        total: how many records will come, where that is known.
     """
 
-    def __init__(self, stage: StagePlan, shared: Shared, window: int, target: int | None = None) -> None:
+    def __init__(
+        self,
+        stage: StagePlan,
+        shared: Shared,
+        window: int,
+        target: int | None = None,
+        last: int = 0,
+        total: int | None = None,
+    ) -> None:
         self.stage = stage
         self.shared = shared
         self.window = window
+        self.last = last
+        self.total = total
+        self._left: int | None = None
+        self._ending = asyncio.Event()
         self.target = target
         self.accepted = 0
         self.calls = tuple(step.engine is not None for step in stage.steps)
@@ -74,13 +89,14 @@ class Scheduler:
         self.shared.pool.reserve(self._engines(self.stage.steps))
         while not (self._exhausted or stats.unfinished or self._has_enough()):
             self._parked = 0
-            await self._pass(Waiting(record, {}, None) for record in self._pull(records))
+            await self._pass((Waiting(record, {}, None) for record in self._pull(records)), self.total)
             while self.blocked and not stats.unfinished:
                 if stats.draining:
                     stats.unfinished = True
                     return
+                waiting = self.blocked.total()
                 await self._swap()
-                await self._pass(self.shared.journal.parked(self.stage.index))
+                await self._pass(self.shared.journal.parked(self.stage.index), waiting)
 
     def _pull(self, records: Iterator[Record | BadRow]) -> Iterator[Record | BadRow]:
         """Yields records while more are needed; not more than are likely to be, where they are parked on the way."""
@@ -105,9 +121,12 @@ class Scheduler:
         share = max(0.02, self.accepted / self._pulled) if self._pulled else FIRST_GUESS
         return math.ceil(1.1 * (self.target - self.accepted) / share) + 16
 
-    async def _pass(self, records: Iterator[Waiting]) -> None:
+    async def _pass(self, records: Iterator[Waiting], total: int | None) -> None:
         """Takes records as far as the engines allow that are loaded, or find room."""
+        self._left = total
+        self._ending.clear()
         workers = [asyncio.create_task(self._work(records)) for _ in range(self.window)]
+        workers += [asyncio.create_task(self._help(records)) for _ in range(self.last - self.window)]
         try:
             await asyncio.gather(*workers)
         finally:
@@ -132,9 +151,23 @@ class Scheduler:
     def _engines(self, steps: Sequence[Any]) -> list[Engine]:
         return [self.shared.engines[step.engine] for step in steps if step.engine is not None]
 
+    async def _help(self, records: Iterator[Waiting]) -> None:
+        await self._ending.wait()
+        await self._work(records)
+
     async def _work(self, records: Iterator[Waiting]) -> None:
+        try:
+            await self._take(records)
+        finally:
+            self._ending.set()
+
+    async def _take(self, records: Iterator[Waiting]) -> None:
         stats = self.shared.stats
         for record, tree, key in records:
+            if self._left is not None:
+                self._left -= 1
+                if self._left < self.last:
+                    self._ending.set()
             if stats.draining:
                 stats.unfinished = True
                 return

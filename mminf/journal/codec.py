@@ -34,15 +34,10 @@ def clean(text: Any) -> Any:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def text_bytes(text: str) -> bytes:
-    """UTF-8, lone surrogates replaced."""
-    return text.encode("utf-8", "replace")
-
-
-def deflate(text: str, dictionary: bytes) -> bytes:
+def deflate(text: bytes, dictionary: bytes) -> bytes:
     """Packs a text; against a dictionary that is much like it, it takes some tens of bytes."""
     packer = zlib.compressobj(level=1, wbits=-15, zdict=dictionary[-32768:])
-    return packer.compress(text_bytes(text)) + packer.flush()
+    return packer.compress(text) + packer.flush()
 
 
 def inflate(data: bytes, dictionary: bytes) -> str:

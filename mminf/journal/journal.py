@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from mminf.errors import JournalError
 from mminf.image import DigestCache, ImageStat
-from mminf.journal.codec import BELOW, below, clean, deflate, inflate, path_numbers, path_text, text_bytes
+from mminf.journal.codec import BELOW, below, clean, deflate, inflate, path_numbers, path_text
 from mminf.journal.lock import release_lock, take_lock
 from mminf.journal.schema import TABLES, VERSION
 from mminf.journal.writer import Work, Writer
@@ -67,7 +67,7 @@ class Call(NamedTuple):
     sample: int
     generation: Generation
     seconds: float
-    chat: str
+    chat: bytes
 
 
 class Journal(DigestCache):
@@ -213,24 +213,24 @@ class Journal(DigestCache):
         """Returns whether this run has shown the journal a prompt of the step."""
         return step in self._prompts
 
-    def show_prompt(self, step: str, chat: str, sent: str | None, tokens: int | None) -> None:
+    def show_prompt(self, step: str, chat: bytes, sent: str | None, tokens: int | None) -> None:
         """Keeps the first prompt of a step; the chats of its later calls are deflated against it.
 
         Called again for the same chat, it adds the text that the model was sent.
         """
         if step not in self._prompts:
             self._next_prompt += 1
-            self._prompts[step] = (self._next_prompt, text_bytes(chat))
+            self._prompts[step] = (self._next_prompt, chat)
         number = self._prompts[step][0]
-        values = (number, step, clean(chat), clean(sent), tokens)
+        values = (number, step, chat, clean(sent), tokens)
         self.writer.post(lambda c: _execute(c, "INSERT OR REPLACE INTO prompts VALUES (?, ?, ?, ?, ?)", *values))
 
     def calls(self, record: str) -> list[dict[str, Any]]:
         """Returns the calls of a record and its children, in the order in which steps and attempts went."""
         cursor = self._reader.execute(
             "SELECT m.step, m.record, m.attempt, m.sample, m.text, m.finish_reason, m.prompt_tokens, "
-            "m.completion_tokens, m.seconds, m.run, p.chat, m.prompt FROM memo m LEFT JOIN prompts p "
-            "ON p.id = m.prompt_id WHERE m.record = ? OR substr(m.record, 1, ?) = ? "
+            "m.completion_tokens, m.seconds, m.run, CAST(p.chat AS BLOB) AS chat, m.prompt "
+            "FROM memo m LEFT JOIN prompts p ON p.id = m.prompt_id WHERE m.record = ? OR substr(m.record, 1, ?) = ? "
             "ORDER BY m.record, m.run, m.step, m.attempt, m.sample",
             (record, len(record) + 1, record + "/"),
         )
@@ -239,7 +239,7 @@ class Journal(DigestCache):
         for row in cursor:
             call = dict(zip(names, row, strict=True))
             chat, prompt = call.pop("chat"), call.pop("prompt")
-            call["chat"] = json.loads(inflate(prompt, text_bytes(chat or ""))) if prompt is not None else None
+            call["chat"] = json.loads(inflate(prompt, chat or b"")) if prompt is not None else None
             found.append(call)
         return found
 

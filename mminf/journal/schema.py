@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS memo (
 
 -- The first prompt of each step: the chat, and the text that the model was sent.
 CREATE TABLE IF NOT EXISTS prompts (
-    id INTEGER PRIMARY KEY, step TEXT NOT NULL, chat TEXT NOT NULL, sent TEXT, tokens INTEGER
+    id INTEGER PRIMARY KEY, step TEXT NOT NULL, chat BLOB NOT NULL, sent TEXT, tokens INTEGER
 );
 
 -- What became of each record in each stage. state: done, dropped, failed, expanded (its children carry on).

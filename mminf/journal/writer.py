@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import NamedTuple
 
 from mminf.errors import JournalError, RecordError
 
@@ -18,14 +17,28 @@ log = logging.getLogger("mminf")
 GATHER = 0.002
 """Seconds in which a group is gathered. Every wake of this thread takes the interpreter from the loop that feeds the
 engines; a call waits for its commit, but its place in the engine is another record's by then."""
+MOST = 1024
 _REFUSALS = (UnicodeError, OverflowError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 
 Work = Callable[[sqlite3.Connection], None]
 
 
-class _Item(NamedTuple):
-    work: Work
-    done: asyncio.Future[None] | None
+class _Committed(asyncio.Future[None]):
+    """Shared by all that wait for a commit, so one of them that is cancelled must not cancel it."""
+
+    def cancel(self, msg: object = None) -> bool:
+        return False  # the cancelled task is told so when the commit is done
+
+
+class _Group:
+    """What goes into one commit."""
+
+    __slots__ = ("done", "refused", "works")
+
+    def __init__(self) -> None:
+        self.works: list[Work] = []
+        self.refused: dict[int, BaseException] = {}
+        self.done: _Committed | None = None
 
 
 class Writer:
@@ -36,7 +49,9 @@ class Writer:
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
-        self._queue: SimpleQueue[_Item | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Group | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._gathering: _Group | None = None
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(connect,), name="mminf-journal", daemon=True)
         self._thread.start()
@@ -44,14 +59,31 @@ class Writer:
     def post(self, work: Work) -> None:
         """Queues work without waiting for it."""
         self._check()
-        self._queue.put(_Item(work, None))
+        with self._lock:
+            self._add(work)
 
     async def commit(self, work: Work) -> None:
         """Queues work and returns once it is committed, so that a kill can't undo it."""
         self._check()
-        done = asyncio.get_running_loop().create_future()
-        self._queue.put(_Item(work, done))
-        await done
+        with self._lock:
+            group = self._add(work)
+            number = len(group.works) - 1
+            if group.done is None:
+                group.done = _Committed(loop=asyncio.get_running_loop())
+        await group.done
+        self._check()
+        if (error := group.refused.get(number)) is not None:
+            raise RecordError(f"the journal can't store a value: {error}") from error
+
+    def _add(self, work: Work) -> _Group:
+        group = self._gathering
+        if group is None:
+            group = self._gathering = _Group()
+            self._queue.put(group)
+        group.works.append(work)
+        if len(group.works) == MOST:
+            self._gathering = None
+        return group
 
     def close(self) -> None:
         """Commits what is queued and ends the thread."""
@@ -68,72 +100,42 @@ class Writer:
             connection = connect()
         except BaseException as error:  # handed to whoever waits, as below
             self._failure = error
-            while (item := self._queue.get()) is not None:
-                self._wake([item], {})
+            while (group := self._queue.get()) is not None:
+                self._wake(self._close(group))
             return
         try:
-            while True:
-                group = self._take_group()
-                last = group[-1] is None
-                items = [item for item in group if item is not None]
-                self._write(connection, items)
-                if last:
-                    return
+            while (group := self._queue.get()) is not None:
+                time.sleep(GATHER)
+                self._write(connection, self._close(group))
         finally:
             connection.close()
 
-    def _take_group(self) -> list[_Item | None]:
-        group = [self._queue.get()]
-        if group[0] is not None:
-            time.sleep(GATHER)
-        while group[-1] is not None and len(group) < 1024 and not self._queue.empty():
-            group.append(self._queue.get())
+    def _close(self, group: _Group) -> _Group:
+        """Takes nothing more into a group."""
+        with self._lock:
+            if self._gathering is group:
+                self._gathering = None
         return group
 
-    def _write(self, connection: sqlite3.Connection, items: list[_Item]) -> None:
-        refused: dict[int, BaseException] = {}
+    def _write(self, connection: sqlite3.Connection, group: _Group) -> None:
         try:
-            if items and self._failure is None:
+            if self._failure is None:
                 connection.execute("BEGIN IMMEDIATE")
-                for number, item in enumerate(items):
+                for number, work in enumerate(group.works):
                     try:
-                        item.work(connection)
+                        work(connection)
                     except _REFUSALS as error:  # this value can't be stored; the others can
                         log.error("the journal can't store a value: %s", error)
-                        refused[number] = error
+                        group.refused[number] = error
                 connection.execute("COMMIT")
         except BaseException as error:  # handed to whoever waits; the thread must outlive it
             self._failure = error
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-        self._wake(items, refused)
+        self._wake(group)
 
-    def _wake(self, items: list[_Item], refused: dict[int, BaseException]) -> None:
-        waiting = [
-            (item.done, _error(refused.get(number), self._failure))
-            for number, item in enumerate(items)
-            if item.done is not None
-        ]
-        if waiting:
-            # The futures of a run are all of one loop; one call wakes them all.
+    @staticmethod
+    def _wake(group: _Group) -> None:
+        if group.done is not None:
             with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waited
-                waiting[0][0].get_loop().call_soon_threadsafe(_resolve, waiting)
-
-
-def _resolve(waiting: list[tuple[asyncio.Future[None], BaseException | None]]) -> None:
-    for done, failure in waiting:
-        if done.done():
-            continue
-        if failure is None:
-            done.set_result(None)
-        else:
-            done.set_exception(failure)
-
-
-def _error(refused: BaseException | None, failure: BaseException | None) -> BaseException | None:
-    """What a waiter is told: that its own value was refused, or that nothing can be written any more."""
-    if failure is not None:
-        stopped = JournalError(f"the journal can't be written: {failure}")
-        stopped.__cause__ = failure
-        return stopped
-    return None if refused is None else RecordError(f"the journal can't store a value: {refused}")
+                group.done.get_loop().call_soon_threadsafe(group.done.set_result, None)

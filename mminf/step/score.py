@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from mminf.recipe.config import Sampling
+from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.step.base import Context, Outcome, step
 from mminf.step.parse import parse_score
@@ -53,19 +54,23 @@ class Score(PromptStep[ScoreConfig]):
     the prompt, and of the token that tells them apart the engine draws one that is allowed.
     """
 
+    def __init__(self, config: ScoreConfig, folders: TemplateFolders) -> None:
+        super().__init__(config, folders)
+        low, high = config.scale
+        changes: dict[str, Any] = {}
+        if config.constrain:
+            changes["choices"] = [f"[[{n}]]" for n in range(low, high + 1)]
+        if config.expected is not None:
+            changes["logprobs"] = True
+        self.sampling = config.sampling.model_copy(update=changes)
+
     @property
     def writes(self) -> frozenset[str]:
         return super().writes | ({self.config.expected} if self.config.expected else frozenset())
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         low, high = self.config.scale
-        sampling = self.config.sampling
-        if self.config.constrain:
-            changes: dict[str, Any] = {"choices": [f"[[{n}]]" for n in range(low, high + 1)]}
-            if self.config.expected is not None:
-                changes["logprobs"] = True
-            sampling = sampling.model_copy(update=changes)
-        answer = await self.ask(record, ctx, sampling)
+        answer = await self.ask(record, ctx, self.sampling)
         written: dict[str, Any] = {self.config.writes: parse_score(answer.text, low, high)}
         if self.config.expected is not None:
             written[self.config.expected] = _expected(answer.choice_logprobs, low)

@@ -211,6 +211,23 @@ def test_an_answer_without_text_fails_its_request() -> None:
     asyncio.run(run())
 
 
+def test_odd_numbers_and_characters_pass_through() -> None:
+    def reply(body: dict[str, Any], n: int) -> web.Response:
+        said = body["messages"][0]["content"]
+        text = json.dumps({"choices": [{"message": {"content": said}, "finish_reason": "stop"}], "score": float("nan")})
+        return web.Response(text=text, content_type="application/json")
+
+    async def run() -> str:
+        async with server(reply) as (url, _):
+            backend = make(url)
+            try:
+                return (await backend.generate(request("half \ud83d of a pair, é"))).text
+            finally:
+                await backend.close()
+
+    assert asyncio.run(run()) == "half ? of a pair, é"
+
+
 def test_backoff_grows_and_is_bounded() -> None:
     assert all(0 <= backoff(attempt) <= min(30, 0.5 * 2**attempt) for attempt in range(20))
 

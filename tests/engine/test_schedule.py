@@ -11,8 +11,10 @@ import pytest
 
 import mminf
 from mminf import api
+from mminf.backend.scripted import ScriptedBackend
 from mminf.engine.run import Run
 from mminf.journal import Journal
+from mminf.request import Generation, Request
 
 from ..conftest import ROOT, read_rows
 
@@ -280,6 +282,42 @@ def test_a_target_stops_the_run_and_takes_the_first_in_source_order(
         run(recipe, out, target=50, window=window, max_loaded_engines=limit)
         assert not calls(calls_log), "what is finished is not asked again"
         assert (out / "out.jsonl").read_text().splitlines() == wanted
+
+
+@pytest.mark.parametrize("window", [None, 30])
+def test_the_last_records_of_a_run_are_under_way_at_once(
+    write_recipe: Recipe, rows: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: int | None
+) -> None:
+    rows(*({"id": f"{n:05}", "n": n} for n in range(700)))
+    under_way: set[str] = set()
+    most = {"first": 0, "last": 0}
+    begun = 0
+    generate = ScriptedBackend.generate
+
+    async def count(self: ScriptedBackend, request: Request) -> Generation:
+        nonlocal begun
+        name = request.turns[-1].text.split()[-1]
+        begun += name not in under_way
+        under_way.add(name)
+        part = "first" if begun < 400 else "last"
+        most[part] = max(most[part], len(under_way))
+        answer = await generate(self, request)
+        if "twice" in request.turns[-1].text:
+            under_way.remove(name)
+        return answer
+
+    monkeypatch.setattr(ScriptedBackend, "generate", count)
+    recipe = write_recipe("""
+    engines: {a: {backend: scripted, answer: "yes", latency: 0.002, max_concurrency: 64}}
+    source: {jsonl: {path: rows.jsonl}}
+    steps:
+      - generate: {name: one, engine: a, writes: one, prompt: "once {{ n }}"}
+      - generate: {name: two, engine: a, writes: two, prompt: "twice {{ one }} {{ n }}"}
+    """)
+    run(recipe, tmp_path / "out", **({} if window is None else {"window": window}))
+    assert begun == 700
+    assert most["first"] <= (window or 80)
+    assert most["last"] == window if window else most["last"] > 160
 
 
 def test_a_target_that_is_never_reached_takes_all(

@@ -13,7 +13,7 @@ from mminf.request import Generation
 
 
 def call(
-    key: bytes = b"k", *, record: str = "r", text: str = "answer", chat: str = '[["user", ["long prompt x"]]]'
+    key: bytes = b"k", *, record: str = "r", text: str = "answer", chat: bytes = b'[["user", ["long prompt x"]]]'
 ) -> Call:
     return Call(key, "step", record, 0, 0, Generation(text, "stop", 5, 2, (-0.5, -1.0)), 0.1, chat)
 
@@ -26,7 +26,7 @@ def test_an_answer_is_remembered_whole(tmp_path: Path) -> None:
     async def write() -> None:
         with Journal(tmp_path, write=True) as journal:
             assert journal.recall(b"k") is None
-            journal.show_prompt("step", '[["user", ["long prompt y"]]]', "sent", 9)
+            journal.show_prompt("step", b'[["user", ["long prompt y"]]]', "sent", 9)
             await journal.remember(call(text="lone surrogate \ud800 and emoji 🙂"))
 
     asyncio.run(write())
@@ -113,6 +113,20 @@ def test_a_disk_that_can_not_be_written_stops_the_run(tmp_path: Path) -> None:
 
     with pytest.raises(JournalError):
         asyncio.run(write())
+
+
+def test_a_waiter_that_is_cancelled_takes_no_other_along(tmp_path: Path) -> None:
+    async def write() -> None:
+        with Journal(tmp_path, write=True) as journal:
+            waiters = [asyncio.create_task(journal.remember(call(bytes([n])))) for n in range(3)]
+            await asyncio.sleep(0)  # all are in one commit now
+            waiters[0].cancel()
+            found = await asyncio.gather(*waiters, return_exceptions=True)
+            assert [type(item) for item in found] == [asyncio.CancelledError, type(None), type(None)]
+
+    asyncio.run(write())
+    with Journal(tmp_path) as journal:
+        assert all(journal.recall(bytes([n])) for n in range(3))
 
 
 def test_a_value_that_can_not_be_stored_fails_alone(tmp_path: Path) -> None:
