@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Callable
 from typing import Any
 
 from mminf.errors import EngineError
 
-_QUERY = "{{QUERY}}"
+_QUERY, _RESPONSE = "{{QUERY}}", "{{RESPONSE}}"
 _OPENING_TOKEN = re.compile(r"^\s*<[^<>]*>")
 _PROBE = "ab12"
 
@@ -79,11 +80,22 @@ def open_template(template: Any) -> Any:
         )
     view = copy.copy(template)
     view.template_meta = open_meta(meta)
+    view._concat_context_list = _close_earlier_turns(template, list(meta.prompt))
     view.response_prefix = ""
-    view.add_non_thinking_prefix = False
     _resolve_bos(view)
     check_open(view)
     return view
+
+
+def _close_earlier_turns(template: Any, prompt: list[Any]) -> Callable[..., None]:
+    """Returns what puts a round's pieces together: all rounds but the last, which has no response, are whole."""
+    concat = template._concat_context_list
+
+    def concat_open(context_list: list[Any], *args: Any, **kwargs: Any) -> None:
+        earlier = context_list[-1:] == [_RESPONSE]
+        concat([*prompt, _RESPONSE] if earlier else context_list, *args, **kwargs)
+
+    return concat_open
 
 
 def _resolve_bos(view: Any) -> None:

@@ -80,6 +80,9 @@ class StepContext:
             self._random = random.Random(self.seed)
         return self._random
 
+    def fork(self, record: Record, attempt: int) -> StepContext:
+        return StepContext(self.shared, self.step, record, attempt)
+
     async def open_image(self, uri: str) -> LoadedImage:
         image = await self.shared.images.open(uri)
         await self.shared.images.decode(image)

@@ -66,6 +66,7 @@ def preview_request(run: Run, step: Any, record: Record) -> Request:
     """
     if step.engine is None:
         raise UsageError(f"step {step.name!r} asks no model")
+    step = getattr(step, "inner", step)  # of a step that runs over items, what it asks for one of them
     fields = {name: f"<{name}>" for name in step.reads if name != "images"} | record.fields
     store = ImageStore(run.source.policy())
     shown = Record(record.id, fields, record.seq)

@@ -24,6 +24,8 @@ BUILTIN = (
     "mminf.step.score",
     "mminf.step.keep",
     "mminf.step.fields",
+    "mminf.step.compare",
+    "mminf.step.draw",
     "mminf.step.sample",
     "mminf.step.split",
     "mminf.step.deduplicate",

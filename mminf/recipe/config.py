@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from mminf.config import Config, Names
 from mminf.image import MAX_PIXELS
 from mminf.request import Sampling
+
+
+class Items(Config):
+    """The items that a step runs over."""
+
+    field: str = Field(description="Field that holds the list.")
+    item: str = Field("item", description="What an item is called that is no object; the step reads it by that name.")
+    failed: Literal["fail", "drop"] = Field(
+        "fail", description="What an item does that fails: it fails its record, or leaves the list."
+    )
+    dropped: str | None = Field(None, description="Field for the items that left the list, each with its `reason`.")
+
+
+def _as_items(value: Any) -> Any:
+    return {"field": value} if isinstance(value, str) else value
 
 
 class StepConfig(Config):
@@ -17,6 +32,9 @@ class StepConfig(Config):
 
     name: str = Field("", description="What the step is called in reports; its type by default.")
     when: str | None = Field(None, description="Expression; records for which it is false pass by.")
+    for_each: Annotated[Items | None, BeforeValidator(_as_items)] = Field(
+        None, description="List field: the step runs for each of its items, and writes into them."
+    )
     attempts: int = Field(3, ge=1, le=100, description="How often a step is tried before its record fails.")
 
 

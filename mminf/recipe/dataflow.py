@@ -43,8 +43,8 @@ def dependencies(steps: Sequence[StepLike]) -> list[frozenset[int]]:
                 if earlier.gate
                 or earlier.dataset
                 or step.dataset
-                or step.reads & earlier.writes
-                or step.writes & (earlier.writes | earlier.reads)
+                or step.uses & earlier.writes
+                or step.writes & (earlier.writes | earlier.uses)
             )
         )
     return waits

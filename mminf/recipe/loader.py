@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from mminf.recipe.dataflow import undefined_reads
 from mminf.recipe.lines import Document, Path_, load_document
 from mminf.recipe.model import Member, Recipe, TemplateFolders
 from mminf.recipe.override import apply_profile, apply_setting, overlay_dotted, replace_source, step_name
+from mminf.recipe.repeat import RepeatConfig
 from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS, Registry
 from mminf.text import Expression
 
@@ -90,7 +91,7 @@ class _Checker:
         steps = self._steps(folders, engines)
         source = self._member(SOURCES, self.data.get("source"), ("source",)) if self.data.get("source") else None
         sinks = self._sinks(steps)
-        complete = len(steps) == len(self.data.get("steps") or [])
+        complete = not self.problems
         if complete and source is not None and (columns := SOURCES.get(source.type).columns) is not None:
             for problem in undefined_reads(steps, columns, self.places):
                 self.problems.append(problem)
@@ -135,8 +136,7 @@ class _Checker:
             return []
         steps: list[Any] = []
         names: set[str] = set()
-        for index, item in enumerate(raw):
-            path: Path_ = ("steps", index)
+        for item, path in self._unrolled(raw):
             split = self._split_member(STEPS, item, path)
             if split is None:
                 continue
@@ -153,11 +153,25 @@ class _Checker:
                 self._check_engine(step, engines, (*path, kind))
         return steps
 
+    def _unrolled(self, raw: list[Any]) -> Iterator[tuple[Any, Path_]]:
+        """Yields the steps with their places; those of a `repeat` once for every round."""
+        for index, item in enumerate(raw):
+            path: Path_ = ("steps", index)
+            if not isinstance(item, Mapping) or list(item) != ["repeat"]:
+                yield item, path
+                continue
+            path = (*path, "repeat")
+            body = item["repeat"]
+            config = self._build(RepeatConfig, body if isinstance(body, Mapping) else {}, path)
+            if config is not None:
+                for step, number in config.rounds():
+                    yield step, path if number is None else (*path, "steps", number)
+
     def _construct(self, cls: Any, config: Any, folders: TemplateFolders, path: Path_) -> Any:
         if config is None:
             return None
         try:
-            return cls(config, folders)
+            return cls(config, folders).over_items()
         except FileNotFoundError as error:
             self.fail((*path, "template"), str(error))
         except jinja2.TemplateSyntaxError as error:

@@ -26,6 +26,8 @@ class StepLike(Protocol):
     @property
     def reads(self) -> frozenset[str]: ...
     @property
+    def uses(self) -> frozenset[str]: ...
+    @property
     def writes(self) -> frozenset[str]: ...
     @property
     def engine(self) -> str | None: ...
@@ -53,12 +55,19 @@ class TemplateFolders:
             jinja2.TemplateSyntaxError: if it isn't Jinja.
         """
         if name not in self.used:
-            path = find_template(name, self.folders)
-            if path is None:
-                looked = ", ".join(str(folder) for folder in self.folders)
-                raise FileNotFoundError(f"no template {name!r} in {looked}")
-            self.used[name] = Template(path.read_text(encoding="utf-8"), name)
+            self.used[name] = Template(self.text(name), name)
         return self.used[name]
+
+    def text(self, name: str) -> str:
+        """Returns a text file's content. Raises FileNotFoundError if no folder has it."""
+        return self._path(name).read_text(encoding="utf-8")
+
+    def _path(self, name: str) -> Path:
+        path = find_template(name, self.folders)
+        if path is None:
+            looked = ", ".join(str(folder) for folder in self.folders)
+            raise FileNotFoundError(f"no template {name!r} in {looked}")
+        return path
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ engine whole, since the old backend's keys mean nothing to the new one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -127,18 +127,21 @@ def _descend(data: Any, path: Path_) -> dict[str, Any]:
 
 
 def _overlay_step(document: Document, name: str, body: Any, where: str) -> None:
-    steps = document.data.get("steps") or []
-    if not isinstance(steps, list):
+    raw = document.data.get("steps") or []
+    if not isinstance(raw, list):
         raise RecipeError([Problem(document.locate(("steps",)), "a recipe needs a list of steps")])
-    names = [step_name(item) for item in steps]
-    if name not in names:
-        raise RecipeError([Problem(where, f"no step {name!r}{nearest(name, filter(None, names))}")])
-    index = names.index(name)
+    places = {found: path for path, found in _step_paths(raw)}
+    if name not in places:
+        raise RecipeError([Problem(where, f"no step {name!r}{nearest(name, places)}")])
+    *folder, index = path = places[name]
+    steps: Any = document.data
+    for key in folder:
+        steps = steps[key]
     if body is False:
         del steps[index]
         # Later steps move up by one, and so do their places.
         document.where = {
-            _moved_up(path, index): place for path, place in document.where.items() if path[:2] != ("steps", index)
+            _moved_up(place, path): at for place, at in document.where.items() if place[: len(path)] != path
         }
         return
     kind = next(iter(steps[index]))
@@ -148,16 +151,29 @@ def _overlay_step(document: Document, name: str, body: Any, where: str) -> None:
         steps[index][kind] = {} if old is None or short is None else {short: old}
     if isinstance(body, Mapping):
         for key, value in body.items():
-            overlay(document, ("steps", index, kind, key), value, where)
+            overlay(document, (*path, kind, key), value, where)
     else:
         steps[index][kind] = body
-        document.place(("steps", index, kind), where)
+        document.place((*path, kind), where)
 
 
-def _moved_up(path: Path_, index: int) -> Path_:
-    if len(path) > 1 and path[0] == "steps" and isinstance(path[1], int) and path[1] > index:
-        return ("steps", path[1] - 1, *path[2:])
-    return path
+def _step_paths(raw: list[Any], folder: Path_ = ("steps",)) -> Iterator[tuple[Path_, str]]:
+    """Yields where each step stands, and its name; those in a `repeat` as well."""
+    for index, item in enumerate(raw):
+        if (name := step_name(item)) is None:
+            continue
+        yield (*folder, index), name
+        body = item.get("repeat")
+        if isinstance(body, Mapping) and isinstance(body.get("steps"), list):
+            yield from _step_paths(body["steps"], (*folder, index, "repeat", "steps"))
+
+
+def _moved_up(place: Path_, gone: Path_) -> Path_:
+    end = len(gone) - 1
+    here = place[end] if place[:end] == gone[:end] and len(place) > end else None
+    if isinstance(here, int) and here > int(gone[end]):
+        return (*place[:end], here - 1, *place[end + 1 :])
+    return place
 
 
 def step_name(item: Any) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mminf.recipe.config import RunConfig
+from mminf.recipe.repeat import RepeatConfig
 from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS, Registry
 
 
@@ -20,7 +21,7 @@ def make_schema() -> dict[str, Any]:
             "additionalProperties": {"anyOf": [_engine(name, definitions) for name in BACKENDS]},
         },
         "source": _members(SOURCES, definitions),
-        "steps": {"type": "array", "description": "In order.", "items": _members(STEPS, definitions)},
+        "steps": {"type": "array", "description": "In order.", "items": _steps(definitions)},
         "sinks": {"type": "array", "description": "Datasets to write.", "items": _members(SINKS, definitions)},
         "profiles": {
             "type": "object",
@@ -37,6 +38,16 @@ def make_schema() -> dict[str, Any]:
         "properties": properties,
         "$defs": definitions,
     }
+
+
+def _steps(definitions: dict[str, Any]) -> dict[str, Any]:
+    """The steps that are registered, and rounds of them."""
+    steps = _members(STEPS, definitions)
+    rounds = _definition(RepeatConfig, definitions)
+    rounds["properties"]["steps"]["items"] = dict(steps, properties=dict(steps["properties"]))
+    definitions["repeat"] = rounds
+    steps["properties"]["repeat"] = {"description": "Rounds of steps.", "$ref": "#/$defs/repeat"}
+    return steps
 
 
 def _members(registry: Registry[Any], definitions: dict[str, Any]) -> dict[str, Any]:

@@ -75,6 +75,10 @@ class Context(Protocol):
         """
         ...
 
+    def fork(self, record: Record, attempt: int) -> Context:
+        """Returns a context for a part of the record that has an id, and so seeds, of its own."""
+        ...
+
     async def open_image(self, uri: str) -> LoadedImage:
         """Returns a decoded image. Raises ImageError if it can't be."""
         ...
@@ -127,6 +131,11 @@ class Step(ABC, Generic[C]):
         return _names(getattr(self.config, "reads", ())) | (self.condition.reads if self.condition else frozenset())
 
     @property
+    def uses(self) -> frozenset[str]:
+        """All that it may read: `reads`, and what it takes where it is there."""
+        return self.reads
+
+    @property
     def writes(self) -> frozenset[str]:
         """The fields that the step writes."""
         return _names(getattr(self.config, "writes", ()))
@@ -142,6 +151,14 @@ class Step(ABC, Generic[C]):
 
     def check_engine(self, backend: Any, config: EngineConfig) -> None:
         """Raises ValueError if the engine can't do what the step will ask of it."""
+
+    def over_items(self) -> Step[Any]:
+        """Returns the step that recipes run: itself, or with `for_each` one that runs it over the items of a list."""
+        if self.config.for_each is None:
+            return self
+        from mminf.step.for_each import ForEach
+
+        return ForEach(self)
 
     @abstractmethod
     async def run(self, record: Record, ctx: Context) -> Outcome:

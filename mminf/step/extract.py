@@ -12,11 +12,11 @@ from mminf.errors import AskAgain, RecordError
 from mminf.recipe.config import StepConfig
 from mminf.record import Record
 from mminf.step.base import Context, Drop, Outcome, Step, step
-from mminf.step.parse import parse_json, parse_regex, parse_tag
+from mminf.step.parse import parse_json, parse_lines, parse_regex, parse_tag
 
 
 class Extraction(Config):
-    """How fields come out of a text: exactly one of the three ways."""
+    """How fields come out of a text: exactly one of the four ways."""
 
     regex: str | None = Field(None, description="Python pattern; named groups become fields, else `writes` is written.")
     tags: dict[str, str] = Field(default_factory=dict, description="Field -> tag; all must be there.")
@@ -24,7 +24,15 @@ class Extraction(Config):
         default_factory=dict, description="Field -> key of the JSON object in the text (`a.b` goes deeper; `.` is all)."
     )
 
-    @field_validator("regex")
+    lines: str | None = Field(
+        None,
+        description="Field for the list of the text's lines, without numbers, bullets and what introduces them.",
+    )
+    matching: str | None = Field(None, description="With `lines`: Python pattern that an item has to match somewhere.")
+    item: str | None = Field(None, description="With `lines`: items become objects, with the text under this name.")
+    count: tuple[int, int] = Field((1, 1000), description="With `lines`: the least and the most items.")
+
+    @field_validator("regex", "matching")
     @classmethod
     def _compiles(cls, value: str | None) -> str | None:
         if value is not None:
@@ -36,15 +44,17 @@ class Extraction(Config):
 
     @model_validator(mode="after")
     def _one_way(self) -> Extraction:
-        if sum(map(bool, (self.regex, self.tags, self.keys))) != 1:
-            raise ValueError("give exactly one of regex, tags, keys")
+        if sum(map(bool, (self.regex, self.tags, self.keys, self.lines))) != 1:
+            raise ValueError("give exactly one of regex, tags, keys, lines")
+        if not 0 <= self.count[0] <= self.count[1]:
+            raise ValueError(f"count {list(self.count)} is not [least, most]")
         return self
 
     def fields(self, default: str) -> frozenset[str]:
         """Returns the fields that are written; `default` where a pattern has no named groups."""
         if self.regex is not None:
             return frozenset(re.compile(self.regex).groupindex) or frozenset([default])
-        return frozenset(self.tags or self.keys)
+        return frozenset([self.lines]) if self.lines is not None else frozenset(self.tags or self.keys)
 
     def apply(self, text: str, default: str) -> dict[str, Any]:
         """Returns the fields. Raises AskAgain if any can't be found: all or nothing."""
@@ -53,8 +63,19 @@ class Extraction(Config):
             return found if isinstance(found, dict) else {default: found}
         if self.tags:
             return {field: parse_tag(text, tag) for field, tag in self.tags.items()}
+        if self.lines is not None:
+            return {self.lines: self._items(text)}
         value = parse_json(text)
         return {field: _dig(value, key) for field, key in self.keys.items()}
+
+    def _items(self, text: str) -> list[Any]:
+        items = parse_lines(text)
+        if self.matching is not None:
+            items = [item for item in items if re.search(self.matching, item)]
+        least, most = self.count
+        if not least <= len(items) <= most:
+            raise AskAgain(f"{len(items)} items, not {least} to {most}")
+        return items if self.item is None else [{self.item: item} for item in items]
 
 
 def _dig(value: Any, key: str) -> Any:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import asyncio
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from mminf.errors import AskAgain, RecordError
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.step.base import Context, Outcome, step
 from mminf.step.extract import Extraction
-from mminf.step.prompt import PromptConfig, PromptStep
-from mminf.text import Template
+from mminf.step.prompt import History, PromptConfig, PromptStep, as_history, images_of
+from mminf.text import Template, Turn
 
 
 class GenerateConfig(PromptConfig):
@@ -24,6 +25,22 @@ class GenerateConfig(PromptConfig):
         None, description="Take fields out of the answer; it is asked again where they can't be found."
     )
     empty: bool = Field(False, description="Keep empty answers; else they are asked again.")
+    history: Annotated[History | None, BeforeValidator(as_history)] = Field(
+        None, description="Field with the earlier turns of the conversation; images stand in its first."
+    )
+    n: int = Field(1, ge=1, description="Answers per record; more than one needs `into`.")
+    into: str | None = Field(None, description="Field for a list of all answers, each an object of what is written.")
+    nll: str | None = Field(
+        None, description="Field for the answer's negative log-likelihood, the mean over its tokens in nats."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.n > 1 and self.into is None:
+            raise ValueError("n > 1 needs `into`, a field for the list of answers (`choose` takes one of them)")
+        if self.n > 1 and self.sampling.temperature == 0:
+            raise ValueError("n > 1 needs a temperature, else all answers are the same")
+        return self
 
 
 G = TypeVar("G", bound=GenerateConfig)
@@ -40,17 +57,65 @@ class BaseGenerate(PromptStep[G]):
 
     @property
     def reads(self) -> frozenset[str]:
-        own = super().reads
+        own = super().reads | ({self.config.history.field} if self.config.history else frozenset())
         plain = self.config.reads is not None and self.config.template is None and self.config.prompt is None
         return own - {"images"} if plain else own  # shown where there are any
 
     @property
+    def uses(self) -> frozenset[str]:
+        return super().uses | self.template.reads
+
+    @property
     def writes(self) -> frozenset[str]:
+        if self.config.into is not None:
+            return frozenset([self.config.into])
         extract = self.config.extract
-        return frozenset([self.config.writes]) if extract is None else extract.fields(self.config.writes)
+        fields = frozenset([self.config.writes]) if extract is None else extract.fields(self.config.writes)
+        return fields | ({self.config.nll} if self.config.nll else frozenset())
+
+    def turns(self, record: Record) -> tuple[Turn, ...]:
+        turns = super().turns(record)
+        if self.config.history is None:
+            return turns
+        shown = len(images_of(record, turns))
+        earlier = self.config.history.turns(record, shown)
+        if earlier and shown:
+            texts = (Turn(turn.role, tuple(part for part in turn.parts if isinstance(part, str))) for turn in turns)
+            turns = tuple(turn for turn in texts if turn.parts)
+        system = tuple(turn for turn in turns if turn.role == "system")
+        return (*system, *earlier, *(turn for turn in turns if turn.role != "system"))
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
-        answer = await self.ask(record, ctx)
+        if self.config.into is None:
+            return await self._answer(record, ctx, 0)
+        drawn = await asyncio.gather(
+            *(self._sample(record, ctx, number) for number in range(self.config.n)), return_exceptions=True
+        )
+        answers: list[dict[str, Any]] = []
+        for found in drawn:
+            if isinstance(found, dict):
+                answers.append(found)
+            elif not isinstance(found, RecordError | AskAgain):
+                raise found
+        if not answers:
+            raise RecordError(f"none of {self.config.n} answers can be used; the first: {drawn[0]}")
+        return {self.config.into: answers}
+
+    async def _sample(self, record: Record, ctx: Context, number: int) -> dict[str, Any]:
+        """Draws one of several answers, again where it can't be used; the others are not drawn again for it."""
+        for again in range(self.config.attempts):
+            try:
+                return await self._answer(record, ctx.fork(record, ctx.attempt + again), number)
+            except AskAgain as error:
+                if again + 1 == self.config.attempts:
+                    raise RecordError(f"{error} ({self.config.attempts} attempts)") from error
+        raise AssertionError("attempts is 1 or more")
+
+    async def _answer(self, record: Record, ctx: Context, sample: int) -> dict[str, Any]:
+        sampling = self.config.sampling
+        if self.config.nll is not None:
+            sampling = sampling.model_copy(update={"logprobs": True})
+        answer = await self.ask(record, ctx, sampling, sample)
         if answer.finish_reason == "length" and not self.config.truncated:
             # Asked again it would be as long, and cost as much.
             raise RecordError(
@@ -59,13 +124,22 @@ class BaseGenerate(PromptStep[G]):
             )
         if not answer.text.strip() and not self.config.empty:
             raise AskAgain("answer is empty")
-        return self.written(answer.text.strip())
+        written = self.written(answer.text.strip())
+        if self.config.nll is not None:
+            written[self.config.nll] = _nll(answer.logprobs, self.name)
+        return written
 
     def written(self, text: str) -> dict[str, Any]:
         """Returns the fields that an answer becomes. Raises AskAgain if they can't be found in it."""
         if self.config.extract is None:
             return {self.config.writes: text}
         return self.config.extract.apply(text, self.config.writes)
+
+
+def _nll(logprobs: tuple[float, ...] | None, name: str) -> float:
+    if not logprobs:
+        raise RecordError(f"the engine of step {name!r} returned no log-probabilities, which `nll` is made of")
+    return round(-sum(logprobs) / len(logprobs), 6)
 
 
 @step("generate")

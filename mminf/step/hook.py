@@ -7,16 +7,16 @@ With images this is the hooking prompt of Oasis (arXiv 2503.08741, section 3), w
 from __future__ import annotations
 
 import asyncio
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from mminf.errors import AskAgain, RecordError
 from mminf.recipe.config import EngineConfig, Sampling, StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.step.base import Context, Outcome, Step, step
-from mminf.step.prompt import with_system
+from mminf.step.prompt import History, as_history, with_system
 from mminf.text import ImagePart, Turn
 
 
@@ -24,6 +24,9 @@ class HookConfig(StepConfig):
     engine: str = Field(description="The engine that samples.")
     writes: str = Field("sampled_text", description="Field for the sampled text.")
     images: bool = Field(True, description="Show the record's images; false samples from the text model alone.")
+    history: Annotated[History | None, BeforeValidator(as_history)] = Field(
+        None, description="Field with the turns of the conversation so far; the model goes on with the user's next."
+    )
     n: int = Field(1, ge=1, description="Samples per record; more than one makes child records.")
     system: str | None = Field(None, description="System turn; '' for none, absent for the model's own default.")
     truncated: bool = Field(True, description="Keep samples that max_tokens cut off; else they are asked again.")
@@ -55,7 +58,8 @@ class BaseHook(Step[H]):
 
     @property
     def reads(self) -> frozenset[str]:
-        return super().reads | (frozenset(["images"]) if self.config.images else frozenset())
+        history = [self.config.history.field] if self.config.history else []
+        return super().reads.union(["images"] if self.config.images else [], history)
 
     def __init__(self, config: H, folders: TemplateFolders) -> None:
         super().__init__(config, folders)
@@ -76,8 +80,9 @@ class BaseHook(Step[H]):
         images = list(record["images"]) if self.config.images else []
         if self.config.images and not images:
             raise RecordError("record has no image to hook")
-        parts = tuple(ImagePart(index) for index in range(len(images)))
-        turns = with_system((Turn("user", parts),), self.config.system)
+        earlier = self.config.history.turns(record, len(images)) if self.config.history else ()
+        parts = () if earlier else tuple(ImagePart(index) for index in range(len(images)))
+        turns = with_system((*earlier, Turn("user", parts)), self.config.system)
         drawn = await asyncio.gather(
             *(self._sample(turns, images, number, ctx) for number in range(self.config.n)), return_exceptions=True
         )

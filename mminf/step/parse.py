@@ -18,6 +18,10 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _LAST_LINE = re.compile(r"^[\s*_`\"'(\[]*(\d+)[\s*_`\"')\].。!]*$")
+_NUMBERED = r"(?:\(?\d{1,2}|(?:Q|Question|问题|问)\s*\d{1,2})\s*[.)、:：](?!\d)"
+_MARKED = re.compile(rf"^[*_]*(?:[-•*–]\s+|{_NUMBERED}\s*)[*_]*\s*(\S.*)$", re.IGNORECASE)
+_LIST = re.compile(r"\s*(?:```(?:json)?\s*)?\[")
+_FENCE = re.compile(r"^\s*```")
 
 
 def parse_score(text: str, low: int = 1, high: int = 5) -> int:
@@ -93,6 +97,26 @@ def parse_json(text: str) -> Any:
     if not isinstance(value, dict | list) or not value:
         raise AskAgain(f"no readable JSON in {_short(text)}")
     return value
+
+
+def parse_lines(text: str) -> list[str]:
+    """Returns the items of a list that a model wrote: a JSON list of texts, or lines.
+
+    Where any line has a number or a bullet in front, only such lines are items; else all are but those that introduce
+    others, which end with a colon. Markers, quotes and emphasis around an item are taken off; repeated items come once.
+    """
+    with contextlib.suppress(AskAgain):
+        value = parse_json(text) if _LIST.match(text) else None
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return _tidied(value)
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not _FENCE.match(line)]
+    marked = [found[1] for line in lines if (found := _MARKED.match(line))]
+    return _tidied(marked or [line for line in lines if not line.rstrip("*_ ").endswith((":", "："))])
+
+
+def _tidied(items: list[str]) -> list[str]:
+    bare = (item.strip().strip("*_`").strip().strip("\"“”'").strip() for item in items)
+    return list(dict.fromkeys(item for item in bare if item))
 
 
 def parse_regex(text: str, pattern: str) -> dict[str, str] | str:

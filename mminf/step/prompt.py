@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import Field
 
+from mminf.config import Config
 from mminf.errors import RecordError
 from mminf.recipe.config import Sampling, StepConfig
 from mminf.recipe.model import TemplateFolders
@@ -75,6 +76,40 @@ class PromptStep(Step[P]):
             sampling=warm(sampling or self.config.sampling, ctx.attempt),
             sample=sample,
         )
+
+
+class History(Config):
+    """Earlier turns of a conversation."""
+
+    field: str = Field(description="Field with the turns: a list of objects with a question and its answer.")
+    user: str = Field("instruction", description="What the question is called in them.")
+    assistant: str = Field("response", description="What the answer is called.")
+
+    def turns(self, record: Record, images: int = 0) -> tuple[Turn, ...]:
+        """Returns the turns of a record's conversation so far.
+
+        Args:
+            images: so many images stand at the start of the first turn.
+
+        Raises:
+            RecordError: if the field holds anything else.
+        """
+        found: list[Turn] = []
+        items = record[self.field]
+        for item in items if isinstance(items, list) else [items]:
+            if not isinstance(item, dict):
+                raise RecordError(f"field {self.field!r} is no list of turns with {self.user!r} and {self.assistant!r}")
+            shown = tuple(ImagePart(index) for index in range(images)) if not found else ()
+            try:
+                found += [Turn("user", (*shown, str(item[self.user]))), Turn("assistant", (str(item[self.assistant]),))]
+            except KeyError as error:
+                raise RecordError(f"a turn of field {self.field!r} has no {error}") from error
+        return tuple(found)
+
+
+def as_history(value: Any) -> Any:
+    """The short form of a history is its field."""
+    return {"field": value} if isinstance(value, str) else value
 
 
 def images_of(record: Record, turns: tuple[Turn, ...]) -> list[str]:

@@ -1,0 +1,67 @@
+"""`compare`: a judge says which of two texts is better, asked in both orders."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from pydantic import Field
+
+from mminf.errors import AskAgain
+from mminf.recipe.config import Sampling
+from mminf.recipe.model import TemplateFolders
+from mminf.record import Record
+from mminf.step.base import Context, Outcome, step
+from mminf.step.prompt import PromptConfig, PromptStep, images_of, warm, with_system
+
+_VERDICT = re.compile(r"\[\[\s*([ABC])\s*\]\]", re.IGNORECASE)
+_CHOICES = ["[[A]]", "[[B]]", "[[C]]"]
+
+
+class CompareConfig(PromptConfig):
+    first: str = Field(description="Field with the one text.")
+    second: str = Field(description="Field with the other.")
+    writes: str = Field("better", description="Field for the verdict: first, second or tie.")
+    constrain: bool = Field(True, description="Let the judge answer `[[A]]`, `[[B]]` or `[[C]]` and nothing else.")
+    sampling: Sampling = Field(
+        default_factory=lambda: Sampling(max_tokens=1024), description="How tokens are drawn; greedy by default."
+    )
+
+
+@step("compare")
+class Compare(PromptStep[CompareConfig]):
+    """Asks a judge which of two texts is better, A or B, once in each order.
+
+    Judges prefer what stands first (arXiv 2306.05685, section 3.4): only what wins in both orders is better, all else
+    is a tie. The template sees the texts as `a` and `b`; the judge ends with `[[A]]`, `[[B]]` or `[[C]]` for a tie.
+    """
+
+    def __init__(self, config: CompareConfig, folders: TemplateFolders) -> None:
+        super().__init__(config, folders)
+        self.sampling = config.sampling
+        if config.constrain:
+            self.sampling = config.sampling.model_copy(update={"choices": _CHOICES})
+        if missing := {"a", "b"} - self.template.reads:
+            raise ValueError(f"the template does not show {' and '.join(sorted(missing))}")
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return (super().reads - {"a", "b"}) | {self.config.first, self.config.second}
+
+    async def run(self, record: Record, ctx: Context) -> Outcome:
+        one, other = record[self.config.first], record[self.config.second]
+        forth, back = await asyncio.gather(
+            self._judge(record, ctx, one, other, 0), self._judge(record, ctx, other, one, 1)
+        )
+        verdict = {("A", "B"): "first", ("B", "A"): "second"}.get((forth, back), "tie")
+        return {self.config.writes: verdict}
+
+    async def _judge(self, record: Record, ctx: Context, a: object, b: object, sample: int) -> str:
+        turns = with_system(self.template.render({**record.fields, "a": a, "b": b}), self.config.system)
+        answer = await ctx.generate(
+            turns, images=images_of(record, turns), sampling=warm(self.sampling, ctx.attempt), sample=sample
+        )
+        found = _VERDICT.findall(answer.text)
+        if not found:
+            raise AskAgain(f"the judge did not say [[A]], [[B]] or [[C]]: {answer.text[:80]!r}")
+        return str(found[-1]).upper()

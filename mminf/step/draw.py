@@ -1,0 +1,105 @@
+"""`draw` takes one of several values at random, `choose` the best of a list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from mminf.config import Names
+from mminf.errors import RecordError
+from mminf.recipe.config import StepConfig
+from mminf.recipe.model import TemplateFolders
+from mminf.record import Record
+from mminf.step.base import Context, Drop, Outcome, Step, step
+from mminf.text import Expression
+
+
+class DrawConfig(StepConfig):
+    writes: str = Field(description="Field for the value.")
+    of: list[Any] | dict[str, float] | None = Field(None, description="The values; or value -> weight.")
+    file: str | None = Field(None, description="Text file in a template folder, a value a line; # begins a comment.")
+    reads: str | None = Field(None, description="List field of the record; what it holds is drawn from.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> DrawConfig:
+        if sum(value is not None for value in (self.of, self.file, self.reads)) != 1:
+            raise ValueError("give exactly one of of, file, reads")
+        if self.of is not None and not self.of:
+            raise ValueError("`of` is empty")
+        if isinstance(self.of, dict) and (min(self.of.values()) < 0 or not sum(self.of.values())):
+            raise ValueError("weights are 0 or more, and not all 0")
+        return self
+
+
+@step("draw")
+class Draw(Step[DrawConfig]):
+    """Writes a value drawn at random, by the record's own seed: the same in every run, whatever else is in it."""
+
+    def __init__(self, config: DrawConfig, folders: TemplateFolders) -> None:
+        super().__init__(config, folders)
+        self.values: list[Any] = []
+        self.weights: list[float] | None = None
+        if config.file is not None:
+            lines = (line.strip() for line in folders.text(config.file).splitlines())
+            self.values = [line for line in lines if line and not line.startswith("#")]
+            if not self.values:
+                raise ValueError(f"{config.file} has no lines to draw from")
+        elif isinstance(config.of, dict):
+            self.values, self.weights = list(config.of), list(config.of.values())
+        elif config.of is not None:
+            self.values = config.of
+
+    def describe(self) -> dict[str, Any]:
+        return {**super().describe(), "values": self.values}
+
+    async def run(self, record: Record, ctx: Context) -> Outcome:
+        if self.config.reads is None:
+            return {self.config.writes: ctx.random.choices(self.values, self.weights)[0]}
+        values = record[self.config.reads]
+        if not isinstance(values, list) or not values:
+            raise RecordError(f"field {self.config.reads!r} is no list with items, but {values!r:.80}")
+        return {self.config.writes: ctx.random.choice(values)}
+
+
+class ChooseConfig(StepConfig):
+    reads: str = Field(description="Field with a list of objects.")
+    highest: str | None = Field(None, description="Expression over an item; the item where it is highest is chosen.")
+    lowest: str | None = Field(None, description="Expression over an item; the item where it is lowest is chosen.")
+    writes: Names = Field(description="Fields of the chosen item that become fields of the record.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> ChooseConfig:
+        if (self.highest is None) == (self.lowest is None):
+            raise ValueError("give either highest or lowest")
+        return self
+
+
+@step("choose")
+class Choose(Step[ChooseConfig]):
+    """Takes the best item of a list into the record; of equal ones the first. An empty list drops the record."""
+
+    gate = True
+
+    def __init__(self, config: ChooseConfig, folders: TemplateFolders) -> None:
+        super().__init__(config, folders)
+        self.expression = Expression(config.highest or config.lowest or "")
+
+    @property
+    def uses(self) -> frozenset[str]:
+        return self.reads | self.expression.reads
+
+    async def run(self, record: Record, ctx: Context) -> Outcome:
+        items = record[self.config.reads]
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise RecordError(f"field {self.config.reads!r} is no list of objects")
+        if not items:
+            return Drop(f"no item in {self.config.reads}")
+        values = [self.expression({**record.fields, **item}) for item in items]
+        if not all(isinstance(value, int | float) for value in values):
+            raise RecordError(f"{self.expression.source!r} is no number for every item: {values!r:.80}")
+        best = min(values) if self.config.lowest is not None else max(values)
+        chosen = items[values.index(best)]
+        if missing := [name for name in self.config.writes if name not in chosen]:
+            raise RecordError(f"the chosen item of {self.config.reads!r} has no {', '.join(missing)}")
+        return {name: chosen[name] for name in self.config.writes}
