@@ -38,7 +38,7 @@ setup(
         **{f"mminf_content.models.{name}": f"models/{name}" for name in MODELS},
     },
     package_data={
-        "": ["*.yaml", "*.jinja", "py.typed"],
+        "": ["*.yaml", "*.jinja", "*.txt", "py.typed"],
         **{f"mminf_content.models.{name}": ["*.safetensors", "*.json", "*.jsonl", "*.md"] for name in MODELS},
     },
     include_package_data=False,

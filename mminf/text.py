@@ -111,6 +111,10 @@ class Template:
         source: Jinja text.
         name: what errors call it.
 
+    Attributes:
+        reads: the fields that it needs.
+        uses: those, and the ones that it asks for by `is defined`.
+
     Raises:
         jinja2.TemplateSyntaxError: if the text isn't Jinja.
     """
@@ -118,8 +122,11 @@ class Template:
     def __init__(self, source: str, name: str = "prompt") -> None:
         self.source = source.strip("\n")
         self.name = name
-        names = jinja2.meta.find_undeclared_variables(_ENVIRONMENT.parse(self.source))
-        self.reads = frozenset(names - set(_ENVIRONMENT.globals))
+        tree = _ENVIRONMENT.parse(self.source)
+        tests = [test.node for test in tree.find_all(jinja2.nodes.Test) if test.name == "defined"]
+        tested = {node.name for node in tests if isinstance(node, jinja2.nodes.Name)}
+        self.uses = frozenset(jinja2.meta.find_undeclared_variables(tree) - set(_ENVIRONMENT.globals))
+        self.reads = self.uses - tested
         self._template = _ENVIRONMENT.from_string(self.source)
 
     def render(self, fields: Mapping[str, Any]) -> tuple[Turn, ...]:
@@ -128,10 +135,12 @@ class Template:
         Raises:
             RecordError: if a field is missing or the template fails on this record's values.
         """
-        values = {name: fields[name] for name in self.reads if name in fields}
+        values = {name: fields[name] for name in self.uses if name in fields}
         if "images" in values:
             if not isinstance(values["images"], list):
                 raise RecordError(f"template {self.name}: field 'images' is no list, but {values['images']!r}")
+            if not values["images"] and "images" in self.reads:
+                raise RecordError(f"template {self.name} shows images, but the record has none")
             values["images"] = _Images(len(values["images"]))
         try:
             return _split_turns(render(self._template, values))

@@ -9,7 +9,7 @@ import typer
 RECIPE = typer.Argument(help="Recipe file, or the name of a recipe that mminf brings along.")
 INPUT = typer.Option(None, "--input", "-i", help="Image folder, JSON, JSONL, Parquet or dataset on disk.")
 OUTPUT = typer.Option(None, "--output", "-o", help="Folder for journal and datasets; out/<recipe> by default.")
-PROFILE = typer.Option(None, "--profile", "-p", help="Profile of the recipe.")
+PROFILE = typer.Option(None, "--profile", "-p", help="Profile of the recipe; several with commas between.")
 SET = typer.Option([], "--set", "-s", help="path.to.key=value, laid over the recipe; may be repeated.")
 SEED = typer.Option(None, "--seed", help="Seed of the run.")
 PLUGIN = typer.Option([], "--plugin", help="Plugin file or module; may be repeated.")

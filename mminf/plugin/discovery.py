@@ -24,8 +24,10 @@ BUILTIN = (
     "mminf.step.score",
     "mminf.step.keep",
     "mminf.step.fields",
+    "mminf.step.check",
     "mminf.step.compare",
     "mminf.step.draw",
+    "mminf.step.image_size",
     "mminf.step.sample",
     "mminf.step.split",
     "mminf.step.deduplicate",
@@ -38,6 +40,7 @@ BUILTIN = (
     "mminf.source.images",
     "mminf.source.rows",
     "mminf.source.dataset",
+    "mminf.source.text",
     "mminf.sink.chat",
     "mminf.sink.rows",
 )

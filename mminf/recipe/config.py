@@ -35,6 +35,7 @@ class StepConfig(Config):
     for_each: Annotated[Items | None, BeforeValidator(_as_items)] = Field(
         None, description="List field: the step runs for each of its items, and writes into them."
     )
+    enabled: bool = Field(True, description="false leaves the step out, until a profile or `--set` says otherwise.")
     attempts: int = Field(3, ge=1, le=100, description="How often a step is tried before its record fails.")
 
 

@@ -36,7 +36,7 @@ def load_recipe(
     """Reads and checks a recipe; no model is loaded and no input is read.
 
     Args:
-        profile: name of a profile of the recipe to lay over it.
+        profile: name of a profile of the recipe to lay over it; several, with commas between, in their order.
         settings: `a.b.c=value` texts, as `--set` takes them.
         overrides: the same as nested or dotted mappings, from Python.
         source: replaces the recipe's source (`{"images": "my_images"}`).
@@ -52,8 +52,9 @@ def load_recipe(
         raise RecipeError([Problem(str(path), "is empty; a recipe is a mapping with name, engines, steps, sinks")])
     discover(plugins)
     discover(_plugins(document), base=path.parent)
-    if profile:
-        apply_profile(document, profile)
+    for name in (profile or "").split(","):
+        if name.strip():
+            apply_profile(document, name.strip())
     if source is not None:
         replace_source(document, source, "--input")
     for setting in settings:
@@ -148,7 +149,7 @@ class _Checker:
             self.places[name] = self.document.locate((*path, kind))
             config = self._build(cls.Config, {**body, "name": name}, (*path, kind))
             step = self._construct(cls, config, folders, (*path, kind))
-            if step is not None:
+            if step is not None and config.enabled:
                 steps.append(step)
                 self._check_engine(step, engines, (*path, kind))
         return steps

@@ -27,6 +27,7 @@ class ChatConfig(SinkConfig):
     id_prefix: str = Field("", description="Put in front of each row's id.")
     system: str | None = Field(None, description="Field of a system turn.")
     columns: Names = Field(default_factory=list, description="More fields to write along.")
+    optional: Names = Field(default_factory=list, description="Fields to write along for the records that have them.")
     image_paths: Literal["absolute", "relative"] = Field(
         "absolute", description="`relative` to the folder of the dataset file."
     )
@@ -82,7 +83,8 @@ class _Chat(Sink):
         return f"<image>{between}" * tags + text
 
     def columns(self, record: Record) -> dict[str, Any]:
-        return {name: record[name] for name in self.config.columns}
+        there = [name for name in self.config.optional if name in record.fields]
+        return {name: record[name] for name in (*self.config.columns, *there)}
 
 
 @sink("swift")

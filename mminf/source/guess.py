@@ -13,6 +13,7 @@ _BY_SUFFIX = {
     ".json": "json",
     ".parquet": "parquet",
     ".gz": "jsonl",
+    ".txt": "text",
 }
 
 

@@ -41,7 +41,7 @@ class Compare(PromptStep[CompareConfig]):
         self.sampling = config.sampling
         if config.constrain:
             self.sampling = config.sampling.model_copy(update={"choices": _CHOICES})
-        if missing := {"a", "b"} - self.template.reads:
+        if missing := {"a", "b"} - self.template.uses:
             raise ValueError(f"the template does not show {' and '.join(sorted(missing))}")
 
     @property

@@ -17,6 +17,7 @@ from mminf.text import Expression
 
 class DrawConfig(StepConfig):
     writes: str = Field(description="Field for the value.")
+    n: int | None = Field(None, ge=1, description="Draw so many, all different, as a list; all there are, if fewer.")
     of: list[Any] | dict[str, float] | None = Field(None, description="The values; or value -> weight.")
     file: str | None = Field(None, description="Text file in a template folder, a value a line; # begins a comment.")
     reads: str | None = Field(None, description="List field of the record; what it holds is drawn from.")
@@ -29,6 +30,8 @@ class DrawConfig(StepConfig):
             raise ValueError("`of` is empty")
         if isinstance(self.of, dict) and (min(self.of.values()) < 0 or not sum(self.of.values())):
             raise ValueError("weights are 0 or more, and not all 0")
+        if isinstance(self.of, dict) and self.n is not None:
+            raise ValueError("several values are drawn without weights")
         return self
 
 
@@ -54,12 +57,12 @@ class Draw(Step[DrawConfig]):
         return {**super().describe(), "values": self.values}
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
-        if self.config.reads is None:
-            return {self.config.writes: ctx.random.choices(self.values, self.weights)[0]}
-        values = record[self.config.reads]
+        values = self.values if self.config.reads is None else record[self.config.reads]
         if not isinstance(values, list) or not values:
             raise RecordError(f"field {self.config.reads!r} is no list with items, but {values!r:.80}")
-        return {self.config.writes: ctx.random.choice(values)}
+        if self.config.n is not None:
+            return {self.config.writes: ctx.random.sample(values, min(self.config.n, len(values)))}
+        return {self.config.writes: ctx.random.choices(values, self.weights)[0]}
 
 
 class ChooseConfig(StepConfig):

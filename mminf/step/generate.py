@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from mminf.errors import AskAgain, RecordError
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
+from mminf.request import Generation
 from mminf.step.base import Context, Outcome, step
 from mminf.step.extract import Extraction
 from mminf.step.prompt import History, PromptConfig, PromptStep, as_history, images_of
@@ -57,13 +58,7 @@ class BaseGenerate(PromptStep[G]):
 
     @property
     def reads(self) -> frozenset[str]:
-        own = super().reads | ({self.config.history.field} if self.config.history else frozenset())
-        plain = self.config.reads is not None and self.config.template is None and self.config.prompt is None
-        return own - {"images"} if plain else own  # shown where there are any
-
-    @property
-    def uses(self) -> frozenset[str]:
-        return super().uses | self.template.reads
+        return super().reads | ({self.config.history.field} if self.config.history else frozenset())
 
     @property
     def writes(self) -> frozenset[str]:
@@ -117,17 +112,21 @@ class BaseGenerate(PromptStep[G]):
             sampling = sampling.model_copy(update={"logprobs": True})
         answer = await self.ask(record, ctx, sampling, sample)
         if answer.finish_reason == "length" and not self.config.truncated:
-            # Asked again it would be as long, and cost as much.
-            raise RecordError(
-                f"answer was cut off after {answer.completion_tokens} tokens; raise `sampling.max_tokens` of step "
-                f"{self.name!r}, or set `truncated: true`"
-            )
+            self.cut_off(answer)
         if not answer.text.strip() and not self.config.empty:
             raise AskAgain("answer is empty")
         written = self.written(answer.text.strip())
         if self.config.nll is not None:
             written[self.config.nll] = _nll(answer.logprobs, self.name)
         return written
+
+    def cut_off(self, answer: Generation) -> None:
+        """Raises what becomes of an answer that max_tokens cut off."""
+        # Asked again it would be as long, and cost as much.
+        raise RecordError(
+            f"answer was cut off after {answer.completion_tokens} tokens; raise `sampling.max_tokens` of step "
+            f"{self.name!r}, or set `truncated: true`"
+        )
 
     def written(self, text: str) -> dict[str, Any]:
         """Returns the fields that an answer becomes. Raises AskAgain if they can't be found in it."""

@@ -57,6 +57,10 @@ class PromptStep(Step[P]):
     def reads(self) -> frozenset[str]:
         return super().reads | self.template.reads
 
+    @property
+    def uses(self) -> frozenset[str]:
+        return self.reads | self.template.uses
+
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), "template": self.template.source}
 

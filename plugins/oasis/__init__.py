@@ -1,6 +1,7 @@
-"""Oasis: instruction data from images alone (arXiv 2503.08741). `classify` and `respond` are its own steps."""
+"""Oasis: instruction data from images alone (arXiv 2503.08741). Its own steps."""
 
 from .classify import Classify
+from .clean_caption import CleanCaption
 from .respond import Respond
 
-__all__ = ["Classify", "Respond"]
+__all__ = ["Classify", "CleanCaption", "Respond"]

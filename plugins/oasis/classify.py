@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from pydantic import Field
 
@@ -21,6 +22,9 @@ class ClassifyConfig(PromptConfig):
     reads: str = Field("sampled_text", description="Field with the sampled text.")
     writes: str = Field("instruction", description="Field for the instruction.")
     template: str | None = Field("oasis/classify.jinja", description="Template file.")
+    captions: Literal["drop", "keep"] = Field(
+        "drop", description="What becomes of captions; kept ones have a `kind` and no instruction."
+    )
 
 
 @step("classify")
@@ -30,7 +34,9 @@ class Classify(PromptStep[ClassifyConfig]):
     Writes the instruction, and `kind`: `instruction` or `caption` (Oasis, section 3.2).
     """
 
-    gate = True
+    @property
+    def gate(self) -> bool:  # type: ignore[override]
+        return self.config.captions == "drop"
 
     @property
     def writes(self) -> frozenset[str]:
@@ -42,7 +48,8 @@ class Classify(PromptStep[ClassifyConfig]):
             raise AskAgain("the classifier's answer was cut off")
         instruction = parse_instruction(answer.text)
         if instruction is None:
-            return Drop("caption: holds no instruction", {"kind": "caption"})
+            found = {"kind": "caption"}
+            return found if self.config.captions == "keep" else Drop("caption: holds no instruction", found)
         return {self.config.writes: instruction, "kind": "instruction"}
 
 

@@ -40,6 +40,7 @@ from mminf.request import Request, Sampling
 from mminf.text import Turn
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
 MMINF = [sys.executable, "-c", "from mminf.cli.main import main; main()"]
 IN_FLIGHT = 64
 SCRIPT = f"""
@@ -82,7 +83,11 @@ def write_rows(folder: Path, records: int) -> Path:
 
 def settings(engine: str) -> list[str]:
     """Returns what puts one engine into both parts of the recipe, without images."""
-    return [f"engines.vlm={engine}", f"engines.llm={engine}", "steps.hook.images=false"]
+    found = [f"engines.vlm={engine}", f"engines.llm={engine}", "steps.hook.images=false"]
+    for name in ("solvability", "hallucination", "clarity"):
+        text = (ROOT / "templates" / "oasis" / f"{name}.jinja").read_text().replace("{{ images }}", "")
+        found += [f"steps.{name}.template=null", f"steps.{name}.prompt={json.dumps(text)}"]
+    return found
 
 
 def run_recipe(folder: Path, records: int, engine: str) -> Cost:

@@ -1,0 +1,61 @@
+"""`text`: a record for each line; `blank`: records with nothing in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from mminf.recipe.config import SourceConfig
+from mminf.record import Record
+from mminf.source.base import BadRow, Numbered, Source, source
+
+
+class TextConfig(SourceConfig):
+    field: str = Field("text", description="What the line is called in its record.")
+
+
+@source("text")
+class Text(Source):
+    """A text file, a record a line; empty lines are left out. A record's id is a digest of its line."""
+
+    Config: ClassVar[type[SourceConfig]] = TextConfig
+
+    def read(self) -> Iterator[Record | BadRow]:
+        numbered = Numbered("id")
+        with self.path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+                except UnicodeDecodeError as error:
+                    yield numbered.bad(f"{self.path.name}:{number}", f"{self.path.name}:{number} is no UTF-8: {error}")
+                    continue
+                if text:
+                    yield numbered.record({self.config.field: text})
+
+    def count(self) -> int:
+        with self.path.open("rb") as lines:
+            return sum(1 for line in lines if line.strip())
+
+
+class BlankConfig(SourceConfig):
+    shorthand: ClassVar[str | None] = "count"
+    path: Path = Field(Path(), description="Not used.")
+    count: int = Field(ge=1, description="So many records.")
+
+
+@source("blank")
+class Blank(Source):
+    """Records without fields, numbered from 0: for models that sample from nothing, each record with its own seed."""
+
+    Config: ClassVar[type[SourceConfig]] = BlankConfig
+    columns = frozenset()
+
+    def read(self) -> Iterator[Record | BadRow]:
+        for number in range(self.config.count):
+            yield Record(str(number), {}, number)
+
+    def count(self) -> int:
+        return int(self.config.count)

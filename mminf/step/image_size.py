@@ -1,0 +1,35 @@
+"""`image_size`: how large a record's image is."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mminf.errors import RecordError
+from mminf.recipe.config import StepConfig
+from mminf.record import Record
+from mminf.step.base import Context, Outcome, Step, step
+
+
+class ImageSizeConfig(StepConfig):
+    image: int = Field(0, ge=0, description="Which of the record's images, from 0.")
+
+
+@step("image_size")
+class ImageSize(Step[ImageSizeConfig]):
+    """Writes `width`, `height` and `short_side` of an image, in pixels, as it is to be seen (EXIF rotation applied)."""
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return super().reads | {"images"}
+
+    @property
+    def writes(self) -> frozenset[str]:
+        return frozenset(["width", "height", "short_side"])
+
+    async def run(self, record: Record, ctx: Context) -> Outcome:
+        images = record["images"]
+        if len(images) <= self.config.image:
+            raise RecordError(f"record has {len(images)} images, no number {self.config.image}")
+        image = await ctx.open_image(images[self.config.image])
+        width, height = image.pixels.size
+        return {"width": width, "height": height, "short_side": min(width, height)}
