@@ -32,6 +32,8 @@ def apply_profile(document: Document, name: str) -> None:
         raise RecipeError([Problem(document.locate(("profiles",)), f"no profile {name!r}{known}")])
     for key, value in (profiles[name] or {}).items():
         where = document.locate(("profiles", name, key))
+        if key == "note" and document.data.get("note"):
+            value = f"{document.data['note']} {value}"  # of several profiles, each has its say
         overlay(document, (key,), value, f"{where} (profile {name})")
 
 

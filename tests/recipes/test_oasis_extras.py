@@ -20,7 +20,7 @@ if request.open_turn == "user":
 if "[Begin of Text]" in text:
     sampled = text.rsplit("[Begin of Text]", 1)[1].split("[End of Text]")[0].strip()
     return f"Instruction: {sampled}" if sampled.endswith("?") else "NO_INST"
-if "can be read" in text:
+if "How much of what it has to say" in text:
     return "[[5]]" if name in ("a", "low") else "[[2]]"
 if "[[" in text:
     if "Response:" in text:
