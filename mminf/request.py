@@ -123,6 +123,7 @@ class Generation:
         prompt_tokens, completion_tokens: as the backend counted them, images included.
         logprobs: natural log-probability of each drawn token, where the sampling asked for them.
         choice_logprobs: the same of each of `sampling.choices`, among them, where one token told them apart.
+        vector: of encoders: the embedding, float32, little-endian.
     """
 
     text: str
@@ -131,3 +132,4 @@ class Generation:
     completion_tokens: int
     logprobs: tuple[float, ...] | None = None
     choice_logprobs: tuple[float, ...] | None = None
+    vector: bytes | None = None

@@ -50,6 +50,7 @@ class Backend(ABC):
     Attributes:
         Config: what a recipe may set.
         constrains: whether `sampling.choices` is enforced.
+        embeds: answers with vectors, not with text.
         local: holds a model in this process, so that it takes memory here.
         view: the form in which requests hold their images.
         number: which of a model's replicas this is, counted from 0.
@@ -57,6 +58,7 @@ class Backend(ABC):
 
     Config: ClassVar[type[EngineConfig]] = EngineConfig
     constrains: ClassVar[bool] = False
+    embeds: ClassVar[bool] = False
     local: ClassVar[bool] = False
 
     def __init__(self, config: Any) -> None:

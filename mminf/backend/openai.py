@@ -12,13 +12,11 @@ import logging
 import os
 import random
 import re
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-import aiohttp
 import orjson
 from pydantic import Field, field_validator
-from yarl import URL
 
 from mminf.backend.base import Backend, backend, shorten
 from mminf.backend.scripted import show_chat
@@ -29,6 +27,9 @@ from mminf.recipe.config import EngineConfig
 from mminf.record import json_bytes
 from mminf.request import Generation, Rendered, Request, Sampling, spelled_out
 from mminf.text import ImagePart, Turn, defuse
+
+if TYPE_CHECKING:
+    import aiohttp
 
 log = logging.getLogger("mminf")
 _PASSING = frozenset({408, 409, 429, 500, 502, 503, 504})
@@ -66,6 +67,8 @@ class OpenAIConfig(EngineConfig):
 
 class _Endpoint:
     def __init__(self, url: str) -> None:
+        from yarl import URL
+
         self.url = url.rstrip("/")
         self.chat = URL(f"{self.url}/chat/completions")
         self.busy = 0
@@ -118,6 +121,8 @@ class OpenAIBackend(Backend):
     async def _open(self) -> aiohttp.ClientSession:
         if self._session is not None:
             return self._session
+        import aiohttp  # here and below: a recipe that is only checked should not wait for it
+
         async with self._opening:
             if self._session is None:
                 headers = {"Content-Type": "application/json"}
@@ -139,6 +144,8 @@ class OpenAIBackend(Backend):
 
     async def _meet(self, session: aiohttp.ClientSession) -> None:
         """Asks each server what it is and whether it has the model. Raises EngineError if one can't be reached."""
+        import aiohttp
+
         for endpoint in self._endpoints:
             try:
                 async with session.get(f"{endpoint.url}/models", timeout=aiohttp.ClientTimeout(total=30)) as response:
@@ -267,6 +274,8 @@ class OpenAIBackend(Backend):
     async def _post(
         self, session: aiohttp.ClientSession, payload: dict[str, Any], only: _Endpoint | None = None
     ) -> dict[str, Any]:
+        import aiohttp
+
         body = json_bytes(payload, "replace")
         failure = ""
         for attempt in range(self.config.retries + 1):

@@ -22,6 +22,8 @@ from mminf.record import Record, canonical_json, derive_seed
 from mminf.request import Generation, Request, Sampling
 from mminf.text import ImagePart, Turn
 
+_NO_SAMPLING = Sampling(max_tokens=1)
+
 
 @dataclass(slots=True)
 class Shared:
@@ -102,20 +104,38 @@ class StepContext:
         sample: int = 0,
         again: int = 0,
     ) -> Generation:
+        seed = derive_seed(self.shared.seed, self.record.id, self.step.name, self.attempt + again, sample)
+        return (await self._call(turns, images, sampling, open_turn, seed, sample, again))[1]
+
+    async def embed(self, turns: Sequence[Turn], *, images: Sequence[str] = ()) -> tuple[str, bool, int]:
+        # Without a seed: the same text has the same vector, whoever asks.
+        key, answer = await self._call(turns, images, _NO_SAMPLING, None, 0, 0, 0)
+        if answer.vector is None and self.shared.journal.vector(key.hex()) is None:
+            raise EngineError(f"engine {self.step.engine!r} makes no embeddings; use backend `encoder`")
+        return key.hex(), answer.finish_reason == "length", answer.prompt_tokens
+
+    async def _call(
+        self,
+        turns: Sequence[Turn],
+        images: Sequence[str],
+        sampling: Sampling,
+        open_turn: str | None,
+        seed: int,
+        sample: int,
+        again: int,
+    ) -> tuple[bytes, Generation]:
         if self.step.engine is None:
             raise EngineError(f"step {self.step.name!r} asks a model, but has no engine")
         engine = self.shared.engines[self.step.engine]
         opened = [await self.shared.images.open(uri) for uri in images]
         _check_parts(turns, len(opened))
-        attempt = self.attempt + again
-        seed = derive_seed(self.shared.seed, self.record.id, self.step.name, attempt, sample)
         request = Request(tuple(turns), tuple(opened), sampling, open_turn, seed)
         stats = self.shared.stats.steps[self.step.name]
         chat = request.chat()
         key = self.shared.memo_key(self.step, engine, request, request.chat(digests=True) if opened else chat)
         if (known := self.shared.journal.recall(key)) is not None:
             stats.recalled += 1
-            return known
+            return key, known
         self.shared.check_draining()
         if not self.shared.pool.admit(engine):
             raise Parked(f"{engine.stats.model} is not loaded")
@@ -125,11 +145,11 @@ class StepContext:
         if (text := clean(answer.text)) != answer.text:
             # As the journal will give it back: a lone surrogate must not make a resumed run another one.
             answer = dataclasses.replace(answer, text=text)
-        call = Call(key, self.step.name, self.record.id, attempt, sample, answer, seconds, chat)
+        call = Call(key, self.step.name, self.record.id, self.attempt + again, sample, answer, seconds, chat)
         await self.shared.journal.remember(call)
         stats.calls += 1
         stats.tokens += answer.completion_tokens
-        return answer
+        return key, answer
 
     async def _ask(self, engine: Engine, request: Request, chat: bytes) -> tuple[Generation, float]:
         try:

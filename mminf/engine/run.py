@@ -106,6 +106,8 @@ class Run:
             SourceError, RecipeError: saying what is wrong.
         """
         self.source.check()
+        for sink in self.sinks:
+            sink.check()
         check_fields(self.recipe, self._columns(), self.sinks)
 
     def warnings(self) -> list[str]:
@@ -289,20 +291,31 @@ def write_sinks(sinks: list[Sink], plan: list[StagePlan], journal: Journal, targ
             don't depend on how far a run got beyond it.
     """
     last = journal.last_of(plan[-1].index, target) if target is not None else None
-    return [sink.write(_sink_records(sink, plan, journal, last)) for sink in sinks]
+    for sink in sinks:
+        sink.attach(journal.vector)
+    return [sink.write(_SinkRecords(sink, plan, journal, last)) for sink in sinks]
 
 
-def _sink_records(sink: Sink, plan: list[StagePlan], journal: Journal, last: Place | None) -> Iterator[Record]:
-    dropped_by = sink.config.dropped_by
-    if dropped_by is None:
-        rows = journal.rows(plan[-1].index)
-    else:
-        stage = next(stage.index for stage in plan if dropped_by in stage.names)
-        rows = journal.rows(stage, states=("dropped",), step=dropped_by)
-    for row in rows:
-        if last is not None and (row.seq, row.path) > last:
-            return
-        yield row.record()
+@dataclass(frozen=True, slots=True)
+class _SinkRecords:
+    """What a sink writes, streamed anew each time."""
+
+    sink: Sink
+    plan: list[StagePlan]
+    journal: Journal
+    last: Place | None
+
+    def __iter__(self) -> Iterator[Record]:
+        dropped_by = self.sink.config.dropped_by
+        if dropped_by is None:
+            rows = self.journal.rows(self.plan[-1].index)
+        else:
+            stage = next(stage.index for stage in self.plan if dropped_by in stage.names)
+            rows = self.journal.rows(stage, states=("dropped",), step=dropped_by)
+        for row in rows:
+            if self.last is not None and (row.seq, row.path) > self.last:
+                return
+            yield row.record()
 
 
 def last_wanted(journal: Journal) -> Place | None:

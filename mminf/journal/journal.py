@@ -206,8 +206,18 @@ class Journal(DigestCache):
                 prompt_id,
                 deflate(call.chat, dictionary),
             )
+            if answer.vector is not None:
+                _execute(connection, "INSERT OR REPLACE INTO vectors VALUES (?, ?)", call.key, answer.vector)
 
         await self.writer.commit(work)
+
+    def vector(self, key: str) -> bytes | None:
+        """Returns an embedding by its key in hex, as `Context.embed` gave it; None if there is none."""
+        try:
+            row = self._one("SELECT vector FROM vectors WHERE key = ?", bytes.fromhex(key))
+        except ValueError:
+            return None
+        return None if row is None else bytes(row[0])
 
     def knows_prompt(self, step: str) -> bool:
         """Returns whether this run has shown the journal a prompt of the step."""

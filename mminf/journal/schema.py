@@ -15,6 +15,9 @@ CREATE TABLE IF NOT EXISTS memo (
     prompt_id INTEGER, prompt BLOB
 ) WITHOUT ROWID;
 
+-- The embeddings that were answers, float32, little-endian.
+CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL);
+
 -- The first prompt of each step: the chat, and the text that the model was sent.
 CREATE TABLE IF NOT EXISTS prompts (
     id INTEGER PRIMARY KEY, step TEXT NOT NULL, chat BLOB NOT NULL, sent TEXT, tokens INTEGER

@@ -64,8 +64,22 @@ class Sink(ABC):
         """The fields that a row needs."""
         return frozenset()
 
+    def check(self) -> None:
+        """Raises RecipeError if the sink can't write, before anything runs."""
+
+    def attach(self, vector: Callable[[str], bytes | None]) -> None:
+        """Gives the sink what reads embeddings by the keys that `embed` wrote; most need none.
+
+        Args:
+            vector: returns the float32 bytes of a key, or None.
+        """
+
     def write(self, records: Iterable[Record]) -> Written:
-        """Writes the file and puts it in place by a rename; a record that lacks what a row needs is left out."""
+        """Writes the file and puts it in place by a rename; a record that lacks what a row needs is left out.
+
+        Args:
+            records: streamed from the journal; may be iterated over more than once.
+        """
         rows, left_out, example = 0, 0, None
         before = count_rows(self.path)
         first, between, last = (b"[\n", b",\n", b"\n]\n") if self.path.suffix == ".json" else (b"", b"\n", b"\n")

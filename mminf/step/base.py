@@ -75,6 +75,17 @@ class Context(Protocol):
         """
         ...
 
+    async def embed(self, turns: Sequence[Turn], *, images: Sequence[str] = ()) -> tuple[str, bool, int]:
+        """Has the step's engine embed a text, or an image, or takes the vector from the journal.
+
+        Returns:
+            The vector's key in the journal; whether the text was cut off; its tokens.
+
+        Raises:
+            RecordError: if it can't be embedded.
+        """
+        ...
+
     def fork(self, record: Record, attempt: int) -> Context:
         """Returns a context for a part of the record that has an id, and so seeds, of its own."""
         ...

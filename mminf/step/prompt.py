@@ -8,7 +8,7 @@ from pydantic import Field
 
 from mminf.config import Config
 from mminf.errors import RecordError
-from mminf.recipe.config import Sampling, StepConfig
+from mminf.recipe.config import EngineConfig, Sampling, StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.request import Generation
@@ -60,6 +60,10 @@ class PromptStep(Step[P]):
     @property
     def uses(self) -> frozenset[str]:
         return self.reads | self.template.uses
+
+    def check_engine(self, backend: Any, config: EngineConfig) -> None:
+        if getattr(backend, "embeds", False):
+            raise ValueError(f"engine {self.config.engine!r} ({config.backend}) makes embeddings, no text")
 
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), "template": self.template.source}

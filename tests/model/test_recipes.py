@@ -96,7 +96,8 @@ def outputs(play: Play, pictures: Callable[..., list[str]], tmp_path: Path) -> I
         "thinking": (thought, test_chains.THINK),
         "unicorn": (texts, test_unicorn.UNICORN),
     }
-    assert set(plays) == {path.stem for path in (ROOT / "recipes").glob("*.yaml")}, "every recipe is played"
+    shipped = {path.stem for path in (ROOT / "recipes").glob("*.yaml")}
+    assert set(plays) == shipped - {"unicorn_images"}, "every recipe that writes conversations is played"
     for name, (given, reply) in plays.items():
         settings = {"source": {"blank": 20}} if given is None else {}
         found = play(name, given, reply, **settings)

@@ -1,0 +1,187 @@
+"""`embeddings`: vectors in safetensors shards, moved towards the space of images if that is wanted."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from mminf.errors import Problem, RecipeError, RecordError
+from mminf.recipe.config import SinkConfig
+from mminf.record import Record
+from mminf.sink.base import Sink, Written, sink
+
+Vector = Any  # (dimensions,) float64
+
+
+class EmbeddingsConfig(SinkConfig):
+    reads: str = Field("embedding", description="Field with the vector's key, as `embed` writes it.")
+    rows: int = Field(16384, ge=1, description="Vectors of a shard.")
+    id_prefix: str = Field("", description="Put in front of each id, as in the dataset that the vectors belong to.")
+    dtype: Literal["float32", "float16"] = Field("float32", description="Of the vectors in the shards.")
+    center: bool = Field(True, description="Subtract the mean of all (normalised) vectors, and normalise again.")
+    image_stats: Path | None = Field(
+        None, description="`stats.safetensors` of images embedded so: vectors are moved and scaled to theirs (ReAlign)."
+    )
+
+
+@sink("embeddings")
+class Embeddings(Sink):
+    """A folder: `vectors-00000.safetensors`, ..., `index.jsonl` (id, shard, row), `stats.safetensors`.
+
+    Vectors are l2-normalised; the mean of all is subtracted, and they are normalised again (Unicorn, equation 3). With
+    `image_stats` they become mean_x + sqrt(trace_x / trace) * (v - mean), normalised, and moved once more so that their
+    mean is that of the images (ReAlign, arXiv 2602.07026). Means are summed in double precision and source order, so
+    they don't depend on how a run was cut. `stats.safetensors` has `mean`, `trace` (mean squared distance from it),
+    `count`, and `image_mean` where there is one: that is what is subtracted from real images at inference.
+    """
+
+    Config = EmbeddingsConfig
+
+    def __init__(self, config: Any, output: Path) -> None:
+        super().__init__(config, output)
+        self._vector: Callable[[str], bytes | None] = lambda _: None
+        self.image_stats = config.image_stats
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return frozenset([self.config.reads])
+
+    def check(self) -> None:
+        if self.image_stats is not None:
+            _load_stats(self.image_stats)
+
+    def attach(self, vector: Callable[[str], bytes | None]) -> None:
+        self._vector = vector
+
+    def row(self, record: Record) -> dict[str, Any]:
+        return {"id": record.id, "vector": self._read(record)}
+
+    def write(self, records: Iterable[Record]) -> Written:
+        import numpy
+        from safetensors.numpy import save_file
+
+        left: list[str] = []
+        mean, trace, count = self._sum(records, left)
+        part = self.path.with_name(f".{self.path.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        stats = {"mean": mean, "trace": numpy.array([trace]), "count": numpy.array([count], dtype=numpy.int64)}
+        shift = self._shift(mean, trace, records)
+        if self.image_stats is not None:
+            stats["image_mean"] = _load_stats(self.image_stats)[0]
+        if count:
+            self._write_shards(part, ((name, shift(vector)) for name, vector in self._vectors(records, [])))
+        save_file({name: numpy.ascontiguousarray(value) for name, value in stats.items()}, part / "stats.safetensors")
+        old = self.path.with_name(f".{self.path.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        if self.path.exists():
+            self.path.rename(old)
+        part.rename(self.path)
+        shutil.rmtree(old, ignore_errors=True)
+        return Written(str(self.config.path), count, len(left), left[0] if left else None, None)
+
+    def _sum(self, records: Iterable[Record], left: list[str]) -> tuple[Vector, float, int]:
+        """Returns mean, trace and number of the normalised vectors."""
+        import numpy
+
+        total: Vector | None = None
+        count = 0
+        for _, vector in self._vectors(records, left):
+            total = vector.copy() if total is None else total + vector
+            count += 1
+        if total is None:
+            return numpy.zeros(0), 0.0, 0
+        mean = total / count
+        # The vectors have length 1, so their mean squared distance from the mean is what it lacks of 1.
+        return mean, float(1 - mean @ mean), count
+
+    def _shift(self, mean: Vector, trace: float, records: Iterable[Record]) -> Callable[[Vector], Vector]:
+        if self.image_stats is not None and len(mean):
+            image_mean, image_trace = _load_stats(self.image_stats)
+            if image_mean.shape != mean.shape:
+                raise RecipeError(
+                    [
+                        Problem(
+                            f"sink {self.config.path}",
+                            f"{self.image_stats} has {len(image_mean)} dimensions, the vectors have {len(mean)}; "
+                            "embed images and texts with the same encoder",
+                        )
+                    ]
+                )
+            scale = math.sqrt(image_trace / trace) if trace > 0 else 1.0
+
+            def align(vector: Vector) -> Vector:
+                return _normalise(image_mean + scale * (vector - mean))
+
+            moved = self._mean_of(align(vector) for _, vector in self._vectors(records, []))
+            return lambda vector: align(vector) - moved + image_mean
+        if self.config.center:
+            return lambda vector: _normalise(vector - mean)
+        return lambda vector: vector
+
+    @staticmethod
+    def _mean_of(vectors: Iterator[Vector]) -> Vector:
+        total, count = next(vectors).copy(), 1
+        for vector in vectors:
+            total += vector
+            count += 1
+        return total / count
+
+    def _write_shards(self, folder: Path, vectors: Iterator[tuple[str, Vector]]) -> None:
+        import numpy
+        from safetensors.numpy import save_file
+
+        with (folder / "index.jsonl").open("w", encoding="utf-8", errors="replace") as index:
+            number = 0
+            while shard := list(itertools.islice(vectors, self.config.rows)):
+                rows = numpy.stack([vector for _, vector in shard]).astype(self.config.dtype)
+                save_file({"vectors": rows}, folder / f"vectors-{number:05}.safetensors")
+                for row, (name, _) in enumerate(shard):
+                    index.write(json.dumps({"id": name, "shard": number, "row": row}, ensure_ascii=False) + "\n")
+                number += 1
+
+    def _vectors(self, records: Iterable[Record], left: list[str]) -> Iterator[tuple[str, Vector]]:
+        """Yields the normalised vectors with the ids of their records; `left` gets why some have none."""
+        for record in records:
+            try:
+                if self.where is None or self.where.test(record.fields):
+                    yield f"{self.config.id_prefix}{record.id}", self._read(record)
+            except RecordError as error:
+                left.append(f"record {record.id}: {error}")
+
+    def _read(self, record: Record) -> Vector:
+        import numpy
+
+        data = self._vector(str(record[self.config.reads]))
+        if data is None:
+            raise RecordError(f"the journal has no vector for field {self.config.reads!r}")
+        vector = numpy.frombuffer(data, dtype="<f4").astype(numpy.float64)
+        if not numpy.isfinite(vector).all() or not vector.any():
+            raise RecordError(f"the vector of field {self.config.reads!r} is zero or not finite")
+        return _normalise(vector)
+
+
+def _normalise(vector: Vector) -> Vector:
+    import numpy
+
+    length = float(numpy.linalg.norm(vector))
+    return vector / length if length > 0 else vector
+
+
+def _load_stats(path: Path) -> tuple[Vector, float]:
+    import numpy
+    from safetensors.numpy import load_file
+
+    try:
+        stats = load_file(path)
+        return stats["mean"].astype(numpy.float64), float(stats["trace"][0])
+    except (OSError, KeyError, ValueError) as error:
+        problem = f"{path} is no `stats.safetensors` of an `embeddings` sink: {type(error).__name__}: {error}"
+        raise RecipeError([Problem("sink embeddings: image_stats", problem)]) from error

@@ -1,0 +1,61 @@
+"""`embed`: a vector for a text or an image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from mminf.errors import RecordError
+from mminf.recipe.config import EngineConfig, StepConfig
+from mminf.record import Record
+from mminf.step.base import Context, Outcome, Step, step
+from mminf.text import ImagePart, Turn
+
+
+class EmbedConfig(StepConfig):
+    engine: str = Field(description="The engine that embeds: backend `encoder`, or an encoder of a plugin.")
+    reads: str | None = Field(None, description="Field with the text.")
+    image: int | None = Field(None, ge=0, description="Instead of a text: which of the record's images, from 0.")
+    writes: str = Field("embedding", description="Field for the vector's key; the vector itself is in the journal.")
+    truncated: bool = Field(False, description="Keep vectors of texts that were cut off; else their records fail.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> EmbedConfig:
+        if (self.reads is None) == (self.image is None):
+            raise ValueError("give either reads, a field with a text, or image, the number of an image")
+        return self
+
+
+@step("embed")
+class Embed(Step[EmbedConfig]):
+    """Embeds a text or an image. The journal keeps the vector; sinks like `embeddings` read it by its key."""
+
+    @property
+    def reads(self) -> frozenset[str]:
+        own = super().reads
+        return own | {"images"} if self.config.image is not None else own
+
+    def check_engine(self, backend: Any, config: EngineConfig) -> None:
+        if not getattr(backend, "embeds", False):
+            named = f"engine {self.config.engine!r} ({config.backend})"
+            raise ValueError(f"{named} makes no embeddings; use backend `encoder`")
+
+    async def run(self, record: Record, ctx: Context) -> Outcome:
+        if self.config.image is not None:
+            images = record["images"]
+            if len(images) <= self.config.image:
+                raise RecordError(f"record has {len(images)} images, no number {self.config.image}")
+            found, cut, tokens = await ctx.embed((Turn("user", (ImagePart(0),)),), images=[images[self.config.image]])
+        else:
+            assert self.config.reads is not None
+            text = str(record[self.config.reads])
+            if not text.strip():
+                raise RecordError(f"field {self.config.reads!r} is empty")
+            found, cut, tokens = await ctx.embed((Turn("user", (text,)),))
+        if cut and not self.config.truncated:
+            raise RecordError(
+                f"the encoder cut the text off, which has {tokens} tokens; use an encoder for longer texts, or set "
+                "`truncated: true`"
+            )
+        return {self.config.writes: found}
