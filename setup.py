@@ -66,6 +66,7 @@ setup(
         "numpy>=1.26",
         "safetensors>=0.5",
         "psutil>=5.9",
+        "rapidfuzz>=3.0",
     ],
     extras_require={
         "vllm": ["vllm>=0.11"],

@@ -35,6 +35,9 @@ class _Catcher(StepContext):
     def seed(self) -> int:
         return derive_seed(self._seed, self.record.id, self.step.name, self.attempt)
 
+    def fork(self, record: Record, attempt: int) -> StepContext:
+        return self
+
     def read_image(self, uri: str) -> Any:
         raise UsageError(f"step {self.step.name!r} works on the whole dataset")
 

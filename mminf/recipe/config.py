@@ -18,9 +18,10 @@ class Items(Config):
     field: str = Field(description="Field that holds the list.")
     item: str = Field("item", description="What an item is called that is no object; the step reads it by that name.")
     failed: Literal["fail", "drop"] = Field(
-        "fail", description="What an item does that fails: it fails its record, or leaves the list."
+        "fail", description="What an item does whose answer can't be used: it fails its record, or leaves the list."
     )
     dropped: str | None = Field(None, description="Field for the items that left the list, each with its `reason`.")
+    empty: Literal["drop", "keep"] = Field("drop", description="What a record does whose items have all left.")
 
 
 def _as_items(value: Any) -> Any:
@@ -32,7 +33,7 @@ class StepConfig(Config):
 
     name: str = Field("", description="What the step is called in reports; its type by default.")
     when: str | None = Field(None, description="Expression; records for which it is false pass by.")
-    for_each: Annotated[Items | None, BeforeValidator(_as_items)] = Field(
+    for_each: Annotated[Items | None, BeforeValidator(_as_items, json_schema_input_type=str | Items | None)] = Field(
         None, description="List field: the step runs for each of its items, and writes into them."
     )
     enabled: bool = Field(True, description="false leaves the step out, until a profile or `--set` says otherwise.")

@@ -156,6 +156,7 @@ class _Checker:
 
     def _unrolled(self, raw: list[Any]) -> Iterator[tuple[Any, Path_]]:
         """Yields the steps with their places; those of a `repeat` once for every round."""
+        repeats: set[str] = set()
         for index, item in enumerate(raw):
             path: Path_ = ("steps", index)
             if not isinstance(item, Mapping) or list(item) != ["repeat"]:
@@ -164,7 +165,10 @@ class _Checker:
             path = (*path, "repeat")
             body = item["repeat"]
             config = self._build(RepeatConfig, body if isinstance(body, Mapping) else {}, path)
-            if config is not None:
+            if config is not None and config.name in repeats:
+                self.fail(path, f"two repeats are called {config.name!r}; give this one a `name`")
+            elif config is not None:
+                repeats.add(config.name)
                 for step, number in config.rounds():
                     yield step, path if number is None else (*path, "steps", number)
 

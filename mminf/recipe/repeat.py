@@ -68,7 +68,11 @@ def _in_round(step: dict[str, Any], number: int, guard: str | None) -> dict[str,
     if not isinstance(body, Mapping):
         short = STEPS.get(kind).Config.shorthand if kind in STEPS else None
         body = {} if body is None or short is None else {short: body}
-    changed = {**body, "name": f"{body.get('name') or kind}.{number}"}
+    name = body.get("name") or kind
+    changed = {**body, "name": f"{name}.{number}"}
+    writes = STEPS.get(kind).Config.model_fields.get("writes") if kind in STEPS else None
+    if writes is not None and writes.default == "" and not body.get("writes"):
+        changed["writes"] = name  # a step that writes a field of its own name writes the same one in every round
     if guard is not None:
         changed["when"] = f"{guard} and ({body['when']})" if body.get("when") else guard
     return {kind: changed}

@@ -70,6 +70,9 @@ class _Chat(Sink):
                 raise RecordError(f"{where} is no object, but {item!r:.80}")
             if missing := [name for name in (config.user, config.assistant) if name not in item]:
                 raise RecordError(f"{where} has no field {missing[0]!r}")
+            for name in (config.user, config.assistant):
+                if item[name] is None or not str(item[name]).strip():
+                    raise RecordError(f"{where} has nothing in field {name!r}")
             user, assistant = plain_text(item[config.user]), plain_text(item[config.assistant])
             if number == 0 and (tags := images or config.placeholders):
                 user = self._with_tags(user, tags, between, record)

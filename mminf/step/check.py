@@ -15,12 +15,12 @@ from mminf.record import Record
 from mminf.step.base import Context, Outcome, step
 from mminf.step.prompt import PromptConfig, PromptStep
 
-_WORD = re.compile(
-    r"(?<![\w-])(?:(yes|true|correct|right)|(no|false|incorrect|wrong|not correct))(?![\w-])"
-    r"|(是的|正确|是)|(不是|不正确|错误|否)",
-    re.IGNORECASE,
-)
+_WORDS = {
+    True: ("yes", "true", "correct", "是", "是的", "正确", "对"),
+    False: ("no", "false", "incorrect", "not true", "not correct", "wrong", "否", "不是", "不正确", "不对", "错误"),
+}
 _MARKUP = re.compile(r"[*_`#>\"'\[\](){}]+")
+_END = re.compile(r"\s*(?:[,.;:!，。；：！\-–—]|$)")
 
 
 class CheckConfig(PromptConfig):
@@ -66,21 +66,25 @@ class Check(PromptStep[CheckConfig]):
 def parse_verdict(text: str, answers: tuple[str, str] = ("Yes", "No")) -> bool:
     """Returns what a judge said, case and markup aside: `answers`, or words that mean the same.
 
-    The first word counts, else the last line, else all words that say yes or no, if they agree.
+    Said is what the first line begins with, behind it a stop or nothing; or what stands alone at the end of the last
+    line, as in "Answer: no". Words inside of sentences don't count: "this is not true" has a "true" in it.
 
     Raises:
-        AskAgain: if it said neither, or both.
+        AskAgain: if neither is said, or both.
     """
-    bare = _MARKUP.sub(" ", text).strip()
-    for wanted, value in zip(answers, (True, False), strict=True):
-        if bare.rstrip(".!。！ ").casefold() == wanted.casefold():
-            return value
-    lines = [line for line in bare.splitlines() if line.strip()]
+    lines = [line.strip() for line in _MARKUP.sub(" ", text).splitlines() if line.strip()]
+    words = {word: value for value, known in _WORDS.items() for word in known}
+    words |= {answers[0].casefold(): True, answers[1].casefold(): False}
+    said = set()
     if lines:
-        for place in (_WORD.match(lines[0].strip()), _WORD.match(lines[-1].strip())):
-            if place is not None:
-                return bool(place[1] or place[3])
-    found = {bool(word[1] or word[3]) for word in _WORD.finditer(bare)}
-    if len(found) != 1:
-        raise AskAgain(f"the judge said {'both' if found else 'neither'} of {' and '.join(answers)}: {text[:80]!r}")
-    return found.pop()
+        first, last = " ".join(lines[0].casefold().split()), lines[-1].casefold()
+        for word in sorted(words, key=len, reverse=True):
+            if first.startswith(word) and _END.match(first, len(word)):
+                said.add(words[word])
+                break
+        tail = re.split(r"[:：]", last)[-1].strip().rstrip(".。!！ ").strip()
+        if tail in words:
+            said.add(words[tail])
+    if len(said) != 1:
+        raise AskAgain(f"the judge said {'both' if said else 'neither'} of {' and '.join(answers)}: {text[:80]!r}")
+    return said.pop()

@@ -12,6 +12,7 @@ from mminf.recipe.config import Sampling
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.step.base import Context, Outcome, step
+from mminf.step.for_each import raise_worst
 from mminf.step.prompt import PromptConfig, PromptStep, images_of, warm, with_system
 
 _VERDICT = re.compile(r"\[\[\s*([ABC])\s*\]\]", re.IGNORECASE)
@@ -50,10 +51,12 @@ class Compare(PromptStep[CompareConfig]):
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         one, other = record[self.config.first], record[self.config.second]
-        forth, back = await asyncio.gather(
-            self._judge(record, ctx, one, other, 0), self._judge(record, ctx, other, one, 1)
+        found = await asyncio.gather(
+            self._judge(record, ctx, one, other, 0), self._judge(record, ctx, other, one, 1), return_exceptions=True
         )
-        verdict = {("A", "B"): "first", ("B", "A"): "second"}.get((forth, back), "tie")
+        raise_worst(found)
+        forth, back = found
+        verdict = {("A", "B"): "first", ("B", "A"): "second"}.get((str(forth), str(back)), "tie")
         return {self.config.writes: verdict}
 
     async def _judge(self, record: Record, ctx: Context, a: object, b: object, sample: int) -> str:

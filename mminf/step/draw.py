@@ -10,7 +10,7 @@ from mminf.config import Names
 from mminf.errors import RecordError
 from mminf.recipe.config import StepConfig
 from mminf.recipe.model import TemplateFolders
-from mminf.record import Record
+from mminf.record import Record, canonical_json
 from mminf.step.base import Context, Drop, Outcome, Step, step
 from mminf.text import Expression
 
@@ -61,7 +61,8 @@ class Draw(Step[DrawConfig]):
         if not isinstance(values, list) or not values:
             raise RecordError(f"field {self.config.reads!r} is no list with items, but {values!r:.80}")
         if self.config.n is not None:
-            return {self.config.writes: ctx.random.sample(values, min(self.config.n, len(values)))}
+            different = list({canonical_json(value): value for value in values}.values())
+            return {self.config.writes: ctx.random.sample(different, min(self.config.n, len(different)))}
         return {self.config.writes: ctx.random.choices(values, self.weights)[0]}
 
 

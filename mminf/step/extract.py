@@ -24,6 +24,9 @@ class Extraction(Config):
         default_factory=dict, description="Field -> key of the JSON object in the text (`a.b` goes deeper; `.` is all)."
     )
 
+    values: dict[str, list[str]] = Field(
+        default_factory=dict, description="With `keys` or `tags`: field -> what it may be; case doesn't count."
+    )
     lines: str | None = Field(
         None,
         description="Field for the list of the text's lines, without numbers, bullets and what introduces them.",
@@ -62,11 +65,20 @@ class Extraction(Config):
             found = parse_regex(text, self.regex)
             return found if isinstance(found, dict) else {default: found}
         if self.tags:
-            return {field: parse_tag(text, tag) for field, tag in self.tags.items()}
+            return self._known({field: parse_tag(text, tag) for field, tag in self.tags.items()})
         if self.lines is not None:
             return {self.lines: self._items(text)}
         value = parse_json(text)
-        return {field: _dig(value, key) for field, key in self.keys.items()}
+        return self._known({field: _dig(value, key) for field, key in self.keys.items()})
+
+    def _known(self, found: dict[str, Any]) -> dict[str, Any]:
+        for field, allowed in self.values.items():
+            value = found.get(field)
+            known = {item.casefold(): item for item in allowed}
+            if not isinstance(value, str) or value.strip().casefold() not in known:
+                raise AskAgain(f"{field} is {value!r:.60}, none of {', '.join(allowed)}")
+            found[field] = known[value.strip().casefold()]
+        return found
 
     def _items(self, text: str) -> list[Any]:
         items = parse_lines(text)

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mminf.errors import AskAgain, EngineError, Interrupted, JournalError, Parked, RecordError
+from mminf.errors import (
+    AskAgain,
+    EngineError,
+    ImageError,
+    Interrupted,
+    JournalError,
+    Parked,
+    RecordError,
+    RequestError,
+)
 from mminf.recipe.config import EngineConfig
 from mminf.record import Record
 from mminf.step.base import Context, Drop, Outcome, Step
@@ -63,8 +72,7 @@ class ForEach(Step[Any]):
         found = await asyncio.gather(
             *(self._run_item(record, number, item, ctx) for number, item in enumerate(items)), return_exceptions=True
         )
-        for error in sorted((item for item in found if isinstance(item, BaseException)), key=_severity):
-            raise error
+        raise_worst(found)
         kept = [item for made in found if isinstance(made, list) for item in made]
         dropped = [
             {**self._fields(item), **(end.fields or {}), "reason": end.reason}
@@ -74,7 +82,7 @@ class ForEach(Step[Any]):
         written: dict[str, Any] = {self.items.field: kept}
         if self.items.dropped:
             written[self.items.dropped] = [*(record.get(self.items.dropped) or []), *dropped]
-        if dropped and not kept:
+        if dropped and not kept and self.items.empty == "drop":
             return Drop(f"none of {len(items)} items is left; the first: {dropped[0]['reason']}", written)
         return written
 
@@ -89,8 +97,8 @@ class ForEach(Step[Any]):
                 return [item]
             outcome = await self._attempt(shown, ctx)
         except RecordError as error:
-            if self.items.failed == "drop":
-                return Drop(str(error))
+            if self.items.failed == "drop" and not isinstance(error, RequestError | ImageError):
+                return Drop(str(error))  # what may be otherwise next time must not be left out for good
             raise RecordError(f"item {number + 1} of {self.items.field}: {error}") from error
         if isinstance(outcome, Drop):
             return outcome
@@ -100,20 +108,24 @@ class ForEach(Step[Any]):
 
     async def _attempt(self, shown: Record, ctx: Context) -> Outcome:
         reason = ""
-        for number in range(self.config.attempts):
+        # From 0, also where `mminf retry` wrote attempts off: items that could be read then are in the journal.
+        for number in range(ctx.attempt + self.config.attempts):
             try:
-                return await self.inner.run(shown, ctx.fork(shown, ctx.attempt + number))
+                return await self.inner.run(shown, ctx.fork(shown, number))
             except (Interrupted, Parked, EngineError, JournalError, RecordError):
                 raise
             except AskAgain as error:
                 reason = str(error)
             except Exception as error:  # a step's own bug fails the record that it met, not the run
                 reason = f"{type(error).__name__}: {error}"
-        raise RecordError(f"{reason} ({self.config.attempts} attempts)")
+        raise RecordError(f"{reason} ({ctx.attempt + self.config.attempts} attempts)")
 
 
-def _severity(error: BaseException) -> int:
-    """What ends the run comes first, then what only parks the record, then what fails it."""
-    if isinstance(error, RecordError):
-        return 2
-    return 1 if isinstance(error, Parked) else 0
+def raise_worst(found: Iterable[object]) -> None:
+    """Raises the error among results that weighs most: it ends the run, parks the record, fails it, or asks again."""
+    if errors := [item for item in found if isinstance(item, BaseException)]:
+        raise max(errors, key=_weight)
+
+
+def _weight(error: BaseException) -> int:
+    return next((weight for weight, kind in enumerate((AskAgain, RecordError, Parked)) if isinstance(error, kind)), 3)

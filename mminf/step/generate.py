@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from mminf.errors import AskAgain, RecordError
+from mminf.errors import AskAgain, ImageError, RecordError, RequestError
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
-from mminf.request import Generation
 from mminf.step.base import Context, Outcome, step
 from mminf.step.extract import Extraction
-from mminf.step.prompt import History, PromptConfig, PromptStep, as_history, images_of
+from mminf.step.for_each import raise_worst
+from mminf.step.prompt import HistoryField, PromptConfig, PromptStep, images_of
 from mminf.text import Template, Turn
 
 
@@ -21,12 +21,15 @@ class GenerateConfig(PromptConfig):
     reads: str | None = Field(None, description="Field whose text is the prompt, after the images; or a template.")
     writes: str = Field("response", description="Field for the answer.")
     images: bool = Field(True, description="With `reads`: show the record's images, if it has any.")
-    truncated: bool = Field(False, description="Keep answers that max_tokens cut off; else their records fail.")
+    truncated: bool | Literal["again"] = Field(
+        False,
+        description="Keep answers that max_tokens cut off; `again`: ask again; else records fail.",
+    )
     extract: Extraction | None = Field(
         None, description="Take fields out of the answer; it is asked again where they can't be found."
     )
     empty: bool = Field(False, description="Keep empty answers; else they are asked again.")
-    history: Annotated[History | None, BeforeValidator(as_history)] = Field(
+    history: HistoryField = Field(
         None, description="Field with the earlier turns of the conversation; images stand in its first."
     )
     n: int = Field(1, ge=1, description="Answers per record; more than one needs `into`.")
@@ -44,6 +47,7 @@ class GenerateConfig(PromptConfig):
         return self
 
 
+_CIRCUMSTANCES = (RequestError, ImageError)
 G = TypeVar("G", bound=GenerateConfig)
 
 
@@ -86,47 +90,43 @@ class BaseGenerate(PromptStep[G]):
         drawn = await asyncio.gather(
             *(self._sample(record, ctx, number) for number in range(self.config.n)), return_exceptions=True
         )
-        answers: list[dict[str, Any]] = []
-        for found in drawn:
-            if isinstance(found, dict):
-                answers.append(found)
-            elif not isinstance(found, RecordError | AskAgain):
-                raise found
+        # What may be otherwise next time must not be left out for good.
+        raise_worst(item for item in drawn if not isinstance(item, RecordError) or isinstance(item, _CIRCUMSTANCES))
+        answers = [item for item in drawn if isinstance(item, dict)]
         if not answers:
             raise RecordError(f"none of {self.config.n} answers can be used; the first: {drawn[0]}")
         return {self.config.into: answers}
 
     async def _sample(self, record: Record, ctx: Context, number: int) -> dict[str, Any]:
         """Draws one of several answers, again where it can't be used; the others are not drawn again for it."""
-        for again in range(self.config.attempts):
+        reason = ""
+        # From 0, also where `mminf retry` wrote attempts off: what could be read then is in the journal.
+        for attempt in range(ctx.attempt + self.config.attempts):
             try:
-                return await self._answer(record, ctx.fork(record, ctx.attempt + again), number)
+                return await self._answer(record, ctx.fork(record, attempt), number)
             except AskAgain as error:
-                if again + 1 == self.config.attempts:
-                    raise RecordError(f"{error} ({self.config.attempts} attempts)") from error
-        raise AssertionError("attempts is 1 or more")
+                reason = str(error)
+        raise RecordError(f"{reason} ({ctx.attempt + self.config.attempts} attempts)")
 
     async def _answer(self, record: Record, ctx: Context, sample: int) -> dict[str, Any]:
         sampling = self.config.sampling
         if self.config.nll is not None:
             sampling = sampling.model_copy(update={"logprobs": True})
         answer = await self.ask(record, ctx, sampling, sample)
-        if answer.finish_reason == "length" and not self.config.truncated:
-            self.cut_off(answer)
+        if answer.finish_reason == "length" and self.config.truncated is not True:
+            if self.config.truncated == "again":
+                raise AskAgain(f"answer was cut off after {answer.completion_tokens} tokens")
+            # Asked again it would be as long, and cost as much.
+            raise RecordError(
+                f"answer was cut off after {answer.completion_tokens} tokens; raise `sampling.max_tokens` of step "
+                f"{self.name!r}, or set `truncated: true`"
+            )
         if not answer.text.strip() and not self.config.empty:
             raise AskAgain("answer is empty")
         written = self.written(answer.text.strip())
         if self.config.nll is not None:
             written[self.config.nll] = _nll(answer.logprobs, self.name)
         return written
-
-    def cut_off(self, answer: Generation) -> None:
-        """Raises what becomes of an answer that max_tokens cut off."""
-        # Asked again it would be as long, and cost as much.
-        raise RecordError(
-            f"answer was cut off after {answer.completion_tokens} tokens; raise `sampling.max_tokens` of step "
-            f"{self.name!r}, or set `truncated: true`"
-        )
 
     def written(self, text: str) -> dict[str, Any]:
         """Returns the fields that an answer becomes. Raises AskAgain if they can't be found in it."""

@@ -7,16 +7,16 @@ With images this is the hooking prompt of Oasis (arXiv 2503.08741, section 3), w
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from mminf.errors import AskAgain, RecordError
 from mminf.recipe.config import EngineConfig, Sampling, StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.step.base import Context, Outcome, Step, step
-from mminf.step.prompt import History, as_history, with_system
+from mminf.step.prompt import HistoryField, with_system
 from mminf.text import ImagePart, Turn
 
 
@@ -24,7 +24,7 @@ class HookConfig(StepConfig):
     engine: str = Field(description="The engine that samples.")
     writes: str = Field("sampled_text", description="Field for the sampled text.")
     images: bool = Field(True, description="Show the record's images; false samples from the text model alone.")
-    history: Annotated[History | None, BeforeValidator(as_history)] = Field(
+    history: HistoryField = Field(
         None, description="Field with the turns of the conversation so far; the model goes on with the user's next."
     )
     n: int = Field(1, ge=1, description="Samples per record; more than one makes child records.")

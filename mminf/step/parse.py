@@ -18,9 +18,18 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _LAST_LINE = re.compile(r"^[\s*_`\"'(\[]*(\d+)[\s*_`\"')\].。!]*$")
-_NUMBERED = r"(?:\(?\d{1,2}|(?:Q|Question|问题|问)\s*\d{1,2})\s*[.)、:：](?!\d)"
-_MARKED = re.compile(rf"^[*_]*(?:[-•*–]\s+|{_NUMBERED}\s*)[*_]*\s*(\S.*)$", re.IGNORECASE)
-_LIST = re.compile(r"\s*(?:```(?:json)?\s*)?\[")
+_WORD = r"(?:one|two|three|four|five|six|seven|eight|nine|ten|[一二三四五六七八九十]{1,3}|\d{1,2})"
+_MARKED = re.compile(
+    r"(?:[-•*–·]\s+|[①-⑳]\s*|#\d{1,2}\s+|\d{1,2}\s+[-–]\s+|[\[(（【]?\d{1,2}\s*[\]).、:：．）】](?!\d)\s*"
+    rf"|[一二三四五六七八九十]{{1,3}}[、.．:：]\s*|\(?[a-h]\)\s+|(?:Q|Question|问题|问|第)\s*{_WORD}\s*(?:个问题)?\s*[.):：]\s*)"
+    r"(\S.*)$",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(r"(?:request|question|instruction|prompt|请求|问题|指令)\s*[:：]\s*(?=\S)", re.IGNORECASE)
+_EMPHASIS = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
+_QUOTES = (('"', '"'), ("“", "”"), ("'", "'"), ("`", "`"), ("「", "」"), ("*", "*"), ("_", "_"))
+# A JSON list or object, perhaps in a fence and behind a line that introduces it; `[1] What?` is a number.
+_JSON = re.compile(r"\s*(?:[^\n\[{]{0,200}[:：.!]\s*)?(?:```\w*\s*)?(?:\{|\[(?!\d{1,2}\]))")
 _FENCE = re.compile(r"^\s*```")
 
 
@@ -63,7 +72,8 @@ def parse_tag(text: str, tag: str) -> str:
         AskAgain: if the tag is missing, empty or not closed.
     """
     name = re.escape(tag).replace(r"\ ", r"\s+")
-    pattern = rf"<\s*(?:start of\s+)?{name}\s*>(.*?)<\s*(?:/|end of\s+)\s*{name}\s*>"
+    opening = rf"<\s*(?:start of\s+)?{name}\s*>"
+    pattern = rf"{opening}((?:(?!{opening}).)*?)<\s*(?:/|end of\s+)\s*{name}\s*>"
     found = re.findall(pattern, text, re.IGNORECASE | re.DOTALL)
     if not found or not found[-1].strip():
         raise AskAgain(f"no <{tag}>…</{tag}> in {_short(text)}")
@@ -79,7 +89,7 @@ def parse_json(text: str) -> Any:
     if (start := re.search(r"[{\[]", text)) is not None:
         # The first whole value as it stands: fences and chatter may be around it, and fences inside its strings.
         with contextlib.suppress(json.JSONDecodeError, RecursionError):
-            return json.JSONDecoder().raw_decode(text, start.start())[0]
+            return _first_values(text, start.start())
     fenced = re.search(r"^```(?:json)?[ \t]*\n(.*?)^```", text, re.DOTALL | re.IGNORECASE | re.MULTILINE)
     body = (fenced[1] if fenced else text).strip()
     starts = [index for index in (body.find("{"), body.find("[")) if index >= 0]
@@ -90,6 +100,8 @@ def parse_json(text: str) -> Any:
     end = body.rfind(closer)
     if end < 0:
         raise AskAgain(f"JSON is cut off in {_short(text)}")
+    if _is_open(body):
+        raise AskAgain(f"JSON is cut off in {_short(text)}")
     body = body[: end + 1]
     from json_repair import repair_json
 
@@ -99,24 +111,82 @@ def parse_json(text: str) -> Any:
     return value
 
 
-def parse_lines(text: str) -> list[str]:
-    """Returns the items of a list that a model wrote: a JSON list of texts, or lines.
+def _first_values(text: str, start: int) -> Any:
+    """The first JSON value; of objects that follow each other, as in JSON Lines, the list of all."""
+    value, end = json.JSONDecoder().raw_decode(text, start)
+    values = [value]
+    while isinstance(value, dict) and (more := re.compile(r"[\s,]*(?=\{)").match(text, end)):
+        value, end = json.JSONDecoder().raw_decode(text, more.end())
+        values.append(value)
+    return values if len(values) > 1 else values[0]
 
-    Where any line has a number or a bullet in front, only such lines are items; else all are but those that introduce
-    others, which end with a colon. Markers, quotes and emphasis around an item are taken off; repeated items come once.
+
+def _is_open(body: str) -> bool:
+    """Tells whether brackets are open at the end, or a text is: what comes after is missing."""
+    depth, quoted, escaped = 0, False, False
+    for char in body:
+        if escaped:
+            escaped = False
+        elif quoted:
+            escaped = char == "\\"
+            quoted = char != '"'
+        elif char == '"':
+            quoted = True
+        else:
+            depth += (char in "{[") - (char in "}]")
+            if depth == 0:
+                return False
+    return True
+
+
+def parse_lines(text: str) -> list[str]:
+    """Returns the items of a list that a model wrote: as JSON, or as lines.
+
+    Where several lines have a number or a bullet in front, only such lines are items; else all are but those that
+    introduce others, which end with a colon. Markers, quotes and emphasis around an item are taken off; repeated items
+    come once.
+
+    Raises:
+        AskAgain: if it is JSON that can't be read, or holds anything but a list of texts.
     """
-    with contextlib.suppress(AskAgain):
-        value = parse_json(text) if _LIST.match(text) else None
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            return _tidied(value)
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not _FENCE.match(line)]
+    if _JSON.match(text):
+        return _tidied(_texts(parse_json(text), text))
+    lines = [
+        _EMPHASIS.sub(r"\2", line.strip()) for line in text.splitlines() if line.strip() and not _FENCE.match(line)
+    ]
     marked = [found[1] for line in lines if (found := _MARKED.match(line))]
-    return _tidied(marked or [line for line in lines if not line.rstrip("*_ ").endswith((":", "："))])
+    if len(marked) < 2 or 3 * len(marked) < len(lines):
+        plain = [line for line in lines if not line.rstrip("*_ ").endswith((":", "："))]
+        marked = [found[1] if (found := _MARKED.match(line)) else line for line in plain]
+    return _tidied(marked)
+
+
+def _texts(value: Any, text: str) -> list[str]:
+    """The texts of a JSON list: of texts, or of objects with one text each; perhaps the one list in an object."""
+    if isinstance(value, dict):
+        lists = [item for item in value.values() if isinstance(item, list)]
+        value = lists[0] if len(lists) == 1 else None
+    found = []
+    for item in value if isinstance(value, list) else [None]:
+        held = [part for part in item.values() if isinstance(part, str)] if isinstance(item, dict) else [item]
+        if len(held) != 1 or not isinstance(held[0], str):
+            raise AskAgain(f"no list of texts in {_short(text)}")
+        found.append(held[0])
+    return found
 
 
 def _tidied(items: list[str]) -> list[str]:
-    bare = (item.strip().strip("*_`").strip().strip("\"“”'").strip() for item in items)
-    return list(dict.fromkeys(item for item in bare if item))
+    found = []
+    for item in items:
+        bare = _EMPHASIS.sub(r"\2", item).strip()
+        if (label := _LABEL.match(bare)) is not None:
+            bare = bare[label.end() :]
+        for first, last in _QUOTES:
+            inner = bare[1:-1]
+            if len(bare) > 2 and bare[0] == first and bare[-1] == last and first not in inner and last not in inner:
+                bare = inner.strip()
+        found.append(bare)
+    return list(dict.fromkeys(item for item in found if item))
 
 
 def parse_regex(text: str, pattern: str) -> dict[str, str] | str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from mminf.config import Config
 from mminf.errors import RecordError
@@ -105,19 +105,20 @@ class History(Config):
         found: list[Turn] = []
         items = record[self.field]
         for item in items if isinstance(items, list) else [items]:
-            if not isinstance(item, dict):
+            said = (item.get(self.user), item.get(self.assistant)) if isinstance(item, dict) else (None, None)
+            if not all(isinstance(text, str) and text.strip() for text in said):
                 raise RecordError(f"field {self.field!r} is no list of turns with {self.user!r} and {self.assistant!r}")
             shown = tuple(ImagePart(index) for index in range(images)) if not found else ()
-            try:
-                found += [Turn("user", (*shown, str(item[self.user]))), Turn("assistant", (str(item[self.assistant]),))]
-            except KeyError as error:
-                raise RecordError(f"a turn of field {self.field!r} has no {error}") from error
+            found += [Turn("user", (*shown, str(said[0]))), Turn("assistant", (str(said[1]),))]
         return tuple(found)
 
 
-def as_history(value: Any) -> Any:
-    """The short form of a history is its field."""
+def _as_history(value: Any) -> Any:
     return {"field": value} if isinstance(value, str) else value
+
+
+HistoryField = Annotated[History | None, BeforeValidator(_as_history, json_schema_input_type=str | History | None)]
+"""A history; its field alone will do."""
 
 
 def images_of(record: Record, turns: tuple[Turn, ...]) -> list[str]:

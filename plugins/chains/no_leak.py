@@ -10,14 +10,15 @@ from mminf.config import Names
 from mminf.step import Context, Outcome, Record, Step, StepConfig, step
 from mminf.step.base import Drop
 
-_SOURCE = r"(?:captions?|descriptions?|passages?|(?:given|provided|above) texts?)"
-_OF_IT = r"(?:(?:the|this|that|its|given|provided|above|image|picture|photo)\s+)+"
-_SAYS = r"(?:mention|state|describe|note|indicate|suggest|specif|imply|implie|highlight|emphasi)\w*"
+_SOURCE = r"(?:captions?|descriptions?|(?:given|provided|above)\s+(?:texts?|passages?|information))"
+_OF_IT = r"(?:the|this|that|its|given|provided|above)\s+(?:[a-z]+\s+){0,3}?"
+_SAYS = r"(?:mention|state|says|describe|note|indicate|suggest|specif|imply|implie|highlight|emphasi)\w*"
 _LEAK = re.compile(
-    rf"\b{_OF_IT}(?:image\s+|picture\s+)?{_SOURCE}\b"
-    rf"|\bthe\s+text\s+(?:\w+\s+)?{_SAYS}\b"
-    rf"|\b(?:mentioned|described|stated)\s+in\s+the\s+text\b"
-    r"|(?:图片|图像|上述|给定|该|这段|以上)(?:的)?(?:描述|标题|说明文字|文本)|描述中(?:提到|说|指出|写)|文中提到",
+    rf"\b{_OF_IT}{_SOURCE}\b"
+    rf"|\bthe\s+(?:text|passage)\s+(?:\w+\s+)?{_SAYS}\b(?!\s+\w+\s+on\b)"
+    r"|\b(?:mentioned|described|stated)\s+in\s+the\s+(?:text|passage)\b"
+    r"|(?:图片|图像|上述|给定|这段|以上|文字)的?(?:描述|标题|说明文字|文本)(?![了着的为出])|(?:根据|依据|按照|从)\w{0,4}描述(?![了着])"
+    r"|描述(?:中|里|提到|指出)|文中提到",
     re.IGNORECASE,
 )
 

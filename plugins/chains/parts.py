@@ -9,8 +9,9 @@ from pydantic import Field
 from mminf.errors import RecordError
 from mminf.step import Context, Outcome, Record, Step, StepConfig, step
 
-# Behind the end of a sentence; an abbreviation or a decimal point is followed by no capital, quote or digit.
-_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"“'(\[])|(?<=[.!?][\"'”’)\]])\s+|(?<=[。！？])(?![”’」』）])")
+_END = re.compile(r"[.!?]+[\"'”’)\]]*(?=\s+[A-Z0-9\"“'(\[])|[。！？]+[”’」』）]*")
+_SHORT = re.compile(r"(?:\b(?:Dr|Mr|Mrs|Ms|St|Prof|No|vs|Jr|Sr|Fig|etc|e\.g|i\.e)|\b[A-Z])\.$")
+_PARAGRAPH = re.compile(r"\n\s*\n")
 
 
 class PartsConfig(StepConfig):
@@ -21,7 +22,7 @@ class PartsConfig(StepConfig):
 
 @step("parts")
 class Parts(Step[PartsConfig]):
-    """Cuts a text at blank lines, and long paragraphs after every few sentences. Nothing of the text is lost."""
+    """Cuts a text at blank lines and after every few sentences of a paragraph; put together the parts are the text."""
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         parts = split_parts(str(record[self.config.reads]), self.config.sentences)
@@ -31,9 +32,23 @@ class Parts(Step[PartsConfig]):
 
 
 def split_parts(text: str, sentences: int) -> list[str]:
-    """Returns the paragraphs of a text, each of at most so many sentences."""
-    parts = []
-    for paragraph in re.split(r"\n\s*\n", text):
-        found = [sentence.strip() for sentence in _END.split(" ".join(paragraph.split())) if sentence.strip()]
-        parts += [" ".join(found[start : start + sentences]) for start in range(0, len(found), sentences)]
-    return parts
+    """Returns a text's parts, each of one paragraph and at most so many sentences; put together they are the text."""
+    cuts = []
+    for start, stop in _spans(text, _PARAGRAPH):
+        count = 0
+        for end in (found.end() for found in _END.finditer(text, start, stop)):
+            if _SHORT.search(text, start, end):
+                continue
+            count += 1
+            if count % sentences == 0:
+                cuts.append(end)
+        cuts.append(stop)
+    ends = sorted(set(cuts))
+    parts = [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    return [part for part in parts if part.strip()]
+
+
+def _spans(text: str, between: re.Pattern[str]) -> list[tuple[int, int]]:
+    """Where the stretches of a text lie that a pattern parts."""
+    gaps = [(found.start(), found.end()) for found in between.finditer(text)]
+    return list(zip([0, *(end for _, end in gaps)], [*(start for start, _ in gaps), len(text)], strict=True))

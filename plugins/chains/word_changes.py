@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from difflib import SequenceMatcher
 
 from pydantic import Field
+from rapidfuzz.distance import Levenshtein
 
 from mminf.step import Context, Outcome, Record, Step, StepConfig, step
 
@@ -35,10 +35,8 @@ class WordChanges(Step[WordChangesConfig]):
 
 
 def count_changes(first: str, second: str) -> int:
-    """Returns the number of changed words; a Chinese, Japanese or Korean character is a word."""
-    one, other = _words(first), _words(second)
-    blocks = SequenceMatcher(None, one, other, autojunk=False).get_opcodes()
-    return sum(max(b - a, d - c) for kind, a, b, c, d in blocks if kind != "equal")
+    """Returns the fewest words to replace, put in or leave out; a Chinese, Japanese or Korean character is a word."""
+    return int(Levenshtein.distance(_words(first), _words(second)))
 
 
 def _words(text: str) -> list[str]:

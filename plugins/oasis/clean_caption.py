@@ -17,9 +17,13 @@ _TOKENS = re.compile(
 )
 _HTML = re.compile(r"</?[a-zA-Z][^<>\n]{0,80}>")
 _LABEL = re.compile(
-    r"^\s*(?:\*\*)?(?:(?:image\s+)?caption|description|answer|assistant)(?:\*\*)?\s*[:：](?:\*\*)?\s*", re.I
+    r"^\s*(?:\*\*)?(?:(?:image\s+)?caption|description|answer|assistant|(?:图片|图像)?(?:描述|标题|说明))(?:\*\*)?\s*[:：](?:\*\*)?\s*",
+    re.I,
 )
 _LINK = re.compile(r"!?\[([^\[\]\n]*)\]\([^()\s]*\)|https?://\S+")
+_EMPHASIS = re.compile(r"(\*{1,3}|_{2,3}|`)(?=\S)([^*_`\n]+?)(?<=\S)\1")
+_KEPT = frozenset("\n\t°℃℉©®™№")
+_STRIPPED = frozenset({"Cc", "Cf", "Co", "Cs", "So"})  # control, format, private, surrogates, pictographs
 _RUN = re.compile(r"([^\w\s])\1{3,}")
 
 
@@ -64,13 +68,11 @@ def clean(text: str) -> str:
     """Returns a caption without what is none."""
     text = unicodedata.normalize("NFC", text).replace("\ufffd", "")
     text = _LINK.sub(lambda found: found[1] or "", _HTML.sub(" ", _TOKENS.sub(" ", text)))
-    text = "".join(
-        char for char in text if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Co", "Cs", "So")
-    )
+    text = "".join(char for char in text if char in _KEPT or unicodedata.category(char) not in _STRIPPED)
     text = _RUN.sub(lambda found: found[1], text)
     lines = [" ".join(line.strip().lstrip("#>").split()) for line in text.splitlines()]
     text = "\n".join(line for line in lines if line)
-    return _LABEL.sub("", text).strip().strip("*_`").strip()
+    return _LABEL.sub("", _EMPHASIS.sub(r"\2", text)).strip()
 
 
 def _spaced(text: str) -> str:

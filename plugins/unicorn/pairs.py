@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from mminf.errors import AskAgain
-from mminf.request import Generation, Sampling
+from mminf.request import Sampling
 from mminf.step.base import step
 from mminf.step.generate import BaseGenerate, GenerateConfig
 from mminf.step.parse import parse_json
 
 LETTERS = ("A", "B", "C", "D")
-_LETTER = re.compile(r"\W*(?:(?i:(?:the\s+)?(?:correct\s+)?answer(?:\s+is)?)\s*[:：]?)?\W*([A-D])(?:\W*$|[.):：]\s)")
+_SAID = re.compile(r"(?:the\s+)?(?:correct\s+)?answer(?:\s+is)?\s*[:：]?\s*", re.IGNORECASE)
+_WITH_TEXT = re.compile(r"([A-D])\s*[.):：]\s*(\S.*)", re.DOTALL)
 
 
 class QaPairsConfig(GenerateConfig):
     writes: str = Field("turns", description="Field for the pairs: a list of objects.")
     options: bool = Field(False, description="Multiple choice: four options a question, a bare letter as answer.")
     count: tuple[int, int] = Field((6, 8), description="The least and the most pairs.")
+    truncated: bool | Literal["again"] = Field("again", description="What becomes of JSON that max_tokens cut off.")
     question: str = Field("instruction", description="What the question is called in a pair.")
     answer: str = Field("response", description="What the answer is called.")
     sampling: Sampling = Field(
@@ -31,9 +33,6 @@ class QaPairsConfig(GenerateConfig):
 @step("qa_pairs")
 class QaPairs(BaseGenerate[QaPairsConfig]):
     """Asks for pairs of question and answer as JSON: all of them sound, or asked again (Unicorn, section 3.3)."""
-
-    def cut_off(self, answer: Generation) -> None:
-        raise AskAgain(f"the JSON was cut off after {answer.completion_tokens} tokens")
 
     def written(self, text: str) -> dict[str, Any]:
         pairs = read_pairs(text, options=self.config.options)
@@ -78,21 +77,29 @@ def _choice(number: int, question: str, answer: str, options: Any) -> tuple[str,
         options = dict(zip(LETTERS, options, strict=False)) if len(options) == len(LETTERS) else None
     if not isinstance(options, dict) or {str(key).strip().upper() for key in options} != set(LETTERS):
         raise AskAgain(f"pair {number} has no options A to D")
-    texts = {str(key).strip().upper(): _bare(option) for key, option in options.items()}
+    texts = {str(key).strip().upper(): str(option).strip() for key, option in options.items()}
+    # Some models repeat each option's letter in it; where not all do, "C. elegans" is what an option says.
+    if all(re.match(rf"\(?{key}\s*[.):]", text) for key, text in texts.items()):
+        texts = {key: re.sub(rf"^\(?{key}\s*[.):]\s*", "", text) for key, text in texts.items()}
     if not all(texts.values()) or len({text.casefold() for text in texts.values()}) < len(LETTERS):
         raise AskAgain(f"pair {number} has options that are empty or the same")
-    said = next((key for key, text in texts.items() if text.casefold() == answer.casefold()), None)
-    found = _LETTER.match(answer)
-    letter = said or (found[1] if found else None)
-    if letter is None:
-        raise AskAgain(f"pair {number} has an answer that is none of its options: {answer[:60]!r}")
     lines = "\n".join(f"{key}: {texts[key]}" for key in LETTERS)
-    return f"{question}\n{lines}", letter
+    return f"{question}\n{lines}", _letter(number, answer, texts)
 
 
-def _bare(option: Any) -> str:
-    """An option without the letter that some models repeat in it."""
-    return re.sub(r"^\s*\(?[A-D][.):]\s+", "", str(option)).strip()
+def _letter(number: int, answer: str, texts: dict[str, str]) -> str:
+    """The letter that an answer names: alone, with its option's text, or by that text."""
+    said = _SAID.sub("", answer, count=1) if _SAID.match(answer) else answer
+    bare = said.strip(" \t\n.()[]:*_\"'")
+    if bare in LETTERS:
+        return bare
+    by_text = {text.casefold(): key for key, text in texts.items()}
+    found = {by_text[text.casefold()] for text in (answer.strip(), said.strip(), bare) if text.casefold() in by_text}
+    if not found and (named := _WITH_TEXT.fullmatch(bare)) and by_text.get(named[2].strip(" .").casefold()) == named[1]:
+        found = {named[1]}
+    if len(found) != 1:
+        raise AskAgain(f"pair {number} has an answer that is none of its options: {answer[:60]!r}")
+    return found.pop()
 
 
 def _plain(key: Any) -> str:

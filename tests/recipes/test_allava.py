@@ -18,9 +18,12 @@ A {0}.
 <start of candidate questions>
 1. Q1?
 2. Q2?
+3. Q3?
+4. Q4?
+5. Why {0}?
 <end of candidate questions>
 <start of question>
-Why {0}?
+5. Why {0}?
 <end of question>
 <start of answer>
 Because {0}.
@@ -29,6 +32,8 @@ Because {0}.
 LAION = f"""
 name = request.images[0].uri.rsplit("/", 1)[1].removesuffix(".png")
 whole = {WHOLE!r}.format(name)
+if name == "few":
+    return whole.replace("2. Q2?\\n", "")
 if name == "cut":
     return whole.split("<end of answer>")[0]
 if name == "empty":
@@ -44,7 +49,9 @@ def items(names: list[str], **more: object) -> list[dict[str, object]]:
 
 
 def test_all_parts_or_nothing(play: Play, pictures: Pictures) -> None:
-    rows = items(pictures("good", "cut", "empty", "late"), original_caption="SECRET", url="http://example.org/a.jpg")
+    rows = items(
+        pictures("good", "cut", "empty", "late", "few"), original_caption="SECRET", url="http://example.org/a.jpg"
+    )
     rows += [
         {"id": "plain", "images": pictures("plain")},
         {"id": "small", "images": pictures("small", size=(511, 900))},
@@ -57,6 +64,7 @@ def test_all_parts_or_nothing(play: Play, pictures: Pictures) -> None:
         "the same n links both"
     )
     assert "no <answer>" in found.failed["cut"]
+    assert "4 candidate questions, not 5" in found.failed["few"]
     assert "no <answer>" in found.failed["empty"]
     assert found.dropped["small"][1] == "not short_side >= 512 (short_side=511)"
     assert captions[0]["conversations"][1]["value"] == "A good."

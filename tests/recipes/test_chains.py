@@ -94,7 +94,7 @@ def test_one_false_part_drops_its_caption_and_no_other(play: Play, pictures: Pic
 def test_a_caption_can_be_mended_instead(play: Play, pictures: Pictures) -> None:
     found = play("caption_check", rows(pictures("blue", "red")), CHECK, profile="mend")
     captions = {row["id"]: row["messages"][1]["content"] for row in found.rows["captions.jsonl"]}
-    assert captions == {"blue": "Part a. Part c. Part d.", "red": "Part a. Part c."}
+    assert captions == {"blue": "Part a.\n\nPart c.\n\nPart d.", "red": "Part a.\n\nPart c."}
 
 
 def test_a_part_that_can_not_be_judged_does_not_count_as_true(play: Play, pictures: Pictures) -> None:
@@ -107,18 +107,19 @@ def test_a_part_that_can_not_be_judged_does_not_count_as_true(play: Play, pictur
 @pytest.mark.parametrize(
     ("text", "sentences", "parts"),
     [
-        ("One. Two. Three. Four.", 3, ["One. Two. Three.", "Four."]),
-        ("One.\n\nTwo.\n  \nThree.", 3, ["One.", "Two.", "Three."]),
-        ("It is 3.5 m wide, e.g. wide. Yes!", 1, ["It is 3.5 m wide, e.g. wide.", "Yes!"]),
-        ("一只猫。两只狗！三只鸟？", 2, ["一只猫。 两只狗！", "三只鸟？"]),
+        ("One. Two. Three. Four.", 3, ["One. Two. Three.", " Four."]),
+        ("One.\n\nTwo.\n  \nThree.", 3, ["One.", "\n\nTwo.", "\n  \nThree."]),
+        ("Dr. Smith stands at St. Mary. He waves.", 1, ["Dr. Smith stands at St. Mary.", " He waves."]),
+        ("It is 3.5 m wide, e.g. wide. Yes!", 1, ["It is 3.5 m wide, e.g. wide.", " Yes!"]),
+        ("一只猫。两只狗！三只鸟？", 2, ["一只猫。两只狗！", "三只鸟？"]),
         ("no full stop", 3, ["no full stop"]),
-        (' \n\n "Stop." It says. ', 1, ['"Stop."', "It says."]),
+        ('"Stop." It says.', 1, ['"Stop."', " It says."]),
         ("", 3, []),
     ],
 )
 def test_texts_are_cut_without_loss(text: str, sentences: int, parts: list[str]) -> None:
     assert split_parts(text, sentences) == parts
-    assert "".join("".join(parts).split()) == "".join(text.split())
+    assert "".join(parts) == text
 
 
 @pytest.mark.parametrize(
@@ -126,14 +127,21 @@ def test_texts_are_cut_without_loss(text: str, sentences: int, parts: list[str])
     [
         ("Yes", True), ("yes.", True), ("**Yes**", True), ("No", False), ("NO!", False), ("Correct.", True),
         ("Incorrect.", False), ("Yes, it is no problem.", True), ("The cat is there.\n\nAnswer: no", False),
-        ("是", True), ("否", False), ("不正确。", False), ("不是", False), ("正确", True), ("Not correct", False),
+        ("是", True), ("否", False), ("不正确。", False), ("不是", False), ("正确", True), ("Not correct", False), ("Not true.", False), ("对", True), ("Correct answer is B, but C was given, so: No.", False),
     ],
 )  # fmt: skip
 def test_verdicts_as_judges_write_them(text: str, verdict: bool) -> None:
     assert parse_verdict(text) is verdict
 
 
-@pytest.mark.parametrize("text", ["", "Maybe", "It could be yes or no.", "Nobody knows."])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "Maybe", "It could be yes or no.", "Nobody knows.", "This is not true of the image.", "That isn't right.",
+        "Partly correct.", "Yes and no.", "The statement is not entirely correct.", "不完全正确", "Yes, but no.\n\nAnswer: no",
+        "The given answer does not match the right answer.", "图中没有狗，但是有一只猫。", "不一致，正确答案为5",
+    ],
+)  # fmt: skip
 def test_what_is_no_verdict_is_asked_again(text: str) -> None:
     with pytest.raises(AskAgain):
         parse_verdict(text)
@@ -159,7 +167,9 @@ def test_requests_are_one_line_and_give_nothing_away(play: Play, pictures: Pictu
     [
         "Based on the image caption, the cat is red.", "The caption mentions a cat.", "according to this description",
         "What does the provided text say? the given text", "The text states that", "as mentioned in the text",
-        "根据图片描述，猫是红色的。", "描述中提到一只猫", "The image description says",
+        "根据描述，猫是红色的", "从描述中可以看出", "描述中没有提到", "根据文字描述，", "According to the detailed description,",
+        "The scene description says", "the provided detailed caption", "The text says that it is red.",
+        "Based on the provided information, it is red.", "根据图片描述，猫是红色的。", "描述中提到一只猫", "The image description says",
     ],
 )  # fmt: skip
 def test_talk_of_the_source_is_seen(text: str) -> None:
@@ -171,7 +181,7 @@ def test_talk_of_the_source_is_seen(text: str) -> None:
     [
         "Describe the cat.", "What does the text on the sign say?", "The text is written in red.", "Read the text aloud.",
         "Write a caption for this picture.", "A description of what happens next would be welcome.", "图片里有一只猫。",
-        "Which passage leads to the yard?",
+        "Which passage leads to the yard?", "图片描述了一个男孩在跑步。", "该图像描述的是一个男孩。", "Light falls into the passage.",
     ],
 )  # fmt: skip
 def test_talk_of_text_in_an_image_is_no_leak(text: str) -> None:
@@ -234,6 +244,7 @@ def test_thoughts_are_rewritten_and_verified_the_right_way_round(play: Play, pic
         ("a b c", "a c", 1),
         ("图中有一只猫", "图中有一只狗", 1),
         ("", "two words", 2),
+        ("wait let me check this " * 4000, "wait let me verify this " * 4000, 4000),
     ],
 )
 def test_changed_words_are_counted(one: str, other: str, changes: int) -> None:

@@ -55,7 +55,9 @@ def test_options_may_be_a_list_or_repeat_their_letters() -> None:
     wanted = read_pairs(text(choice(1)), options=True)
     assert read_pairs(text(choice(1, Options=["one", "two", "three", "four"])), options=True) == wanted
     assert (
-        read_pairs(text(choice(1, Options={"a": "A. one", "b": "B) two", "c": "three", "d": "four"})), options=True)
+        read_pairs(
+            text(choice(1, Options={"a": "A. one", "b": "B) two", "c": "C: three", "d": "(D) four"})), options=True
+        )
         == wanted
     )
 
@@ -146,6 +148,18 @@ def test_too_few_pairs_fail_with_the_reason(play: Play, tmp_path: Path) -> None:
     only = {"steps.kind.of": {"multiple_choice": 0, "complex_reasoning": 0}}
     found = play("unicorn", seeds(tmp_path, "few"), UNICORN, **only)
     assert list(found.failed.values()) == ["questions: 2 pairs, not 6 to 8 (3 attempts)"]
+
+
+def test_a_letter_counts_as_a_letter_and_a_name_as_a_name() -> None:
+    odd = {"A": "B", "B": "A", "C": "AB", "D": "O"}
+    assert read_pairs(text(choice(1, Options=odd, Answer="A")), options=True)[0][1] == "A"
+    kinds = {"A": "E. coli", "B": "C. elegans", "C": "D. melanogaster", "D": "A. thaliana"}
+    question, letter = read_pairs(text(choice(1, Options=kinds, Answer="C. elegans")), options=True)[0]
+    assert letter == "B"
+    assert "B: C. elegans" in question
+    for answer in ("A: three", "A. or B.", "A" + "!" * 20000 + "x"):
+        with pytest.raises(AskAgain):
+            read_pairs(text(choice(1, Answer=answer)), options=True)
 
 
 def test_an_option_that_begins_like_a_letter_is_no_letter() -> None:

@@ -12,9 +12,10 @@ import pytest
 
 import mminf
 from mminf import api
-from mminf.errors import RecipeError
+from mminf.errors import AskAgain, RecipeError
 from mminf.journal import Journal
-from mminf.step.parse import parse_lines
+from mminf.recipe.schema import make_schema
+from mminf.step.parse import parse_json, parse_lines, parse_tag
 
 from ..conftest import read_rows
 
@@ -95,7 +96,7 @@ def test_plain_items_become_objects_and_keep_their_place(go: Run) -> None:
 def test_items_are_dropped_failed_and_tried_again_by_themselves(go: Run, calls_log: Path) -> None:
     reply = """
 if "bad" in text:
-    raise ValueError("told to fail")
+    return "no score"
 if "odd" in text and request.seed % 2:
     return "no score"
 return "[[5]]" if "good" in text else "[[1]]"
@@ -109,8 +110,8 @@ return "[[5]]" if "good" in text else "[[1]]"
     row = found["rows"]["x"]
     assert [item["t"] for item in row["list"]] == [item["t"] for item in items[:-1]]
     assert all(item["s"] == 5 for item in row["list"])
-    assert [(item["t"], item["reason"].split(":")[0]) for item in row["gone"]] == [
-        ("bad", "scripted"),
+    assert [(item["t"], item["reason"]) for item in row["gone"]] == [
+        ("bad", "no score from 1 to 5 in 'no score' (20 attempts)"),
         ("low", "not s == 5 (s=1)"),
     ]
     assert calls(calls_log).count("good 1") == 1, "only what can't be read is asked again"
@@ -192,6 +193,83 @@ def test_a_round_that_makes_its_own_end_true_still_ends_with_its_last_step(go: R
           - set: {name: second, fields: {log: "log ~ n"}}
     """
     assert go(steps, {"id": "x"})["rows"]["x"]["log"] == "12"
+
+
+def test_a_score_is_called_the_same_in_every_round(go: Run, calls_log: Path) -> None:
+    reply = 'return "[[2]]" if text == "rate x+1" else "[[9]]"'
+    steps = """
+    - repeat:
+        times: 3
+        until: rating >= 8
+        steps:
+          - set: {name: grow, fields: {t: t ~ '+1'}}
+          - score: {name: rating, engine: a, prompt: "rate {{ t }}", scale: [1, 10]}
+          - check: {name: sure, engine: a, prompt: "sure {{ t }}", when: "false"}
+    """
+    row = go(steps, {"id": "x", "t": "x"}, reply=reply)["rows"]["x"]
+    assert (row["t"], row["rating"]) == ("x+1+1", 9)
+    assert not any("." in name for name in row)
+
+
+def test_two_repeats_need_names(go: Run) -> None:
+    with pytest.raises(RecipeError, match="two repeats are called 'repeat'; give this one a `name`"):
+        go("- repeat: {times: 2, until: n > 1, steps: [set: {n: n + 1}]}\n" * 2, {"id": "x", "n": 0})
+
+
+def test_a_step_that_draws_several_answers_can_be_shown(go: Run, tmp_path: Path) -> None:
+    steps = "- generate: {engine: a, prompt: 'say {{ q }}', n: 3, into: k, sampling: {temperature: 1}}\n"
+    go(steps, {"id": "x", "q": "hi"})
+    assert "say hi" in str(api.render(api.load(tmp_path / "recipe.yaml"), "generate"))
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        "- generate: {engine: a, prompt: '{{ q }}', n: 12, into: k, sampling: {temperature: 1}}\n",
+        "- generate: {engine: a, for_each: {field: list, item: t, failed: drop}, prompt: '{{ q }} {{ t }}', writes: r}\n",
+    ],
+)
+def test_what_a_server_refuses_once_is_not_left_out_for_good(go: Run, tmp_path: Path, steps: str) -> None:
+    reply = f"""
+if os.path.exists({str(tmp_path / "broken")!r}) and (request.seed % 2 or "b" in text): raise ValueError("refused")
+return "fine"
+"""
+    (tmp_path / "broken").touch()
+    row = {"id": "x", "q": "q", "list": ["a", "b", "c"]}
+    assert "refused" in go(steps, row, reply=reply)["failed"]["x"]
+    (tmp_path / "broken").unlink()
+    found = go(steps, row, reply=reply)["rows"]["x"]
+    assert len(found.get("k", range(12))) == 12
+    assert "k" in found or all(item["r"] == "fine" for item in found["list"])
+
+
+def test_a_retry_asks_only_for_items_that_could_not_be_read(go: Run, calls_log: Path, tmp_path: Path) -> None:
+    reply = f"""
+if text == "bad" and not os.path.exists({str(tmp_path / "mended")!r}): return "no score"
+return "[[4]]"
+"""
+    steps = "- score: {name: s, for_each: {field: list, item: t}, engine: a, prompt: '{{ t }}', attempts: 2}\n"
+    row = {"id": "x", "list": ["one", "bad", "two"]}
+    assert "item 2 of list" in go(steps, row, reply=reply)["failed"]["x"]
+    assert calls(calls_log) == ["bad", "bad", "one", "two"]
+    (tmp_path / "mended").touch()
+    api.retry(tmp_path / "out")
+    calls_log.write_text("")
+    assert [item["s"] for item in go(steps, row, reply=reply)["rows"]["x"]["list"]] == [4, 4, 4]
+    assert calls(calls_log) == ["bad"]
+
+
+def test_draws_of_several_are_different(go: Run) -> None:
+    found = go(
+        "- draw: {reads: own, n: 2, writes: two}\n", *({"id": str(n), "own": ["a", "a", "b"]} for n in range(20))
+    )
+    assert all(sorted(row["two"]) == ["a", "b"] for row in found["rows"].values())
+
+
+def test_short_forms_are_in_the_schema() -> None:
+    schema = json.dumps(make_schema())
+    assert '"for_each": {"anyOf": [{"type": "string"}' in schema
+    assert '"history": {"anyOf": [{"type": "string"}' in schema
 
 
 def test_steps_of_a_round_are_named_placed_and_changed_like_others(go: Run, write_recipe: Any) -> None:
@@ -345,10 +423,54 @@ return "[[A]]" if len(a) > len(b) else "[[B]]" if len(b) > len(a) else "[[C]]"
         ("“One?”", ["One?"]),
         ("   \n \n", []),
         ("1.What is it?\n12.Who?", ["What is it?", "Who?"]),
+        ("问题一：图中有什么？\n问题二：它在哪里？", ["图中有什么？", "它在哪里？"]),
+        ("第一个问题：图中有什么？\n第二个问题：它在哪里？", ["图中有什么？", "它在哪里？"]),
+        ("一、图中有什么？\n二、它在哪里？", ["图中有什么？", "它在哪里？"]),
+        ("① One?\n② Two?", ["One?", "Two?"]),
+        ("1．One?\n2．Two?", ["One?", "Two?"]),
+        ("a) One?\nb) Two?", ["One?", "Two?"]),
+        ("[1] One?\n[2] Two?", ["One?", "Two?"]),
+        ("Question One: One?\nQuestion Two: Two?", ["One?", "Two?"]),
+        ("1 - One?\n2 - Two?", ["One?", "Two?"]),
+        ("#1 One?\n#2 Two?", ["One?", "Two?"]),
+        ("Request: Do it.", ["Do it."]),
+        ("What is the man holding?\n- Is it a cup?", ["What is the man holding?", "Is it a cup?"]),
+        (
+            "1. **Composition**: What is in front?\n2. *Colour*: Which?",
+            ["Composition: What is in front?", "*Colour*: Which?"],
+        ),
+        ('1. "STOP" is on the sign; why?\n2. "All of it?"', ['"STOP" is on the sign; why?', "All of it?"]),
+        ('Describe the sign that says "Exit"', ['Describe the sign that says "Exit"']),
+        ('Here you go:\n```json\n[\n "One?",\n "Two?"\n]\n```', ["One?", "Two?"]),
+        ('{"questions": ["One?", "Two?"]}', ["One?", "Two?"]),
+        ('[{"question": "One?"},\n {"question": "Two?"}]', ["One?", "Two?"]),
+        ('{"question": "One?"}\n{"question": "Two?"}', ["One?", "Two?"]),
     ],
 )
 def test_lists_as_models_write_them(text: str, items: list[str]) -> None:
     assert parse_lines(text) == items
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['["One?", "Where is the', '{"a": ["x"], "b": ["y"]}', '[["One?"]]', '[{"q": "One?", "a": "Yes."}]', "[1, 2]"],
+)
+def test_json_that_is_no_list_of_texts_is_asked_for_again(text: str) -> None:
+    with pytest.raises(AskAgain):
+        parse_lines(text)
+
+
+def test_json_that_was_cut_off_is_never_mended() -> None:
+    with pytest.raises(AskAgain, match="cut off"):
+        parse_json('{"pairs": [{"q": "a?", "a": "b"}, {"q": "c?", "a": "{x} and the')
+    with pytest.raises(AskAgain, match="cut off"):
+        parse_json('[{"q": "a?"}, {"q": "b?"}')
+    assert parse_json('{"a": [1, 2,], }') == {"a": [1, 2]}
+    assert parse_json('{"a": 1}\n{"a": 2}') == [{"a": 1}, {"a": 2}]
+
+
+def test_a_tag_that_is_named_before_it_is_opened() -> None:
+    assert parse_tag("Let me use <prompt> first.\n<prompt>Real?</prompt> done", "prompt") == "Real?"
 
 
 def test_a_list_that_is_too_short_or_too_long_is_asked_for_again(go: Run, calls_log: Path) -> None:
@@ -383,7 +505,7 @@ def test_a_conversation_goes_on_from_its_earlier_turns(go: Run) -> None:
     assert found["rows"]["x"]["said"] == "system:be brief | user:hi | assistant:hello | user:why? None"
     assert found["rows"]["x"]["next"] == "user:hi | assistant:hello | user: user"
     assert found["rows"]["y"]["said"] == "system:be brief | user:why? None"
-    assert found["failed"]["bad"] == "a turn of field 'talk' has no 'response'"
+    assert found["failed"]["bad"].startswith("field 'talk' is no list of turns with 'instruction' and 'response'")
     assert found["failed"]["none"].startswith("field 'talk' is no list of turns")
 
 
