@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import shutil
@@ -138,14 +137,19 @@ class Embeddings(Sink):
         import numpy
         from safetensors.numpy import save_file
 
+        shard, names, number = None, 0, 0
         with (folder / "index.jsonl").open("w", encoding="utf-8", errors="replace") as index:
-            number = 0
-            while shard := list(itertools.islice(vectors, self.config.rows)):
-                rows = numpy.stack([vector for _, vector in shard]).astype(self.config.dtype)
-                save_file({"vectors": rows}, folder / f"vectors-{number:05}.safetensors")
-                for row, (name, _) in enumerate(shard):
-                    index.write(json.dumps({"id": name, "shard": number, "row": row}, ensure_ascii=False) + "\n")
-                number += 1
+            for name, vector in vectors:
+                if shard is None:  # one shard in memory, used again for the next
+                    shard = numpy.empty((self.config.rows, len(vector)), self.config.dtype)
+                shard[names] = vector
+                index.write(json.dumps({"id": name, "shard": number, "row": names}, ensure_ascii=False) + "\n")
+                names += 1
+                if names == len(shard):
+                    save_file({"vectors": shard}, folder / f"vectors-{number:05}.safetensors")
+                    names, number = 0, number + 1
+            if shard is not None and names:
+                save_file({"vectors": shard[:names]}, folder / f"vectors-{number:05}.safetensors")
 
     def _vectors(self, records: Iterable[Record], left: list[str]) -> Iterator[tuple[str, Vector]]:
         """Yields the normalised vectors with the ids of their records; `left` gets why some have none."""
