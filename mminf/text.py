@@ -230,7 +230,7 @@ class Expression:
 
 def failed_check(check: Expression, fields: Mapping[str, Any]) -> str:
     """Returns why a record was dropped: the condition that is false for it, and the values that it was tested on."""
-    values = ", ".join(f"{name}={fields[name]!r}" for name in sorted(check.reads))
+    values = ", ".join(f"{name}={fields[name]!r}" if name in fields else f"no {name}" for name in sorted(check.reads))
     return f"not {check.source} ({values[:200]})"
 
 

@@ -27,6 +27,9 @@ def render(
 ) -> None:
     """Print the exact prompt of a step for a record, and its number of tokens. Loads the tokenizer, not the weights.
 
+    With --output, fields are filled in as the run left them: of a field that was written more than once, `mminf show`
+    has the prompts as they were sent.
+
     Example:
 
         mminf render oasis hook --input my_images/ --record cats/0001.jpg

@@ -69,8 +69,12 @@ def preview_request(run: Run, step: Any, record: Record) -> Request:
     """
     if step.engine is None:
         raise UsageError(f"step {step.name!r} asks no model")
-    step = getattr(step, "inner", step)  # of a step that runs over items, what it asks for one of them
-    fields = {name: f"<{name}>" for name in step.reads if name != "images"} | record.fields
+    first: dict[str, Any] = {}
+    if (inner := getattr(step, "inner", None)) is not None:  # a step that runs over items: what it asks for the first
+        items = record.fields.get(step.items.field)
+        first = step.fields_of(items[0]) if isinstance(items, list) and items else {}
+        step = inner
+    fields = {name: f"<{name}>" for name in step.reads if name != "images"} | record.fields | first
     store = ImageStore(run.source.policy())
     shown = Record(record.id, fields, record.seq)
 

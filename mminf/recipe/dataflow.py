@@ -172,7 +172,7 @@ def undefined_reads(
     for step in steps:
         where = (places or {}).get(step.name, "recipe")
         for name in sorted(step.reads - known):
-            later = next((other.name for other in steps if name in other.writes), None)
+            later = next((other.name for other in steps if name in other.writes and other is not step), None)
             hint = (
                 f"step {later!r} writes it, but comes later" if later else f"nothing provides it{nearest(name, known)}"
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jinja2
 from pydantic import BaseModel, ValidationError
@@ -215,7 +215,8 @@ class _Checker:
             if sink.config.dropped_by is not None and sink.config.dropped_by not in names:
                 self.fail(
                     ("sinks", index, sink.type, "dropped_by"),
-                    f"no step {sink.config.dropped_by!r}{nearest(sink.config.dropped_by, names)}",
+                    f"`dropped_by` names no step of the recipe: {sink.config.dropped_by!r}"
+                    f"{nearest(sink.config.dropped_by, names)}",
                 )
             self._check_expression(sink.config.where, ("sinks", index, sink.type, "where"))
             sinks.append(sink)
@@ -293,7 +294,8 @@ def _owner(cls: type[BaseModel], path: Path_) -> type[BaseModel]:
     for key in path:
         field = cls.model_fields.get(str(key))
         annotation = field.annotation if field else None
-        if not (isinstance(annotation, type) and issubclass(annotation, Config)):
+        kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+        if (owner := next((kind for kind in kinds if issubclass(kind, Config)), None)) is None:
             break
-        cls = annotation
+        cls = owner
     return cls

@@ -93,6 +93,11 @@ def replace_source(document: Document, source: Mapping[str, Any], where: str) ->
     kind, body = next(iter(source.items()))
     _spell_out_source(document)
     old = document.data.get("source") or {}
+    if isinstance(old, Mapping) and "blank" in old and kind != "blank":
+        message = (
+            "the recipe samples from nothing and takes no input; `--set source.blank=1000` makes a thousand records"
+        )
+        raise RecipeError([Problem(where, message)])
     settings = next(iter(old.values()), None) if isinstance(old, Mapping) else None
     kept = settings if isinstance(settings, Mapping) else {}
     if kind not in old:

@@ -75,7 +75,7 @@ class ForEach(Step[Any]):
         raise_worst(found)
         kept = [item for made in found if isinstance(made, list) for item in made]
         dropped = [
-            {**self._fields(item), **(end.fields or {}), "reason": end.reason}
+            {**self.fields_of(item), **(end.fields or {}), "reason": end.reason}
             for item, end in zip(items, found, strict=True)
             if isinstance(end, Drop)
         ]
@@ -86,11 +86,12 @@ class ForEach(Step[Any]):
             return Drop(f"none of {len(items)} items is left; the first: {dropped[0]['reason']}", written)
         return written
 
-    def _fields(self, item: Any) -> dict[str, Any]:
+    def fields_of(self, item: Any) -> dict[str, Any]:
+        """Returns an item's fields, as the step sees them."""
         return dict(item) if isinstance(item, Mapping) else {self.items.item: item}
 
     async def _run_item(self, record: Record, number: int, item: Any, ctx: Context) -> list[Any] | Drop:
-        fields = self._fields(item)
+        fields = self.fields_of(item)
         shown = Record(f"{record.id}/{number}", {**record.fields, **fields}, record.seq, record.path, record.origin)
         try:
             if self.inner.condition is not None and not self.inner.condition.test(shown.fields):

@@ -94,7 +94,15 @@ def test_one_false_part_drops_its_caption_and_no_other(play: Play, pictures: Pic
 def test_a_caption_can_be_mended_instead(play: Play, pictures: Pictures) -> None:
     found = play("caption_check", rows(pictures("blue", "red")), CHECK, profile="mend")
     captions = {row["id"]: row["messages"][1]["content"] for row in found.rows["captions.jsonl"]}
+    assert [part["part"] for part in found.rows["captions.jsonl"][0]["false_parts"]] == ["\n\nPart b."]
     assert captions == {"blue": "Part a.\n\nPart c.\n\nPart d.", "red": "Part a.\n\nPart c."}
+
+
+def test_a_caption_of_which_nothing_is_true_is_kept_apart(play: Play, pictures: Pictures) -> None:
+    reply = "return 'No' if 'a part of' in text else 'One. Two.'"
+    found = play("caption_check", rows(pictures("red")), reply, profile="mend")
+    assert found.rows["captions.jsonl"] == []
+    assert len(found.rows["false_captions.jsonl"][0]["false_parts"]) == 1
 
 
 def test_a_part_that_can_not_be_judged_does_not_count_as_true(play: Play, pictures: Pictures) -> None:
@@ -202,7 +210,9 @@ if "Think the question through" in text:
 if "Copy the thoughts" in text:
     if kind == "other":
         return "I thought of something else entirely, which has nothing to do with what there was before, you see, kind-other."
-    return text.rsplit("Thoughts:", 1)[1].strip().replace("The description says", "In the image I see")
+    thought = text.rsplit("Thoughts:", 1)[1].strip().replace("The description says", "In the image I see")
+    dressed = {0: f"Here are the changed thoughts:\\n\\n{thought}", 1: f"<think>\\n{thought}\\n</think>"}
+    return dressed.get(request.seed % 4 if request.sampling.temperature else request.seed % 2, thought)
 return "**No**, it is another number." if kind == "wrong" else "**Yes**"
 """
 
@@ -214,7 +224,7 @@ def test_thoughts_are_rewritten_and_verified_the_right_way_round(play: Play, pic
         {"id": kind, "images": [name], "instruction": "How many?", "answer": f"gold kind-{kind}"}
         for kind, name in zip(kinds, names, strict=True)
     ]
-    found = play("thinking", items, THINK, **{"steps.reason.attempts": 40})
+    found = play("thinking", items, THINK, **{"steps.reason.attempts": 40, "steps.rewrite.attempts": 40})
     written = {row["id"]: row for row in found.rows["thinking.jsonl"]}
     assert set(written) == {"slow", "fine"}, found
     response = "<think>\nIn the image I see kind-fine.\n</think>\n\nTwo, kind-fine."

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mminf.errors import RecipeError
 
 from .conftest import Play
 
@@ -39,6 +44,12 @@ def test_instructions_come_from_an_open_turn_without_image(play: Play) -> None:
     assert any("instruction[-1:]" in reason for _, reason in found.dropped.values()), (
         "what ends with a colon is cut off"
     )
+
+
+def test_magpie_takes_no_input(play: Play, tmp_path: Path) -> None:
+    (tmp_path / "rows.txt").write_text("a\n")
+    with pytest.raises(RecipeError, match="takes no input"):
+        play("magpie", tmp_path / "rows.txt", MAGPIE)
 
 
 def test_records_of_magpie_have_seeds_of_their_own_and_stay(play: Play) -> None:

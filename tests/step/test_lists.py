@@ -119,6 +119,30 @@ return "[[5]]" if "good" in text else "[[1]]"
     assert found["dropped"]["y"].fields["gone"][0]["reason"] == "not s == 5 (s=1)"
 
 
+def test_a_field_that_is_not_there_drops_as_any_false_condition_does(go: Run) -> None:
+    found = go("- keep: c is defined and c\n", {"id": "x", "c": "y"}, {"id": "z"})
+    assert list(found["rows"]) == ["x"]
+    assert found["dropped"]["z"].reason == "not c is defined (no c)"
+    found = go("- keep: {for_each: l, expression: c is defined}\n", {"id": "x", "l": [{"c": 1}, {"d": 1}]})
+    assert found["rows"]["x"]["l"] == [{"c": 1}]
+
+
+def test_what_a_step_asks_for_an_item_can_be_shown(go: Run, tmp_path: Path) -> None:
+    go(
+        "- generate: {engine: a, for_each: {field: l, item: t}, prompt: 'say {{ t }}', writes: r}\n",
+        {"id": "x", "l": ["hi"]},
+    )
+    recipe = api.load(tmp_path / "recipe.yaml")
+    assert "say hi" in str(api.render(recipe, "generate", record="x", output=tmp_path / "out"))
+
+
+def test_mistakes_in_short_forms_are_told_by_their_own_keys(go: Run) -> None:
+    with pytest.raises(RecipeError, match="unknown key 'itme'; did you mean 'item'"):
+        go("- split: {for_each: {field: l, itme: t}, reads: t, writes: u}\n", {"id": "x", "l": []})
+    with pytest.raises(RecipeError, match="reads field 'partz', but nothing provides it; did you mean 'parts'"):
+        go("- split: {for_each: partz, reads: t, writes: u}\n", {"id": "x", "parts": []})
+
+
 def test_a_failed_item_fails_its_record_unless_told_otherwise(go: Run) -> None:
     reply = 'if text == "b": raise ValueError("told to fail")\nreturn text'
     steps = '- generate: {for_each: {field: list, item: t}, engine: a, prompt: "{{ t }}", writes: r}\n'
