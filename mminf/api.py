@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mminf.content import builtin_recipes, content_folder, find_recipe
 from mminf.engine.plan import check_fields
-from mminf.engine.run import Run, RunResult, count_records, last_wanted, open_sinks, write_sinks
+from mminf.engine.result import RunResult, count_records, last_wanted, open_sinks, write_sinks
+from mminf.engine.run import Run
 from mminf.errors import EngineError, JournalError, RecordError, UsageError, nearest
 from mminf.executor.local import LocalExecutor, end_children
+from mminf.executor.ranks import run_rank
+from mminf.executor.shard import merge_work, shard_work
+from mminf.executor.torchrun import Rank
 from mminf.journal import Journal, is_locked
+from mminf.journal.lock import hold
+from mminf.journal.merge import absorb_parts, part_folders
+from mminf.journal.schema import FILE
+from mminf.part import Part
 from mminf.plugin import discover
 from mminf.recipe.lines import load_document
 from mminf.recipe.loader import load_recipe
@@ -68,6 +77,7 @@ def run(
     *,
     output: str | Path | None = None,
     limit: int | None = None,
+    shard: str | None = None,
     progress: bool = False,
     **options: Any,
 ) -> RunResult:
@@ -77,6 +87,7 @@ def run(
         recipe: path, name, or what `load` returned.
         output: folder for the journal and the datasets; `out/<recipe>` by default.
         limit: only so many records of the source.
+        shard: `i/n`: only the records of this shard; `merge` puts the shards together.
         progress: show it on stderr.
         options: as for `load`.
 
@@ -84,17 +95,44 @@ def run(
         UsageError: if it can't run; what is done is kept in the journal.
     """
     loaded = recipe if isinstance(recipe, Recipe) else load(recipe, **options)
-    return execute(prepare(loaded, output=output, limit=limit), progress=progress)
+    part = Part.parse(shard) if shard is not None else None
+    return execute(prepare(loaded, output=output, limit=limit), progress=progress, shard=part)
 
 
-def execute(prepared: Run, *, progress: bool = False) -> RunResult:
-    """Runs what `prepare` returned. Raises UsageError if it can't go on; what is done is kept."""
-    watch = None
-    if progress:
-        from mminf.report.progress import show_progress
+def execute(prepared: Run, *, progress: bool = False, shard: Part | None = None, rank: Rank | None = None) -> RunResult:
+    """Runs what `prepare` returned.
 
-        watch = show_progress
-    return LocalExecutor(watch).execute(prepared)
+    Args:
+        shard: only the records of this part; `merge` puts the shards together.
+        rank: this process is one of several that torchrun has started.
+
+    Raises:
+        UsageError: if it can't go on; what is done is kept.
+    """
+    if rank is not None:
+        return run_rank(prepared, rank, progress=progress)
+    work = Run.execute if shard is None else shard_work(shard)
+    return LocalExecutor(work, _watch(progress)).execute(prepared)
+
+
+def merge(prepared: Run, *, progress: bool = False) -> RunResult:
+    """Merges the shards of a run into its journal, runs the dataset steps behind them, and writes the datasets.
+
+    Returns:
+        The result; its state is `waiting` if the shards must be run again to go on behind a dataset step.
+
+    Raises:
+        JournalError: if a shard is missing, unfinished, or of another recipe.
+    """
+    return LocalExecutor(merge_work, _watch(progress)).execute(prepared)
+
+
+def _watch(progress: bool) -> Callable[[Run], Callable[[], None]] | None:
+    if not progress:
+        return None
+    from mminf.report.progress import show_progress
+
+    return show_progress
 
 
 def prepare(recipe: Recipe, *, output: str | Path | None = None, limit: int | None = None) -> Run:
@@ -130,32 +168,51 @@ def status(output: str | Path) -> dict[str, Any]:
     Raises:
         JournalError: if there is none.
     """
-    with Journal(Path(output)) as journal:
-        counts = count_records(journal)
-        stages = json.loads(journal.meta("stages") or "[]")
-        totals = journal.totals()
+    with _journals(Path(output)) as journals:
+        first = journals[0]
+        stages = json.loads(first.meta("stages") or "[]")
         steps: dict[str, dict[str, Any]] = {name: {"dropped": 0, "failed": 0} for stage in stages for name in stage}
-        for _, state, step, number in journal.counts(last_wanted(journal)):
-            if step is not None and state in ("dropped", "failed"):
-                steps.setdefault(step, {"dropped": 0, "failed": 0})[state] += number
-        for name, total in totals.items():
-            steps.setdefault(name, {}).update(total)
-        recipe = json.loads(journal.meta("recipe") or "{}")
+        for journal in journals:
+            for _, state, step, number in journal.counts(last_wanted(journal)):
+                if step is not None and state in ("dropped", "failed"):
+                    steps.setdefault(step, {"dropped": 0, "failed": 0})[state] += number
+            for name, total in journal.totals().items():
+                counted = steps.setdefault(name, {})
+                counted.update({key: counted.get(key, 0) + value for key, value in total.items()})
+        counts = count_records(*journals)
+        recipe = json.loads(first.meta("recipe") or "{}")
+        failures = itertools.chain.from_iterable(journal.failures(20) for journal in journals)
         return {
             "recipe": recipe.get("name"),
-            "state": _state(journal),
-            "run": journal.run,
-            "total": json.loads(journal.meta("total") or "null"),
+            "state": _state(first),
+            "run": first.run,
+            "total": json.loads(first.meta("total") or "null"),
             "done": counts.done,
             "dropped": counts.dropped,
             "failed": counts.failed,
             "pending": counts.pending,
             "steps": steps,
             "failures": [
-                {"id": record, "step": step, "reason": reason} for record, step, reason in journal.failures(20)
+                {"id": record, "step": step, "reason": reason}
+                for record, step, reason in itertools.islice(failures, 20)
             ],
-            "versions": json.loads(journal.meta("versions") or "{}"),
+            "parts": {journal.folder.name: _state(journal) for journal in journals if journal.base is not None},
+            "versions": json.loads(first.meta("versions") or "{}"),
         }
+
+
+@contextlib.contextmanager
+def _journals(output: Path) -> Iterator[list[Journal]]:
+    """The journal of a run, and those of its parts that wait to be merged. Raises JournalError if there is none."""
+    with contextlib.ExitStack() as stack:
+        parts = [stack.enter_context(Journal(path, base=output)) for path in part_folders(output).values()]
+        if parts and not (output / FILE).is_file():
+            yield parts
+            return
+        main = stack.enter_context(Journal(output))
+        if parts:
+            main.since = main.run  # what was there before is counted by the part that has taken it over
+        yield [main, *parts]
 
 
 def _state(journal: Journal) -> str | None:
@@ -170,11 +227,12 @@ def show(output: str | Path, record: str) -> dict[str, Any]:
     Raises:
         JournalError: if there is no such run or record.
     """
-    with Journal(Path(output)) as journal:
-        rows = journal.find(record)
-        order = {name: n for n, name in enumerate(itertools.chain(*json.loads(journal.meta("stages") or "[]")))}
+    with _journals(Path(output)) as journals:
+        rows = [row for journal in journals for row in journal.find(record)]
+        stages = json.loads(journals[0].meta("stages") or "[]")
+        order = {name: n for n, name in enumerate(itertools.chain(*stages))}
         calls = sorted(
-            journal.calls(record),
+            itertools.chain.from_iterable(journal.calls(record) for journal in journals),
             key=lambda call: (
                 call["record"],
                 order.get(call["step"], -1),
@@ -184,7 +242,7 @@ def show(output: str | Path, record: str) -> dict[str, Any]:
             ),
         )
         if not rows and not calls:
-            like = journal.ids_like(record)
+            like = [name for journal in journals for name in journal.ids_like(record)]
             hint = f"; ids with it: {', '.join(like)}" if like else ""
             raise JournalError(f"no record {record!r} in {output}{hint}")
         return {
@@ -206,8 +264,15 @@ def show(output: str | Path, record: str) -> dict[str, Any]:
 
 def retry(output: str | Path, *, step: str | None = None, ids: Sequence[str] = ()) -> int:
     """Marks failed records so that the next run asks anew, with new seeds. Returns how many were marked."""
-    Journal(Path(output)).close()  # there must be a run
-    with Journal(Path(output), write=True) as journal:
+    with _journals(Path(output)):
+        pass  # there must be a run
+    with hold(Path(output)):
+        absorb_parts(Path(output))
+        return _retry(Path(output), step, ids)
+
+
+def _retry(output: Path, step: str | None, ids: Sequence[str]) -> int:
+    with Journal(output, write=True, locked=True) as journal:
         recipe = json.loads(journal.meta("recipe") or "{}")
         attempts: dict[str, int] = {}
         for item in recipe.get("steps", []):
@@ -223,6 +288,9 @@ def retry(output: str | Path, *, step: str | None = None, ids: Sequence[str] = (
 def export(recipe: Recipe, output: str | Path) -> list[Written]:
     """Writes a recipe's datasets from what a journal holds, finished or not."""
     made = Run(recipe, Path(output))
+    if part_folders(made.output) and not is_locked(made.output):
+        with hold(made.output):
+            absorb_parts(made.output)
     with Journal(made.output) as journal:
         names = [list(stage.names) for stage in made.plan]
         if names != json.loads(journal.meta("stages") or "[]"):
@@ -321,6 +389,7 @@ __all__ = [
     "list_members",
     "list_recipes",
     "load",
+    "merge",
     "prepare",
     "recipe_schema",
     "render",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -94,6 +95,12 @@ class Backend(ABC):
     def capacity(self) -> int:
         """Returns how many calls in flight keep the backend full."""
         return int(self.config.max_concurrency or 1024)
+
+    def gpus(self) -> int:
+        """Returns how many GPUs the model takes, where there are any."""
+        config = self.config
+        sizes = (getattr(config, name, 1) for name in ("replicas", "tensor_parallel_size", "pipeline_parallel_size"))
+        return math.prod(sizes) if self.local else 0
 
     def memory(self) -> Mapping[str, float]:
         """Returns the share of each device's memory that the model takes; empty where nobody can tell before."""

@@ -60,6 +60,9 @@ class ScriptedBackend(Backend):
             raise EngineError(f"scripted engine: script {str(script)!r} is not there; give `script` or `answer`")
         self._answer = _load_function(script) if script.suffix == ".py" else _load_table(script)
 
+    def gpus(self) -> int:
+        return 0
+
     async def generate(self, request: Request) -> Generation:
         assert self._answer is not None, "load() comes first"
         if self.config.latency:

@@ -41,6 +41,7 @@ def _register() -> None:
         evaluate_demo,
         export,
         lists,
+        merge,
         plan,
         plugin,
         render,
@@ -52,8 +53,8 @@ def _register() -> None:
         validate,
     )
 
-    modules = (run, validate, plan, render, status, show, retry, export, lists, schema, doctor, plugin, evaluate_demo)
-    for module in modules:
+    runs = (run, merge, validate, plan, render, status, show, retry, export)
+    for module in (*runs, lists, schema, doctor, plugin, evaluate_demo):
         module.register(app)
 
 

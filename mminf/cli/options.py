@@ -13,6 +13,8 @@ PROFILE = typer.Option(None, "--profile", "-p", help="Profile of the recipe; sev
 SET = typer.Option([], "--set", "-s", help="path.to.key=value, laid over the recipe; may be repeated.")
 SEED = typer.Option(None, "--seed", help="Seed of the run.")
 PLUGIN = typer.Option([], "--plugin", help="Plugin file or module; may be repeated.")
+LIMIT = typer.Option(None, "--limit", min=1, help="Only so many records of the source.")
+QUIET = typer.Option(False, "--quiet", "-q", help="Print only errors.")
 RUN_FOLDER = typer.Argument(help="Output folder of a run.")
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mminf.cli.options import INPUT, OUTPUT, PLUGIN, PROFILE, RECIPE, SEED, SET, load_options
+from mminf.cli.options import INPUT, LIMIT, OUTPUT, PLUGIN, PROFILE, QUIET, RECIPE, SEED, SET, load_options
+from mminf.part import Part
 
 if TYPE_CHECKING:
-    from mminf.engine.run import RunResult
+    from mminf.engine.result import RunResult
 
 
 def register(app: typer.Typer) -> None:
@@ -26,10 +27,13 @@ def run(
     output: str | None = OUTPUT,
     profile: str | None = PROFILE,
     settings: list[str] = SET,
-    limit: int | None = typer.Option(None, "--limit", min=1, help="Only so many records of the source."),
+    limit: int | None = LIMIT,
     seed: int | None = SEED,
     plugins: list[str] = PLUGIN,
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Print only errors."),
+    shard: str | None = typer.Option(
+        None, "--shard", help="i/n: only shard i of n, counted from 0; `mminf merge` puts them together."
+    ),
+    quiet: bool = QUIET,
 ) -> None:
     """Run a recipe, or go on with a run that was stopped.
 
@@ -38,19 +42,27 @@ def run(
         mminf run oasis --input my_images/ --output out/oasis
 
         mminf run recipes/oasis.yaml --profile demo --set steps.hook.n=2 --limit 100
+
+        NPROC_PER_NODE=8 mminf run oasis --input my_images/ --output out/oasis
     """
     from mminf import api
+    from mminf.executor import torchrun
 
-    if quiet:
-        logging.getLogger("mminf").setLevel(logging.ERROR)
+    part = Part.parse(shard) if shard is not None else None
+    if (launch := torchrun.find_launch(os.environ, shard=part is not None)) is not None:
+        raise typer.Exit(launch.start(sys.argv[1:]))
+    rank = torchrun.find_rank(os.environ)
+    shown = not quiet and (rank is None or rank.number == 0)
+    if not shown:
+        logging.getLogger("mminf").setLevel(logging.ERROR if quiet else logging.WARNING)
     loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins))
     prepared = api.prepare(loaded, output=output, limit=limit)
-    if not quiet:
+    if shown:
         for line in [*([loaded.run.note] if loaded.run.note else []), *prepared.warnings()]:
             typer.echo(f"note: {line}", err=True)
-    result = api.execute(prepared, progress=not quiet)
-    if not quiet:
-        _print_result(result)
+    result = api.execute(prepared, progress=shown, shard=part, rank=rank)
+    if shown:
+        print_result(result)
     sys.stdout.flush()
     sys.stderr.flush()
     if result.state == "interrupted":
@@ -61,10 +73,12 @@ def run(
     raise typer.Exit(result.exit_code)
 
 
-def _print_result(result: RunResult) -> None:
+def print_result(result: RunResult) -> None:
+    """Prints what a run came to, and what can be done next."""
     counts = result.counts
     pending = f", {counts.pending} pending" if counts.pending else ""
-    typer.echo(f"{result.state}: {counts.done} done, {counts.dropped} dropped, {counts.failed} failed{pending}")
+    what = f"shard {result.shard.number}/{result.shard.of} " if result.shard is not None else ""
+    typer.echo(f"{what}{result.state}: {counts.done} done, {counts.dropped} dropped, {counts.failed} failed{pending}")
     for written in result.written:
         less = f" ({written.before} before)" if written.before and written.before > written.rows else ""
         typer.echo(f"  {result.output / written.path}: {written.rows} rows{less}")
@@ -80,3 +94,7 @@ def _print_result(result: RunResult) -> None:
         )
     if result.state == "interrupted":
         typer.echo(f"{result.calls} model calls are kept; run the same command again to go on")
+    elif result.state == "waiting":
+        typer.echo("the shards go on from here: run each of them again, then merge again")
+    elif result.shard is not None:
+        typer.echo("when all shards are finished: `mminf merge` with the same options")

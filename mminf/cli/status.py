@@ -37,6 +37,9 @@ def status(
         typer.echo("run the same command again to go on")
     pending = "" if found["pending"] is None else f", {found['pending']} pending"
     typer.echo(f"{found['done']} done, {found['dropped']} dropped, {found['failed']} failed{pending}")
+    if found["parts"]:
+        parts = ", ".join(f"{name} {state}" for name, state in found["parts"].items())
+        typer.echo(f"shards that are not merged yet: {parts}")
     for name, step in found["steps"].items():
         calls = f"{step['calls']} calls, {step['completion_tokens']} tokens, " if "calls" in step else ""
         typer.echo(f"  {name}: {calls}{step.get('dropped', 0)} dropped, {step.get('failed', 0)} failed")

@@ -11,7 +11,7 @@ from mminf.engine.plan import StagePlan
 from mminf.engine.scheduler import Scheduler
 from mminf.engine.stats import RunStats, StepStats
 from mminf.errors import RecordError, UsageError
-from mminf.journal import Journal, Row
+from mminf.journal import Row
 from mminf.record import Record
 from mminf.step.base import DatasetStep, Drop
 
@@ -19,9 +19,13 @@ BATCH = 256
 
 
 class Records:
-    """The records that are left after a stage, streamed from the journal; may be iterated over again."""
+    """The records that are left after a stage, streamed from the journal; may be iterated over again.
 
-    def __init__(self, journal: Journal, stage: int, wanted: Callable[[Record], bool] | None = None) -> None:
+    Args:
+        journal: a `Journal` or a `FrozenJournal`.
+    """
+
+    def __init__(self, journal: Any, stage: int, wanted: Callable[[Record], bool] | None = None) -> None:
         self.journal = journal
         self.stage = stage
         self.wanted = wanted

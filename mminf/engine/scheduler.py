@@ -52,6 +52,9 @@ class Scheduler:
         last: so many records may be in flight when no more than these are left to take. The calls of one record go one
             after the other, so the last ones keep an engine full for longer if more of them are under way.
         total: how many records will come, where that is known.
+
+    Attributes:
+        position: number of the last record that was taken; None when there are no more.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Scheduler:
         self.calls = tuple(step.engine is not None for step in stage.steps)
         self._writes = tuple(step.writes for step in stage.steps)
         self.blocked: Counter[int] = Counter()
+        self.position: int | None = None
         self._parked = 0
         self._pulled = 0
         self._exhausted = False
@@ -107,8 +111,10 @@ class Scheduler:
             record = next(records, None)
             if record is None:
                 self._exhausted = True
+                self.position = None
                 return
             self._pulled += 1
+            self.position = record.seq
             yield record
 
     def _has_enough(self) -> bool:
@@ -191,7 +197,7 @@ class Scheduler:
             except (RecursionError, TypeError, ValueError, OverflowError) as error:
                 # Values that pass every check and still can't be digested or written: the record's fault alone.
                 log.debug("record %s", record.id, exc_info=True)
-                await self._write_bad(BadRow(record.id, f"can't be kept: {type(error).__name__}: {error}"))
+                await self._write_bad(BadRow(record.id, f"can't be kept: {type(error).__name__}: {error}", record.seq))
 
     def _resume(self, record: Record) -> bool:
         """Takes a record over that an earlier run has finished."""
@@ -289,7 +295,7 @@ class Scheduler:
 
     async def _write_bad(self, bad: BadRow) -> None:
         stats = self.shared.stats
-        row = Row(self.stage.index, bad.id, bad.id, stats.read - 1, (), "failed", "source", bad.reason, {}, None)
+        row = Row(self.stage.index, bad.id, bad.id, bad.seq, (), "failed", "source", bad.reason, {}, None)
         await self.shared.journal.write_rows([row])
         stats.failed += 1
         stats.settled += 1

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import time
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(slots=True)
@@ -67,3 +71,37 @@ class RunStats:
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.started
+
+    def snapshot(self) -> dict[str, Any]:
+        """Returns the counters as JSON values."""
+        return dataclasses.asdict(self)
+
+
+def add_stats(ours: RunStats, others: Iterable[Mapping[str, Any]]) -> RunStats:
+    """Returns the counters of a run whose parts are worked on in several processes.
+
+    Args:
+        ours: of the process that asks; its total is that of the whole run.
+        others: snapshots of the others.
+    """
+    whole = copy.deepcopy(ours)
+    for other in others:
+        for name in ("read", "resumed", "settled", "failed"):
+            setattr(whole, name, getattr(whole, name) + other[name])
+        _add(whole.steps, other["steps"], ("name", "reasons"))
+        _add(whole.engines, other["engines"], ("name", "model", "backend", "state", "load_seconds"))
+        for name, engine in other["engines"].items():
+            if engine["state"] != "idle" and whole.engines[name].state == "idle":
+                whole.engines[name].state = engine["state"]
+    return whole
+
+
+def _add(counted: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]], keep: tuple[str, ...]) -> None:
+    done: set[int] = set()  # engines that share a model share their counters
+    for name, item in counted.items():
+        if id(item) in done or name not in others:
+            continue
+        done.add(id(item))
+        for key, value in others[name].items():
+            if key not in keep:
+                setattr(item, key, getattr(item, key) + value)

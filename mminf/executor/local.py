@@ -7,13 +7,15 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from mminf.engine.run import Run, RunResult
+from mminf.engine.run import Run
 
 log = logging.getLogger("mminf")
+T = TypeVar("T")
 
 
 def end_children(seconds: float = 3.0) -> None:
@@ -30,17 +32,26 @@ def end_children(seconds: float = 3.0) -> None:
             child.kill()
 
 
-class LocalExecutor:
-    """Runs a recipe in this process. Ctrl-C drains, a second one stops; both leave a journal to go on from.
+class LocalExecutor(Generic[T]):
+    """Works on a run in this process. Ctrl-C drains, a second one stops; both leave a journal to go on from.
 
     Args:
+        work: what is done with the run: `Run.execute`, or a part of it.
         watch: called once with the run, returns what is called when it is over (a progress display).
+        patience: seconds after the first signal in which further ones are taken for the same: launchers repeat it.
     """
 
-    def __init__(self, watch: Callable[[Run], Callable[[], None]] | None = None) -> None:
+    def __init__(
+        self,
+        work: Callable[[Run], Coroutine[Any, Any, T]],
+        watch: Callable[[Run], Callable[[], None]] | None = None,
+        patience: float = 0.0,
+    ) -> None:
+        self.work = work
         self.watch = watch
+        self.patience = patience
 
-    def execute(self, run: Run) -> RunResult:
+    def execute(self, run: Run) -> T:
         """Runs it. Raises as `Run.execute` does."""
         try:
             asyncio.get_running_loop()
@@ -50,14 +61,14 @@ class LocalExecutor:
         with ThreadPoolExecutor(1, "mminf-run") as thread:
             return thread.submit(self._execute, run).result()
 
-    def _execute(self, run: Run) -> RunResult:
+    def _execute(self, run: Run) -> T:
         loop = asyncio.new_event_loop()
         try:
             asyncio.set_event_loop(loop)
             self._handle_signals(loop, run)
             stop_watching = self.watch(run) if self.watch is not None else None
             try:
-                return loop.run_until_complete(run.execute())
+                return loop.run_until_complete(self.work(run))
             finally:
                 if stop_watching is not None:
                     stop_watching()
@@ -70,14 +81,16 @@ class LocalExecutor:
     def _handle_signals(self, loop: asyncio.AbstractEventLoop, run: Run) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
+        first: list[float] = []
 
         def interrupt(*_: Any) -> None:
-            if run.stats.draining:
-                log.warning("stopping now")
-                run.stop()
-            else:
+            if not first:
+                first.append(time.monotonic())
                 log.warning("finishing the calls in flight; press Ctrl-C again to stop now")
                 run.drain()
+            elif time.monotonic() - first[0] > self.patience:
+                log.warning("stopping now")
+                run.stop()
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, interrupt)

@@ -12,9 +12,13 @@ BELOW = "stage = ? AND root = ? AND (path = ? OR substr(path, 1, ?) = ?)"
 
 def below(stage: int, record: Record) -> tuple[Any, ...]:
     """Arguments of `BELOW`, which selects the rows of a record and all below it."""
-    path = path_text(record.path)
+    return below_path(stage, record.origin, path_text(record.path))
+
+
+def below_path(stage: int, root: str, path: str) -> tuple[Any, ...]:
+    """The same for a path as text."""
     prefix = f"{path}/" if path else ""
-    return (stage, record.origin, path, len(prefix), prefix)
+    return (stage, root, path, len(prefix), prefix)
 
 
 def path_text(path: tuple[int, ...]) -> str:

@@ -4,70 +4,23 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mminf.errors import JournalError
 from mminf.image import DigestCache, ImageStat
-from mminf.journal.codec import BELOW, below, clean, deflate, inflate, path_numbers, path_text
+from mminf.journal.codec import BELOW, below, below_path, clean, deflate, inflate, path_numbers, path_text
 from mminf.journal.lock import release_lock, take_lock
-from mminf.journal.schema import TABLES, VERSION
+from mminf.journal.merge import FrozenJournal
+from mminf.journal.row import Call, Place, Row, Waiting, row_of
+from mminf.journal.schema import FILE, TABLES, VERSION, connect
 from mminf.journal.writer import Work, Writer
-from mminf.record import Fields, Record, to_json
+from mminf.record import Record, to_json
 from mminf.request import Generation
 
-FILE = "journal.sqlite"
-Place = tuple[int, tuple[int, ...]]
-"""Where a record stands: its source record's position, and its path below it."""
-Tree = dict[str, dict[str, Any]]
-
-
-@dataclass(slots=True)
-class Row:
-    """What became of a record in a stage; see `schema.TABLES`."""
-
-    stage: int
-    id: str
-    root: str
-    seq: int
-    path: tuple[int, ...]
-    state: str
-    step: str | None
-    reason: str | None
-    fields: Fields
-    key: str | None
-
-    def record(self) -> Record:
-        return Record(self.id, self.fields, self.seq, self.path, self.root)
-
-
-class Waiting(NamedTuple):
-    """A record on its way through a stage.
-
-    Attributes:
-        record: as it came into the stage.
-        tree: how far it and what is below it are, by path; empty for one that has not begun.
-        key: of its outcome.
-    """
-
-    record: Any
-    tree: Tree
-    key: str | None
-
-
-class Call(NamedTuple):
-    """A model call as the journal keeps it."""
-
-    key: bytes
-    step: str
-    record: str
-    attempt: int
-    sample: int
-    generation: Generation
-    seconds: float
-    chat: bytes
+_TOUCHED = "INSERT INTO touched VALUES (?, ?, ?, ?, ?, ?)"
 
 
 class Journal(DigestCache):
@@ -76,27 +29,31 @@ class Journal(DigestCache):
     Args:
         folder: the run's output folder.
         write: take the writer's lock; without it the journal can only be read.
+        locked: the caller holds the lock already.
+        base: output folder of the run that this journal is a part of: what its journal knows, this one knows.
 
     Raises:
         JournalError: if another process writes it, it isn't there to read, or another version of mminf made it.
     """
 
-    def __init__(self, folder: Path, *, write: bool = False) -> None:
+    def __init__(self, folder: Path, *, write: bool = False, locked: bool = False, base: Path | None = None) -> None:
         self.folder = folder
         self.path = folder / FILE
         self._lock: int | None = None
         self._writer: Writer | None = None
+        self.base: FrozenJournal | None = None
         if write:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = take_lock(folder)
+            self._lock = None if locked else take_lock(folder)
         elif not self.path.is_file():
             raise JournalError(f"no run in {folder}: {self.path} is not there; start one with `mminf run`")
         try:
             if write:
-                with _connect(self.path) as connection:
+                with connect(self.path) as connection:
                     connection.executescript(TABLES)
-            self._reader = _connect(self.path)
+            self._reader = connect(self.path)
             self._check_version(write)
+            self.base = FrozenJournal(base) if base is not None else None
         except sqlite3.DatabaseError as error:
             self._release()
             raise JournalError(f"{self.path} is no journal, or is damaged: {error}") from error
@@ -106,7 +63,7 @@ class Journal(DigestCache):
         self.run = int(self.meta("run") or 0)
         self.since = self._first_run_that_counts()
         if write:
-            self._writer = Writer(lambda: _connect(self.path))
+            self._writer = Writer(lambda: connect(self.path))
         self._prompts: dict[str, tuple[int, bytes]] = {}
         self._next_prompt = int(self._one("SELECT coalesce(max(id), 0) FROM prompts")[0])
         self._has_memo = bool(self._one("SELECT 1 FROM memo LIMIT 1"))
@@ -121,6 +78,8 @@ class Journal(DigestCache):
                 self._writer = None
         finally:
             self._reader.close()
+            if self.base is not None:
+                self.base.close()
             self._release()
 
     def __enter__(self) -> Journal:
@@ -142,6 +101,7 @@ class Journal(DigestCache):
         self.since = self.run
         self.writer.post(lambda c: _execute(c, "DELETE FROM parked"))
         self.set_meta("run", str(self.run))
+        self.set_meta("since", str(self.since))
         return self.run
 
     def end_run(self) -> None:
@@ -169,13 +129,14 @@ class Journal(DigestCache):
 
     def recall(self, key: bytes) -> Generation | None:
         """Returns the answer to a call that was made before."""
-        if not self._has_memo:  # calls of one run never repeat, so a new journal needn't be asked
-            return None
-        row = self._one(
+        sql = (
             "SELECT text, finish_reason, prompt_tokens, completion_tokens, logprobs, choice_logprobs "
-            "FROM memo WHERE key = ?",
-            key,
+            "FROM memo WHERE key = ?"
         )
+        # Calls of one run never repeat, so a new journal needn't be asked.
+        row = self._one(sql, key) if self._has_memo else None
+        if row is None and self.base is not None and self.base.has_memo:
+            row = self.base.one(sql, key)
         if row is None:
             return None
         logprobs, choices = (None if text is None else tuple(json.loads(text)) for text in row[4:])
@@ -214,7 +175,7 @@ class Journal(DigestCache):
     def vector(self, key: str) -> bytes | None:
         """Returns an embedding by its key in hex, as `Context.embed` gave it; None if there is none."""
         try:
-            row = self._one("SELECT vector FROM vectors WHERE key = ?", bytes.fromhex(key))
+            row = self._own_or_base("SELECT vector FROM vectors WHERE key = ?", bytes.fromhex(key))
         except ValueError:
             return None
         return None if row is None else bytes(row[0])
@@ -262,9 +223,9 @@ class Journal(DigestCache):
 
     def finished(self, stage: int, record: Record, key: str) -> bool:
         """Returns whether the record and all its children are final in this stage, for this key."""
-        if not self._has_rows:
+        if not self._has_rows and not self._base_has_rows:
             return False
-        row = self._one(
+        row = self._own_or_base(
             "SELECT key FROM rows WHERE stage = ? AND root = ? AND path = ?",
             stage,
             record.origin,
@@ -298,17 +259,35 @@ class Journal(DigestCache):
         """Takes the rows of a finished record over into this run."""
         sql = f"UPDATE rows SET run = ?, seq = ? WHERE {BELOW}"  # noqa: S608
         self.writer.post(lambda c: _execute(c, sql, self.run, record.seq, *below(stage, record)))
+        if self._base_has_rows:
+            # What this journal has computed anew itself stays forgotten in the base.
+            touched = f"{_TOUCHED} ON CONFLICT DO UPDATE SET run = excluded.run, seq = excluded.seq WHERE kept = 1"
+            self.writer.post(lambda c: _execute(c, touched, *self._touch(stage, record, kept=1)))
 
     def forget_rows(self, stage: int, record: Record) -> None:
         """Removes the rows of a record that is computed again; children may be fewer this time."""
         if self._has_rows:
             sql = f"DELETE FROM rows WHERE {BELOW}"  # noqa: S608
             self.writer.post(lambda c: _execute(c, sql, *below(stage, record)))
+        if self._base_has_rows:
+            touched = f"{_TOUCHED} ON CONFLICT DO UPDATE SET kept = 0"
+            self.writer.post(lambda c: _execute(c, touched, *self._touch(stage, record, kept=0)))
+
+    def _touch(self, stage: int, record: Record, *, kept: int) -> tuple[Any, ...]:
+        return (stage, record.origin, path_text(record.path), record.seq, kept, self.run)
 
     def count_done(self, stage: int, record: Record) -> int:
         """Returns how many records a finished record became: itself, or those below it."""
         sql = f"SELECT count(*) FROM rows WHERE {BELOW} AND state = 'done'"  # noqa: S608
-        return int(self._one(sql, *below(stage, record))[0])
+        found = int(self._one(sql, *below(stage, record))[0])
+        if not found and self.base is not None:
+            found = int((self.base.one(sql, *below(stage, record)) or [0])[0])
+        return found
+
+    def count_before(self, stage: int, seq: int) -> int:
+        """Returns how many records of this run a stage has accepted that come from before a place in the source."""
+        sql = "SELECT count(*) FROM rows WHERE stage = ? AND run >= ? AND state = 'done' AND seq < ?"
+        return int(self._one(sql, stage, self.since, seq)[0])
 
     def last_of(self, stage: int, number: int) -> Place | None:
         """Returns seq and path of a stage's accepted record of that number, counted from 1 in source order."""
@@ -365,10 +344,10 @@ class Journal(DigestCache):
             sql += " AND step = ?"
             arguments.append(step)
         # A connection of its own: rows may be iterated in another thread and while others are read.
-        connection = _connect(self.path)
+        connection = connect(self.path)
         try:
             for row in connection.execute(sql + " ORDER BY seq, path", arguments):
-                yield _row(row)
+                yield row_of(row)
         finally:
             connection.close()
 
@@ -378,7 +357,7 @@ class Journal(DigestCache):
             "SELECT * FROM rows WHERE id = ? OR substr(id, 1, ?) = ? ORDER BY stage, seq, path",
             (record, len(record) + 1, record + "/"),
         )
-        return [_row(row) for row in rows]
+        return [row_of(row) for row in rows]
 
     def ids_like(self, part: str, limit: int = 5) -> list[str]:
         """Returns some ids that contain a text."""
@@ -392,13 +371,35 @@ class Journal(DigestCache):
         if last is not None:
             sql += " AND (seq, path) <= (?, ?)"
             arguments += [last[0], path_text(last[1])]
-        return list(self._reader.execute(f"{sql} GROUP BY stage, state, step", arguments))
+        found = list(self._reader.execute(f"{sql} GROUP BY stage, state, step", arguments))
+        return [*found, *self._counts_kept()]
+
+    def _counts_kept(self) -> Iterator[tuple[int, str, str | None, int]]:
+        """What this journal, a part's, has taken over from the main one."""
+        if self.base is None:
+            return
+        kept: Counter[tuple[int, str, str | None]] = Counter()
+        touched = self._reader.execute(
+            "SELECT stage, root, path FROM touched WHERE kept = 1 AND run >= ?", (self.since,)
+        )
+        sql = f"SELECT state, step FROM rows WHERE {BELOW}"  # noqa: S608
+        for stage, root, path in touched:
+            for state, step in self.base.all(sql, *below_path(stage, root, path)):
+                kept[stage, state, step] += 1
+        for (stage, state, step), number in kept.items():
+            yield stage, state, step, number
 
     def settled_roots(self) -> int:
-        """Returns how many source records are final, with all their children."""
-        first = self._one("SELECT min(stage) FROM rows WHERE run >= ?", self.since)[0]
+        """Returns how many source records are final, with all their children.
+
+        A part's journal counts those of the first stage only: in later ones the main journal has them already.
+        """
         sql = "SELECT count(*) FROM rows WHERE run >= ? AND stage = ? AND path = ''"
-        return int(self._one(sql, self.since, first)[0])
+        if self.base is None:
+            first = self._one("SELECT min(stage) FROM rows WHERE run >= ?", self.since)[0]
+            return int(self._one(sql, self.since, first)[0])
+        kept = "SELECT count(*) FROM touched WHERE run >= ? AND stage = ? AND path = '' AND kept = 1"
+        return int(self._one(sql, self.since, 0)[0]) + int(self._one(kept, self.since, 0)[0])
 
     def failures(self, limit: int) -> list[tuple[str, str | None, str | None]]:
         """Returns (id, step, reason) of failed records of this run, the first in source order."""
@@ -417,7 +418,8 @@ class Journal(DigestCache):
 
     def retries(self) -> dict[tuple[str, str], int]:
         """Returns for each retried (record, step) how many attempts were written off."""
-        rows = self._reader.execute("SELECT record, step, attempts FROM retries")
+        sql = "SELECT record, step, attempts FROM retries"
+        rows = [*(self.base.all(sql) if self.base is not None else ()), *self._reader.execute(sql)]
         return {(record, step): attempts for record, step, attempts in rows}
 
     def retry_failed(self, *, step: str | None, ids: list[str], attempts: dict[str, int]) -> int:
@@ -446,9 +448,9 @@ class Journal(DigestCache):
     # Digests of images (DigestCache)
 
     def get(self, stat: ImageStat) -> str | None:
-        if not self._has_images:
+        if not self._has_images and (self.base is None or not self.base.has_images):
             return None
-        row = self._one("SELECT digest FROM images WHERE uri = ? AND size = ? AND mtime_ns = ?", *stat)
+        row = self._own_or_base("SELECT digest FROM images WHERE uri = ? AND size = ? AND mtime_ns = ?", *stat)
         return None if row is None else str(row[0])
 
     def put(self, stat: ImageStat, digest: str) -> None:
@@ -457,6 +459,14 @@ class Journal(DigestCache):
 
     def _one(self, sql: str, *arguments: Any) -> Any:
         return self._reader.execute(sql, arguments).fetchone()
+
+    def _own_or_base(self, sql: str, *arguments: Any) -> Any:
+        row = self._one(sql, *arguments)
+        return self.base.one(sql, *arguments) if row is None and self.base is not None else row
+
+    @property
+    def _base_has_rows(self) -> bool:
+        return self.base is not None and self.base.has_rows
 
     def _check_version(self, write: bool) -> None:
         found = self.meta("version")
@@ -476,15 +486,6 @@ class Journal(DigestCache):
             self._lock = None
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    # Autocommit: the writer groups its commits itself. WAL with NORMAL survives a killed process whole; after a
-    # power cut the last commits may be missing, and are computed again.
-    connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    return connection
-
-
 def _named(record: str, ids: list[str]) -> bool:
     return any(record == name or record.startswith(f"{name}/") for name in ids)
 
@@ -499,8 +500,3 @@ def _delete(sql: str, *arguments: Any) -> Work:
 
 def _many(connection: sqlite3.Connection, sql: str, rows: list[tuple[Any, ...]]) -> None:
     connection.executemany(sql, rows)
-
-
-def _row(row: tuple[Any, ...]) -> Row:
-    stage, record, root, seq, path, _, key, state, step, reason, fields = row
-    return Row(stage, record, root, seq, path_numbers(path), state, step, reason, json.loads(fields), key)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 from mminf.errors import JournalError
@@ -12,22 +15,39 @@ FILE = "journal.lock"
 _LOCKS: set[int] = set()
 
 
-def take_lock(folder: Path) -> int:
-    """Returns the lock of a folder's journal. Raises JournalError if another process holds it."""
-    path = folder / FILE
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+def take_lock(folder: Path, *, shared: bool = False) -> int:
+    """Returns the lock of a folder's journal.
+
+    Args:
+        shared: for a shard, which reads this journal and writes its own; any number may hold it.
+
+    Raises:
+        JournalError: if another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as error:
-        holder = os.read(lock, 32).decode(errors="replace").strip() or "unknown"
+        holder = os.read(lock, 300).decode(errors="replace").strip() or "an unknown process"
         os.close(lock)
         raise JournalError(
-            f"another run (process {holder}) is writing to {folder}; wait for it, or choose another --output"
+            f"another run ({holder}) is writing to {folder}; wait for it, or choose another --output"
         ) from error
     os.ftruncate(lock, 0)
-    os.write(lock, str(os.getpid()).encode())
+    os.write(lock, f"{'a shard, ' if shared else ''}process {os.getpid()} on {socket.gethostname()}".encode())
     _LOCKS.add(lock)
     return lock
+
+
+@contextlib.contextmanager
+def hold(folder: Path, *, shared: bool = False) -> Iterator[None]:
+    """Holds the lock of a folder's journal; see `take_lock`."""
+    lock = take_lock(folder, shared=shared)
+    try:
+        yield
+    finally:
+        release_lock(lock)
 
 
 def is_locked(folder: Path) -> bool:

@@ -1,5 +1,11 @@
-"""The journal's tables."""
+"""The journal's file and its tables."""
 
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+FILE = "journal.sqlite"
 VERSION = 2
 
 TABLES = """
@@ -49,8 +55,26 @@ CREATE TABLE IF NOT EXISTS images (
     uri TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, digest TEXT NOT NULL
 ) WITHOUT ROWID;
 
+-- In a part's journal: what became of records that the main journal knew. kept: its rows are taken over into this run;
+-- else they are gone, and what this journal has instead counts.
+CREATE TABLE IF NOT EXISTS touched (
+    stage INTEGER NOT NULL, root TEXT NOT NULL, path TEXT NOT NULL,
+    seq INTEGER NOT NULL, kept INTEGER NOT NULL, run INTEGER NOT NULL,
+    PRIMARY KEY (stage, root, path)
+) WITHOUT ROWID;
+
 -- Attempts that `mminf retry` has written off.
 CREATE TABLE IF NOT EXISTS retries (
     record TEXT NOT NULL, step TEXT NOT NULL, attempts INTEGER NOT NULL, PRIMARY KEY (record, step)
 ) WITHOUT ROWID;
 """
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Returns a connection to a journal, which is made if it isn't there."""
+    # Autocommit: the writer groups its commits itself. WAL with NORMAL survives a killed process whole; after a
+    # power cut the last commits may be missing, and are computed again.
+    connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    return connection

@@ -21,17 +21,22 @@ LINE_SECONDS = 10.0
 
 def show_progress(run: Run) -> Callable[[], None]:
     """Shows a run's progress until the returned function is called."""
-    return _show_live(run.stats) if sys.stderr.isatty() else _log_lines(run.stats)
+    return show_stats(lambda: run.stats)
 
 
-def _show_live(stats: RunStats) -> Callable[[], None]:
+def show_stats(stats: Callable[[], RunStats]) -> Callable[[], None]:
+    """Shows counters, which are asked for again and again, until the returned function is called."""
+    return _show_live(stats) if sys.stderr.isatty() else _log_lines(stats)
+
+
+def _show_live(stats: Callable[[], RunStats]) -> Callable[[], None]:
     from rich.console import Console
     from rich.live import Live
     from rich.logging import RichHandler
 
     console = Console(stderr=True)
     live = Live(
-        get_renderable=lambda: render_progress(stats),
+        get_renderable=lambda: render_progress(stats()),
         console=console,
         refresh_per_second=1 / LIVE_SECONDS,
         transient=False,
@@ -47,12 +52,12 @@ def _show_live(stats: RunStats) -> Callable[[], None]:
     return stop
 
 
-def _log_lines(stats: RunStats) -> Callable[[], None]:
+def _log_lines(stats: Callable[[], RunStats]) -> Callable[[], None]:
     over = threading.Event()
 
     def work() -> None:
         while not over.wait(LINE_SECONDS):
-            log.info("%s", progress_line(stats))
+            log.info("%s", progress_line(stats()))
 
     thread = threading.Thread(target=work, name="mminf-progress", daemon=True)
     thread.start()
@@ -60,8 +65,8 @@ def _log_lines(stats: RunStats) -> Callable[[], None]:
     def stop() -> None:
         over.set()
         thread.join()
-        if stats.read:
-            log.info("%s", progress_line(stats))
+        if (last := stats()).read:
+            log.info("%s", progress_line(last))
 
     return stop
 

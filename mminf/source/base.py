@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, ClassVar, TypeVar
 
 from mminf.errors import SourceError
 from mminf.image import ImagePolicy
+from mminf.part import Part
 from mminf.recipe.config import SourceConfig
 from mminf.record import Fields, Record
 from mminf.registry import SOURCES
@@ -26,10 +28,16 @@ class BadRow:
 
     id: str
     reason: str
+    seq: int = 0
 
 
 class Source(ABC):
     """Yields records in a fixed order.
+
+    Attributes:
+        columns: of every record, where the kind of source alone decides that.
+        cuts: `read` leaves out the rows of other parts than `part`, before it unpacks them; else the run does.
+        part: the part of the run that is wanted; None: all.
 
     Args:
         config: of the recipe.
@@ -39,6 +47,8 @@ class Source(ABC):
 
     Config: ClassVar[type[SourceConfig]] = SourceConfig
     columns: ClassVar[frozenset[str] | None] = None
+    cuts: ClassVar[bool] = False
+    part: Part | None = None
 
     def __init__(self, config: Any, base: Path, scratch: Path) -> None:
         self.config = config
@@ -53,7 +63,10 @@ class Source(ABC):
 
     @abstractmethod
     def read(self) -> Iterator[Record | BadRow]:
-        """Yields the records, numbered by `seq` from 0, and the rows that are none."""
+        """Yields the records, numbered by `seq` from 0, and the rows that are none.
+
+        Numbers count the rows of all parts, so that what several parts made can be put in order.
+        """
 
     def count(self) -> int | None:
         """Returns how many records there are, or None where counting would mean reading everything."""
@@ -77,27 +90,48 @@ def source(name: str) -> Callable[[type[T]], type[T]]:
 
 
 class Numbered:
-    """Gives records their ids and numbers: each id once, whatever the rows say."""
+    """Gives records their ids and numbers: each id once, whatever the rows say.
 
-    def __init__(self, id_column: str) -> None:
+    Args:
+        part: the part of the run that is wanted; rows of others are counted and left out.
+    """
+
+    def __init__(self, id_column: str, part: Part | None = None) -> None:
         self.id_column = id_column
+        self.part = part
         self.seq = 0
         self._seen: set[bytes] = set()
 
-    def record(self, fields: Fields, row: Any = None) -> Record:
-        """Returns the record of a row: its own id, else a digest of its content, so that order doesn't matter.
+    def name(self, row: Any) -> str | None:
+        """Returns the name of a row: its own id, else a digest of its content, so that order doesn't matter.
 
-        Args:
-            row: as it stands in the input, where `fields` depend on where the input lies.
+        None, and the row is counted, if it belongs to another part.
         """
-        own = fields.get(self.id_column)
+        own = row.get(self.id_column)
         if own in (None, "") or isinstance(own, dict | list):
-            own = content_digest(fields if row is None else row)
-        return Record(self.unique(clean_id(str(own))), fields, self._next())
+            own = content_digest(row)
+        return self.wanted(clean_id(str(own)))
+
+    def wanted(self, name: str) -> str | None:
+        """Returns the name, or None, and the row is counted, if it belongs to another part."""
+        if self.part is None or self.part.owns(name):
+            return name
+        self._next()
+        return None
+
+    def record(self, name: str, fields: Fields) -> Record:
+        """Returns the record of a row that is wanted."""
+        return Record(self.unique(name), fields, self._next())
 
     def bad(self, name: str, reason: str) -> BadRow:
-        self._next()
-        return BadRow(self.unique(clean_id(name)), clean_id(reason))
+        """Returns a row of which no record can be made, and that is wanted."""
+        seq = self._next()
+        return BadRow(self.unique(clean_id(name)), clean_id(reason), seq)
+
+    def maybe_bad(self, name: str, reason: str) -> Iterator[BadRow]:
+        """Yields a row that can't even be named, if it belongs to this part by the place where it stands."""
+        if self.wanted(clean_id(name)) is not None:
+            yield self.bad(name, reason)
 
     def unique(self, name: str) -> str:
         """Returns the name, with `~2`, `~3` behind it where it was there before."""
@@ -164,7 +198,7 @@ def _store(data: bytes, scratch: Path) -> str:
     path = scratch / hashlib.sha256(data).hexdigest()[:32]
     if not path.exists():
         scratch.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.part")
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")  # several parts of a run may meet the same image
         part.write_bytes(data)
         part.rename(path)
     return str(path)

@@ -23,11 +23,12 @@ class DatasetOnDisk(Source):
     """What `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote, memory-mapped."""
 
     Config = DatasetConfig
+    cuts = True
 
     def read(self) -> Iterator[Record | BadRow]:
-        numbered = Numbered(self.config.id)
+        numbered = Numbered(self.config.id, self.part)
         for index, row in enumerate(self._load()):
-            yield read_row(row, f"{self.path.name}[{index}]", home_of(self.path / "_"), self.scratch, numbered)
+            yield from read_row(row, f"{self.path.name}[{index}]", home_of(self.path / "_"), self.scratch, numbered)
 
     def count(self) -> int:
         return len(self._load())

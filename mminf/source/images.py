@@ -9,7 +9,7 @@ from pathlib import Path
 from mminf.errors import SourceError
 from mminf.image import SUFFIXES
 from mminf.record import Record
-from mminf.source.base import BadRow, Numbered, Source, clean_id, source
+from mminf.source.base import BadRow, Source, clean_id, source
 
 
 @source("images")
@@ -17,6 +17,7 @@ class Images(Source):
     """A folder of images, read recursively in name order; a record's id is its path below the folder."""
 
     columns = frozenset({"id", "images"})
+    cuts = True
 
     def check(self) -> None:
         super().check()
@@ -24,14 +25,16 @@ class Images(Source):
             raise SourceError(f"no images in {self.path}; known endings: {', '.join(sorted(SUFFIXES))}")
 
     def read(self) -> Iterator[Record | BadRow]:
-        numbered = Numbered("id")
         root = self.path.resolve()
-        for path in _walk(root):
+        for seq, path in enumerate(_walk(root)):
             name = path.name if root.is_file() else path.relative_to(root).as_posix()
-            if name != clean_id(name):
-                yield numbered.bad(name, f"file name {clean_id(name)!r} is not UTF-8; rename the file")
+            clean = clean_id(name)
+            if self.part is not None and not self.part.owns(clean):
                 continue
-            yield numbered.record({"id": name, "images": [str(path)]})
+            if name != clean:
+                yield BadRow(clean, f"file name {clean!r} is not UTF-8; rename the file", seq)
+            else:
+                yield Record(name, {"id": name, "images": [str(path)]}, seq)
 
     def count(self) -> int:
         return sum(1 for _ in _walk(self.path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -17,6 +17,7 @@ _UNREADABLE = (TypeError, ValueError, OSError, RecursionError, OverflowError)
 
 
 class _Rows(Source):
+    cuts = True
     suffixes: tuple[str, ...] = ()
 
     def files(self) -> list[Path]:
@@ -40,26 +41,29 @@ class JsonLines(_Rows):
     suffixes = (".jsonl", ".jsonl.gz", ".ndjson")
 
     def read(self) -> Iterator[Record | BadRow]:
-        numbered = Numbered(self.config.id)
+        numbered = Numbered(self.config.id, self.part)
         for file in self.files():
             number = 0
             try:
                 with _open(file) as lines:
                     for number, line in enumerate(lines, 1):
                         if line.strip():
-                            yield self._record(line, file, number, numbered)
+                            yield from self._record(line, file, number, numbered)
             except (EOFError, OSError, zlib.error) as error:
-                yield numbered.bad(f"{file.name}:{number + 1}", f"{file.name} breaks off after line {number}: {error}")
+                reason = f"{file.name} breaks off after line {number}: {error}"
+                yield from numbered.maybe_bad(f"{file.name}:{number + 1}", reason)
 
-    def _record(self, line: bytes, file: Path, number: int, numbered: Numbered) -> Record | BadRow:
+    def _record(self, line: bytes, file: Path, number: int, numbered: Numbered) -> Iterator[Record | BadRow]:
         where = f"{file.name}:{number}"
         try:
             row = load_json(line)
         except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError, too
-            return numbered.bad(where, f"{where} is not JSON: {error}")
+            yield from numbered.maybe_bad(where, f"{where} is not JSON: {error}")
+            return
         if not isinstance(row, dict):
-            return numbered.bad(where, f"{where} is no JSON object, but {type(row).__name__}")
-        return row_record(row, where, home_of(file), self.scratch, numbered)
+            yield from numbered.maybe_bad(where, f"{where} is no JSON object, but {type(row).__name__}")
+            return
+        yield from read_json_row(row, where, home_of(file), self.scratch, numbered)
 
     def count(self) -> int | None:
         if any(file.suffix == ".gz" for file in self.files()):
@@ -78,14 +82,14 @@ class Json(_Rows):
     suffixes = (".json",)
 
     def read(self) -> Iterator[Record | BadRow]:
-        numbered = Numbered(self.config.id)
+        numbered = Numbered(self.config.id, self.part)
         for file in self.files():
             for index, row in enumerate(self._load(file)):
                 where = f"{file.name}[{index}]"
                 if isinstance(row, dict):
-                    yield row_record(row, where, home_of(file), self.scratch, numbered)
+                    yield from read_json_row(row, where, home_of(file), self.scratch, numbered)
                 else:
-                    yield numbered.bad(where, f"{where} is no JSON object, but {type(row).__name__}")
+                    yield from numbered.maybe_bad(where, f"{where} is no JSON object, but {type(row).__name__}")
 
     def _load(self, file: Path) -> list[Any]:
         try:
@@ -109,20 +113,21 @@ class Parquet(_Rows):
     def read(self) -> Iterator[Record | BadRow]:
         import pyarrow
 
-        numbered = Numbered(self.config.id)
+        numbered = Numbered(self.config.id, self.part)
         for file in self.files():
             index = 0
             try:
                 for batch in self._file(file).iter_batches(batch_size=256):
                     for row in _rows_of(batch):
+                        where = f"{file.name}[{index}]"
                         if isinstance(row, Exception):
-                            yield numbered.bad(f"{file.name}[{index}]", f"{file.name}[{index}] can't be read: {row}")
-                            index += 1
-                            continue
-                        yield read_row(row, f"{file.name}[{index}]", home_of(file), self.scratch, numbered)
+                            yield from numbered.maybe_bad(where, f"{where} can't be read: {row}")
+                        else:
+                            yield from read_row(row, where, home_of(file), self.scratch, numbered)
                         index += 1
             except (pyarrow.ArrowException, OSError) as error:
-                yield numbered.bad(f"{file.name}[{index}]", f"{file.name} breaks off after row {index}: {error}")
+                reason = f"{file.name} breaks off after row {index}: {error}"
+                yield from numbered.maybe_bad(f"{file.name}[{index}]", reason)
 
     def count(self) -> int:
         return sum(self._file(file).metadata.num_rows for file in self.files())
@@ -137,23 +142,40 @@ class Parquet(_Rows):
             raise SourceError(f"{file} is not Parquet: {error}") from error
 
 
-def read_row(row: Any, where: str, folder: Path, scratch: Path, numbered: Numbered) -> Record | BadRow:
-    """Returns the record of a row of Arrow values."""
-    try:
-        fields = dict(normalize_images(row, folder, scratch))
-        if "images" in fields:
-            fields.pop("image", None)
-        return numbered.record(json_fields(fields), row)
-    except _UNREADABLE as error:
-        return numbered.bad(where, f"{where} can't be read: {error}")
+def read_row(row: Any, where: str, folder: Path, scratch: Path, numbered: Numbered) -> Iterator[Record | BadRow]:
+    """Yields the record of a row of Arrow values, if it belongs to this part."""
+
+    def fields() -> Fields:
+        found = dict(normalize_images(row, folder, scratch))
+        if "images" in found:
+            found.pop("image", None)
+        return json_fields(found)
+
+    return _read(row, fields, where, numbered)
 
 
-def row_record(row: Fields, where: str, folder: Path, scratch: Path, numbered: Numbered) -> Record | BadRow:
-    """Returns the record of a row of JSON values."""
+def read_json_row(
+    row: Fields, where: str, folder: Path, scratch: Path, numbered: Numbered
+) -> Iterator[Record | BadRow]:
+    """Yields the record of a row of JSON values, if it belongs to this part."""
+    return _read(row, lambda: normalize_images(row, folder, scratch), where, numbered)
+
+
+def _read(row: Any, fields: Callable[[], Fields], where: str, numbered: Numbered) -> Iterator[Record | BadRow]:
+    """Names a row before anything of it is unpacked, which may mean to write its images."""
     try:
-        return numbered.record(normalize_images(row, folder, scratch), row)
+        name = numbered.name(row)
     except _UNREADABLE as error:
-        return numbered.bad(where, f"{where} can't be read: {error}")
+        yield from numbered.maybe_bad(where, f"{where} can't be read: {error}")
+        return
+    if name is None:
+        return
+    try:
+        made = fields()
+    except _UNREADABLE as error:
+        yield numbered.bad(where, f"{where} can't be read: {error}")
+        return
+    yield numbered.record(name, made)
 
 
 def _rows_of(batch: Any) -> list[Any]:

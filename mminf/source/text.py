@@ -22,18 +22,21 @@ class Text(Source):
     """A text file, a record a line; empty lines are left out. A record's id is a digest of its line."""
 
     Config: ClassVar[type[SourceConfig]] = TextConfig
+    cuts = True
 
     def read(self) -> Iterator[Record | BadRow]:
-        numbered = Numbered("id")
+        numbered = Numbered("id", self.part)
         with self.path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 try:
                     text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
                 except UnicodeDecodeError as error:
-                    yield numbered.bad(f"{self.path.name}:{number}", f"{self.path.name}:{number} is no UTF-8: {error}")
+                    where = f"{self.path.name}:{number}"
+                    yield from numbered.maybe_bad(where, f"{where} is no UTF-8: {error}")
                     continue
-                if text:
-                    yield numbered.record({self.config.field: text})
+                fields = {self.config.field: text}
+                if text and (name := numbered.name(fields)) is not None:
+                    yield numbered.record(name, fields)
 
     def count(self) -> int:
         with self.path.open("rb") as lines:
@@ -51,11 +54,13 @@ class Blank(Source):
     """Records without fields, numbered from 0: for models that sample from nothing, each record with its own seed."""
 
     Config: ClassVar[type[SourceConfig]] = BlankConfig
+    cuts = True
     columns = frozenset()
 
     def read(self) -> Iterator[Record | BadRow]:
         for number in range(self.config.count):
-            yield Record(str(number), {}, number)
+            if self.part is None or self.part.owns(str(number)):
+                yield Record(str(number), {}, number)
 
     def count(self) -> int:
         return int(self.config.count)

@@ -1,0 +1,241 @@
+"""A run cut into parts: each takes its records through a stage, with its own journal; what they made is merged.
+
+Dataset steps see all records, so they are barriers: they run once, over the merged journal, between two phases in which
+the parts are at work. Who starts the parts, and where, is the executors' matter.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+from mminf.engine.result import RunResult, count_records
+from mminf.engine.run import Run
+from mminf.errors import JournalError
+from mminf.journal import Journal
+from mminf.journal.merge import FrozenJournal, absorb_parts, freeze, part_folder, part_folders
+from mminf.part import Part
+
+log = logging.getLogger("mminf")
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What all parts are at.
+
+    Attributes:
+        stage: the stage that they take their records through.
+        quota: where the recipe has a target, each part stops once so many of its records are accepted.
+        number: counted over the phases of a run, from 0.
+        run: of the main journal; what was made for another one is not this phase's.
+    """
+
+    stage: int
+    quota: int | None
+    number: int
+    run: int
+
+    @classmethod
+    def load(cls, text: str | None) -> Phase | None:
+        """Returns the phase that the main journal holds, or None."""
+        return cls(**json.loads(text)) if text else None
+
+    def dump(self) -> str:
+        """Returns it as JSON."""
+        return json.dumps(asdict(self))
+
+
+class Progress(NamedTuple):
+    """How far a part is with a phase.
+
+    Attributes:
+        state: `finished`, `interrupted`, `failed` or `running`.
+        position: number of the last source record that it took, None if it took all.
+    """
+
+    state: str
+    phase: str
+    recipe: str
+    position: int | None
+
+
+async def work_part(run: Run, part: Part, phase: Phase) -> str:
+    """Takes a part's records through a phase, resuming what its journal and the main one hold. Returns the state."""
+    with Journal(part_folder(run.output, part), write=True, base=run.output) as journal:
+        run.begin(journal)
+        journal.set_meta("phase", phase.dump())
+        state = await run.work(journal, [run.plan[phase.stage]], part, phase.quota)
+        journal.set_meta("position", json.dumps(run.position))
+        journal.set_meta("phase_state", state)
+    return state
+
+
+def read_progress(run: Run) -> dict[Part, Progress]:
+    """Returns how far the parts are whose journals wait to be merged."""
+    found = {}
+    for part, folder in part_folders(run.output).items():
+        with Journal(folder) as journal:
+            found[part] = Progress(
+                journal.meta("state") or "failed",
+                journal.meta("phase") or "",
+                journal.meta("recipe_digest") or "",
+                json.loads(journal.meta("position") or "null"),
+            )
+    return found
+
+
+def find_phase(run: Run, of: int) -> Phase:
+    """Returns what a shard that is started by itself has to do.
+
+    Raises:
+        JournalError: if a dataset step comes first, or shards of another cut are there.
+    """
+    other = sorted({part.of for part in part_folders(run.output)} - {of})
+    if other:
+        raise JournalError(
+            f"{run.output} holds shards of {other[0]}, not of {of}: "
+            "`mminf merge` takes over what they did, then cut as you like"
+        )
+    main = FrozenJournal(run.output)
+    try:
+        found = Phase.load(main.meta("phase")) if main.meta("recipe_digest") == run.digest else None
+        number = int(main.meta("run") or 0) + 1
+    finally:
+        main.close()
+    if found is None and run.plan[0].dataset:
+        raise JournalError(
+            f"the recipe begins with a dataset step ({run.plan[0].names[0]}), which runs once: `mminf merge` first"
+        )
+    return found or Phase(0, first_quota(run, of), 0, number)
+
+
+def first_quota(run: Run, of: int) -> int | None:
+    """Returns how many accepted records a part makes at first, where the run has a target: its share, and some."""
+    target = run.recipe.run.target
+    return None if target is None else math.ceil(1.1 * target / of) + 4
+
+
+class Coordinator:
+    """Begins phases and merges what the parts made; its caller holds the lock of the main journal.
+
+    Args:
+        of: number of parts.
+    """
+
+    def __init__(self, run: Run, of: int) -> None:
+        self.run = run
+        self.of = of
+
+    async def begin(self) -> Phase | None:
+        """Starts a run, taking over what parts of earlier ones did. Returns the first phase, if there is one."""
+        absorb_parts(self.run.output)
+        with self._journal() as journal:
+            self.run.begin(journal)
+            journal.set_meta("phase", "")
+        return await self._advance(0, 0)
+
+    async def resume(self) -> Phase:
+        """Returns the phase that shards are at, which begins the run if they are at its first."""
+        with self._journal() as journal:
+            live = journal.meta("recipe_digest") == self.run.digest
+            phase = Phase.load(journal.meta("phase")) if live else None
+            if phase is None:
+                self.run.begin(journal)
+                phase = Phase(0, first_quota(self.run, self.of), 0, journal.run)
+                journal.set_meta("phase", phase.dump())
+        return phase
+
+    async def pause(self) -> RunResult:
+        """Says how far a run is whose shards must go on."""
+        with self._journal() as journal:
+            calls = sum(int(step["calls"]) for step in journal.totals().values())
+            return RunResult("waiting", self.run.output, count_records(journal), [], journal.failures(5), calls)
+
+    async def merge(self, phase: Phase) -> Phase | None:
+        """Takes over what the parts made of a phase that all have finished, and runs the dataset steps behind it.
+
+        Returns:
+            The next phase; None at the end, or if the run is draining.
+        """
+        positions = [progress.position for progress in read_progress(self.run).values()]
+        absorb_parts(self.run.output)
+        stage = self.run.plan[phase.stage]
+        if stage is self.run.plan[-1] and (quota := self._missing(phase, positions)) is not None:
+            return self._set(Phase(phase.stage, quota, phase.number + 1, phase.run))
+        return await self._advance(phase.stage + 1, phase.number + 1)
+
+    async def end(self, state: str) -> RunResult:
+        """Writes the datasets, if the run is finished, and says what it came to."""
+        with self._journal() as journal:
+            journal.set_meta("state", state)
+            journal.set_meta("phase", "")
+            await journal.flush()
+            return await self.run.end(journal, state)
+
+    def _journal(self) -> Journal:
+        journal = Journal(self.run.output, write=True, locked=True)
+        journal.since = journal.run  # opened again in the middle of the run, it shows nothing of those before
+        return journal
+
+    async def _advance(self, index: int, number: int) -> Phase | None:
+        """Runs the dataset steps that stand at a stage; the next one that isn't is the parts'."""
+        plan = self.run.plan
+        while index < len(plan) and plan[index].dataset:
+            with self._journal() as journal:
+                if await self.run.work(journal, [plan[index]]) != "finished":
+                    return None
+                journal.set_meta("state", "running")
+            index += 1
+        if index == len(plan):
+            return None
+        quota = first_quota(self.run, self.of) if index == len(plan) - 1 else None
+        return self._set(Phase(index, quota, number, self._run_number()))
+
+    def _run_number(self) -> int:
+        with self._journal() as journal:
+            return journal.run
+
+    def _set(self, phase: Phase) -> Phase:
+        with self._journal() as journal:
+            journal.set_meta("phase", phase.dump())
+        freeze(self.run.output)
+        return phase
+
+    def _missing(self, phase: Phase, positions: Iterable[int | None]) -> int | None:
+        """Returns the quota with which parts must go on to reach the target; None if it is reached, or can't be.
+
+        Only what lies before the place up to which every part has come is sure to be among the first so many.
+        """
+        target = self.run.recipe.run.target
+        ends = [position for position in positions if position is not None]
+        if target is None or phase.quota is None or not ends:
+            return None
+        with self._journal() as journal:
+            accepted = journal.count_before(phase.stage, min(ends))
+        lacking = target - accepted
+        return None if lacking <= 0 else phase.quota + math.ceil(1.2 * lacking / self.of) + 4
+
+
+def unfinished(progress: Mapping[Part, Progress], of: int, phase: Phase, recipe: str) -> list[str]:
+    """Returns what keeps the parts from being merged, a line each.
+
+    Args:
+        recipe: the digest of the recipe that they are merged for.
+    """
+    missing = []
+    for number in range(of):
+        part = Part(number, of)
+        found = progress.get(part)
+        if found is None:
+            missing.append(f"shard {number}/{of} has not begun")
+        elif found.recipe != recipe:
+            missing.append(f"shard {number}/{of} was run with another recipe, or with other options")
+        elif Phase.load(found.phase) != phase:
+            missing.append(f"shard {number}/{of} is of an earlier run; run it again")
+        elif found.state != "finished":
+            missing.append(f"shard {number}/{of} is {found.state}")
+    return missing

@@ -1,0 +1,143 @@
+"""What a run came to: its counts, and its datasets, from its journal."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mminf.engine.plan import StagePlan
+from mminf.journal import Journal, Place
+from mminf.part import Part
+from mminf.recipe.model import Recipe
+from mminf.record import Record
+from mminf.registry import SINKS
+from mminf.sink.base import Sink, Written
+
+log = logging.getLogger("mminf")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Records by what became of them; children count, the parents that they came from don't."""
+
+    done: int = 0
+    dropped: int = 0
+    failed: int = 0
+    pending: int | None = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run came to.
+
+    Attributes:
+        state: `finished`, `interrupted` (run it again to go on), or `waiting` (for shards to go on).
+        written: the datasets; empty after an interruption.
+        failures: (id, step, reason) of the first five records that failed.
+        calls: model calls in the journal, of all runs.
+        shard: the part of the records that was run; None: all.
+    """
+
+    state: str
+    output: Path
+    counts: Counts
+    written: list[Written]
+    failures: list[tuple[str, str | None, str | None]] = field(default_factory=list)
+    calls: int = 0
+    shard: Part | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 if anything was done, 1 if no record came to its end, 130 after an interruption.
+
+        A shard that is finished has 0: what it has none of, others may have.
+        """
+        if self.state == "interrupted":
+            return 130
+        return 0 if self.counts.done or self.shard is not None or self.state == "waiting" else 1
+
+
+def open_sinks(recipe: Recipe, output: Path) -> list[Sink]:
+    """Returns a recipe's sinks."""
+    return [SINKS.get(sink.type)(sink.config, output) for sink in recipe.sinks]
+
+
+def tell_target(journal: Journal, stage: int, target: int) -> None:
+    """Logs whether a run has reached its target."""
+    last = journal.last_of(stage, target)
+    if last is None:
+        log.warning("all records are done, and fewer than the target of %d were accepted", target)
+        return
+    beyond = journal.settled_roots() - (last[0] + 1)
+    log.info(
+        "the target of %d is reached; %d records beyond it were under way, and are left out", target, max(0, beyond)
+    )
+
+
+def write_sinks(sinks: list[Sink], plan: list[StagePlan], journal: Journal, target: int | None = None) -> list[Written]:
+    """Writes every dataset of a run from its journal.
+
+    Args:
+        target: only what was decided up to the accepted record of that number, in source order: so that the datasets
+            don't depend on how far a run got beyond it.
+    """
+    last = journal.last_of(plan[-1].index, target) if target is not None else None
+    for sink in sinks:
+        sink.attach(journal.vector)
+    return [sink.write(_SinkRecords(sink, plan, journal, last)) for sink in sinks]
+
+
+@dataclass(frozen=True, slots=True)
+class _SinkRecords:
+    """What a sink writes, streamed anew each time."""
+
+    sink: Sink
+    plan: list[StagePlan]
+    journal: Journal
+    last: Place | None
+
+    def __iter__(self) -> Iterator[Record]:
+        dropped_by = self.sink.config.dropped_by
+        if dropped_by is None:
+            rows = self.journal.rows(self.plan[-1].index)
+        else:
+            stage = next(stage.index for stage in self.plan if dropped_by in stage.names)
+            rows = self.journal.rows(stage, states=("dropped",), step=dropped_by)
+        for row in rows:
+            if self.last is not None and (row.seq, row.path) > self.last:
+                return
+            yield row.record()
+
+
+def last_wanted(journal: Journal) -> Place | None:
+    """Returns the place of the last record that the journal's last run wanted, once it has reached its target."""
+    stages = json.loads(journal.meta("stages") or "[]")
+    target = json.loads(journal.meta("recipe") or "{}").get("target")
+    finished = journal.meta("state") == "finished"
+    return journal.last_of(len(stages) - 1, target) if target is not None and finished else None
+
+
+def count_records(*journals: Journal) -> Counts:
+    """Returns the counts of a journal's last run; up to its target, if it had one and reached it.
+
+    Args:
+        journals: of the run; those of its parts, which wait to be merged, behind it.
+    """
+    stages = json.loads(journals[0].meta("stages") or "[]")
+    done = dropped = failed = 0
+    last = last_wanted(journals[0])
+    for stage, state, _, number in (row for journal in journals for row in journal.counts(last)):
+        if state == "done" and stage == len(stages) - 1:
+            done += number
+        elif state == "dropped":
+            dropped += number
+        elif state == "failed":
+            failed += number
+    total = json.loads(journals[0].meta("total") or "null")
+    if last is not None:
+        return Counts(done, dropped, failed, 0)
+    settled = sum(journal.settled_roots() for journal in journals)
+    return Counts(done, dropped, failed, None if total is None else max(0, total - settled))

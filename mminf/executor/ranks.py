@@ -1,0 +1,208 @@
+"""What a rank does: its part of every phase. Rank 0 begins the phases, merges the journals, and shows the progress."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mminf.engine.parts import Coordinator, Phase, work_part
+from mminf.engine.result import Counts, RunResult
+from mminf.engine.run import Run, gpus_needed
+from mminf.engine.stats import RunStats, add_stats
+from mminf.errors import Interrupted, JournalError, UsageError
+from mminf.executor.local import LocalExecutor
+from mminf.executor.torchrun import Rank, choose_devices, forget_rank
+from mminf.journal.lock import hold
+from mminf.part import Part
+
+log = logging.getLogger("mminf")
+POLL_SECONDS = 0.1
+STATS_SECONDS = 2.0
+NONCE = ".mminf-run"
+
+
+class Board:
+    """Where the ranks of a run leave notes for each other: torchrun's own store.
+
+    Docs: PyTorch, "Distributed communication package", "Distributed Key-Value Store".
+    """
+
+    def __init__(self, rank: Rank) -> None:
+        import torch.distributed
+
+        found = torch.distributed.rendezvous("env://", rank=rank.number, world_size=rank.of)
+        store: Any = next(iter(found))[0]
+        self._store = torch.distributed.PrefixStore("mminf", store)
+
+    def write(self, key: str, value: str) -> None:
+        """Leaves a note."""
+        self._store.set(key, value)
+
+    def find(self, key: str) -> str | None:
+        """Returns a note, or None if there is none yet."""
+        if not self._store.check([key]):
+            return None
+        text: bytes = self._store.get(key)
+        return text.decode()
+
+    async def read(self, key: str, wanted: Callable[[], bool]) -> str:
+        """Waits for a note. Raises Interrupted if it is not wanted any more."""
+        while (text := self.find(key)) is None:
+            if not wanted():
+                raise Interrupted("the run is draining")
+            await asyncio.sleep(POLL_SECONDS)
+        return text
+
+
+class RankWork:
+    """The work of one rank; call it with the run.
+
+    Args:
+        board: shared by all ranks.
+    """
+
+    def __init__(self, rank: Rank, board: Board) -> None:
+        self.rank = rank
+        self.board = board
+
+    async def __call__(self, run: Run) -> RunResult:
+        """Does this rank's part.
+
+        Raises:
+            UsageError: if the ranks don't have the same recipe, input, options and output folder.
+        """
+        run.keep_engines = True
+        try:
+            if self.rank.number:
+                return await self._follow(run)
+            with hold(run.output):
+                return await self._lead(run)
+        except Interrupted:
+            return _nothing(run, "interrupted")
+        finally:
+            await run.close_engines()
+
+    async def _lead(self, run: Run) -> RunResult:
+        nonce = secrets.token_hex(8)
+        (run.output / NONCE).write_text(nonce)
+        self.board.write("run", json.dumps([nonce, run.digest]))
+        await self._all(run, "met")
+        coordinator = Coordinator(run, self.rank.of)
+        phase, number = await coordinator.begin(), 0
+        while phase is not None:
+            self.board.write(f"phase/{number}", phase.dump())
+            state = await work_part(run, Part(0, self.rank.of), phase)
+            if {state, *await self._all(run, f"done/{number}")} != {"finished"}:
+                raise Interrupted("a rank was interrupted")
+            phase, number = await coordinator.merge(phase), number + 1
+        (run.output / NONCE).unlink(missing_ok=True)
+        result = await coordinator.end("interrupted" if run.stats.draining else "finished")
+        self.board.write(f"phase/{number}", "")
+        await self._all(run, "gone")  # the store may live in a process that ends with this one
+        return result
+
+    async def _all(self, run: Run, key: str) -> list[str]:
+        """Waits for the notes of all other ranks."""
+        wanted = lambda: not run.stats.draining  # noqa: E731
+        return [await self.board.read(f"{key}/{number}", wanted) for number in range(1, self.rank.of)]
+
+    async def _follow(self, run: Run) -> RunResult:
+        await self._meet(run)
+        number = 0
+        while text := await self.board.read(f"phase/{number}", lambda: not run.stats.draining):
+            phase = Phase.load(text)
+            assert phase is not None
+            state = await work_part(run, Part(self.rank.number, self.rank.of), phase)
+            self.board.write(f"done/{number}/{self.rank.number}", state)
+            if state != "finished":
+                return _nothing(run, state)
+            number += 1
+        self.board.write(f"gone/{self.rank.number}", "")
+        return _nothing(run, "finished")
+
+    async def _meet(self, run: Run) -> None:
+        nonce, digest = json.loads(await self.board.read("run", lambda: not run.stats.draining))
+        if digest != run.digest:
+            raise UsageError(
+                f"rank mismatch: rank {self.rank.number} has another recipe, input or options than rank 0; "
+                "start every node with the same command"
+            )
+        await _check_shared(run.output, nonce, self.rank)
+        self.board.write(f"met/{self.rank.number}", "")
+
+    def watch(self, run: Run) -> Callable[[], None]:
+        """Shows the progress of all ranks, on rank 0; tells it, on the others. Returns what ends that."""
+        if self.rank.number:
+            return self._publish(run)
+        from mminf.report.progress import show_stats
+
+        return show_stats(lambda: self._whole(run.stats))
+
+    def _whole(self, ours: RunStats) -> RunStats:
+        texts = [self.board.find(f"stats/{number}") for number in range(1, self.rank.of)]
+        return add_stats(ours, [json.loads(text) for text in texts if text is not None])
+
+    def _publish(self, run: Run) -> Callable[[], None]:
+        over = threading.Event()
+
+        def work() -> None:
+            while True:
+                last = over.wait(STATS_SECONDS)
+                with contextlib.suppress(RuntimeError):  # the store is gone, and with it who would read this
+                    self.board.write(f"stats/{self.rank.number}", json.dumps(run.stats.snapshot()))
+                if last:
+                    return
+
+        thread = threading.Thread(target=work, name="mminf-stats", daemon=True)
+        thread.start()
+
+        def stop() -> None:
+            over.set()
+            thread.join()
+
+        return stop
+
+
+async def _check_shared(output: Path, nonce: str, rank: Rank, seconds: float = 30.0) -> None:
+    """Raises JournalError if this rank does not see what rank 0 writes; a network file system may need a moment."""
+    path = output / NONCE
+    for _ in range(int(seconds / POLL_SECONDS)):
+        if path.is_file() and path.read_text() == nonce:
+            return
+        await asyncio.sleep(POLL_SECONDS)
+    raise JournalError(
+        f"rank {rank.number} does not see the output folder {output} of rank 0; "
+        "ranks on several nodes need an --output on a file system that all of them share"
+    )
+
+
+def _nothing(run: Run, state: str) -> RunResult:
+    """The result of a rank that has none to tell."""
+    return RunResult(state, run.output, Counts(done=1, pending=None), [])
+
+
+def run_rank(run: Run, rank: Rank, *, progress: bool = False) -> RunResult:
+    """Does one rank's part of a run; rank 0's result is that of the whole.
+
+    Raises:
+        UsageError: if the ranks don't go together, or this one can't go on; what is done is kept.
+    """
+    choose_devices(rank, gpus_needed(run), os.environ)
+    work = RankWork(rank, Board(rank))
+    forget_rank(os.environ)
+    _name_log(rank)
+    return LocalExecutor(work, work.watch if progress or rank.number else None, patience=2.0).execute(run)
+
+
+def _name_log(rank: Rank) -> None:
+    """Puts the rank in front of what its process logs."""
+    for handler in log.handlers:
+        handler.setFormatter(logging.Formatter(f"%(asctime)s rank {rank.number}: %(message)s", datefmt="%H:%M:%S"))

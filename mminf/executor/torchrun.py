@@ -1,0 +1,199 @@
+"""Several processes of one run, started by torchrun as `swift` does it.
+
+`NPROC_PER_NODE=8 mminf run ...` launches itself again, eight times (and NNODES, NODE_RANK, MASTER_ADDR, MASTER_PORT
+mean what they mean for `swift`). `torchrun ... -m mminf run ...` does as well.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+
+from mminf.errors import UsageError
+
+JOIN_SECONDS = 300
+_NAMES = ("NPROC_PER_NODE", "NNODES", "NODE_RANK", "MASTER_PORT")
+_RANK = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+_OF_TORCHRUN = (*_RANK, "GROUP_RANK", "ROLE_RANK", "ROLE_WORLD_SIZE", "GROUP_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What is to be launched on this node.
+
+    Attributes:
+        processes: on this node.
+        nodes, node: number of nodes, and which of them this is.
+        address, port: where node 0 listens; None on a single node, which finds a free port itself.
+    """
+
+    processes: int
+    nodes: int = 1
+    node: int = 0
+    address: str | None = None
+    port: int | None = None
+
+    def arguments(self) -> list[str]:
+        """Returns the arguments of torchrun."""
+        found = [f"--nproc_per_node={self.processes}", f"--nnodes={self.nodes}"]
+        if self.nodes == 1 and self.port is None:
+            return [*found, "--standalone"]
+        address = self.address or "127.0.0.1"
+        where = [f"--master_addr={address}", f"--master_port={self.port or 29500}"]
+        return [*found, f"--node_rank={self.node}", *where, f"--rdzv_conf=timeout={JOIN_SECONDS}"]
+
+    def start(self, arguments: Sequence[str]) -> int:
+        """Runs `mminf` with these arguments in every process, until all are over.
+
+        Returns:
+            0, or the exit code of the first process that failed.
+        """
+        from torch.distributed.elastic.multiprocessing.api import SignalException
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+        from torch.distributed.run import parse_args
+        from torch.distributed.run import run as run_torchrun
+
+        # What it says of a failed process is a page of its own frames; what matters is said below, or by the process.
+        logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
+        threads = max(1, (os.cpu_count() or 1) // self.processes)
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+        try:
+            run_torchrun(parse_args([*self.arguments(), "--module", "mminf.cli.main", *arguments]))
+        except ChildFailedError as error:
+            rank, failure = error.get_first_failure()
+            return _tell(rank, failure.exitcode, failure.pid)
+        except SignalException:
+            return 130
+        except Exception as error:  # whatever a rendezvous that fails raises
+            where = f"{self.address or '127.0.0.1'}:{self.port or 29500}"
+            raise UsageError(
+                f"the processes of {self.nodes} nodes did not meet at {where} ({type(error).__name__}: {error}); "
+                f"start all nodes within {JOIN_SECONDS} s, with the same NNODES, MASTER_ADDR and MASTER_PORT"
+            ) from error
+        return 0
+
+
+def _tell(rank: int, code: int, pid: int) -> int:
+    """Says how a process ended that did not say so itself."""
+    log = logging.getLogger("mminf")
+    if code < 0:
+        name = signal.Signals(-code).name
+        log.error(
+            "rank %d (process %d) died of %s, and the others were stopped; what is done is kept: "
+            "run the same command again to go on, with any number of ranks",
+            rank,
+            pid,
+            name,
+        )
+        return 128 - code
+    if code not in (2, 130):
+        log.error("rank %d (process %d) ended with exit code %d, and the others were stopped", rank, pid, code)
+    return code
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """Which of the processes of a run this is.
+
+    Attributes:
+        number, of: over all nodes.
+        local, local_of: on this node.
+    """
+
+    number: int
+    of: int
+    local: int
+    local_of: int
+
+
+def find_launch(environment: Mapping[str, str], *, shard: bool = False) -> Launch | None:
+    """Returns what the environment asks to be launched, or None if this process is to do the work itself.
+
+    Raises:
+        UsageError: if the variables don't go together.
+    """
+    if "RANK" in environment or not {"NPROC_PER_NODE", "NNODES"} & environment.keys():
+        return None
+    if shard:
+        raise UsageError("--shard is for schedulers of one's own; with NPROC_PER_NODE or NNODES set, ranks are shards")
+    number = {name: _number(environment, name) for name in _NAMES}
+    nodes, node = number["NNODES"] or 1, number["NODE_RANK"] or 0
+    address = environment.get("MASTER_ADDR")
+    if nodes > 1:
+        if missing := [name for name in ("NODE_RANK", "MASTER_ADDR") if not environment.get(name)]:
+            raise UsageError(f"NNODES={nodes}, but {' and '.join(missing)} are not set; every node needs them")
+        _check_address(str(address))
+    if node >= nodes:
+        raise UsageError(f"NODE_RANK={node}, but there are NNODES={nodes} nodes, counted from 0")
+    return Launch(number["NPROC_PER_NODE"] or 1, nodes, node, address, number["MASTER_PORT"])
+
+
+def _number(environment: Mapping[str, str], name: str) -> int | None:
+    text = environment.get(name)
+    if text is None:
+        return None
+    if not text.isdecimal() or (name in ("NPROC_PER_NODE", "NNODES") and int(text) == 0):
+        raise UsageError(f"{name}={text!r} is no number of processes, nodes or a port")
+    return int(text)
+
+
+def _check_address(address: str) -> None:
+    try:
+        socket.getaddrinfo(address, None)
+    except OSError as error:
+        raise UsageError(f"MASTER_ADDR={address!r} can't be resolved: {error}") from error
+
+
+def find_rank(environment: Mapping[str, str]) -> Rank | None:
+    """Returns which process of several this is, by the variables that torchrun sets; None if it is the only one.
+
+    Raises:
+        UsageError: if the variables don't go together.
+    """
+    if "RANK" not in environment or "WORLD_SIZE" not in environment:
+        return None
+    try:
+        rank = Rank(*(int(environment.get(name, default)) for name, default in zip(_RANK, "0101", strict=True)))
+    except ValueError as error:
+        raise UsageError(f"RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE must be numbers: {error}") from error
+    if not (0 <= rank.number < rank.of and 0 <= rank.local < rank.local_of <= rank.of):
+        raise UsageError(
+            f"rank mismatch: RANK={rank.number} of WORLD_SIZE={rank.of}, LOCAL_RANK={rank.local} of "
+            f"LOCAL_WORLD_SIZE={rank.local_of}; start the run with NPROC_PER_NODE, or with torchrun"
+        )
+    return rank if rank.of > 1 else None
+
+
+def forget_rank(environment: MutableMapping[str, str]) -> None:
+    """Removes what torchrun has set: an engine that finds it would wait for the other ranks to load its model with."""
+    for name in [name for name in environment if name in _OF_TORCHRUN or name.startswith("TORCHELASTIC_")]:
+        del environment[name]
+
+
+def choose_devices(rank: Rank, needed: int, environment: MutableMapping[str, str]) -> None:
+    """Lets this process see its own GPUs only.
+
+    Args:
+        needed: GPUs a process.
+
+    Raises:
+        UsageError: if there are too few.
+    """
+    import torch
+
+    count = torch.cuda.device_count()  # asks the driver, and initialises nothing
+    if not count or not needed:
+        return
+    if rank.local_of * needed > count:
+        raise UsageError(
+            f"{rank.local_of} processes with {needed} GPUs each (`replicas` times `tensor_parallel_size` times "
+            f"`pipeline_parallel_size`) need {rank.local_of * needed}, and {count} are there; lower NPROC_PER_NODE"
+        )
+    seen = environment.get("CUDA_VISIBLE_DEVICES")
+    names = seen.split(",") if seen else [str(number) for number in range(count)]
+    first = rank.local * needed
+    environment["CUDA_VISIBLE_DEVICES"] = ",".join(names[first : first + needed])

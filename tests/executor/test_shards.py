@@ -1,0 +1,253 @@
+"""A run cut into shards: the same datasets, whatever the cut, with nothing asked twice and nothing lost."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import mminf
+from mminf import api
+from mminf.errors import JournalError, UsageError
+from mminf.part import Part
+
+from ..conftest import read_rows
+
+BARRIER = """
+name: barrier
+engines: {{llm: {{backend: scripted, script: {script}}}}}
+source: {{jsonl: rows.jsonl}}
+steps:
+  - generate: {{name: first, engine: llm, prompt: "{{{{ text }}}}", writes: first}}
+  - deduplicate: {{reads: [first], method: exact}}
+  - generate: {{name: second, engine: llm, prompt: "then {{{{ first }}}}", writes: second}}
+  - split: {{reads: words, writes: word}}
+  - generate: {{name: third, engine: llm, prompt: "word {{{{ word }}}}", writes: third}}
+sinks:
+  - jsonl: out.jsonl
+"""
+ECHO = """
+import os
+
+def answer(request):
+    text = request.turns[-1].text
+    if os.environ.get("CALLS_LOG"):
+        with open(os.environ["CALLS_LOG"], "a") as file:
+            file.write(f"{text} {request.seed}\\n")
+    if "refuse" in text:
+        raise ValueError("refused")
+    return text.split()[-1]
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, write_recipe: Callable[..., Path], rows: Callable[..., Path]) -> Path:
+    """Twenty records, of which five say what others say; a barrier; then two children each."""
+    (tmp_path / "echo.py").write_text(ECHO)
+    rows(*({"id": f"r{n}", "text": f"say {n % 15}", "words": [f"a{n}", f"b{n}"]} for n in range(20)))
+    return write_recipe(BARRIER.format(script=tmp_path / "echo.py"))
+
+
+def shards(recipe: Path, output: Path, of: int, **options: object) -> None:
+    for number in range(of):
+        result = api.run(recipe, output=output, shard=f"{number}/{of}", **options)
+        assert (result.state, result.exit_code) == ("finished", 0)
+
+
+def merge(recipe: str | Path, output: Path, **options: object) -> api.RunResult:
+    limit = options.pop("limit", None)
+    return api.merge(api.prepare(api.load(recipe, **options), output=output, limit=limit))  # type: ignore[arg-type]
+
+
+def test_every_record_has_one_part_and_repeated_ids_share_theirs() -> None:
+    parts = [Part(number, 7) for number in range(7)]
+    names = [f"images/{n}.png" for n in range(1000)]
+    owners = {name: [part.number for part in parts if part.owns(name)] for name in names}
+    assert all(len(numbers) == 1 for numbers in owners.values())
+    sizes = Counter(numbers[0] for numbers in owners.values())
+    assert min(sizes.values()) > 100, "parts are about equal"
+    assert all(part.owns("a~2") == part.owns("a") == part.owns("a~3") for part in parts)
+
+
+@pytest.mark.parametrize("text", ["8/8", "-1/8", "3", "a/b", "1/0", "1/2/3"])
+def test_a_shard_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="give i/n with i from 0 to n-1"):
+        Part.parse(text)
+
+
+@pytest.mark.parametrize("of", [1, 3])
+def test_shards_make_the_same_datasets(
+    images: Path, tmp_path: Path, scripted_oasis: list[str], calls_log: Path, of: int
+) -> None:
+    options = {"input": images, "settings": [*scripted_oasis, "steps.hook.n=3"]}
+    mminf.run("oasis", output=tmp_path / "whole", **options)
+    asked = Counter(calls_log.read_text().splitlines())
+    calls_log.write_text("")
+    shards("oasis", tmp_path / "cut", of, **options)  # type: ignore[arg-type]
+    result = merge("oasis", tmp_path / "cut", **options)
+    assert result.counts.done > 3
+    for name in ("oasis.jsonl", "captions.jsonl"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes() != b""
+    assert Counter(calls_log.read_text().splitlines()) == asked
+    # Again, in one process: everything is there already.
+    calls_log.write_text("")
+    again = mminf.run("oasis", output=tmp_path / "cut", **options)
+    assert again.counts == result.counts
+    assert calls_log.read_text() == ""
+    assert api.show(tmp_path / "cut", "000.png")["calls"] == [
+        {**call, "run": 1, "seconds": pytest.approx(call["seconds"], abs=10)}
+        for call in api.show(tmp_path / "whole", "000.png")["calls"]
+    ], "prompts are found again, though they were packed against those of their shard"
+
+
+def test_dataset_steps_run_once_over_all_shards_which_then_go_on(recipe: Path, tmp_path: Path, calls_log: Path) -> None:
+    mminf.run(recipe, output=tmp_path / "whole")
+    asked = Counter(calls_log.read_text().splitlines())
+    calls_log.write_text("")
+    shards(recipe, tmp_path / "cut", 3)
+    waiting = merge(recipe, tmp_path / "cut")
+    assert (waiting.state, waiting.exit_code) == ("waiting", 0)
+    assert not (tmp_path / "cut" / "out.jsonl").exists()
+    shards(recipe, tmp_path / "cut", 3)
+    result = merge(recipe, tmp_path / "cut")
+    assert (result.counts.done, result.counts.dropped) == (30, 5)
+    assert (tmp_path / "cut" / "out.jsonl").read_bytes() == (tmp_path / "whole" / "out.jsonl").read_bytes()
+    assert Counter(calls_log.read_text().splitlines()) == asked
+
+
+def test_shards_can_go_on_in_another_cut_behind_a_dataset_step(recipe: Path, tmp_path: Path) -> None:
+    mminf.run(recipe, output=tmp_path / "whole")
+    shards(recipe, tmp_path / "cut", 3)
+    merge(recipe, tmp_path / "cut")
+    shards(recipe, tmp_path / "cut", 2)
+    assert merge(recipe, tmp_path / "cut").counts.done == 30
+    assert (tmp_path / "cut" / "out.jsonl").read_bytes() == (tmp_path / "whole" / "out.jsonl").read_bytes()
+
+
+def test_what_shards_did_is_taken_over_by_a_plain_run(recipe: Path, tmp_path: Path, calls_log: Path) -> None:
+    mminf.run(recipe, output=tmp_path / "whole")
+    asked = Counter(calls_log.read_text().splitlines())
+    calls_log.write_text("")
+    api.run(recipe, output=tmp_path / "cut", shard="1/3")
+    made = len(calls_log.read_text().splitlines())
+    assert 0 < made < 20
+    mminf.run(recipe, output=tmp_path / "cut")
+    assert (tmp_path / "cut" / "out.jsonl").read_bytes() == (tmp_path / "whole" / "out.jsonl").read_bytes()
+    assert Counter(calls_log.read_text().splitlines()) == asked, "no call was made twice"
+
+
+def test_a_plain_run_is_taken_over_by_shards(recipe: Path, tmp_path: Path, calls_log: Path) -> None:
+    """What is in the main journal is kept; what has changed since is computed again, and counts instead."""
+    mminf.run(recipe, output=tmp_path / "cut")
+    calls_log.write_text("")
+    lines = (tmp_path / "rows.jsonl").read_text().splitlines()
+    lines[7] = '{"id": "r7", "text": "say other", "words": ["c"]}'
+    (tmp_path / "rows.jsonl").write_text("\n".join([*lines[:18], '{"id": "new", "text": "say new", "words": ["d"]}']))
+    mminf.run(recipe, output=tmp_path / "whole")
+    calls_log.write_text("")
+    for _ in range(2):
+        shards(recipe, tmp_path / "cut", 2)
+        result = merge(recipe, tmp_path / "cut")
+    assert result.counts == mminf.run(recipe, output=tmp_path / "whole").counts
+    assert (tmp_path / "cut" / "out.jsonl").read_bytes() == (tmp_path / "whole" / "out.jsonl").read_bytes()
+    assert 0 < len(calls_log.read_text().splitlines()) <= 8, "only what is new was asked"
+    assert api.status(tmp_path / "cut")["total"] == 19
+
+
+def test_a_shard_that_is_missing_running_or_of_another_recipe_is_named(recipe: Path, tmp_path: Path) -> None:
+    api.run(recipe, output=tmp_path / "cut", shard="0/3")
+    api.run(recipe, output=tmp_path / "cut", shard="1/3", seed=5)
+    with pytest.raises(JournalError, match=r"shard 1/3 was run with another recipe.*; shard 2/3 has not begun"):
+        merge(recipe, tmp_path / "cut")
+    with pytest.raises(JournalError, match="holds shards of 3, not of 2: `mminf merge`"):
+        api.run(recipe, output=tmp_path / "cut", shard="0/2")
+    api.run(recipe, output=tmp_path / "cut", shard="1/3")
+    api.run(recipe, output=tmp_path / "cut", shard="2/3")
+    assert merge(recipe, tmp_path / "cut").state == "waiting"
+    api.run(recipe, output=tmp_path / "cut", shard="0/3")
+    with pytest.raises(JournalError, match=r"shard 1/3 has not begun; shard 2/3 has not begun"):
+        merge(recipe, tmp_path / "cut")
+
+
+def test_two_runs_on_one_output_are_refused(recipe: Path, tmp_path: Path) -> None:
+    from mminf.journal.lock import hold
+
+    api.run(recipe, output=tmp_path / "cut", shard="0/2")
+    with hold(tmp_path / "cut", shared=True), pytest.raises(JournalError, match="another run .a shard, process"):
+        mminf.run(recipe, output=tmp_path / "cut")
+    with hold(tmp_path / "cut"), pytest.raises(JournalError, match="another run .process"):
+        api.run(recipe, output=tmp_path / "cut", shard="1/2")
+    with hold(tmp_path / "cut" / "parts" / "00000-of-00002"), pytest.raises(JournalError, match="another run"):
+        api.run(recipe, output=tmp_path / "cut", shard="0/2")
+    with hold(tmp_path / "cut", shared=True):
+        api.run(recipe, output=tmp_path / "cut", shard="1/2")
+
+
+@pytest.mark.parametrize("of", [2, 5])
+def test_a_target_is_the_first_so_many_whatever_the_cut(
+    images: Path, tmp_path: Path, scripted_oasis: list[str], of: int
+) -> None:
+    options = {"input": images, "settings": [*scripted_oasis, "steps.hook.n=6", "target=9", "window=1"]}
+    mminf.run("oasis", output=tmp_path / "whole", **options)
+    for _ in range(5):
+        shards("oasis", tmp_path / "cut", of, **options)  # type: ignore[arg-type]
+        if (result := merge("oasis", tmp_path / "cut", **options)).state == "finished":
+            break
+    assert result.counts.done == 9
+    assert (tmp_path / "cut" / "oasis.jsonl").read_bytes() == (tmp_path / "whole" / "oasis.jsonl").read_bytes()
+
+
+def test_limits_and_bad_rows_count_over_all_shards(tmp_path: Path, recipe: Path) -> None:
+    lines = (tmp_path / "rows.jsonl").read_text().splitlines()
+    lines[3] = "no json"
+    lines[5] = lines[4]  # the same id twice
+    lines[8] = '{"id": "r8", "images": [{"bytes": "no bytes"}]}'
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    whole = mminf.run(recipe, output=tmp_path / "whole", limit=11)
+    for number in range(3):
+        api.run(recipe, output=tmp_path / "cut", limit=11, shard=f"{number}/3")
+    merge(recipe, tmp_path / "cut", limit=11)
+    for number in range(3):
+        api.run(recipe, output=tmp_path / "cut", limit=11, shard=f"{number}/3")
+    cut = merge(recipe, tmp_path / "cut", limit=11)
+    assert (cut.counts, cut.failures) == (whole.counts, whole.failures)
+    assert whole.counts.failed == 2
+    ids = [row["id"] for row in read_rows(tmp_path / "cut" / "out.jsonl")]
+    assert ids == [row["id"] for row in read_rows(tmp_path / "whole" / "out.jsonl")]
+
+
+def test_status_sees_shards_that_are_not_merged(recipe: Path, tmp_path: Path) -> None:
+    api.run(recipe, output=tmp_path / "cut", shard="0/2")
+    found = api.status(tmp_path / "cut")
+    settled = sum(1 for n in range(20) if Part(0, 2).owns(f"r{n}"))
+    assert (found["total"], found["pending"], found["parts"]) == (20, 20 - settled, {"00000-of-00002": "finished"})
+    assert found["steps"]["first"]["calls"] == settled
+    mine = next(f"r{n}" for n in range(20) if Part(0, 2).owns(f"r{n}"))
+    assert api.show(tmp_path / "cut", mine)["calls"]
+    api.run(recipe, output=tmp_path / "cut", shard="1/2")
+    assert api.status(tmp_path / "cut")["pending"] == 0
+    merge(recipe, tmp_path / "cut")
+    assert api.status(tmp_path / "cut")["parts"] == {}
+
+
+def test_a_shard_goes_on_where_it_was_stopped(recipe: Path, tmp_path: Path, calls_log: Path) -> None:
+    api.run(recipe, output=tmp_path / "cut", shard="0/2")
+    made = calls_log.read_text()
+    api.run(recipe, output=tmp_path / "cut", shard="0/2")
+    assert calls_log.read_text() == made
+    with sqlite3.connect(tmp_path / "cut" / "parts" / "00000-of-00002" / "journal.sqlite") as journal:
+        assert journal.execute("SELECT count(*) FROM memo").fetchone()[0] == len(made.splitlines())
+
+
+def test_failed_records_of_shards_can_be_retried(recipe: Path, tmp_path: Path) -> None:
+    lines = (tmp_path / "rows.jsonl").read_text().splitlines()
+    lines[0] = lines[0].replace("say 0", "refuse")
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    for number in range(2):
+        api.run(recipe, output=tmp_path / "cut", shard=f"{number}/2")
+    assert api.retry(tmp_path / "cut") == 1
+    (tmp_path / "echo.py").write_text(ECHO.replace('"refuse" in text', "False"))
+    assert mminf.run(recipe, output=tmp_path / "cut").counts.failed == 0
