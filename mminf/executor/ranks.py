@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import logging
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,14 +21,16 @@ from mminf.engine.run import Run, gpus_needed
 from mminf.engine.stats import RunStats, add_stats
 from mminf.errors import Interrupted, JournalError, UsageError
 from mminf.executor.local import LocalExecutor
-from mminf.executor.torchrun import Rank, choose_devices, forget_rank
+from mminf.executor.torchrun import FAILED, PREFIX, Rank, choose_devices, forget_rank
 from mminf.journal.lock import hold
 from mminf.part import Part
 
 log = logging.getLogger("mminf")
 POLL_SECONDS = 0.1
+SILENT_SECONDS = 120.0
 STATS_SECONDS = 2.0
 NONCE = ".mminf-run"
+_AGAIN = "what is done is kept: run the same command again to go on, with any number of ranks"
 
 
 class Board:
@@ -40,26 +44,53 @@ class Board:
 
         found = torch.distributed.rendezvous("env://", rank=rank.number, world_size=rank.of)
         store: Any = next(iter(found))[0]
-        self._store = torch.distributed.PrefixStore("mminf", store)
+        self._store = torch.distributed.PrefixStore(PREFIX, store)
 
     def write(self, key: str, value: str) -> None:
         """Leaves a note."""
         self._store.set(key, value)
 
     def find(self, key: str) -> str | None:
-        """Returns a note, or None if there is none yet."""
-        if not self._store.check([key]):
-            return None
-        text: bytes = self._store.get(key)
+        """Returns a note, or None if there is none yet. Raises UsageError if the store is gone."""
+        try:
+            if not self._store.check([key]):
+                return None
+            text: bytes = self._store.get(key)
+        except RuntimeError as error:  # torch's DistNetworkError and the like
+            raise UsageError(f"the node of rank 0 can't be reached any more ({error}); {_AGAIN}") from error
         return text.decode()
 
     async def read(self, key: str, wanted: Callable[[], bool]) -> str:
-        """Waits for a note. Raises Interrupted if it is not wanted any more."""
+        """Waits for a note.
+
+        Raises:
+            Interrupted: if it is not wanted any more.
+            UsageError: if a rank on another node has failed meanwhile.
+        """
         while (text := self.find(key)) is None:
             if not wanted():
                 raise Interrupted("the run is draining")
+            if (failure := self.find(FAILED)) is not None:
+                raise UsageError(failure)
             await asyncio.sleep(POLL_SECONDS)
         return text
+
+
+class Pulse:
+    """Notices a rank that leaves no notes any more: it was killed with its node, or cut off."""
+
+    def __init__(self, board: Board, number: int) -> None:
+        self.board = board
+        self.number = number
+        self.last: str | None = None
+        self.since = time.monotonic()
+
+    def check(self) -> None:
+        """Raises UsageError after a while of silence."""
+        if (found := self.board.find(f"stats/{self.number}")) != self.last:
+            self.last, self.since = found, time.monotonic()
+        elif time.monotonic() - self.since > SILENT_SECONDS:
+            raise UsageError(f"rank {self.number} has not been heard of for {SILENT_SECONDS:.0f} s; {_AGAIN}")
 
 
 class RankWork:
@@ -87,6 +118,11 @@ class RankWork:
                 return await self._lead(run)
         except Interrupted:
             return _nothing(run, "interrupted")
+        except Exception as error:
+            # torchrun ends the ranks of this node; those of others only see what stands here.
+            with contextlib.suppress(RuntimeError):
+                self.board.write(FAILED, f"rank {self.rank.number} failed: {error}; {_AGAIN}")
+            raise
         finally:
             await run.close_engines()
 
@@ -110,9 +146,17 @@ class RankWork:
         return result
 
     async def _all(self, run: Run, key: str) -> list[str]:
-        """Waits for the notes of all other ranks."""
-        wanted = lambda: not run.stats.draining  # noqa: E731
-        return [await self.board.read(f"{key}/{number}", wanted) for number in range(1, self.rank.of)]
+        """Waits for the notes of all other ranks. Raises UsageError if one of them is not heard of any more."""
+        found = []
+        for number in range(1, self.rank.of):
+            pulse = Pulse(self.board, number)
+
+            def wanted(pulse: Pulse = pulse) -> bool:
+                pulse.check()
+                return not run.stats.draining
+
+            found.append(await self.board.read(f"{key}/{number}", wanted))
+        return found
 
     async def _follow(self, run: Run) -> RunResult:
         await self._meet(run)
@@ -154,10 +198,11 @@ class RankWork:
         over = threading.Event()
 
         def work() -> None:
-            while True:
+            for beat in itertools.count():
                 last = over.wait(STATS_SECONDS)
                 with contextlib.suppress(RuntimeError):  # the store is gone, and with it who would read this
-                    self.board.write(f"stats/{self.rank.number}", json.dumps(run.stats.snapshot()))
+                    note = json.dumps({**run.stats.snapshot(), "beat": beat})
+                    self.board.write(f"stats/{self.rank.number}", note)
                 if last:
                     return
 

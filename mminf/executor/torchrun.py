@@ -6,6 +6,7 @@ mean what they mean for `swift`). `torchrun ... -m mminf run ...` does as well.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from mminf.errors import UsageError
 
 JOIN_SECONDS = 300
+PREFIX, FAILED = "mminf", "failed"  # of the notes that ranks leave for each other
 _NAMES = ("NPROC_PER_NODE", "NNODES", "NODE_RANK", "MASTER_PORT")
 _RANK = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 _OF_TORCHRUN = (*_RANK, "GROUP_RANK", "ROLE_RANK", "ROLE_WORLD_SIZE", "GROUP_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -65,6 +67,8 @@ class Launch:
             run_torchrun(parse_args([*self.arguments(), "--module", "mminf.cli.main", *arguments]))
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
+            if self.nodes > 1:
+                self._tell_others(rank, failure.exitcode)
             return _tell(rank, failure.exitcode, failure.pid)
         except SignalException:
             return 130
@@ -75,6 +79,20 @@ class Launch:
                 f"start all nodes within {JOIN_SECONDS} s, with the same NNODES, MASTER_ADDR and MASTER_PORT"
             ) from error
         return 0
+
+    def _tell_others(self, rank: int, code: int) -> None:
+        """Tells the ranks of other nodes of one that could not tell them itself."""
+        from datetime import timedelta
+
+        import torch.distributed as dist
+
+        with contextlib.suppress(RuntimeError):  # the store was this node's, and is gone; the others see that
+            store = dist.TCPStore(
+                self.address or "127.0.0.1", self.port or 29500, is_master=False, timeout=timedelta(seconds=10)
+            )
+            notes = dist.PrefixStore(PREFIX, store)
+            if not notes.check([FAILED]):
+                notes.set(FAILED, f"rank {rank} on node {self.node} ended with exit code {code}")
 
 
 def _tell(rank: int, code: int, pid: int) -> int:
