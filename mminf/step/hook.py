@@ -16,6 +16,7 @@ from mminf.recipe.config import EngineConfig, Sampling, StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.step.base import Context, Outcome, Step, step
+from mminf.step.for_each import raise_worst
 from mminf.step.prompt import HistoryField, with_system
 from mminf.text import ImagePart, Turn
 
@@ -86,12 +87,8 @@ class BaseHook(Step[H]):
         drawn = await asyncio.gather(
             *(self._sample(turns, images, number, ctx) for number in range(self.config.n)), return_exceptions=True
         )
-        samples = []
-        for text in drawn:
-            if isinstance(text, str):
-                samples.append({self.config.writes: text})
-            elif not isinstance(text, AskAgain):
-                raise text
+        raise_worst(text for text in drawn if not isinstance(text, AskAgain))
+        samples = [{self.config.writes: text} for text in drawn if isinstance(text, str)]
         if not samples:
             raise RecordError(f"no sample that can be used: {drawn[0]} ({self.config.attempts} attempts)")
         return samples[0] if self.config.n == 1 else samples

@@ -9,7 +9,7 @@ import pytest
 
 import mminf
 from mminf import api
-from mminf.errors import EngineError, JournalError, RecipeError, SourceError
+from mminf.errors import EngineError, JournalError, RecipeError, RequestError, SourceError
 
 from ..conftest import read_rows, tiny_image
 
@@ -340,6 +340,26 @@ def test_an_engine_that_can_not_be_loaded_stops_the_run_and_keeps_what_is_done(
         mminf.run(write_recipe(text), output=tmp_path / "out")
     assert api.status(tmp_path / "out")["state"] == "failed"
     assert calls_by_step(tmp_path / "out") == {"a": 1}
+
+
+def test_an_engine_that_is_gone_stops_the_run_also_where_a_sample_beside_it_fails(
+    write_recipe: Recipe, rows: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mminf.backend.scripted import ScriptedBackend
+
+    failures = iter([RequestError("this one alone"), EngineError("no server answers")])
+
+    async def fail(self: object, request: object) -> None:
+        raise next(failures)
+
+    monkeypatch.setattr(ScriptedBackend, "generate", fail)
+    rows({"id": "1"})
+    recipe = write_recipe(
+        "engines: {e: {backend: scripted, answer: x}}\nsource: {jsonl: rows.jsonl}\n"
+        "steps:\n  - hook: {engine: e, images: false, n: 2}\n"
+    )
+    with pytest.raises(EngineError, match="no server answers"):
+        mminf.run(recipe, output=tmp_path / "out")
 
 
 def test_a_second_writer_is_refused(images: Path, scripted_oasis: list[str], tmp_path: Path) -> None:
