@@ -39,6 +39,7 @@ SPEED_ONLY = frozenset(
         "server",
         "timeout",
         "retries",
+        "patience",
         "latency",  # scripted
         "trust_remote_code",
     }

@@ -1,26 +1,18 @@
-"""`openai`: any server that speaks OpenAI's chat protocol (`swift deploy`, `vllm serve`, a hosted API).
-
-The client is aiohttp, which ms-swift's own client uses too: per call it costs a tenth of what the openai package
-or httpx cost (docs/design.md has the figures).
-"""
+"""`openai`: any server that speaks OpenAI's chat protocol (`swift deploy`, `vllm serve`, a hosted API)."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
-import random
 import re
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
-from urllib.parse import urlsplit
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import orjson
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
-from mminf.backend.base import Backend, backend, shorten
+from mminf.backend.base import Backend, backend
+from mminf.backend.endpoints import FULL, EndpointConfig, Lease
 from mminf.backend.scripted import show_chat
-from mminf.config import Names
 from mminf.errors import EngineError, RequestError
 from mminf.image import View
 from mminf.recipe.config import EngineConfig
@@ -29,19 +21,32 @@ from mminf.request import Generation, Rendered, Request, Sampling, spelled_out
 from mminf.text import ImagePart, Turn, defuse
 
 if TYPE_CHECKING:
-    import aiohttp
+    from mminf.backend.client import Client
 
 log = logging.getLogger("mminf")
-_PASSING = frozenset({408, 409, 429, 500, 502, 503, 504})
 # Special tokens as most vocabularies spell them, and the tags that ms-swift's servers read as media, as files even.
 _UNSPEAKABLE = re.compile(r"<\|[^<>|\s]{1,40}\|>|</?s>|</?(?:image|video|audio|img|bbox|ref-object|start-image)>", re.I)
 _PROBE = Turn("user", ("ab12",))
 
 
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+Addresses = Annotated[
+    list[EndpointConfig],
+    BeforeValidator(_as_list, json_schema_input_type=str | EndpointConfig | list[str | EndpointConfig]),
+]
+"""Servers, each with settings of its own or a bare address; one may stand without brackets."""
+
+
 class OpenAIConfig(EngineConfig):
-    base_url: Names = Field(
+    base_url: Addresses = Field(
         default_factory=lambda: ["http://127.0.0.1:8000/v1"],
-        description="One address or several; several share the calls, the least busy first.",
+        validate_default=True,
+        min_length=1,
+        description="One address or several; several share the calls, the least busy first. An address with settings "
+        "of its own is `{url, max_concurrency, api_key_env}`.",
     )
     api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable that holds the key; never the key.")
     server: Literal["auto", "openai", "vllm", "swift"] = Field(
@@ -50,29 +55,17 @@ class OpenAIConfig(EngineConfig):
     max_pixels: int | None = Field(None, ge=1, description="Larger images are scaled down before they are sent.")
     timeout: float = Field(600, gt=0, description="Seconds for one call.")
     retries: int = Field(6, ge=0, description="How often a call is sent again after a passing failure.")
+    patience: float = Field(
+        300, gt=0, description="Seconds to wait while no server answers, before the run stops; it can be resumed then."
+    )
 
     @field_validator("base_url")
     @classmethod
-    def _no_secrets(cls, urls: list[str]) -> list[str]:
-        for url in urls:
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError("an address is http://host:port/v1 or https://host/v1")
-            if parts.username or parts.password or parts.query:
-                raise ValueError(
-                    "an address holds no password or query, since recipes are kept in journals; use api_key_env"
-                )
-        return urls
-
-
-class _Endpoint:
-    def __init__(self, url: str) -> None:
-        from yarl import URL
-
-        self.url = url.rstrip("/")
-        self.chat = URL(f"{self.url}/chat/completions")
-        self.busy = 0
-        self.server = "openai"
+    def _no_address_twice(cls, endpoints: list[EndpointConfig]) -> list[EndpointConfig]:
+        urls = [endpoint.url.rstrip("/") for endpoint in endpoints]
+        if twice := sorted({url for url in urls if urls.count(url) > 1}):
+            raise ValueError(f"{', '.join(twice)} is named twice")
+        return endpoints
 
 
 @backend("openai")
@@ -86,9 +79,9 @@ class OpenAIBackend(Backend):
         super().__init__(config)
         self.view = View("url", config.max_pixels)
         self.server: str = config.server
-        self._endpoints = [_Endpoint(url) for url in config.base_url]
-        self._session: aiohttp.ClientSession | None = None
+        self._client: Client | None = None
         self._opening = asyncio.Lock()
+        self._probing = asyncio.Lock()
         self._open_turn_checked = False
         self._told: set[str] = set()
 
@@ -101,73 +94,44 @@ class OpenAIBackend(Backend):
             )
 
     def capacity(self) -> int:
-        return int(self.config.max_concurrency or 128 * len(self._endpoints))
+        return int(self.config.max_concurrency or sum(item.max_concurrency or FULL for item in self.config.base_url))
 
     async def generate(self, request: Request) -> Generation:
-        session = await self._open()
+        client = await self._open()
         self._tell_unsupported(request.sampling)
-        if request.open_turn == "user":
-            await self._check_open_turn(session)
-        return _read(await self._post(session, self._payload(request)))
+        if request.open_turn != "user":
+            return _read(await client.post(self._payload(request)))
+        await self._check_open_turn(client)
+        return _read(await client.post(self._payload(request), partial(self._probe_open_turn, client)))
 
     def render(self, request: Request) -> Rendered:
         return Rendered(show_chat(request.turns, request.open_turn), None)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        client, self._client, self._open_turn_checked = self._client, None, False
+        if client is not None:
+            await client.close()
 
-    async def _open(self) -> aiohttp.ClientSession:
-        if self._session is not None:
-            return self._session
-        import aiohttp  # here and below: a recipe that is only checked should not wait for it
+    async def _open(self) -> Client:
+        if self._client is not None:
+            return self._client
+        from mminf.backend.client import Client  # a recipe that is only checked should not wait for aiohttp
 
         async with self._opening:
-            if self._session is None:
-                headers = {"Content-Type": "application/json"}
-                if key := os.environ.get(self.config.api_key_env):
-                    headers["Authorization"] = f"Bearer {key}"
-                session = aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(limit=0),
-                    timeout=aiohttp.ClientTimeout(total=self.config.timeout),
-                    headers=headers,
-                    cookie_jar=aiohttp.DummyCookieJar(),
-                )
+            if self._client is None:
+                client = Client(self.config)
                 try:
-                    await self._meet(session)
+                    await client.meet()
+                    self._find_kind(client)
                 except BaseException:
-                    await session.close()
+                    await client.close()
                     raise
-                self._session = session
-        return self._session
+                self._client = client
+        return self._client
 
-    async def _meet(self, session: aiohttp.ClientSession) -> None:
-        """Asks each server what it is and whether it has the model. Raises EngineError if one can't be reached."""
-        import aiohttp
-
-        for endpoint in self._endpoints:
-            try:
-                async with session.get(f"{endpoint.url}/models", timeout=aiohttp.ClientTimeout(total=30)) as response:
-                    listing = await response.json(content_type=None) if response.status == 200 else {}
-                    if response.status in (401, 403):
-                        raise EngineError(
-                            f"{endpoint.url} refuses the key ({response.status}); put it into the environment variable "
-                            f"{self.config.api_key_env}"
-                        )
-            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-                raise EngineError(
-                    f"model {self.config.model!r}: no server answers at {endpoint.url} ({shorten(error)}); "
-                    "start it, or correct the engine's `base_url`"
-                ) from error
-            models = [item for item in (listing or {}).get("data", []) if isinstance(item, dict)]
-            names = [str(item.get("id")) for item in models]
-            if names and self.config.model not in names:
-                raise EngineError(f"{endpoint.url} serves {', '.join(names[:8])}, not {self.config.model!r}")
-            owner = str(models[0].get("owned_by", "")) if models else ""
-            endpoint.server = {"vllm": "vllm", "swift": "swift", "ms-swift": "swift"}.get(owner, "openai")
+    def _find_kind(self, client: Client) -> None:
         if self.config.server == "auto":
-            kinds = {endpoint.server for endpoint in self._endpoints}
+            kinds = {endpoint.server for endpoint in client.endpoints}
             if len(kinds) > 1:
                 raise EngineError(
                     f"model {self.config.model!r}: its servers are of several kinds ({', '.join(sorted(kinds))}); "
@@ -175,35 +139,39 @@ class OpenAIBackend(Backend):
                 )
             self.server = kinds.pop()
 
-    async def _check_open_turn(self, session: aiohttp.ClientSession) -> None:
-        """Compares token counts of a closed and an open prompt, so that no server answers a full one in silence."""
+    async def _check_open_turn(self, client: Client) -> None:
+        """Probes all servers before the first open prompt, so that none answers a full one in silence."""
         if not self._open_turn_checked:
             async with self._opening:
-                await self._check_open_turn_once(session)
+                await self._check_open_turn_once(client)
 
-    async def _check_open_turn_once(self, session: aiohttp.ClientSession) -> None:
+    async def _check_open_turn_once(self, client: Client) -> None:
         if self._open_turn_checked:  # another call was first
             return
         try:
             self.check_open_turn(self.config.model_copy(update={"server": self.server}))
         except ValueError as error:
             raise EngineError(str(error)) from error
-        for endpoint in list(self._endpoints):
-            await self._probe_open_turn(session, endpoint)
+        await client.try_each(partial(self._probe_open_turn, client))
         self._open_turn_checked = True
 
-    async def _probe_open_turn(self, session: aiohttp.ClientSession, endpoint: _Endpoint) -> None:
-        counts = []
-        for open_turn in (None, "user"):
-            payload = self._payload(Request((_PROBE,), (), Sampling(max_tokens=1), open_turn, 0))
-            counts.append(_read(await self._post(session, payload, endpoint)).prompt_tokens)
-        if counts[1] >= counts[0]:
-            hint = (
-                "start it with `--external_plugins` and mminf's server plugin (`mminf doctor` prints its path)"
-                if self.server == "swift"
-                else "use a newer server, or a local backend"
-            )
-            raise EngineError(f"{endpoint.url} does not leave the user's turn open; {hint}")
+    async def _probe_open_turn(self, client: Client, lease: Lease) -> None:
+        """Compares token counts of a closed and an open prompt. Raises EngineError if the server closes both."""
+        async with self._probing:
+            if not lease.endpoint.leaves_open:
+                closed = await self._count_tokens(client, lease, None)
+                if await self._count_tokens(client, lease, "user") >= closed:
+                    raise EngineError(f"{lease.endpoint.url} does not leave the user's turn open; {self._hint()}")
+                lease.endpoint.leaves_open = True
+
+    async def _count_tokens(self, client: Client, lease: Lease, open_turn: str | None) -> int:
+        payload = self._payload(Request((_PROBE,), (), Sampling(max_tokens=1), open_turn, 0))
+        return _read(await client.send(lease, json_bytes(payload, "replace"))).prompt_tokens
+
+    def _hint(self) -> str:
+        if self.server == "swift":
+            return "start it with `--external_plugins` and mminf's server plugin (`mminf doctor` prints its path)"
+        return "use a newer server, or a local backend"
 
     def _payload(self, request: Request) -> dict[str, Any]:
         sampling = request.sampling
@@ -261,57 +229,8 @@ class OpenAIBackend(Backend):
         new = set(self.unsupported(sampling)) - self._told if self.config.server == "auto" else set()
         if new:
             self._told |= new
-            log.warning(
-                "%s can't be told sampling.%s; it runs without", self._endpoints[0].url, ", sampling.".join(sorted(new))
-            )
-
-    def _least_busy(self) -> _Endpoint:
-        endpoint = min(self._endpoints, key=lambda item: item.busy)
-        # Equal loads go round, else the first of several idle servers would get everything.
-        self._endpoints.append(self._endpoints.pop(self._endpoints.index(endpoint)))
-        return endpoint
-
-    async def _post(
-        self, session: aiohttp.ClientSession, payload: dict[str, Any], only: _Endpoint | None = None
-    ) -> dict[str, Any]:
-        import aiohttp
-
-        body = json_bytes(payload, "replace")
-        failure = ""
-        for attempt in range(self.config.retries + 1):
-            endpoint = only or self._least_busy()
-            endpoint.busy += 1
-            wait: float | None = None
-            try:
-                async with session.post(endpoint.chat, data=body) as response:
-                    content = await response.read()
-                    if response.status == 200:
-                        answer: dict[str, Any] = _parse(content)
-                        return answer
-                    text = " ".join(content.decode("utf-8", "replace").split())
-                    failure = f"{endpoint.url} answered {response.status}: {text[:300]}"
-                    if response.status not in _PASSING:
-                        raise RequestError(failure)
-                    wait = _retry_after(response.headers.get("Retry-After"))
-            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-                failure = f"{endpoint.url}: {shorten(error)}"
-            finally:
-                endpoint.busy -= 1
-            if attempt < self.config.retries:
-                await asyncio.sleep(wait if wait is not None else backoff(attempt))
-        raise RequestError(f"{failure} (sent {self.config.retries + 1} times)")
-
-
-def backoff(attempt: int, *, base: float = 0.5, top: float = 30.0) -> float:
-    """Returns seconds to wait before the next try: exponential with full jitter."""
-    return random.uniform(0, min(top, base * 2**attempt))
-
-
-def _retry_after(value: str | None) -> float | None:
-    try:
-        return min(120.0, float(value)) if value is not None else None
-    except ValueError:
-        return None
+            url, names = self.config.base_url[0].url, ", sampling.".join(sorted(new))
+            log.warning("%s can't be told sampling.%s; it runs without", url, names)
 
 
 def _add_vllm(payload: dict[str, Any], request: Request) -> None:
@@ -332,13 +251,6 @@ def _add_swift(payload: dict[str, Any], request: Request) -> None:
         payload["structured_outputs_regex"] = "|".join(re.escape(choice) for choice in request.sampling.choices)
     if request.open_turn == "user":
         payload["chat_template_kwargs"] = {"mminf": {"open_turn": "user"}, "response_prefix": ""}
-
-
-def _parse(content: bytes) -> Any:
-    try:
-        return orjson.loads(content)
-    except ValueError:  # some servers write NaN or Infinity as log-probability
-        return json.loads(content)
 
 
 def _text(content: Any) -> str:

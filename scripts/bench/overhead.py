@@ -33,7 +33,7 @@ import psutil
 
 import mminf
 from mminf import api
-from mminf.backend.openai import OpenAIBackend
+from mminf.backend.client import Client
 from mminf.backend.scripted import ScriptedBackend, ScriptedConfig
 from mminf.journal import Journal
 from mminf.request import Request, Sampling
@@ -164,16 +164,16 @@ def http_engine(url: str) -> str:
 def bench_http(folder: Path, records: int) -> None:
     """The same through an HTTP server, beside aiohttp alone that posts the same bodies."""
     bodies: list[bytes] = []
-    post = OpenAIBackend._post
+    post = Client.post
 
-    async def keep(self: OpenAIBackend, session: Any, payload: dict[str, Any], only: Any = None) -> Any:
+    async def keep(self: Client, payload: dict[str, Any], probe: Any = None) -> Any:
         bodies.append(json.dumps(payload, ensure_ascii=False).encode())
-        return await post(self, session, payload, only)
+        return await post(self, payload, probe)
 
     with mock_server(0) as url:
-        OpenAIBackend._post = keep  # type: ignore[method-assign]
+        Client.post = keep  # type: ignore[method-assign]
         run_recipe(folder, records, http_engine(url))
-        OpenAIBackend._post = post  # type: ignore[method-assign]
+        Client.post = post  # type: ignore[method-assign]
         cost = run_recipe(folder, records, http_engine(url))
         with measured() as least:
             asyncio.run(post_all(url, bodies))

@@ -4,63 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from mminf.backend.openai import OpenAIBackend, OpenAIConfig, backoff
+from mminf.backend.endpoints import backoff
+from mminf.backend.openai import OpenAIConfig
 from mminf.errors import EngineError, RequestError
 from mminf.image import LoadedImage, View
 from mminf.request import Request, Sampling
 from mminf.text import ImagePart, Turn
 
-Handler = Callable[[dict[str, Any], int], web.StreamResponse]
-
-
-def answer(text: str, prompt_tokens: int = 7) -> web.Response:
-    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": 3}
-    choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    return web.json_response({"choices": [choice], "usage": usage})
-
-
-@asynccontextmanager
-async def server(
-    handler: Handler, *, owner: str = "vllm", models: tuple[str, ...] = ("m",)
-) -> AsyncIterator[tuple[str, list[Any]]]:
-    calls: list[Any] = []
-
-    async def chat(request: web.Request) -> web.StreamResponse:
-        body = await request.json()
-        calls.append((body, dict(request.headers)))
-        return handler(body, len(calls))
-
-    async def listing(request: web.Request) -> web.Response:
-        return web.json_response({"data": [{"id": name, "owned_by": owner} for name in models]})
-
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", chat)
-    app.router.add_get("/v1/models", listing)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
-    try:
-        yield f"http://127.0.0.1:{port}/v1", calls
-    finally:
-        await runner.cleanup()
-
-
-def request(text: str = "hi", **settings: Any) -> Request:
-    open_turn = settings.pop("open_turn", None)
-    return Request((Turn("user", (text,)),), (), Sampling(**settings), open_turn, seed=5)
-
-
-def make(*urls: str, **settings: Any) -> OpenAIBackend:
-    return OpenAIBackend(OpenAIConfig(backend="openai", model="m", base_url=list(urls), **settings))
+from .mock import answer, make, request, server
 
 
 def test_chat_with_image_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +70,7 @@ def test_a_hosted_api_gets_only_what_it_knows() -> None:
 
 
 def test_passing_failures_are_sent_again_and_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mminf.backend.openai.backoff", lambda attempt: 0.001)
+    monkeypatch.setattr("mminf.backend.client.backoff", lambda attempt: 0.001)
 
     def flaky(body: dict[str, Any], number: int) -> web.StreamResponse:
         if number == 1:

@@ -1,0 +1,339 @@
+"""Endpoints that share the calls of one engine: which one gets the next call, which rests, which is out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+
+from mminf.config import Config
+from mminf.errors import EngineError
+
+if TYPE_CHECKING:
+    from yarl import URL
+
+log = logging.getLogger("mminf")
+FULL = 128  # calls in flight that keep an endpoint full whose limit nobody has set
+FAILURES = 5  # in a row open a circuit
+FIRST_CHECK, LAST_CHECK = 1.0, 30.0  # seconds between two health checks, doubled from the first to the last
+LONGEST_PAUSE = 300.0  # seconds
+
+
+class EndpointConfig(Config):
+    """An address with settings of its own. In recipes a bare address will do."""
+
+    shorthand: ClassVar[str | None] = "url"
+    url: str = Field(description="http://host:port/v1 or https://host/v1.")
+    max_concurrency: int | None = Field(None, ge=1, description="At most so many calls in flight at this address.")
+    api_key_env: str | None = Field(None, description="Variable that holds its key; by default the engine's.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_address(cls, value: Any) -> Any:
+        return {"url": value} if isinstance(value, str) else value
+
+    @model_serializer(mode="wrap")
+    def _to_address(self, dump: SerializerFunctionWrapHandler) -> Any:
+        """Bare again, so that journals and digests of recipes with bare addresses stay what they were."""
+        return self.url if self.max_concurrency is None and self.api_key_env is None else dump(self)
+
+    @field_validator("url")
+    @classmethod
+    def _no_secrets(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("an address is http://host:port/v1 or https://host/v1")
+        if parts.username or parts.password or parts.query:
+            raise ValueError(
+                "an address holds no password or query, since recipes are kept in journals; use api_key_env"
+            )
+        return url
+
+
+@dataclass(slots=True, eq=False)
+class Endpoint:
+    """One address, and how it does.
+
+    Attributes:
+        chat: where calls go.
+        key_env: environment variable that holds the key, for messages.
+        headers: hold the key.
+        limit: at most so many calls in flight; inf: as many as come.
+        circuit: `open` after too many failures, then it gets no calls; `half-open` once a health check has passed,
+            then it gets one call on trial.
+        era: how often the circuit was opened.
+        tried: a call on trial is in flight.
+        busy: calls in flight.
+        failures, failure: those in a row, and what the last one was.
+        refusals: those in a row that did not say how long to wait.
+        pause: ends at this timer; it gets no calls until then.
+        server: what answers there, as far as it says.
+        listing: status with which it lists its models; some hosted APIs list none.
+        leaves_open: it was seen to leave the user's turn open.
+    """
+
+    url: str
+    chat: URL
+    key_env: str
+    headers: dict[str, str] = field(repr=False)
+    limit: float = math.inf
+    circuit: Literal["closed", "open", "half-open"] = "closed"
+    era: int = 0
+    tried: bool = False
+    busy: int = 0
+    failures: int = 0
+    failure: str = ""
+    refusals: int = 0
+    pause: asyncio.TimerHandle | None = None
+    server: str = "openai"
+    listing: int = 200
+    leaves_open: bool = False
+
+    @property
+    def is_free(self) -> bool:
+        if self.pause is not None or self.busy >= self.limit or self.circuit == "open":
+            return False
+        return self.circuit == "closed" or not self.tried
+
+    @property
+    def load(self) -> float:
+        return self.busy / (FULL if self.limit == math.inf else self.limit)
+
+
+class Lease(NamedTuple):
+    """A slot of an endpoint. What its call meets counts only while the circuit was not opened meanwhile."""
+
+    endpoint: Endpoint
+    era: int
+
+    @property
+    def is_stale(self) -> bool:
+        return self.era != self.endpoint.era
+
+
+class Endpoints:
+    """Chooses an endpoint for each call.
+
+    Args:
+        answers: asks an endpoint whether it is up; never raises.
+        patience: seconds to wait while no circuit is closed or half-open.
+    """
+
+    def __init__(
+        self, endpoints: Sequence[Endpoint], answers: Callable[[Endpoint], Awaitable[bool]], patience: float
+    ) -> None:
+        self._endpoints = list(endpoints)
+        self._answers = answers
+        self._patience = patience
+        self._waiting: deque[tuple[asyncio.Future[Lease], Endpoint | None]] = deque()
+        self._watches: dict[Endpoint, asyncio.Task[None]] = {}
+        self._giving_up: asyncio.TimerHandle | None = None
+        self._given_up = False
+
+    def __iter__(self) -> Iterator[Endpoint]:
+        return iter(tuple(self._endpoints))
+
+    async def take(self, avoid: Endpoint | None = None) -> Lease:
+        """Returns a slot of the least loaded endpoint, to be given back; first come, first served where all are full.
+
+        Args:
+            avoid: is taken only if no other one is free.
+
+        Raises:
+            EngineError: if no endpoint has been up for as long as patience lasts.
+        """
+        if not self._waiting and (endpoint := self._choose(avoid)) is not None:
+            return self._lease(endpoint)
+        while True:
+            lease = await self._wait(avoid)
+            if not lease.is_stale:
+                return lease
+            self.give_back(lease)
+
+    def take_now(self, endpoint: Endpoint) -> Lease | None:
+        """Returns a slot of this endpoint, if it has a free one."""
+        return self._lease(endpoint) if endpoint.is_free else None
+
+    def give_back(self, lease: Lease) -> None:
+        """Frees a slot."""
+        lease.endpoint.busy -= 1
+        if not lease.is_stale:
+            lease.endpoint.tried = False
+        if self._waiting:
+            self._hand_out()
+
+    def has_other(self, endpoint: Endpoint) -> bool:
+        """Tells whether another endpoint is free."""
+        return any(other.is_free for other in self._endpoints if other is not endpoint)
+
+    def succeeded(self, lease: Lease) -> None:
+        """Notes that the endpoint has answered."""
+        endpoint = lease.endpoint
+        if lease.is_stale:
+            return
+        endpoint.failures = endpoint.refusals = 0
+        if endpoint.circuit == "half-open":
+            endpoint.circuit = "closed"
+            log.info("%s answers again", endpoint.url)
+
+    def failed(self, lease: Lease, failure: str) -> None:
+        """Notes a failure that is the endpoint's own; too many in a row open its circuit."""
+        endpoint = lease.endpoint
+        if lease.is_stale:
+            return
+        endpoint.failures += 1
+        endpoint.failure = failure
+        if endpoint.circuit == "half-open" or endpoint.failures >= FAILURES:
+            self._open(endpoint)
+
+    def refused(self, lease: Lease, seconds: float | None) -> None:
+        """Lets an endpoint rest that takes no more calls for now.
+
+        Args:
+            seconds: for how long; None: longer from one refusal in a row to the next.
+        """
+        endpoint = lease.endpoint
+        if seconds is None:
+            if endpoint.pause is not None:
+                return  # of the same burst as the one that began the pause
+            seconds = backoff(endpoint.refusals)
+            endpoint.refusals += 1
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        if endpoint.pause is not None:
+            if endpoint.pause.when() >= until:
+                return
+            endpoint.pause.cancel()
+        endpoint.pause = loop.call_at(until, self._end_pause, endpoint)
+
+    async def close(self) -> None:
+        """Ends health checks, pauses and waits."""
+        self._stop_giving_up()
+        for endpoint in self._endpoints:
+            if endpoint.pause is not None:
+                endpoint.pause.cancel()
+        for waiter, _ in self._waiting:
+            waiter.cancel()
+        watches = list(self._watches.values())
+        for watch in watches:
+            watch.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
+
+    def _choose(self, avoid: Endpoint | None) -> Endpoint | None:
+        free = [endpoint for endpoint in self._endpoints if endpoint.is_free]
+        if len(free) > 1 and avoid in free:
+            free.remove(avoid)
+        return min(free, key=lambda endpoint: endpoint.load) if free else None
+
+    def _lease(self, endpoint: Endpoint) -> Lease:
+        endpoint.busy += 1
+        endpoint.tried = endpoint.circuit == "half-open"
+        # Equal loads go round, else the first of several idle servers would get everything.
+        self._endpoints.remove(endpoint)
+        self._endpoints.append(endpoint)
+        return Lease(endpoint, endpoint.era)
+
+    async def _wait(self, avoid: Endpoint | None) -> Lease:
+        if self._given_up:
+            raise self._lost()
+        waiter: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
+        self._waiting.append((waiter, avoid))
+        self._hand_out()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.give_back(waiter.result())
+            raise
+
+    def _hand_out(self) -> None:
+        while self._waiting:
+            waiter, avoid = self._waiting[0]
+            if not waiter.done():
+                if (endpoint := self._choose(avoid)) is None:
+                    return
+                waiter.set_result(self._lease(endpoint))
+            self._waiting.popleft()
+
+    def _end_pause(self, endpoint: Endpoint) -> None:
+        endpoint.pause = None
+        self._hand_out()
+
+    def _open(self, endpoint: Endpoint) -> None:
+        if endpoint.circuit == "closed":
+            log.warning(
+                "%s gets no calls until it is up again; it failed %d in a row, the last by %s",
+                endpoint.url,
+                endpoint.failures,
+                endpoint.failure,
+            )
+        endpoint.circuit = "open"
+        endpoint.era += 1
+        self._watches[endpoint] = asyncio.create_task(self._watch(endpoint))
+        if all(other.circuit == "open" for other in self._endpoints):
+            self._giving_up = asyncio.get_running_loop().call_later(self._patience, self._give_up)
+
+    async def _watch(self, endpoint: Endpoint) -> None:
+        """Half-opens the circuit as soon as a health check passes."""
+        seconds = FIRST_CHECK
+        await asyncio.sleep(seconds)
+        while not await self._answers(endpoint):
+            seconds = min(2 * seconds, LAST_CHECK)
+            await asyncio.sleep(seconds)
+        endpoint.circuit = "half-open"
+        endpoint.tried = False
+        self._stop_giving_up()
+        self._hand_out()
+
+    def _stop_giving_up(self) -> None:
+        self._given_up = False
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
+
+    def _give_up(self) -> None:
+        self._given_up = True
+        for waiter, _ in self._waiting:
+            if not waiter.done():
+                waiter.set_exception(self._lost())
+        self._waiting.clear()
+
+    def _lost(self) -> EngineError:
+        named = ", ".join(f"{endpoint.url} ({endpoint.failure})" for endpoint in self._endpoints)
+        return EngineError(
+            f"no server has answered for {self._patience:g} s at {named}; what is done is kept: start a server, and "
+            "the same command goes on"
+        )
+
+
+def backoff(attempt: int, *, base: float = 0.5, top: float = 30.0) -> float:
+    """Returns seconds to wait before the next try: exponential with full jitter."""
+    return random.uniform(0, min(top, base * 2 ** min(attempt, 64)))
+
+
+def retry_after(value: str | None) -> float | None:
+    """Returns the seconds that a Retry-After header asks for, at most 300; None if it names no time to come.
+
+    Args:
+        value: seconds or an HTTP date.
+    """
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    return min(seconds, LONGEST_PAUSE) if seconds > 0 else None
