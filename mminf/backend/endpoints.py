@@ -26,7 +26,7 @@ log = logging.getLogger("mminf")
 FULL = 128  # calls in flight that keep an endpoint full whose limit nobody has set
 FAILURES = 5  # in a row open a circuit
 FIRST_CHECK, LAST_CHECK = 1.0, 30.0  # seconds between two health checks, doubled from the first to the last
-LONGEST_PAUSE = 300.0  # seconds
+LONGEST_PAUSE, WORTH_TELLING = 300.0, 10.0  # seconds of a pause
 
 
 class EndpointConfig(Config):
@@ -214,6 +214,8 @@ class Endpoints:
             if endpoint.pause.when() >= until:
                 return
             endpoint.pause.cancel()
+        elif seconds >= WORTH_TELLING:
+            log.info("%s takes no calls for %.0f s", endpoint.url, seconds)
         endpoint.pause = loop.call_at(until, self._end_pause, endpoint)
 
     async def close(self) -> None:

@@ -154,6 +154,17 @@ def test_the_least_loaded_endpoint_gets_the_call() -> None:
     asyncio.run(run())
 
 
+def test_an_endpoint_to_avoid_is_taken_only_if_no_other_is_free() -> None:
+    async def run() -> None:
+        endpoints = pool(2, 2)
+        first, second = endpoints
+        endpoints.take_now(second)
+        assert [(await endpoints.take(avoid=first)).endpoint for _ in range(3)] == [second, first, first]
+        assert not endpoints.has_other(first)
+
+    asyncio.run(run())
+
+
 def test_calls_wait_for_a_slot_and_the_first_come_is_served_first() -> None:
     async def run() -> None:
         endpoints = pool(1, 1)
@@ -248,6 +259,58 @@ def test_a_half_open_circuit_gets_one_call_on_trial(quick: None) -> None:
         assert (endpoint.circuit, calls[2].done(), endpoint.is_free) == ("half-open", True, False)
         endpoints.succeeded(calls[2].result())
         assert (endpoint.circuit, endpoint.is_free) == ("closed", True)
+        await endpoints.close()
+
+    asyncio.run(run())
+
+
+def test_a_server_that_fails_all_trials_is_told_of_once(quick: None, caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        endpoints = pool(math.inf, up=lambda _: True)
+        fail(endpoints, *[await endpoints.take() for _ in range(FAILURES)])
+        for _ in range(3):
+            fail(endpoints, await endpoints.take())
+        assert caplog.messages == [
+            "http://0/v1 gets no calls until it is up again; it failed 5 in a row, the last by went wrong"
+        ]
+        await endpoints.close()
+
+    asyncio.run(run())
+
+
+def test_patience_does_not_end_while_a_server_is_only_full() -> None:
+    async def run() -> None:
+        endpoints = pool(math.inf, 1, patience=0.01)
+        first, _ = endpoints
+        for _ in range(FAILURES):
+            lease = endpoints.take_now(first)
+            assert lease is not None
+            fail(endpoints, lease)
+        assert not first.is_free
+        held = await endpoints.take()
+        call = asyncio.create_task(endpoints.take())
+        await asyncio.sleep(0.05)
+        assert not call.done()
+        endpoints.give_back(held)
+        assert (await call).endpoint is held.endpoint
+        await endpoints.close()
+
+    asyncio.run(run())
+
+
+def test_patience_does_not_end_while_a_server_is_on_trial(quick: None) -> None:
+    async def run() -> None:
+        up = [True]
+        endpoints = pool(math.inf, up=lambda _: up[0], patience=0.3)
+        fail(endpoints, *[await endpoints.take() for _ in range(FAILURES)])
+        trial = await endpoints.take()
+        call = asyncio.create_task(endpoints.take())
+        await asyncio.sleep(0.4)
+        assert not call.done()
+        up[0] = False
+        fail(endpoints, trial)
+        with pytest.raises(EngineError, match="no server has answered for 0.3 s"):
+            await call
         await endpoints.close()
 
     asyncio.run(run())
