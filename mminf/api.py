@@ -15,6 +15,7 @@ from mminf.engine.result import RunResult, count_records, last_wanted, open_sink
 from mminf.engine.run import Run
 from mminf.errors import EngineError, JournalError, RecordError, UsageError, nearest
 from mminf.executor.local import LocalExecutor, end_children
+from mminf.executor.options import RayOptions
 from mminf.executor.ranks import run_rank
 from mminf.executor.shard import merge_work, shard_work
 from mminf.executor.torchrun import Rank
@@ -78,6 +79,7 @@ def run(
     output: str | Path | None = None,
     limit: int | None = None,
     shard: str | None = None,
+    ray: RayOptions | None = None,
     progress: bool = False,
     **options: Any,
 ) -> RunResult:
@@ -88,6 +90,7 @@ def run(
         output: folder for the journal and the datasets; `out/<recipe>` by default.
         limit: only so many records of the source.
         shard: `i/n`: only the records of this shard; `merge` puts the shards together.
+        ray: work on a Ray cluster.
         progress: show it on stderr.
         options: as for `load`.
 
@@ -96,21 +99,35 @@ def run(
     """
     loaded = recipe if isinstance(recipe, Recipe) else load(recipe, **options)
     part = Part.parse(shard) if shard is not None else None
-    return execute(prepare(loaded, output=output, limit=limit), progress=progress, shard=part)
+    return execute(prepare(loaded, output=output, limit=limit), progress=progress, shard=part, ray=ray)
 
 
-def execute(prepared: Run, *, progress: bool = False, shard: Part | None = None, rank: Rank | None = None) -> RunResult:
+def execute(
+    prepared: Run,
+    *,
+    progress: bool = False,
+    shard: Part | None = None,
+    rank: Rank | None = None,
+    ray: RayOptions | None = None,
+) -> RunResult:
     """Runs what `prepare` returned.
 
     Args:
         shard: only the records of this part; `merge` puts the shards together.
         rank: this process is one of several that torchrun has started.
+        ray: work on a Ray cluster.
 
     Raises:
         UsageError: if it can't go on; what is done is kept.
     """
     if rank is not None:
         return run_rank(prepared, rank, progress=progress)
+    if ray is not None:
+        from mminf.executor.ray_data import RayWork, join_cluster
+
+        cluster = RayWork(ray)
+        with join_cluster(ray.address):
+            return LocalExecutor(cluster, cluster.watch if progress else None).execute(prepared)
     work = Run.execute if shard is None else shard_work(shard)
     return LocalExecutor(work, _watch(progress)).execute(prepared)
 

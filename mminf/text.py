@@ -129,6 +129,9 @@ class Template:
         self.reads = self.uses - tested
         self._template = _ENVIRONMENT.from_string(self.source)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Template, (self.source, self.name)
+
     def render(self, fields: Mapping[str, Any]) -> tuple[Turn, ...]:
         """Returns the chat turns for a record's fields.
 
@@ -188,6 +191,9 @@ class Expression:
     def __init__(self, source: str) -> None:
         self.source = source
         self.reads, self._compiled = _compile(source)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Expression, (self.source,)
 
     def __call__(self, fields: Mapping[str, Any]) -> Any:
         """Returns the expression's value.

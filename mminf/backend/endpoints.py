@@ -126,7 +126,7 @@ class Endpoints:
 
     Args:
         answers: asks an endpoint whether it is up; never raises.
-        patience: seconds to wait while no circuit is closed or half-open.
+        patience: seconds to wait for an answer once all circuits are open.
     """
 
     def __init__(
@@ -139,6 +139,7 @@ class Endpoints:
         self._watches: dict[Endpoint, asyncio.Task[None]] = {}
         self._giving_up: asyncio.TimerHandle | None = None
         self._given_up = False
+        self._overdue = False
 
     def __iter__(self) -> Iterator[Endpoint]:
         return iter(tuple(self._endpoints))
@@ -182,6 +183,7 @@ class Endpoints:
         if lease.is_stale:
             return
         endpoint.failures = endpoint.refusals = 0
+        self._stop_giving_up()
         if endpoint.circuit == "half-open":
             endpoint.circuit = "closed"
             log.info("%s answers again", endpoint.url)
@@ -282,7 +284,12 @@ class Endpoints:
         endpoint.circuit = "open"
         endpoint.era += 1
         self._watches[endpoint] = asyncio.create_task(self._watch(endpoint))
-        if all(other.circuit == "open" for other in self._endpoints):
+        endpoint.tried = False
+        if any(other.circuit != "open" for other in self._endpoints):
+            return
+        if self._overdue:
+            self._give_up()
+        elif self._giving_up is None:
             self._giving_up = asyncio.get_running_loop().call_later(self._patience, self._give_up)
 
     async def _watch(self, endpoint: Endpoint) -> None:
@@ -294,16 +301,21 @@ class Endpoints:
             await asyncio.sleep(seconds)
         endpoint.circuit = "half-open"
         endpoint.tried = False
-        self._stop_giving_up()
+        self._given_up = False
         self._hand_out()
 
     def _stop_giving_up(self) -> None:
-        self._given_up = False
+        self._given_up = self._overdue = False
         if self._giving_up is not None:
             self._giving_up.cancel()
             self._giving_up = None
 
     def _give_up(self) -> None:
+        """A health check that passed has not ended the outage: some servers list models and answer no call."""
+        self._overdue = any(endpoint.tried for endpoint in self._endpoints)
+        if self._overdue:
+            return  # the call on trial decides
+        self._giving_up = None
         self._given_up = True
         for waiter, _ in self._waiting:
             if not waiter.done():

@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mminf.cli.options import INPUT, LIMIT, OUTPUT, PLUGIN, PROFILE, QUIET, RECIPE, SEED, SET, load_options
+from mminf.errors import UsageError, nearest
+from mminf.executor.options import RayOptions
 from mminf.part import Part
 
 if TYPE_CHECKING:
     from mminf.engine.result import RunResult
+
+
+EXECUTORS = ("local", "ray")
 
 
 def register(app: typer.Typer) -> None:
@@ -33,6 +38,12 @@ def run(
     shard: str | None = typer.Option(
         None, "--shard", help="i/n: only shard i of n, counted from 0; `mminf merge` puts them together."
     ),
+    executor: str = typer.Option("local", "--executor", help="local, or ray: parts as tasks of a Ray cluster."),
+    address: str | None = typer.Option(None, "--address", help="Ray's head node, host:port, or auto."),
+    workers: int | None = typer.Option(
+        None, "--workers", min=1, help="Ray actors; by default as many as the GPUs hold, or one a node."
+    ),
+    parts: int | None = typer.Option(None, "--parts", min=1, help="Parts for Ray's tasks; by default four a worker."),
     quiet: bool = QUIET,
 ) -> None:
     """Run a recipe, or go on with a run that was stopped.
@@ -44,11 +55,14 @@ def run(
         mminf run recipes/oasis.yaml --profile demo --set steps.hook.n=2 --limit 100
 
         NPROC_PER_NODE=8 mminf run oasis --input my_images/ --output out/oasis
+
+        mminf run oasis --input my_images/ --output /shared/oasis --executor ray --address auto
     """
     from mminf import api
     from mminf.executor import torchrun
 
     part = Part.parse(shard) if shard is not None else None
+    ray = _ray_options(executor, address, workers, parts, part)
     if (launch := torchrun.find_launch(os.environ, shard=part is not None)) is not None:
         raise typer.Exit(launch.start(sys.argv[1:]))
     rank = torchrun.find_rank(os.environ)
@@ -60,7 +74,7 @@ def run(
     if shown:
         for line in [*([loaded.run.note] if loaded.run.note else []), *prepared.warnings()]:
             typer.echo(f"note: {line}", err=True)
-    result = api.execute(prepared, progress=shown, shard=part, rank=rank)
+    result = api.execute(prepared, progress=shown, shard=part, rank=rank, ray=ray)
     if shown:
         print_result(result)
     sys.stdout.flush()
@@ -71,6 +85,21 @@ def run(
         api.end_children()
         os._exit(result.exit_code)
     raise typer.Exit(result.exit_code)
+
+
+def _ray_options(
+    executor: str, address: str | None, workers: int | None, parts: int | None, shard: Part | None
+) -> RayOptions | None:
+    if executor not in EXECUTORS:
+        raise UsageError(f"--executor {executor!r}{nearest(executor, EXECUTORS)}")
+    if executor == "ray":
+        if shard is not None:
+            raise UsageError("--shard is for schedulers of one's own; with --executor ray, Ray hands the parts out")
+        return RayOptions(address, workers, parts)
+    given = {"--address": address, "--workers": workers, "--parts": parts}
+    if named := [name for name, value in given.items() if value is not None]:
+        raise UsageError(f"{', '.join(named)}: only with --executor ray")
+    return None
 
 
 def print_result(result: RunResult) -> None:

@@ -12,24 +12,22 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from mminf.engine.parts import Coordinator, Phase, work_part
 from mminf.engine.result import Counts, RunResult
 from mminf.engine.run import Run, gpus_needed
 from mminf.engine.stats import RunStats, add_stats
-from mminf.errors import Interrupted, JournalError, UsageError
+from mminf.errors import Interrupted, UsageError
 from mminf.executor.local import LocalExecutor
+from mminf.executor.marker import NONCE, POLL_SECONDS, check_shared
 from mminf.executor.torchrun import FAILED, PREFIX, Rank, choose_devices, forget_rank
 from mminf.journal.lock import hold
 from mminf.part import Part
 
 log = logging.getLogger("mminf")
-POLL_SECONDS = 0.1
 SILENT_SECONDS = 120.0
 STATS_SECONDS = 2.0
-NONCE = ".mminf-run"
 _AGAIN = "what is done is kept: run the same command again to go on, with any number of ranks"
 
 
@@ -179,7 +177,7 @@ class RankWork:
                 f"rank mismatch: rank {self.rank.number} has another recipe, input or options than rank 0; "
                 "start every node with the same command"
             )
-        await _check_shared(run.output, nonce, self.rank)
+        await check_shared(run.output, nonce, f"rank {self.rank.number}")
         self.board.write(f"met/{self.rank.number}", "")
 
     def watch(self, run: Run) -> Callable[[], None]:
@@ -214,19 +212,6 @@ class RankWork:
             thread.join()
 
         return stop
-
-
-async def _check_shared(output: Path, nonce: str, rank: Rank, seconds: float = 30.0) -> None:
-    """Raises JournalError if this rank does not see what rank 0 writes; a network file system may need a moment."""
-    path = output / NONCE
-    for _ in range(int(seconds / POLL_SECONDS)):
-        if path.is_file() and path.read_text() == nonce:
-            return
-        await asyncio.sleep(POLL_SECONDS)
-    raise JournalError(
-        f"rank {rank.number} does not see the output folder {output} of rank 0; "
-        "ranks on several nodes need an --output on a file system that all of them share"
-    )
 
 
 def _nothing(run: Run, state: str) -> RunResult:

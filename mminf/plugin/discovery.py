@@ -6,8 +6,9 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import tempfile
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -49,6 +50,7 @@ BUILTIN = (
 )
 
 _broken: dict[str, str] = {}
+_files: dict[str, Path] = {}
 
 
 def discover(plugins: Iterable[str] = (), *, base: Path | None = None) -> None:
@@ -108,8 +110,13 @@ def _load_file(path: Path) -> None:
     if not path.is_file():
         raise PluginError(f"plugin file {path} is not there")
     name = f"mminf_plugin_{path.stem}_{hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()}"
+    _load_module(name, path)
+
+
+def _load_module(name: str, path: Path) -> None:
     if name in sys.modules:
         return
+    _files[name] = path
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PluginError(f"plugin file {path} is no Python module")
@@ -118,5 +125,27 @@ def _load_file(path: Path) -> None:
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[name]
+        del sys.modules[name], _files[name]
         raise
+
+
+def plugin_sources() -> dict[str, tuple[str, str]]:
+    """Returns file name and text of the plugin files that were loaded, by the names that their modules have here."""
+    return {name: (path.name, path.read_text(encoding="utf-8")) for name, path in _files.items()}
+
+
+def install_sources(sources: Mapping[str, tuple[str, str]]) -> None:
+    """Loads plugin files that `plugin_sources` gave on another machine, under the same names.
+
+    Raises:
+        PluginError: if one can't be imported here.
+    """
+    for name, (file, text) in sources.items():
+        if name in sys.modules:
+            continue
+        path = Path(tempfile.mkdtemp(prefix="mminf-plugin-")) / file
+        path.write_text(text, encoding="utf-8")
+        try:
+            _load_module(name, path)
+        except Exception as error:  # whatever a stranger's module raises
+            raise PluginError(f"plugin {file} can't be imported: {type(error).__name__}: {error}") from error

@@ -624,6 +624,22 @@ def test_when_patience_is_over_the_run_stops(quick: None) -> None:
     asyncio.run(run())
 
 
+def test_a_server_that_lists_models_and_answers_no_call_stops_the_run(quick: None) -> None:
+    """As one does whose engine is dead, while its HTTP side lives."""
+
+    async def run() -> None:
+        async with serve() as one:
+            backend = make(one.url, patience=0.3, retries=10**6)
+            await backend.generate(request())
+            one.handler = always(500)
+            found = await asyncio.gather(*(backend.generate(request()) for _ in range(10)), return_exceptions=True)
+            assert {type(item) for item in found} == {EngineError}
+            assert "no server has answered for 0.3 s" in str(found[0])
+            await backend.close()
+
+    asyncio.run(run())
+
+
 # The start
 
 

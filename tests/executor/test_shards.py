@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,40 +14,7 @@ from mminf.errors import JournalError, UsageError
 from mminf.part import Part
 
 from ..conftest import read_rows
-
-BARRIER = """
-name: barrier
-engines: {{llm: {{backend: scripted, script: {script}}}}}
-source: {{jsonl: rows.jsonl}}
-steps:
-  - generate: {{name: first, engine: llm, prompt: "{{{{ text }}}}", writes: first}}
-  - deduplicate: {{reads: [first], method: exact}}
-  - generate: {{name: second, engine: llm, prompt: "then {{{{ first }}}}", writes: second}}
-  - split: {{reads: words, writes: word}}
-  - generate: {{name: third, engine: llm, prompt: "word {{{{ word }}}}", writes: third}}
-sinks:
-  - jsonl: out.jsonl
-"""
-ECHO = """
-import os
-
-def answer(request):
-    text = request.turns[-1].text
-    if os.environ.get("CALLS_LOG"):
-        with open(os.environ["CALLS_LOG"], "a") as file:
-            file.write(f"{text} {request.seed}\\n")
-    if "refuse" in text:
-        raise ValueError("refused")
-    return text.split()[-1]
-"""
-
-
-@pytest.fixture
-def recipe(tmp_path: Path, write_recipe: Callable[..., Path], rows: Callable[..., Path]) -> Path:
-    """Twenty records, of which five say what others say; a barrier; then two children each."""
-    (tmp_path / "echo.py").write_text(ECHO)
-    rows(*({"id": f"r{n}", "text": f"say {n % 15}", "words": [f"a{n}", f"b{n}"]} for n in range(20)))
-    return write_recipe(BARRIER.format(script=tmp_path / "echo.py"))
+from .conftest import ECHO
 
 
 def shards(recipe: Path, output: Path, of: int, **options: object) -> None:

@@ -1,0 +1,29 @@
+"""A marker in the output folder, by which processes on several machines know that they have the same one."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from mminf.errors import JournalError
+
+NONCE = ".mminf-run"
+POLL_SECONDS = 0.1
+
+
+async def check_shared(output: Path, nonce: str, who: str, seconds: float = 30.0) -> None:
+    """Raises JournalError if the marker is not there; a network file system may need a moment.
+
+    Args:
+        nonce: what it must say.
+        who: this process, for the message.
+    """
+    path = output / NONCE
+    for _ in range(int(seconds / POLL_SECONDS)):
+        if path.is_file() and path.read_text() == nonce:
+            return
+        await asyncio.sleep(POLL_SECONDS)
+    raise JournalError(
+        f"{who} does not see the output folder {output} of the process that leads the run; "
+        "several machines need an --output on a file system that all of them share"
+    )

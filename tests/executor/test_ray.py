@@ -1,0 +1,145 @@
+"""A real Ray cluster of several nodes on this machine: the same dataset, also when a node is lost."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mminf
+from mminf import api
+from mminf.errors import EngineError, JournalError, UsageError
+from mminf.executor.options import RayOptions
+
+from .conftest import ECHO
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A head node without CPUs, on which nothing runs but the driver, and a worker node; tests add others."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    log = tmp_path_factory.mktemp("ray") / "calls.log"
+    log.touch()
+    os.environ["CALLS_LOG"] = str(log)  # the nodes' processes get it from here
+    os.environ["RAY_DATA_DISABLE_PROGRESS_BARS"] = "1"
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    found.add_node(num_cpus=1)
+    del os.environ["CALLS_LOG"]
+    ray.init(address=found.address, log_to_driver=False)
+    found.calls_log = log
+    yield found
+    ray.shutdown()
+    found.shutdown()
+
+
+def same(one: Path, other: Path) -> None:
+    assert (one / "out.jsonl").read_bytes() == (other / "out.jsonl").read_bytes() != b""
+
+
+def test_the_dataset_is_that_of_one_process(cluster: Any, recipe: Path, tmp_path: Path, calls_log: Path) -> None:
+    whole = mminf.run(recipe, output=tmp_path / "whole")
+    asked = Counter(calls_log.read_text().splitlines())
+    cluster.calls_log.write_text("")
+    result = api.run(recipe, output=tmp_path / "cut", ray=RayOptions(parts=3))
+    assert (result.state, result.counts) == ("finished", whole.counts)
+    same(tmp_path / "whole", tmp_path / "cut")
+    assert Counter(cluster.calls_log.read_text().splitlines()) == asked
+    assert list((tmp_path / "cut" / "parts").iterdir()) == []
+
+
+def test_a_node_is_lost_and_nothing_else(
+    cluster: Any, tmp_path: Path, write_recipe: Callable[..., Path], rows: Callable[..., Path], calls_log: Path
+) -> None:
+    import threading
+
+    (tmp_path / "echo.py").write_text(ECHO)
+    rows(*({"id": f"r{n}", "text": f"say {n}"} for n in range(300)))
+    recipe = write_recipe(
+        f"name: slow\nengines: {{llm: {{backend: scripted, script: {tmp_path / 'echo.py'}, latency: 0.1}}}}\n"
+        "source: {jsonl: rows.jsonl}\nwindow: 2\n"
+        "steps: [{generate: {engine: llm, prompt: '{{ text }}', writes: said}}]\nsinks: [{jsonl: out.jsonl}]\n"
+    )
+    mminf.run(recipe, output=tmp_path / "whole", overrides={"engines.llm.latency": 0.0})
+    asked = Counter(calls_log.read_text().splitlines())
+    logs = [calls_log, cluster.calls_log]  # of the node that is lost, which gets its variables here, and of the other
+    for log in logs:
+        log.write_text("")
+    doomed = cluster.add_node(num_cpus=1)
+
+    def lose_it() -> None:
+        deadline = time.monotonic() + 120
+        while len(calls_log.read_text().splitlines()) < 60 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        cluster.remove_node(doomed, allow_graceful=False)
+
+    killer = threading.Thread(target=lose_it)
+    killer.start()
+    result = api.run(recipe, output=tmp_path / "cut", ray=RayOptions(workers=2, parts=4))
+    killer.join()
+    assert (result.state, result.counts.done) == ("finished", 300)
+    same(tmp_path / "whole", tmp_path / "cut")
+    there, here = (Counter(log.read_text().splitlines()) for log in logs)
+    made = there + here
+    assert there.total() >= 60 and here.total() > 60
+    assert set(made) == set(asked)
+    assert made.total() - asked.total() <= 2 * 4, "only what was in flight on the lost node is asked again"
+
+
+def test_a_worker_that_cannot_work_says_so(cluster: Any, recipe: Path, tmp_path: Path) -> None:
+    options = RayOptions(parts=2)
+    with pytest.raises(EngineError, match=r"part \d of 2: .*script '/none.py' is not there"):
+        api.run(
+            recipe, output=tmp_path / "cut", ray=options, settings=["engines.llm={backend: scripted, script: /none.py}"]
+        )
+    assert mminf.run(recipe, output=tmp_path / "cut").counts.done == 30
+
+
+def test_plugin_files_reach_the_workers(
+    cluster: Any, tmp_path: Path, rows: Callable[..., Path], write_recipe: Callable[..., Path]
+) -> None:
+    (tmp_path / "shout.py").write_text(
+        "from mminf.recipe.config import StepConfig\nfrom mminf.step import Step, step\n\n"
+        "@step('shout')\nclass Shout(Step[StepConfig]):\n    '''Shouts.'''\n    reads = frozenset({'text'})\n"
+        "    writes = frozenset({'loud'})\n\n    async def run(self, record, ctx):\n"
+        "        return {'loud': record['text'].upper()}\n"
+    )
+    rows({"id": "a", "text": "hello"}, {"id": "b", "text": "there"})
+    recipe = write_recipe(
+        "name: loud\nplugins: [shout.py]\nsource: {jsonl: rows.jsonl}\nsteps: [{shout: {}}]\nsinks: [{jsonl: out.jsonl}]\n"
+    )
+    assert api.run(recipe, output=tmp_path / "cut", ray=RayOptions(parts=2)).counts.done == 2
+    assert '"loud": "THERE"' in (tmp_path / "cut" / "out.jsonl").read_text()
+
+
+def test_too_few_gpus_and_a_held_output_are_said_before_anything_runs(
+    cluster: Any, recipe: Path, tmp_path: Path
+) -> None:
+    from mminf.journal.lock import hold
+
+    with hold(tmp_path / "cut"), pytest.raises(JournalError, match="another run"):
+        api.run(recipe, output=tmp_path / "cut", ray=RayOptions())
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:9", "--address 127.0.0.1:9: no Ray cluster answers there"),
+        ("nonsense", "give host:port of the cluster's head node"),
+        ("ray://127.0.0.1:10001", "from outside, use `ray job submit`"),
+    ],
+    ids=["nobody there", "no address", "client"],
+)
+def test_a_bad_address_is_said_at_once(address: str, message: str) -> None:
+    from mminf.executor.ray_data import _check_address
+
+    with pytest.raises(UsageError, match=message):
+        _check_address(address)
