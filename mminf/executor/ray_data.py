@@ -266,6 +266,7 @@ def join_cluster(address: str | None) -> Any:
     Raises:
         UsageError: if Ray is not installed, or nothing answers at the address.
     """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody asked for what Ray sends; read on import
     try:
         import ray
     except ImportError as error:
