@@ -22,6 +22,7 @@ from mminf.executor.torchrun import Rank
 from mminf.journal import Journal, is_locked
 from mminf.journal.lock import hold
 from mminf.journal.merge import absorb_parts, part_folders
+from mminf.journal.mirror import Mirror, copied
 from mminf.journal.schema import FILE
 from mminf.part import Part
 from mminf.plugin import discover
@@ -33,6 +34,7 @@ from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS
 from mminf.request import Rendered, Request
 from mminf.sink.base import Written
 from mminf.source.guess import guess_source
+from mminf.storage import is_remote, to_path
 
 
 def load(
@@ -154,7 +156,7 @@ def _watch(progress: bool) -> Callable[[Run], Callable[[], None]] | None:
 
 def prepare(recipe: Recipe, *, output: str | Path | None = None, limit: int | None = None) -> Run:
     """Returns a run that has been checked: input, fields, installed backends. Nothing is loaded or written."""
-    made = Run(recipe, Path(output) if output is not None else Path("out") / recipe.name, limit=limit)
+    made = Run(recipe, to_path(str(output)) if output is not None else Path("out") / recipe.name, limit=limit)
     made.check()
     check_backends(recipe)
     return made
@@ -185,7 +187,7 @@ def status(output: str | Path) -> dict[str, Any]:
     Raises:
         JournalError: if there is none.
     """
-    with _journals(Path(output)) as journals:
+    with _journals(to_path(str(output))) as journals:
         first = journals[0]
         stages = json.loads(first.meta("stages") or "[]")
         steps: dict[str, dict[str, Any]] = {name: {"dropped": 0, "failed": 0} for stage in stages for name in stage}
@@ -222,6 +224,8 @@ def status(output: str | Path) -> dict[str, Any]:
 def _journals(output: Path) -> Iterator[list[Journal]]:
     """The journal of a run, and those of its parts that wait to be merged. Raises JournalError if there is none."""
     with contextlib.ExitStack() as stack:
+        if is_remote(output):
+            output = stack.enter_context(copied(output))
         parts = [stack.enter_context(Journal(path, base=output)) for path in part_folders(output).values()]
         if parts and not (output / FILE).is_file():
             yield parts
@@ -244,7 +248,7 @@ def show(output: str | Path, record: str) -> dict[str, Any]:
     Raises:
         JournalError: if there is no such run or record.
     """
-    with _journals(Path(output)) as journals:
+    with _journals(to_path(str(output))) as journals:
         rows = [row for journal in journals for row in journal.find(record)]
         stages = json.loads(journals[0].meta("stages") or "[]")
         order = {name: n for n, name in enumerate(itertools.chain(*stages))}
@@ -281,11 +285,18 @@ def show(output: str | Path, record: str) -> dict[str, Any]:
 
 def retry(output: str | Path, *, step: str | None = None, ids: Sequence[str] = ()) -> int:
     """Marks failed records so that the next run asks anew, with new seeds. Returns how many were marked."""
-    with _journals(Path(output)):
+    path = to_path(str(output))
+    with _journals(path):
         pass  # there must be a run
-    with hold(Path(output)):
-        absorb_parts(Path(output))
-        return _retry(Path(output), step, ids)
+    mirror = Mirror(path) if is_remote(path) else None
+    folder = path if mirror is None else mirror.folder
+    with hold(folder), mirror or contextlib.nullcontext():
+        absorb_parts(folder)
+        marked = _retry(folder, step, ids)
+        if mirror is not None:
+            mirror.push()
+            mirror.remove_parts()
+        return marked
 
 
 def _retry(output: Path, step: str | None, ids: Sequence[str]) -> int:
@@ -304,7 +315,14 @@ def _retry(output: Path, step: str | None, ids: Sequence[str]) -> int:
 
 def export(recipe: Recipe, output: str | Path) -> list[Written]:
     """Writes a recipe's datasets from what a journal holds, finished or not."""
-    made = Run(recipe, Path(output))
+    made = Run(recipe, to_path(str(output)))
+    with copied(made.target) if is_remote(made.target) else contextlib.nullcontext(made.output) as folder:
+        made.output = folder
+        return _export(made)
+
+
+def _export(made: Run) -> list[Written]:
+    recipe, output = made.recipe, made.target
     if part_folders(made.output) and not is_locked(made.output):
         with hold(made.output):
             absorb_parts(made.output)
@@ -315,7 +333,7 @@ def export(recipe: Recipe, output: str | Path) -> list[Written]:
                 f"the run in {output} had other steps than {recipe.path} has now; "
                 "give the recipe that made it, with the same --profile and --set"
             )
-        return write_sinks(open_sinks(recipe, made.output), made.plan, journal, recipe.run.target)
+        return write_sinks(open_sinks(recipe, made.target), made.plan, journal, made.source.policy(), recipe.run.target)
 
 
 def render(recipe: Recipe, step: str, *, record: str | None = None, output: str | Path | None = None) -> Rendered:

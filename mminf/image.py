@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from mminf.errors import ImageError
+from mminf.errors import ImageError, UsageError
+from mminf.storage import PROTOCOLS, info_token, is_uri, object_info, read_object
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 256 * 2**20
 _ENTRY = 1000  # bytes that an image takes without its content
 MAX_PIXELS = 100_000_000
+FETCHES = 32  # images at a time that come from elsewhere
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
 
@@ -35,13 +37,15 @@ class ImagePolicy:
     """What a recipe's source allows.
 
     Attributes:
-        roots: folders that local images must lie in; None allows any path.
+        roots: folders that local images must lie in; None allows any path, and any URI that fsspec reads.
+        prefixes: URIs that other images must lie under.
         hosts: hosts that images may be fetched from over http(s); none by default.
         max_pixels: images with more are refused before they are decoded.
         max_bytes: files with more are refused before they are read.
     """
 
     roots: tuple[Path, ...] | None = ()
+    prefixes: tuple[str, ...] = ()
     hosts: frozenset[str] = frozenset()
     max_pixels: int = MAX_PIXELS
     max_bytes: int = MAX_BYTES
@@ -129,9 +133,12 @@ class ImageStore:
         self._loaded: OrderedDict[str, LoadedImage] = OrderedDict()
         self._locks: dict[str, asyncio.Lock] = {}
         self._pool = ThreadPoolExecutor(threads or min(8, (os.cpu_count() or 2) + 2), "mminf-image")
+        self._fetchers: ThreadPoolExecutor | None = None
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._fetchers is not None:
+            self._fetchers.shutdown(wait=False, cancel_futures=True)
 
     async def open(self, uri: str) -> LoadedImage:
         """Returns the image with its digest; its pixels are decoded later, if a call needs them.
@@ -147,7 +154,7 @@ class ImageStore:
         lock = self._locks.setdefault(uri, asyncio.Lock())
         async with lock:
             if (image := self._loaded.get(uri)) is None:
-                image = await self._run(self._identify, uri)
+                image = await self._run(self._identify, uri, pool=self._fetching() if is_uri(uri) else self._pool)
                 self._loaded[uri] = image
                 self._keep(image)
         self._locks.pop(uri, None)
@@ -176,15 +183,20 @@ class ImageStore:
             _, gone = self._loaded.popitem(last=False)
             self._bytes -= gone.size
 
-    async def _run(self, function: Callable[..., Any], *args: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
+    async def _run(self, function: Callable[..., Any], *args: Any, pool: ThreadPoolExecutor | None = None) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(pool or self._pool, function, *args)
+
+    def _fetching(self) -> ThreadPoolExecutor:
+        """Threads that wait for stores and servers, not for a core."""
+        if self._fetchers is None:
+            self._fetchers = ThreadPoolExecutor(FETCHES, "mminf-fetch")
+        return self._fetchers
 
     def _identify(self, uri: str) -> LoadedImage:
-        stat = stat_image(uri)
-        if stat is not None:
-            check_allowed(uri, self.policy)
-            if (known := self._digests.get(stat)) is not None:
-                return LoadedImage(uri, known)
+        check_allowed(uri, self.policy)
+        stat = stat_object(uri) if is_uri(uri) else stat_image(uri)
+        if stat is not None and (known := self._digests.get(stat)) is not None:
+            return LoadedImage(uri, known)
         data = read_image(uri, self.policy)
         found = hashlib.sha256(data).hexdigest()
         if stat is not None:
@@ -222,6 +234,17 @@ def stat_image(uri: str) -> ImageStat | None:
     return ImageStat(uri, stat.st_size, stat.st_mtime_ns)
 
 
+def stat_object(uri: str) -> ImageStat | None:
+    """The same of an object behind a URI, whose store says what changes with it; one request."""
+    if uri.startswith(("http://", "https://")):
+        return None
+    try:
+        info = object_info(uri)
+    except (OSError, ValueError, UsageError):
+        return None
+    return ImageStat(uri, int(info.get("size") or 0), info_token(info))
+
+
 def local_path(uri: str) -> str | None:
     """Returns the path that a URI names on this machine, or None."""
     if uri.startswith("file://"):
@@ -239,7 +262,8 @@ def check_allowed(uri: str, policy: ImagePolicy) -> None:
         if uri.startswith("data:"):
             return
         if parts.scheme not in ("http", "https"):
-            raise ImageError(f"image {uri!r}: scheme {parts.scheme!r} is not supported")
+            _check_under(uri, parts.scheme, policy)
+            return
         if parts.hostname not in policy.hosts:
             raise ImageError(
                 f"image {uri!r}: host {parts.hostname!r} is not allowed; list it in the source's `allow_hosts`"
@@ -252,6 +276,14 @@ def check_allowed(uri: str, policy: ImagePolicy) -> None:
             raise ImageError(
                 f"image {uri!r} lies outside the source's folder; add its folder to the source's `allow_paths`"
             )
+
+
+def _check_under(uri: str, scheme: str, policy: ImagePolicy) -> None:
+    # fsspec would read "::" as a chain of file systems, of which the first says nothing of the last.
+    if scheme not in PROTOCOLS or "::" in uri or ".." in uri.split("/"):
+        raise ImageError(f"image {uri!r}: scheme {scheme!r} is not supported")
+    if policy.roots is not None and not uri.startswith(policy.prefixes):
+        raise ImageError(f"image {uri!r} lies outside the source; add where it lies to the source's `allow_paths`")
 
 
 def read_image(uri: str, policy: ImagePolicy) -> bytes:
@@ -267,7 +299,7 @@ def read_image(uri: str, policy: ImagePolicy) -> bytes:
         except ValueError as error:
             raise ImageError(f"image {uri[:40]!r}…: not base64 ({error})") from error
     elif (path := local_path(uri)) is None:
-        data = _fetch(uri, policy)
+        data = _fetch(uri, policy) if uri.startswith(("http://", "https://")) else _read_object(uri, policy.max_bytes)
     else:
         try:
             data = _read_file(path, uri, policy.max_bytes)
@@ -288,6 +320,18 @@ def _read_file(path: str, uri: str, max_bytes: int) -> bytes:
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise ImageError(f"image {uri!r} has {found.st_size:,} bytes; at most {max_bytes:,} are allowed")
+    return data
+
+
+def _read_object(uri: str, max_bytes: int) -> bytes:
+    try:
+        data = read_object(uri, max_bytes + 1)
+    except FileNotFoundError as error:
+        raise ImageError(f"image {uri!r} is not there") from error
+    except (OSError, ValueError, UsageError) as error:
+        raise ImageError(f"image {uri!r} can't be read: {error}") from error
+    if len(data) > max_bytes:
+        raise ImageError(f"image {uri!r} has more than {max_bytes:,} bytes")
     return data
 
 

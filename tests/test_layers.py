@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # Each layer may import itself and what stands above it here.
 LAYERS = [
-    {"errors", "config", "registry", "record", "image", "text", "request", "part", "world"},
+    {"errors", "config", "registry", "record", "image", "text", "request", "part", "storage", "world"},
     {"plugin", "recipe"},
     {"journal", "backend", "step", "source", "sink", "demo_model", "content", "server"},
     {"engine"},

@@ -6,18 +6,22 @@ the parts are at work. Who starts the parts, and where, is the executors' matter
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import math
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from mminf.engine.result import RunResult, count_records
 from mminf.engine.run import Run
 from mminf.errors import JournalError
 from mminf.journal import Journal
-from mminf.journal.merge import FrozenJournal, absorb_parts, freeze, part_folder, part_folders
+from mminf.journal.merge import PARTS, FrozenJournal, absorb_parts, freeze, part_folder, part_folders
+from mminf.journal.mirror import fetch_journal, list_parts, push_journal, sending
 from mminf.part import Part
 
 log = logging.getLogger("mminf")
@@ -65,7 +69,22 @@ class Progress(NamedTuple):
 
 async def work_part(run: Run, part: Part, phase: Phase) -> str:
     """Takes a part's records through a phase, resuming what its journal and the main one hold. Returns the state."""
-    with Journal(part_folder(run.output, part), write=True, base=run.output) as journal:
+    if run.mirror is None:
+        return await _work_part(run, part, phase, run.output)
+    store = run.target / PARTS / part.name
+    with tempfile.TemporaryDirectory(prefix="mminf-") as name:
+        main, own = Path(name), part_folder(Path(name), part)
+        await asyncio.to_thread(fetch_journal, run.target, main)
+        await asyncio.to_thread(fetch_journal, store, own)
+        try:
+            async with sending(own, store):
+                return await _work_part(run, part, phase, main)
+        finally:
+            await asyncio.to_thread(push_journal, own, store)
+
+
+async def _work_part(run: Run, part: Part, phase: Phase, main: Path) -> str:
+    with Journal(part_folder(main, part), write=True, base=main) as journal:
         run.begin(journal)
         journal.set_meta("phase", phase.dump())
         state = await run.work(journal, [run.plan[phase.stage]], part, phase.quota)
@@ -94,7 +113,7 @@ def find_phase(run: Run, of: int) -> Phase:
     Raises:
         JournalError: if a dataset step comes first, or shards of another cut are there.
     """
-    other = sorted({part.of for part in part_folders(run.output)} - {of})
+    other = sorted({part.of for part in list_parts(run.target)} - {of})
     if other:
         raise JournalError(
             f"{run.output} holds shards of {other[0]}, not of {of}: "
@@ -136,6 +155,7 @@ class Coordinator:
         with self._journal() as journal:
             self.run.begin(journal)
             journal.set_meta("phase", "")
+        await self._share()
         return await self._advance(0, 0)
 
     async def resume(self) -> Phase:
@@ -153,7 +173,7 @@ class Coordinator:
         """Says how far a run is whose shards must go on."""
         with self._journal() as journal:
             calls = sum(int(step["calls"]) for step in journal.totals().values())
-            return RunResult("waiting", self.run.output, count_records(journal), [], journal.failures(5), calls)
+            return RunResult("waiting", self.run.target, count_records(journal), [], journal.failures(5), calls)
 
     async def merge(self, phase: Phase) -> Phase | None:
         """Takes over what the parts made of a phase that all have finished, and runs the dataset steps behind it.
@@ -161,11 +181,14 @@ class Coordinator:
         Returns:
             The next phase; None at the end, or if the run is draining.
         """
+        if self.run.mirror is not None:
+            await asyncio.to_thread(self.run.mirror.pull_parts)
         positions = [progress.position for progress in read_progress(self.run).values()]
         absorb_parts(self.run.output)
+        await self._share()
         stage = self.run.plan[phase.stage]
         if stage is self.run.plan[-1] and (quota := self._missing(phase, positions)) is not None:
-            return self._set(Phase(phase.stage, quota, phase.number + 1, phase.run))
+            return await self._set(Phase(phase.stage, quota, phase.number + 1, phase.run))
         return await self._advance(phase.stage + 1, phase.number + 1)
 
     async def end(self, state: str) -> RunResult:
@@ -193,17 +216,25 @@ class Coordinator:
         if index == len(plan):
             return None
         quota = first_quota(self.run, self.of) if index == len(plan) - 1 else None
-        return self._set(Phase(index, quota, number, self._run_number()))
+        return await self._set(Phase(index, quota, number, self._run_number()))
 
     def _run_number(self) -> int:
         with self._journal() as journal:
             return journal.run
 
-    def _set(self, phase: Phase) -> Phase:
+    async def _set(self, phase: Phase) -> Phase:
         with self._journal() as journal:
             journal.set_meta("phase", phase.dump())
         freeze(self.run.output)
+        if self.run.mirror is not None:
+            await asyncio.to_thread(self.run.mirror.push)
         return phase
+
+    async def _share(self) -> None:
+        """Sends the main journal to where the parts find it; what was merged into it goes from there."""
+        if self.run.mirror is not None:
+            await asyncio.to_thread(self.run.mirror.push)
+            await asyncio.to_thread(self.run.mirror.remove_parts)
 
     def _missing(self, phase: Phase, positions: Iterable[int | None]) -> int | None:
         """Returns the quota with which parts must go on to reach the target; None if it is reached, or can't be.

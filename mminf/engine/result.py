@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mminf.engine.plan import StagePlan
+from mminf.image import ImagePolicy, read_image
 from mminf.journal import Journal, Place
 from mminf.part import Part
 from mminf.recipe.model import Recipe
@@ -77,16 +78,36 @@ def tell_target(journal: Journal, stage: int, target: int) -> None:
     )
 
 
-def write_sinks(sinks: list[Sink], plan: list[StagePlan], journal: Journal, target: int | None = None) -> list[Written]:
+@dataclass(frozen=True, slots=True)
+class RunAssets:
+    """What a run's records only name."""
+
+    journal: Journal
+    policy: ImagePolicy
+
+    def vector(self, key: str) -> bytes | None:
+        """Returns the bytes of an embedding, or None."""
+        return self.journal.vector(key)
+
+    def image(self, uri: str) -> bytes:
+        """Returns an image's file. Raises ImageError."""
+        return read_image(uri, self.policy)
+
+
+def write_sinks(
+    sinks: list[Sink], plan: list[StagePlan], journal: Journal, policy: ImagePolicy, target: int | None = None
+) -> list[Written]:
     """Writes every dataset of a run from its journal.
 
     Args:
+        policy: which images sinks may read.
         target: only what was decided up to the accepted record of that number, in source order: so that the datasets
             don't depend on how far a run got beyond it.
     """
     last = journal.last_of(plan[-1].index, target) if target is not None else None
+    assets = RunAssets(journal, policy)
     for sink in sinks:
-        sink.attach(journal.vector)
+        sink.attach(assets)
     return [sink.write(_SinkRecords(sink, plan, journal, last)) for sink in sinks]
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import itertools
 import json
 import logging
 import math
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -27,11 +28,13 @@ from mminf.image import ImageStore
 from mminf.journal import Journal
 from mminf.journal.lock import hold
 from mminf.journal.merge import absorb_parts
+from mminf.journal.mirror import Mirror
 from mminf.part import Part
 from mminf.recipe.model import Recipe
 from mminf.record import Record, digest
 from mminf.registry import SOURCES
 from mminf.source.base import BadRow, Source
+from mminf.storage import is_remote
 
 log = logging.getLogger("mminf")
 PEEK = 1000
@@ -45,10 +48,12 @@ class Run:
     """Runs a recipe.
 
     Args:
-        output: folder for the journal and the datasets.
+        output: folder for the journal and the datasets, or a `UPath`.
         limit: only so many records of the source.
 
     Attributes:
+        target: where the datasets go.
+        output: where the journal is: the same, or a folder of this machine that is sent there.
         digest: of the recipe as it was resolved, and of the limit: runs with the same one belong together.
         keep_engines: models stay loaded between calls of `work`.
         position: number of the last source record that was taken, None if the stage came to the end of its records.
@@ -56,7 +61,9 @@ class Run:
 
     def __init__(self, recipe: Recipe, output: Path, *, limit: int | None = None) -> None:
         self.recipe = recipe
-        self.output = output
+        self.target = output
+        self.mirror = Mirror(output) if is_remote(output) else None
+        self.output = output if self.mirror is None else self.mirror.folder
         self.limit = limit if limit is not None else recipe.run.limit
         self.engines = make_engines(recipe.engines)
         self.pool = Pool(recipe.run.max_loaded_engines)
@@ -126,7 +133,7 @@ class Run:
         Raises:
             EngineError, JournalError, SourceError: if it can't go on; what is done is kept.
         """
-        with hold(self.output):
+        async with lead(self):
             absorb_parts(self.output)
             with Journal(self.output, write=True, locked=True) as journal:
                 self.begin(journal)
@@ -196,9 +203,9 @@ class Run:
             await journal.flush()
             if target is not None:
                 tell_target(journal, self.plan[-1].index, target)
-            written = write_sinks(self.sinks, self.plan, journal, target)
+            written = write_sinks(self.sinks, self.plan, journal, self.source.policy(), target)
         calls = sum(int(step["calls"]) for step in journal.totals().values())
-        return RunResult(state, self.output, count_records(journal), written, journal.failures(5), calls)
+        return RunResult(state, self.target, count_records(journal), written, journal.failures(5), calls)
 
     def count(self) -> int | None:
         """Returns how many records there are, where that is known."""
@@ -255,12 +262,14 @@ class Run:
         return max(MIN_WINDOW, min(MAX_WINDOW, math.ceil(1.25 * wanted)))
 
     def _read(self) -> Iterator[Record | BadRow]:
-        limit, part = self.limit, self.source.part
-        rows = self.source.read()
-        if self.source.cuts:  # numbers count the rows of all parts
-            return rows if limit is None else itertools.takewhile(lambda row: row.seq < limit, rows)
-        first = itertools.islice(rows, limit)
-        return first if part is None else (row for row in first if part.owns(row.id))
+        limit, source, part = self.limit, self.source, self.source.part
+        if part is None or (source.cuts and limit is None):
+            return itertools.islice(source.read(), limit)
+        if source.cuts and not source.gaps:
+            return itertools.takewhile(lambda row: row.seq < (limit or 0), source.read())
+        whole = copy.copy(source)  # for the first so many rows, those of all parts must be counted
+        whole.part = None
+        return (row for row in itertools.islice(whole.read(), limit) if part.owns(row.id))
 
     def _columns(self) -> frozenset[str] | None:
         if self.source.columns is not None:
@@ -275,12 +284,27 @@ class Run:
         return frozenset(columns) if columns and rows < PEEK else None
 
 
+@contextlib.asynccontextmanager
+async def lead(run: Run) -> AsyncIterator[None]:
+    """Holds the lock of a run's output, with its journal on this machine.
+
+    Raises:
+        JournalError: if another run holds it.
+    """
+    with hold(run.output):
+        if run.mirror is None:
+            yield
+            return
+        async with run.mirror.lead():
+            yield
+
+
 def open_source(recipe: Recipe, output: Path) -> Source:
     """Returns a recipe's source. Raises RecipeError if it has none."""
     if recipe.source is None:
         raise SourceError("the recipe names no source; give one with --input")
     made: Source = SOURCES.get(recipe.source.type)(
-        recipe.source.config, recipe.path.parent, (output / "images").resolve()
+        recipe.source.config, recipe.path.parent, (output / "images").absolute()
     )
     return made
 

@@ -20,10 +20,17 @@ async def check_shared(output: Path, nonce: str, who: str, seconds: float = 30.0
     """
     path = output / NONCE
     for _ in range(int(seconds / POLL_SECONDS)):
-        if path.is_file() and path.read_text() == nonce:
+        if await asyncio.to_thread(_says, path, nonce):
             return
         await asyncio.sleep(POLL_SECONDS)
     raise JournalError(
         f"{who} does not see the output folder {output} of the process that leads the run; "
-        "several machines need an --output on a file system that all of them share"
+        "several machines need an --output on a file system, or in a store, that all of them reach"
     )
+
+
+def _says(path: Path, nonce: str) -> bool:
+    try:
+        return path.read_text() == nonce
+    except FileNotFoundError:
+        return False

@@ -16,13 +16,12 @@ from typing import Any
 
 from mminf.engine.parts import Coordinator, Phase, work_part
 from mminf.engine.result import Counts, RunResult
-from mminf.engine.run import Run, gpus_needed
+from mminf.engine.run import Run, gpus_needed, lead
 from mminf.engine.stats import RunStats, add_stats
 from mminf.errors import Interrupted, UsageError
 from mminf.executor.local import LocalExecutor
 from mminf.executor.marker import NONCE, POLL_SECONDS, check_shared
 from mminf.executor.torchrun import FAILED, PREFIX, Rank, choose_devices, forget_rank
-from mminf.journal.lock import hold
 from mminf.part import Part
 
 log = logging.getLogger("mminf")
@@ -112,7 +111,7 @@ class RankWork:
         try:
             if self.rank.number:
                 return await self._follow(run)
-            with hold(run.output):
+            async with lead(run):
                 return await self._lead(run)
         except Interrupted:
             return _nothing(run, "interrupted")
@@ -126,7 +125,7 @@ class RankWork:
 
     async def _lead(self, run: Run) -> RunResult:
         nonce = secrets.token_hex(8)
-        (run.output / NONCE).write_text(nonce)
+        (run.target / NONCE).write_text(nonce)
         self.board.write("run", json.dumps([nonce, run.digest]))
         await self._all(run, "met")
         coordinator = Coordinator(run, self.rank.of)
@@ -137,7 +136,7 @@ class RankWork:
             if {state, *await self._all(run, f"done/{number}")} != {"finished"}:
                 raise Interrupted("a rank was interrupted")
             phase, number = await coordinator.merge(phase), number + 1
-        (run.output / NONCE).unlink(missing_ok=True)
+        (run.target / NONCE).unlink(missing_ok=True)
         result = await coordinator.end("interrupted" if run.stats.draining else "finished")
         self.board.write(f"phase/{number}", "")
         await self._all(run, "gone")  # the store may live in a process that ends with this one
@@ -177,7 +176,7 @@ class RankWork:
                 f"rank mismatch: rank {self.rank.number} has another recipe, input or options than rank 0; "
                 "start every node with the same command"
             )
-        await check_shared(run.output, nonce, f"rank {self.rank.number}")
+        await check_shared(run.target, nonce, f"rank {self.rank.number}")
         self.board.write(f"met/{self.rank.number}", "")
 
     def watch(self, run: Run) -> Callable[[], None]:
@@ -216,7 +215,7 @@ class RankWork:
 
 def _nothing(run: Run, state: str) -> RunResult:
     """The result of a rank that has none to tell."""
-    return RunResult(state, run.output, Counts(done=1, pending=None), [])
+    return RunResult(state, run.target, Counts(done=1, pending=None), [])
 
 
 def run_rank(run: Run, rank: Rank, *, progress: bool = False) -> RunResult:

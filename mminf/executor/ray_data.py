@@ -23,12 +23,11 @@ from typing import Any
 from mminf.backend.base import shorten
 from mminf.engine.parts import Coordinator, Phase, work_part
 from mminf.engine.result import RunResult
-from mminf.engine.run import Run, gpus_needed
+from mminf.engine.run import Run, gpus_needed, lead
 from mminf.engine.stats import RunStats, add_stats
 from mminf.errors import EngineError, Interrupted, JournalError, MminfError, UsageError
 from mminf.executor.marker import NONCE, check_shared
 from mminf.executor.options import RayOptions
-from mminf.journal.lock import hold
 from mminf.part import Part
 from mminf.plugin import discover, install_sources, plugin_sources
 from mminf.recipe.model import Recipe
@@ -112,7 +111,7 @@ class PartWorker:
         return self._run
 
     async def _work(self, run: Run, part: Part, phase: Phase) -> str:
-        await check_shared(run.output, self._nonce, f"a worker on {socket.gethostname()}")
+        await check_shared(run.target, self._nonce, f"a worker on {socket.gethostname()}")
         deadline = time.monotonic() + LOCK_SECONDS
         while True:
             try:
@@ -160,11 +159,11 @@ class RayWork:
         Raises:
             UsageError: if a worker can't work, or the cluster is too small.
         """
-        with hold(run.output):
+        async with lead(run):
             workers = count_workers(run, self.options)
             of = self.options.parts or PARTS_A_WORKER * workers
             nonce = secrets.token_hex(8)
-            (run.output / NONCE).write_text(nonce)
+            (run.target / NONCE).write_text(nonce)
             order = make_order(run, nonce)
             coordinator = Coordinator(run, of)
             phase = await coordinator.begin()
@@ -174,7 +173,7 @@ class RayWork:
                     phase = await coordinator.merge(phase)
             except Interrupted:
                 return await coordinator.end("interrupted")
-            (run.output / NONCE).unlink(missing_ok=True)
+            (run.target / NONCE).unlink(missing_ok=True)
             return await coordinator.end("interrupted" if run.stats.draining else "finished")
 
     def _phase(self, run: Run, order: bytes, phase: Phase, workers: int, of: int) -> None:
@@ -234,7 +233,7 @@ class RayWork:
 def make_order(run: Run, nonce: str) -> bytes:
     """Returns what workers need to know, packed."""
     recipe = dataclasses.replace(run.recipe, path=run.recipe.path.resolve())
-    order = Order(recipe, plugin_sources(), run.output.resolve(), run.limit, nonce, str(Path.cwd()))
+    order = Order(recipe, plugin_sources(), run.target.absolute(), run.limit, nonce, str(Path.cwd()))
     try:
         return order.pack()
     except (pickle.PicklingError, TypeError, AttributeError) as error:

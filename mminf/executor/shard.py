@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -10,11 +11,12 @@ from typing import Any
 
 from mminf.engine.parts import Coordinator, Phase, find_phase, read_progress, unfinished, work_part
 from mminf.engine.result import RunResult, count_records
-from mminf.engine.run import Run
+from mminf.engine.run import Run, lead
 from mminf.errors import JournalError
 from mminf.journal import Journal
 from mminf.journal.lock import hold
-from mminf.journal.merge import freeze, part_folder
+from mminf.journal.merge import PARTS, freeze, part_folder
+from mminf.journal.mirror import fetch_journal
 from mminf.journal.schema import FILE
 from mminf.part import Part
 
@@ -23,14 +25,19 @@ def shard_work(part: Part) -> Callable[[Run], Coroutine[Any, Any, RunResult]]:
     """Returns what takes a shard's records up to the next dataset step, or to the end."""
 
     async def work(run: Run) -> RunResult:
+        if run.mirror is not None:
+            run.output = Path(tempfile.mkdtemp(prefix="mminf-"))
+            fetch_journal(run.target, run.output)
         _settle_main(run.output)
         with hold(run.output, shared=True):
             phase = find_phase(run, part.of)
             state = await work_part(run, part, phase)
+            if run.mirror is not None:
+                fetch_journal(run.target / PARTS / part.name, part_folder(run.output, part))
             with Journal(part_folder(run.output, part), base=run.output) as journal:
                 calls = sum(int(step["calls"]) for step in journal.totals().values())
                 counts = replace(count_records(journal), pending=None)  # how many of the records are its is not known
-                return RunResult(state, run.output, counts, [], journal.failures(5), calls, part)
+                return RunResult(state, run.target, counts, [], journal.failures(5), calls, part)
 
     return work
 
@@ -58,7 +65,7 @@ async def merge_work(run: Run) -> RunResult:
     Raises:
         JournalError: if a shard is missing, not finished, or of another recipe.
     """
-    with hold(run.output):
+    async with lead(run):
         progress = read_progress(run)
         cuts = {part.of for part in progress}
         if len(cuts) > 1:

@@ -44,9 +44,12 @@ BUILTIN = (
     "mminf.source.rows",
     "mminf.source.dataset",
     "mminf.source.text",
+    "mminf.source.tars",
     "mminf.sink.chat",
     "mminf.sink.embeddings",
     "mminf.sink.rows",
+    "mminf.sink.parquet",
+    "mminf.sink.tars",
 )
 
 _broken: dict[str, str] = {}

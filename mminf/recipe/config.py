@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 from mminf.config import Config, Names
 from mminf.image import MAX_PIXELS
 from mminf.request import Sampling
+from mminf.storage import Location
 
 
 class Items(Config):
@@ -52,9 +53,11 @@ class SourceConfig(Config):
     """What every source takes."""
 
     shorthand: ClassVar[str | None] = "path"
-    path: Path = Field(description="File or folder.")
+    path: Location = Field(description="File, folder, or a URI that fsspec reads (s3://, hf://, ...).")
     id: str = Field("id", description="Column that holds a row's stable id; a digest of the row where it is absent.")
-    allow_paths: list[Path] = Field(default_factory=list, description="Further folders that images may lie in.")
+    allow_paths: list[Location] = Field(
+        default_factory=list, description="Further folders, or URIs, that images may lie in."
+    )
     allow_any_path: bool = Field(False, description="Let rows name any image file that this user can read.")
     allow_hosts: Names = Field(default_factory=list, description="Hosts that images may be fetched from.")
     max_image_pixels: int = Field(MAX_PIXELS, ge=1, description="Larger images fail before they are decoded.")
@@ -66,6 +69,9 @@ class SinkConfig(Config):
     shorthand: ClassVar[str | None] = "path"
     path: Path = Field(description="File, below the output folder.")
     where: str | None = Field(None, description="Expression; only records for which it is true are written.")
+    rows_per_file: int | None = Field(
+        None, ge=1, description="So many rows a file: the path is a folder then, whose `manifest.json` lists them."
+    )
     dropped_by: str | None = Field(None, description="Write the records that this step dropped, not the finished ones.")
 
 

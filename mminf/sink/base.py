@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -9,12 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, ClassVar, NamedTuple, TypeVar
+from typing import IO, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from mminf.errors import RecordError
 from mminf.recipe.config import SinkConfig
 from mminf.record import Record
 from mminf.registry import SINKS
+from mminf.sink.shards import Shards
+from mminf.storage import is_remote, local_copy
 from mminf.text import Expression, defuse
 
 T = TypeVar("T")
@@ -36,12 +39,22 @@ class Written(NamedTuple):
     before: int | None
 
 
+class Assets(Protocol):
+    """What records only name: vectors of the journal, and images."""
+
+    def vector(self, key: str) -> bytes | None:
+        """Returns the float32 bytes of an embedding by the key that `embed` wrote, or None."""
+
+    def image(self, uri: str) -> bytes:
+        """Returns an image's file as it is. Raises ImageError."""
+
+
 class Sink(ABC):
-    """Writes one dataset file: JSON Lines, or a JSON array where the path ends in `.json`.
+    """Writes one dataset: JSON Lines, or a JSON array where the path ends in `.json`, or a folder of files.
 
     Args:
         config: of the recipe.
-        output: the run's output folder.
+        output: the run's output folder, a `Path` or a `UPath`.
     """
 
     Config: ClassVar[type[SinkConfig]] = SinkConfig
@@ -67,39 +80,92 @@ class Sink(ABC):
     def check(self) -> None:
         """Raises RecipeError if the sink can't write, before anything runs."""
 
-    def attach(self, vector: Callable[[str], bytes | None]) -> None:
-        """Gives the sink what reads embeddings by the keys that `embed` wrote; most need none.
-
-        Args:
-            vector: returns the float32 bytes of a key, or None.
-        """
+    def attach(self, assets: Assets) -> None:
+        """Gives the sink what reads that which records only name; most need none."""
 
     def write(self, records: Iterable[Record]) -> Written:
-        """Writes the file and puts it in place by a rename; a record that lacks what a row needs is left out.
+        """Writes the dataset and puts it in place at once; a record that lacks what a row needs is left out.
 
         Args:
             records: streamed from the journal; may be iterated over more than once.
         """
-        rows, left_out, example = 0, 0, None
-        before = count_rows(self.path)
-        first, between, last = (b"[\n", b",\n", b"\n]\n") if self.path.suffix == ".json" else (b"", b"\n", b"\n")
+        found = Rows(self, records)
+        before = None if is_remote(self.path) else count_rows(self.path)
+        if self.config.rows_per_file is not None:
+            with Shards(self.path, "jsonl") as shards:
+                while found.more():
+                    with shards.file(found) as path, path.open("wb") as file:
+                        write_lines(file, itertools.islice(found, self.config.rows_per_file))
+            return found.written()
         with replace_file(self.path) as file:
-            file.write(first)
-            for record in records:
-                try:
-                    if self.where is not None and not self.where.test(record.fields):
-                        continue
-                    row = self.row(record)
-                except RecordError as error:
-                    left_out += 1
-                    example = example or f"record {record.id}: {error}"
-                    continue
-                if row is not None:
-                    file.write(between if rows else b"")
-                    file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace"))
-                    rows += 1
-            file.write(last if rows or first else b"")
-        return Written(str(self.config.path), rows, left_out, example, before)
+            (write_array if self.path.suffix == ".json" else write_lines)(file, found)
+        return found.written(before)
+
+
+class Rows:
+    """The rows of a sink, one after the other; counts them, and those that are left out.
+
+    Args:
+        records: as `Sink.write` gets them.
+        row: what makes a row; the sink's own by default.
+    """
+
+    def __init__(
+        self, sink: Sink, records: Iterable[Record], row: Callable[[Record], dict[str, Any] | None] | None = None
+    ) -> None:
+        self.sink = sink
+        self.rows = self.left_out = 0
+        self.example: str | None = None
+        self._row = row or sink.row
+        self._records = iter(records)
+        self._next: dict[str, Any] | None = None
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        if not self.more():
+            raise StopIteration
+        row, self._next = self._next, None
+        self.rows += 1
+        assert row is not None
+        return row
+
+    def more(self) -> bool:
+        """Tells whether there is another row."""
+        while self._next is None:
+            record = next(self._records, None)
+            if record is None:
+                return False
+            try:
+                if self.sink.where is None or self.sink.where.test(record.fields):
+                    self._next = self._row(record)
+            except RecordError as error:
+                self.left_out += 1
+                self.example = self.example or f"record {record.id}: {error}"
+        return True
+
+    def written(self, before: int | None = None) -> Written:
+        """Returns what was written, once all rows were taken."""
+        return Written(str(self.sink.config.path), self.rows, self.left_out, self.example, before)
+
+
+def write_lines(file: IO[bytes], rows: Iterable[dict[str, Any]]) -> None:
+    """Writes rows as JSON Lines."""
+    for row in rows:
+        file.write(_json(row) + b"\n")
+
+
+def write_array(file: IO[bytes], rows: Iterable[dict[str, Any]]) -> None:
+    """Writes rows as one JSON array, a line each."""
+    file.write(b"[\n")
+    for number, row in enumerate(rows):
+        file.write((b",\n" if number else b"") + _json(row))
+    file.write(b"\n]\n")
+
+
+def _json(row: dict[str, Any]) -> bytes:
+    return json.dumps(row, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def sink(name: str) -> Callable[[type[T]], type[T]]:
@@ -118,7 +184,11 @@ def count_rows(path: Path) -> int | None:
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[IO[bytes]]:
-    """Opens a file that takes its name only when all of it is on disk."""
+    """Opens a file that takes its name only when all of it is on disk, or sent to its store."""
+    if is_remote(path):
+        with local_copy(path) as copy, copy.open("wb") as file:
+            yield file
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +13,8 @@ from pydantic import Field
 from mminf.errors import Problem, RecipeError, RecordError
 from mminf.recipe.config import SinkConfig
 from mminf.record import Record
-from mminf.sink.base import Sink, Written, sink
+from mminf.sink.base import Assets, Sink, Written, sink
+from mminf.sink.shards import replace_folder
 
 Vector = Any  # (dimensions,) float64
 
@@ -53,11 +53,16 @@ class Embeddings(Sink):
         return frozenset([self.config.reads])
 
     def check(self) -> None:
+        if self.config.rows_per_file is not None:
+            problem = Problem(
+                f"sink {self.config.path}", "embeddings have `rows` (vectors a shard), not `rows_per_file`"
+            )
+            raise RecipeError([problem])
         if self.image_stats is not None:
             _load_stats(self.image_stats)
 
-    def attach(self, vector: Callable[[str], bytes | None]) -> None:
-        self._vector = vector
+    def attach(self, assets: Assets) -> None:
+        self._vector = assets.vector
 
     def row(self, record: Record) -> dict[str, Any]:
         return {"id": record.id, "vector": self._read(record)}
@@ -68,22 +73,16 @@ class Embeddings(Sink):
 
         left: list[str] = []
         mean, trace, count = self._sum(records, left)
-        part = self.path.with_name(f".{self.path.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
         stats = {"mean": mean, "trace": numpy.array([trace]), "count": numpy.array([count], dtype=numpy.int64)}
         shift = self._shift(mean, trace, records)
         if self.image_stats is not None:
             stats["image_mean"] = _load_stats(self.image_stats)[0]
-        if count:
-            self._write_shards(part, ((name, shift(vector)) for name, vector in self._vectors(records, [])))
-        save_file({name: numpy.ascontiguousarray(value) for name, value in stats.items()}, part / "stats.safetensors")
-        old = self.path.with_name(f".{self.path.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if self.path.exists():
-            self.path.rename(old)
-        part.rename(self.path)
-        shutil.rmtree(old, ignore_errors=True)
+        with replace_folder(self.path, "stats.safetensors") as part:
+            if count:
+                self._write_shards(part, ((name, shift(vector)) for name, vector in self._vectors(records, [])))
+            save_file(
+                {name: numpy.ascontiguousarray(value) for name, value in stats.items()}, part / "stats.safetensors"
+            )
         return Written(str(self.config.path), count, len(left), left[0] if left else None, None)
 
     def _sum(self, records: Iterable[Record], left: list[str]) -> tuple[Vector, float, int]:

@@ -18,6 +18,7 @@ from mminf.part import Part
 from mminf.recipe.config import SourceConfig
 from mminf.record import Fields, Record
 from mminf.registry import SOURCES
+from mminf.storage import is_remote, to_path
 
 T = TypeVar("T")
 
@@ -37,28 +38,34 @@ class Source(ABC):
     Attributes:
         columns: of every record, where the kind of source alone decides that.
         cuts: `read` leaves out the rows of other parts than `part`, before it unpacks them; else the run does.
+        gaps: numbers grow, but are not those of the rows counted from 0.
         part: the part of the run that is wanted; None: all.
 
     Args:
         config: of the recipe.
         base: folder that relative paths of the recipe start from.
-        scratch: folder for images that come embedded in rows; they are written there once.
+        scratch: folder, or UPath, for images that come embedded in rows; they are written there once.
     """
 
     Config: ClassVar[type[SourceConfig]] = SourceConfig
     columns: ClassVar[frozenset[str] | None] = None
     cuts: ClassVar[bool] = False
+    gaps: ClassVar[bool] = False
     part: Part | None = None
 
     def __init__(self, config: Any, base: Path, scratch: Path) -> None:
         self.config = config
         self.base = base
         self.scratch = scratch
-        self.path = (base / config.path).expanduser()
+        self.path = to_path(config.path, base).expanduser()
 
     def check(self) -> None:
         """Raises SourceError if there is nothing to read."""
-        if not self.path.exists():
+        try:
+            there = self.path.exists() or any(mark in self.path.name for mark in "*?[")
+        except OSError as error:
+            raise SourceError(f"input {self.path} can't be reached: {error}") from error
+        if not there:
             raise SourceError(f"input {self.path} is not there; give one with --input")
 
     @abstractmethod
@@ -74,13 +81,14 @@ class Source(ABC):
 
     def policy(self) -> ImagePolicy:
         """Returns which images the rows may name."""
-        roots = None
-        if not self.config.allow_any_path:
-            own = self.path if self.path.is_dir() else self.path.parent
-            folders = [own, self.scratch, *(self.base / path for path in self.config.allow_paths)]
-            roots = tuple(Path(folder).expanduser().resolve() for folder in folders)
+        own = self.path if self.path.is_dir() else self.path.parent
+        folders = [own, self.scratch, *(to_path(path, self.base) for path in self.config.allow_paths)]
+        local = tuple(folder.expanduser().resolve() for folder in folders if not is_remote(folder))
         return ImagePolicy(
-            roots=roots, hosts=frozenset(self.config.allow_hosts), max_pixels=self.config.max_image_pixels
+            roots=None if self.config.allow_any_path else local,
+            prefixes=tuple(f"{str(folder).rstrip('/')}/" for folder in folders if is_remote(folder)),
+            hosts=frozenset(self.config.allow_hosts),
+            max_pixels=self.config.max_image_pixels,
         )
 
 
@@ -150,7 +158,7 @@ class Numbered:
 @lru_cache(maxsize=16)
 def home_of(file: Path) -> Path:
     """Returns the folder that a file really lies in; asked for every row, so it is remembered."""
-    return file.parent.resolve()
+    return file.parent if is_remote(file) else file.parent.resolve()
 
 
 def content_digest(row: Any) -> str:
@@ -196,7 +204,10 @@ def _store(data: bytes, scratch: Path) -> str:
     if not isinstance(data, bytes):
         raise TypeError(f"an embedded image's `bytes` are {type(data).__name__}")
     path = scratch / hashlib.sha256(data).hexdigest()[:32]
-    if not path.exists():
+    if is_remote(path):
+        if not path.exists():
+            path.write_bytes(data)
+    elif not path.exists():
         scratch.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.{os.getpid()}.part")  # several parts of a run may meet the same image
         part.write_bytes(data)

@@ -12,6 +12,7 @@ from mminf.recipe.config import SourceConfig
 from mminf.record import Record
 from mminf.source.base import BadRow, Numbered, Source, home_of, source
 from mminf.source.rows import read_row
+from mminf.storage import is_remote
 
 
 class DatasetConfig(SourceConfig):
@@ -36,6 +37,8 @@ class DatasetOnDisk(Source):
     def _load(self) -> Any:
         import datasets
 
+        if is_remote(self.path):
+            raise SourceError(f"{self.path}: a dataset saved to disk is read from a local folder; save it as Parquet")
         try:
             loaded = datasets.load_from_disk(str(self.path))
         except (OSError, ValueError) as error:

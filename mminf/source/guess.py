@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from mminf.errors import SourceError
+from mminf.storage import is_remote, to_path
 
+_SHARDS = (".jsonl", ".parquet", ".tar")
 _BY_SUFFIX = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -14,6 +16,8 @@ _BY_SUFFIX = {
     ".parquet": "parquet",
     ".gz": "jsonl",
     ".txt": "text",
+    ".tar": "webdataset",
+    ".tgz": "webdataset",
 }
 
 
@@ -23,13 +27,23 @@ def guess_source(given: str) -> dict[str, Any]:
     Raises:
         SourceError: if nothing is there, or its kind can't be told.
     """
-    path = Path(given).expanduser().resolve()
-    if not path.exists():
+    path = to_path(given)
+    path = path if is_remote(path) else path.resolve()
+    try:
+        return _guess(given, path)
+    except OSError as error:  # and what stores make of refused keys, which is one, too
+        raise SourceError(f"--input {given} can't be reached: {error}") from error
+
+
+def _guess(given: str, path: Path) -> dict[str, Any]:
+    pattern = any(mark in path.name for mark in "*?[")
+    if not pattern and not path.exists():
         raise SourceError(f"--input {given}: nothing is there")
-    if path.is_dir():
-        if (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file():
+    if not pattern and path.is_dir():
+        names = {item.name for item in path.iterdir()}
+        if names & {"dataset_info.json", "dataset_dict.json"}:
             return {"dataset": {"path": str(path)}}
-        kinds = {_BY_SUFFIX[item.suffix] for item in path.iterdir() if item.suffix in (".jsonl", ".parquet")}
+        kinds = {_BY_SUFFIX[suffix] for suffix in _SHARDS if any(name.endswith(suffix) for name in names)}
         if len(kinds) == 1:
             return {kinds.pop(): {"path": str(path)}}
         return {"images": {"path": str(path)}}
@@ -37,10 +51,10 @@ def guess_source(given: str) -> dict[str, Any]:
 
     if path.suffix.lower() in SUFFIXES:
         return {"images": {"path": str(path)}}
-    kind = _BY_SUFFIX.get(path.suffix.lower())
+    kind = "webdataset" if path.name.endswith(".tar.gz") else _BY_SUFFIX.get(path.suffix.lower())
     if kind is None:
         raise SourceError(
             f"--input {given}: can't tell what it is by its ending {path.suffix!r}; "
-            f"known: folders of images, {', '.join(sorted(_BY_SUFFIX))}, datasets saved to disk"
+            f"known: folders of images, {', '.join(sorted(_BY_SUFFIX))}, datasets saved to disk, and patterns of those"
         )
     return {kind: {"path": str(path)}}

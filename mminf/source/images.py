@@ -10,6 +10,7 @@ from mminf.errors import SourceError
 from mminf.image import SUFFIXES
 from mminf.record import Record
 from mminf.source.base import BadRow, Source, clean_id, source
+from mminf.storage import is_remote, walk
 
 
 @source("images")
@@ -21,13 +22,11 @@ class Images(Source):
 
     def check(self) -> None:
         super().check()
-        if next(_walk(self.path), None) is None:
+        if next(self._files(), None) is None:
             raise SourceError(f"no images in {self.path}; known endings: {', '.join(sorted(SUFFIXES))}")
 
     def read(self) -> Iterator[Record | BadRow]:
-        root = self.path.resolve()
-        for seq, path in enumerate(_walk(root)):
-            name = path.name if root.is_file() else path.relative_to(root).as_posix()
+        for seq, (name, path) in enumerate(self._files()):
             clean = clean_id(name)
             if self.part is not None and not self.part.owns(clean):
                 continue
@@ -36,8 +35,22 @@ class Images(Source):
             else:
                 yield Record(name, {"id": name, "images": [str(path)]}, seq)
 
-    def count(self) -> int:
-        return sum(1 for _ in _walk(self.path))
+    def count(self) -> int | None:
+        # What a store lists takes a request for every thousand.
+        return None if is_remote(self.path) else sum(1 for _ in _walk(self.path))
+
+    def _files(self) -> Iterator[tuple[str, Path]]:
+        """Yields name and path of every image."""
+        if not is_remote(self.path):
+            root = self.path.resolve()
+            for path in _walk(root):
+                yield (path.name if root.is_file() else path.relative_to(root).as_posix()), path
+        elif self.path.is_file():
+            yield self.path.name, self.path
+        else:
+            for name, path in walk(self.path):
+                if os.path.splitext(name)[1].lower() in SUFFIXES:  # noqa: PTH122 (as below)
+                    yield name, path
 
 
 def _walk(root: Path) -> Iterator[Path]:

@@ -11,6 +11,7 @@ from typing import IO, Any, cast
 from mminf.errors import SourceError
 from mminf.record import Fields, Record
 from mminf.source.base import BadRow, Numbered, Source, home_of, json_fields, load_json, normalize_images, source
+from mminf.storage import is_remote, list_files, open_bytes
 
 # What a row can hold that no record can be made of.
 _UNREADABLE = (TypeError, ValueError, OSError, RecursionError, OverflowError)
@@ -22,12 +23,7 @@ class _Rows(Source):
 
     def files(self) -> list[Path]:
         """Returns the file, or the files of that kind in the folder, in name order."""
-        if self.path.is_file():
-            return [self.path]
-        found = sorted(path for path in self.path.iterdir() if path.name.endswith(self.suffixes))
-        if not found:
-            raise SourceError(f"no {' or '.join(self.suffixes)} files in {self.path}")
-        return found
+        return list_files(self.path, self.suffixes)
 
     def check(self) -> None:
         super().check()
@@ -66,7 +62,7 @@ class JsonLines(_Rows):
         yield from read_json_row(row, where, home_of(file), self.scratch, numbered)
 
     def count(self) -> int | None:
-        if any(file.suffix == ".gz" for file in self.files()):
+        if is_remote(self.path) or any(file.suffix == ".gz" for file in self.files()):
             return None
         total = 0
         for file in self.files():
@@ -137,7 +133,7 @@ class Parquet(_Rows):
         import pyarrow.parquet
 
         try:
-            return pyarrow.parquet.ParquetFile(file)
+            return pyarrow.parquet.ParquetFile(open_bytes(file) if is_remote(file) else file)
         except (pyarrow.ArrowException, OSError) as error:
             raise SourceError(f"{file} is not Parquet: {error}") from error
 
@@ -193,5 +189,5 @@ def _rows_of(batch: Any) -> list[Any]:
 
 
 def _open(file: Path) -> IO[bytes]:
-    opened: Any = gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")  # noqa: SIM115 (the caller does)
-    return cast("IO[bytes]", opened)
+    opened = open_bytes(file)
+    return cast("IO[bytes]", gzip.open(opened)) if file.suffix == ".gz" else opened

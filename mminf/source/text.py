@@ -11,6 +11,7 @@ from pydantic import Field
 from mminf.recipe.config import SourceConfig
 from mminf.record import Record
 from mminf.source.base import BadRow, Numbered, Source, source
+from mminf.storage import Location
 
 
 class TextConfig(SourceConfig):
@@ -45,7 +46,7 @@ class Text(Source):
 
 class BlankConfig(SourceConfig):
     shorthand: ClassVar[str | None] = "count"
-    path: Path = Field(Path(), description="Not used.")
+    path: Location = Field(Path(), description="Not used.")
     count: int = Field(ge=1, description="So many records.")
 
 

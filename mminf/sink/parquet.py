@@ -1,0 +1,150 @@
+"""`parquet`: records as Parquet, in one file or several."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from mminf.recipe.config import Names, SinkConfig
+from mminf.record import Record
+from mminf.sink.base import Assets, Rows, Sink, Written, sink
+from mminf.sink.shards import Shards
+from mminf.storage import is_remote, local_copy
+
+BATCH = 500
+
+
+class ParquetConfig(SinkConfig):
+    columns: Names = Field(default_factory=list, description="Only these fields; all by default.")
+    embed_images: bool = Field(
+        False, description="Put the images' files into the rows, as Hugging Face datasets have them."
+    )
+
+
+@sink("parquet")
+class ParquetSink(Sink):
+    """Parquet with a column a field, beside `id`; what fields hold of one kind in some records and of another in others
+    is written as JSON text.
+
+    With `embed_images`, `images` is a list of `{bytes, path}`, which `datasets.load_dataset` reads as images.
+    """
+
+    Config = ParquetConfig
+
+    def __init__(self, config: Any, output: Path) -> None:
+        super().__init__(config, output)
+        self._assets: Assets | None = None
+
+    def attach(self, assets: Assets) -> None:
+        self._assets = assets
+
+    def row(self, record: Record) -> dict[str, Any]:
+        row = self._plain_row(record)
+        if self.config.embed_images and isinstance(row.get("images"), list) and self._assets is not None:
+            row["images"] = [
+                {"bytes": self._assets.image(uri), "path": str(uri).rpartition("/")[2]} for uri in row["images"]
+            ]
+        return row
+
+    def _plain_row(self, record: Record) -> dict[str, Any]:
+        """The row without the images' bytes."""
+        names = self.config.columns or list(record.fields)
+        return {"id": record.id} | {
+            name: record.fields[name] for name in names if name in record.fields and name != "id"
+        }
+
+    def write(self, records: Iterable[Record]) -> Written:
+        schema = self._schema(Rows(self, records, self._plain_row))
+        found = Rows(self, records)
+        if self.config.rows_per_file is None:
+            if is_remote(self.path):
+                with local_copy(self.path) as copy:
+                    _write_file(copy, schema, found)
+            else:
+                part = self.path.with_name(f".{self.path.name}.part")
+                part.parent.mkdir(parents=True, exist_ok=True)
+                _write_file(part, schema, found)
+                part.replace(self.path)
+            return found.written()
+        with Shards(self.path, "parquet") as shards:
+            while found.more():
+                with shards.file(found) as path:
+                    _write_file(path, schema, itertools.islice(found, self.config.rows_per_file))
+        return found.written()
+
+    def _schema(self, rows: Iterable[dict[str, Any]]) -> Any:
+        """Reads all rows once to find each column's type, without their images."""
+        import pyarrow
+
+        types: dict[str, Any] = {"id": pyarrow.string()}
+        for batch in _batches(rows):
+            for name in dict.fromkeys(name for row in batch for name in row):
+                types[name] = _join(types.get(name), [row.get(name) for row in batch])
+        fields = [pyarrow.field(name, _storable(kind)) for name, kind in types.items()]
+        if not (self.config.embed_images and "images" in types):
+            return pyarrow.schema(fields)
+        image = pyarrow.list_(pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())]))
+        place = list(types).index("images")
+        fields[place] = pyarrow.field("images", image)
+        return _with_features(pyarrow.schema(fields))
+
+
+def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    iterator = iter(rows)
+    while batch := list(itertools.islice(iterator, BATCH)):
+        yield batch
+
+
+def _join(known: Any, values: list[Any]) -> Any:
+    """Returns the type that holds a column's values so far; JSON text (string) where they don't go together."""
+    import pyarrow
+
+    try:
+        found = pyarrow.array(values).type
+        if known is None:
+            return found
+        kinds = [pyarrow.schema([("x", kind)]) for kind in (known, found)]
+        return pyarrow.unify_schemas(kinds, promote_options="permissive").field("x").type
+    except (pyarrow.ArrowException, ValueError, TypeError, OverflowError):
+        return pyarrow.string()
+
+
+def _storable(kind: Any) -> Any:
+    """Nulls and empty objects have no column type of their own in Parquet."""
+    import pyarrow
+
+    empty = pyarrow.types.is_struct(kind) and not kind.num_fields
+    return pyarrow.string() if pyarrow.types.is_null(kind) or empty else kind
+
+
+def _with_features(schema: Any) -> Any:
+    """Tells Hugging Face datasets that the column holds images."""
+    from datasets import Features, Image, List
+
+    features = Features.from_arrow_schema(schema)
+    features["images"] = List(Image())
+    return schema.with_metadata({"huggingface": json.dumps({"info": {"features": features.to_dict()}})})
+
+
+def _write_file(path: Path, schema: Any, rows: Iterable[dict[str, Any]]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        for batch in _batches(rows):
+            columns = [pyarrow.array([_value(row.get(f.name), f.type) for row in batch], f.type) for f in schema]
+            writer.write_batch(pyarrow.record_batch(columns, schema=schema))
+
+
+def _value(value: Any, kind: Any) -> Any:
+    import pyarrow
+
+    if value is None or not pyarrow.types.is_string(kind):
+        return value
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,88 @@
+"""`webdataset`: tar shards with each record's fields and images.
+
+Format: webdataset documentation, "The WebDataset Format".
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from mminf.recipe.config import Names, SinkConfig
+from mminf.record import Record
+from mminf.sink.base import Assets, Rows, Sink, Written, sink
+from mminf.sink.shards import Shards
+
+ROWS = 5000
+
+
+class WebDatasetConfig(SinkConfig):
+    columns: Names = Field(default_factory=list, description="Only these fields; all by default.")
+    rows_per_file: int | None = Field(ROWS, ge=1, description="So many records a shard.")
+
+
+@sink("webdataset")
+class WebDatasetSink(Sink):
+    """A folder of tar shards: for each record `<number>.json` (id and fields), and `<number>.jpg`, or whatever its
+    image is; further images are `<number>.1.jpg`, and so on. Images are copied as they are.
+    """
+
+    Config = WebDatasetConfig
+
+    def __init__(self, config: Any, output: Path) -> None:
+        super().__init__(config, output)
+        self._assets: Assets | None = None
+
+    def attach(self, assets: Assets) -> None:
+        self._assets = assets
+
+    def row(self, record: Record) -> dict[str, Any]:
+        names = self.config.columns or list(record.fields)
+        fields = {name: record.fields[name] for name in names if name in record.fields}
+        images = [self._assets.image(uri) for uri in record.get("images") or []] if self._assets is not None else []
+        return {"json": {**fields, "id": record.id}, "images": images}
+
+    def write(self, records: Iterable[Record]) -> Written:
+        found = Rows(self, records)
+        with Shards(self.path, "tar") as shards:
+            while found.more():
+                with shards.file(found) as path:
+                    _write_shard(path, itertools.islice(found, self.config.rows_per_file or ROWS), found.rows)
+        return found.written()
+
+
+def _write_shard(path: Path, rows: Iterable[dict[str, Any]], first: int) -> None:
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for number, row in enumerate(rows, first):
+            key = f"{number:09}"
+            text = json.dumps(row["json"], ensure_ascii=False).encode("utf-8", "replace")
+            _add(tar, f"{key}.json", text)
+            for place, image in enumerate(row["images"]):
+                which = f".{place}" if place else ""
+                _add(tar, f"{key}{which}.{_ending(image)}", image)
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)  # without time and owner: the same records make the same bytes
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))
+
+
+def _ending(image: bytes) -> str:
+    for start, ending in (
+        (b"\xff\xd8", "jpg"),
+        (b"\x89PNG", "png"),
+        (b"GIF8", "gif"),
+        (b"BM", "bmp"),
+        (b"II*\0", "tiff"),
+    ):
+        if image.startswith(start):
+            return ending
+    return "webp" if image[8:12] == b"WEBP" else "jpg"

@@ -1,0 +1,130 @@
+"""`webdataset`: tar shards, a sample's files one after the other.
+
+Format: webdataset documentation, "The WebDataset Format": what stands before the first dot of a name is the sample's
+key.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mminf.image import MAX_BYTES, SUFFIXES
+from mminf.record import Fields, Record
+from mminf.source.base import BadRow, Source, clean_id, load_json, normalize_images, source
+from mminf.storage import list_files, open_bytes
+
+SPAN = 10**9
+"""Samples that a shard may have: a record's number is its shard's, times this, plus its own within the shard."""
+TOO_LARGE = "too large"
+_TEXTS = frozenset({"txt", "text", "caption", "cls", "transcript"})
+
+
+@source("webdataset")
+class WebDataset(Source):
+    """Tar shards (a file, a folder, or a pattern), each read once from beginning to end.
+
+    `.json` becomes fields, images become `images` (unpacked below the output folder), `.txt`, `.caption` and `.cls`
+    become text fields of that name; what else there is is left out. A record's id is `shard/key`.
+
+    With several parts to a run, whole shards are handed out where there are enough of them, so that no part reads what
+    is another's.
+    """
+
+    cuts = True
+    gaps = True
+
+    def check(self) -> None:
+        super().check()
+        self._files()
+
+    def read(self) -> Iterator[Record | BadRow]:
+        files = self._files()
+        by_file = self.part is not None and len(files) >= 2 * self.part.of
+        for number, file in enumerate(files):
+            if not by_file or self._owns(file.name):
+                yield from self._read_shard(file, number * SPAN, by_file)
+
+    def _files(self) -> list[Path]:
+        return list_files(self.path, (".tar", ".tar.gz", ".tgz"))
+
+    def _owns(self, name: str) -> bool:
+        return self.part is None or self.part.owns(name)
+
+    def _read_shard(self, file: Path, first: int, by_file: bool) -> Iterator[Record | BadRow]:
+        number = 0
+        try:
+            for number, (key, members) in enumerate(_samples(file)):
+                name = clean_id(f"{file.name}/{key}")
+                if by_file or self._owns(name):
+                    yield self._record(name, members, first + number)
+        except (tarfile.TarError, EOFError, OSError, ValueError) as error:  # zlib.error comes as one of them
+            name = f"{file.name}/{number + 1}"
+            if by_file or self._owns(name):
+                yield BadRow(name, f"{file.name} breaks off after {number} samples: {error}", first + number + 1)
+
+    def _record(self, name: str, members: dict[str, bytes], seq: int) -> Record | BadRow:
+        try:
+            fields = _fields(members)
+            images = [members[ending] for ending in sorted(members) if _is_image(ending)]
+            if images:
+                fields = normalize_images({**fields, "images": images}, self.path, self.scratch)
+        except (ValueError, RecursionError, OSError, TypeError) as error:
+            return BadRow(name, f"{name} can't be read: {error}", seq)
+        return Record(name, fields, seq)
+
+
+def _samples(file: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Yields key and files of each sample, by their endings, as they come."""
+    with open_bytes(file) as stream, tarfile.open(fileobj=stream, mode="r|*") as tar:
+        key: str | None = None
+        members: dict[str, bytes] = {}
+        for member in tar:
+            if not member.isfile():
+                continue
+            found, ending = _split(member.name)
+            if found != key and key is not None:
+                yield key, members
+                members = {}
+            key = found
+            if not _is_wanted(ending):
+                continue
+            if member.size > MAX_BYTES:
+                members[TOO_LARGE] = f"{member.name} has {member.size:,} bytes, more than {MAX_BYTES:,}".encode()
+                continue
+            opened: Any = tar.extractfile(member)
+            members[ending] = opened.read()
+        if key is not None:
+            yield key, members
+
+
+def _split(name: str) -> tuple[str, str]:
+    folder, slash, base = name.rpartition("/")
+    key, _, ending = base.partition(".")
+    return f"{folder}{slash}{key}", ending.lower()
+
+
+def _is_wanted(ending: str) -> bool:
+    return ending == "json" or ending in _TEXTS or _is_image(ending)
+
+
+def _is_image(ending: str) -> bool:
+    return f".{ending.rpartition('.')[2]}" in SUFFIXES
+
+
+def _fields(members: dict[str, bytes]) -> Fields:
+    if TOO_LARGE in members:
+        raise ValueError(members[TOO_LARGE].decode())
+    fields: Fields = {}
+    for ending, data in members.items():
+        if ending == "json":
+            row = load_json(data)
+            if not isinstance(row, dict):
+                raise ValueError(f"its .json holds no object, but {type(row).__name__}")
+            # Image paths of where the shard was made mean nothing here.
+            fields |= {name: value for name, value in row.items() if name not in ("images", "image")}
+        elif ending in _TEXTS:
+            fields[ending] = data.decode("utf-8").strip()
+    return fields

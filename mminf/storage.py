@@ -1,0 +1,163 @@
+"""Files on this machine, and objects behind URIs (`s3://`, `hf://`, `memory://`, ...), by fsspec.
+
+Docs: fsspec, "API Reference"; universal_pathlib, whose `UPath` has pathlib's interface over fsspec.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Annotated, Any, cast
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+from mminf.errors import SourceError, UsageError
+
+PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "hf", "memory", "file", "http", "https", "oss", "hdfs", "webhdfs")
+_EXTRAS = {"s3": "mminf[s3]", "s3a": "mminf[s3]", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "oss": "ossfs"}
+_CHANGING = ("ETag", "etag", "LastModified", "mtime", "created", "last_commit", "blob_id")
+
+
+def is_uri(text: str) -> bool:
+    """Tells whether a text names an object elsewhere, not a file of this machine."""
+    return "://" in text and not text.startswith(("file://", "data:"))
+
+
+def to_path(text: Any, base: Path | None = None) -> Path:
+    """Returns a path for a local path or a URI; a `UPath` behaves as a `Path` does, and is typed as one.
+
+    Args:
+        base: folder that relative paths start from.
+
+    Raises:
+        UsageError: if the URI's scheme is unknown, or what reads it is not installed.
+    """
+    if not isinstance(text, str):
+        return cast("Path", text) if base is None or is_remote(text) else base / text
+    if not is_uri(text):
+        plain = Path(text.removeprefix("file://")).expanduser()
+        return plain if base is None else base / plain
+    scheme = text.partition("://")[0]
+    if scheme not in PROTOCOLS or "::" in text:
+        raise UsageError(f"{text}: scheme {scheme!r} is not one of {', '.join(PROTOCOLS)}")
+    from upath import UPath
+
+    try:
+        found = UPath(text)
+        _ = found.fs  # imports what reads it
+    except ImportError as error:
+        hint = _EXTRAS.get(scheme, f"what fsspec needs for {scheme}")
+        raise UsageError(f"{text}: {error}; install it with `pip install '{hint}'`") from error
+    return cast("Path", found)
+
+
+def _check_location(value: Any) -> Any:
+    try:
+        return to_path(value) if isinstance(value, str) and is_uri(value) else Path(value)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+    except TypeError as error:
+        raise ValueError(f"{value!r} is no path and no URI") from error
+
+
+Location = Annotated[
+    Any, BeforeValidator(_check_location), PlainSerializer(str), WithJsonSchema({"type": "string", "format": "path"})
+]
+"""A local path, or the URI of something that fsspec reads: a `Path` or a `UPath`."""
+
+
+def is_remote(path: Any) -> bool:
+    """Tells whether a path is a URI's."""
+    return not isinstance(path, Path)
+
+
+def object_info(uri: str) -> dict[str, Any]:
+    """Returns what the store says of an object: `size`, and what changes with its content. Raises OSError."""
+    found: Any = to_path(uri)
+    info: dict[str, Any] = found.fs.info(found.path)
+    return info
+
+
+def info_token(info: dict[str, Any]) -> int:
+    """Returns a number that changes with an object's content, as far as its store tells."""
+    said = [str(info.get(name, "")) for name in _CHANGING]
+    return int.from_bytes(hashlib.blake2b("|".join(said).encode(), digest_size=7).digest(), "big")
+
+
+def read_object(uri: str, most: int) -> bytes:
+    """Returns up to `most` bytes of an object. Raises OSError."""
+    found: Any = to_path(uri)
+    data: bytes = found.fs.cat_file(found.path, start=0, end=most)
+    return data
+
+
+def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """Returns the files of a folder that end so, by name; of a pattern (`shards/*.tar`) those that it matches.
+
+    A path that is a file is itself the list.
+
+    Raises:
+        SourceError: if there are none.
+    """
+    if any(mark in folder.name for mark in "*?["):
+        found = [path for path in folder.parent.glob(folder.name) if path.name.endswith(suffixes)]
+    elif folder.is_file():
+        return [folder]
+    elif is_remote(folder):
+        store: Any = folder
+        names = [item["name"] for item in store.fs.ls(store.path, detail=True) if item["type"] == "file"]
+        found = [folder / name.rpartition("/")[2] for name in names if name.endswith(suffixes)]
+    else:
+        found = [path for path in folder.iterdir() if path.name.endswith(suffixes)]
+    if not found:
+        raise SourceError(f"no {' or '.join(suffixes)} files in {folder}")
+    return sorted(found, key=lambda path: path.name)
+
+
+def walk(root: Path) -> Iterator[tuple[str, Path]]:
+    """Yields name below the root and path of every object under a URI, in name order, a folder's listing at a time."""
+    store: Any = root
+    yield from _walk(store.fs, store.path.rstrip("/"), "", root)
+
+
+def _walk(fs: Any, folder: str, prefix: str, root: Path) -> Iterator[tuple[str, Path]]:
+    listed = [(item["name"].rstrip("/"), item["type"]) for item in fs.ls(folder, detail=True)]
+    fs.invalidate_cache(folder)  # else every listing stays in memory
+    for path, kind in sorted(listed):
+        name = path.rpartition("/")[2]
+        if path == folder or name.startswith("."):
+            continue
+        if kind == "directory":
+            yield from _walk(fs, f"{folder}/{name}", f"{prefix}{name}/", root)
+        else:
+            yield f"{prefix}{name}", root / f"{prefix}{name}"
+
+
+@contextlib.contextmanager
+def local_copy(path: Path) -> Iterator[Path]:
+    """Yields a local file to write to; at the end without an error it is sent to where it belongs, in one piece."""
+    with tempfile.TemporaryDirectory(prefix="mminf-") as folder:
+        copy = Path(folder) / path.name
+        yield copy
+        send_file(copy, path)
+
+
+def send_file(file: Path, path: Path) -> None:
+    """Sends a local file to a URI. A reader sees all of it or what was there before: stores replace objects at once."""
+    store: Any = path
+    store.parent.mkdir(parents=True, exist_ok=True)
+    store.fs.put_file(str(file), store.path)
+
+
+def fetch_file(path: Path, file: Path) -> None:
+    """Fetches an object into a local file. Raises OSError."""
+    store: Any = path
+    store.fs.get_file(store.path, str(file))
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Opens a file or an object for reading."""
+    return cast("IO[bytes]", path.open("rb"))

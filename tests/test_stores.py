@@ -1,0 +1,511 @@
+"""Inputs and outputs that are not files of this machine: images, tars and Parquet in stores, datasets sent there."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tarfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import mminf
+import mminf.journal.mirror
+from mminf import api
+from mminf.errors import JournalError, RecipeError, SourceError, UsageError
+from mminf.image import ImagePolicy, check_allowed, read_image
+from mminf.sink.shards import MANIFEST
+from mminf.storage import to_path
+
+from .conftest import read_rows, subprocess_env
+
+RECIPE = """
+name: stores
+engines: {{llm: {{backend: scripted, script: {script}}}}}
+source: {{images: images}}
+steps:
+  - generate: {{engine: llm, prompt: "{{{{ images }}}} what?", writes: said}}
+sinks:
+  - jsonl: {{path: rows.jsonl, columns: [said]}}
+  - parquet: {{path: table, rows_per_file: 5, embed_images: true}}
+  - webdataset: {{path: tars, rows_per_file: 4}}
+"""
+ANSWER = """
+import os
+
+def answer(request):
+    if os.environ.get("CALLS_LOG"):
+        with open(os.environ["CALLS_LOG"], "a") as file:
+            file.write(f"{request.seed}\\n")
+    return "it has digest " + request.images[0].digest[:8]
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, write_recipe: Callable[..., Path]) -> Path:
+    (tmp_path / "script.py").write_text(ANSWER)
+    return write_recipe(RECIPE.format(script=tmp_path / "script.py"))
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where journals of runs with a remote output are worked on."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "mminf" / "runs"
+
+
+@pytest.fixture
+def memory(cache: Path) -> Iterator[Any]:
+    """An empty store in this process."""
+    store = to_path("memory://bucket")
+    if store.exists():
+        store.fs.rm("/bucket", recursive=True)  # type: ignore[attr-defined]
+    yield store
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Any]:
+    """An empty bucket of a mock S3."""
+    import requests
+    import s3fs
+
+    for name, value in (
+        ("AWS_ENDPOINT_URL", s3_server),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+    ):
+        monkeypatch.setenv(name, value)
+    requests.post(f"{s3_server}/moto-api/reset", timeout=10)
+    s3fs.S3FileSystem.clear_instance_cache()
+    s3fs.S3FileSystem().mkdir("bucket")
+    yield to_path("s3://bucket")
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def put(store: Any, files: dict[str, bytes]) -> None:
+    for name, data in files.items():
+        path = store / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def files_of(folder: Any) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir(), key=lambda p: p.name) if path.is_file()}
+
+
+def picture(colour: int = 0, kind: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16), (colour % 256, 40, 90)).save(file, kind)
+    return file.getvalue()
+
+
+# S3, and any other store
+
+
+@pytest.mark.parametrize("kind", ["memory", "s3"])
+def test_images_come_from_a_store_and_datasets_go_there(
+    kind: str, request: pytest.FixtureRequest, recipe: Path, images: Path, tmp_path: Path, calls_log: Path
+) -> None:
+    store = request.getfixturevalue(kind)
+    put(store, {f"in/sub/{path.name}": path.read_bytes() for path in images.iterdir()})
+    put(store, {"in/broken.png": b"no image", "in/notes.txt": b"x", "in/.hidden.png": b"x"})
+    local = mminf.run(recipe, input=images, output=tmp_path / "local")
+    given, out = str(store / "in"), str(store / "out")
+    result = mminf.run(recipe, input=given, output=out)
+    assert (result.state, result.counts.done, result.counts.failed) == ("finished", 12, 1)
+    rows = [json.loads(line) for line in (store / "out" / "rows.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in rows] == [f"sub/{n:03}.png" for n in range(12)]
+    assert [row["said"] for row in rows] == [row["said"] for row in read_rows(tmp_path / "local" / "rows.jsonl")]
+    assert local.counts.done == 12
+    for name in ("table", "tars"):
+        manifest = json.loads((store / "out" / name / MANIFEST).read_text())
+        assert sorted([*(file["name"] for file in manifest["files"]), MANIFEST]) == list(files_of(store / "out" / name))
+        assert manifest["rows"] == 12
+    assert files_of(store / "out" / "tars").keys() == files_of(tmp_path / "local" / "tars").keys()
+    # Run again, here and as on another machine: nothing is asked anew.
+    calls_log.write_text("")
+    assert mminf.run(recipe, input=given, output=out).counts == result.counts
+    for path in (tmp_path / "cache").rglob("journal.*"):
+        path.unlink()
+    assert mminf.run(recipe, input=given, output=out).counts == result.counts
+    assert calls_log.read_text() == ""
+    assert api.status(out)["done"] == 12
+    assert api.show(out, "sub/000.png")["calls"]
+    assert api.retry(out) == 1
+    assert not (store / "out" / "journal.lock").exists()
+
+
+def test_an_image_that_changed_in_the_store_is_asked_about_again(memory: Any, recipe: Path, calls_log: Path) -> None:
+    put(memory, {f"in/{n}.png": picture(n) for n in range(3)})
+    mminf.run(recipe, input=f"{memory}/in", output=f"{memory}/out", overrides={"steps.generate.name": "a"})
+    calls_log.write_text("")
+    put(memory, {"in/1.png": picture(99)})
+    mminf.run(recipe, input=f"{memory}/in", output=f"{memory}/out", overrides={"steps.generate.name": "b"})
+    assert len(calls_log.read_text().splitlines()) == 3
+    rows = [json.loads(line)["said"] for line in (memory / "out" / "rows.jsonl").read_text().splitlines()]
+    assert len(set(rows)) == 3
+
+
+def test_shards_meet_in_a_store(memory: Any, recipe: Path, images: Path, tmp_path: Path, calls_log: Path) -> None:
+    mminf.run(recipe, input=images, output=tmp_path / "local")
+    calls_log.write_text("")
+    out = f"{memory}/out"
+    for number in range(3):
+        assert api.run(recipe, input=images, output=out, shard=f"{number}/3").state == "finished"
+    assert api.status(out)["parts"].keys() == {f"{n:05}-of-00003" for n in range(3)}
+    with pytest.raises(JournalError, match="holds shards of 3, not of 2"):
+        api.run(recipe, input=images, output=out, shard="0/2")
+    result = api.merge(api.prepare(api.load(recipe, input=images), output=out))
+    assert result.counts.done == 12
+    assert (memory / "out" / "rows.jsonl").read_bytes() == (tmp_path / "local" / "rows.jsonl").read_bytes()
+    assert max(Counter(calls_log.read_text().splitlines()).values()) == 1
+    calls_log.write_text("")
+    assert mminf.run(recipe, input=images, output=out).counts.done == 12
+    assert calls_log.read_text() == ""
+
+
+def test_a_killed_run_into_a_store_loses_nothing_on_its_machine(
+    s3: Any, images: Path, recipe: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "calls.log"
+    log.touch()
+    command = [
+        sys.executable,
+        "-m",
+        "mminf.cli.main",
+        "run",
+        str(recipe),
+        "--input",
+        str(images),
+        "--output",
+        "s3://bucket/out",
+    ]
+    slow = [*command, "--set", "engines.llm.latency=0.3", "--set", "window=1"]
+    process = subprocess.Popen(slow, env=subprocess_env(CALLS_LOG=str(log)), stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while len(log.read_text().splitlines()) < 5:
+        assert process.poll() is None and time.monotonic() < deadline, process.stderr and process.stderr.read()
+        time.sleep(0.02)
+    second = subprocess.run(command, env=subprocess_env(), capture_output=True, text=True, timeout=60)
+    assert second.returncode == 2
+    assert "another run" in second.stderr
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    again = subprocess.run(command, env=subprocess_env(CALLS_LOG=str(log)), capture_output=True, text=True, timeout=60)
+    assert again.returncode == 0, again.stderr
+    assert "s3://bucket/out/rows.jsonl: 12 rows" in again.stdout
+    assert len(log.read_text().splitlines()) <= 13, "only the call in flight was made twice"
+
+
+def test_two_machines_do_not_write_one_output(memory: Any, recipe: Path, images: Path) -> None:
+    out = memory / "out"
+    put(
+        out, {"journal.lock": json.dumps({"host": "elsewhere", "process": 1, "at": time.time(), "token": "x"}).encode()}
+    )
+    with pytest.raises(JournalError, match="another run .process 1 on elsewhere. is writing to memory://bucket/out"):
+        mminf.run(recipe, input=images, output=str(out))
+    put(out, {"journal.lock": json.dumps({"host": "elsewhere", "process": 1, "at": 0, "token": "x"}).encode()})
+    assert mminf.run(recipe, input=images, output=str(out)).counts.done == 12
+
+
+def test_checkpoints_go_to_the_store_while_a_run_goes_on(
+    memory: Any, recipe: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr("mminf.journal.mirror.SECONDS", 0.05)
+    monkeypatch.setattr("mminf.journal.mirror.SHARE", 0)
+    real = mminf.journal.mirror.send_file
+
+    def count(file: Path, path: Any) -> None:
+        with sqlite3.connect(file) as journal:
+            sent.append(journal.execute("SELECT count(*) FROM memo").fetchone()[0])
+        real(file, path)
+
+    monkeypatch.setattr("mminf.journal.mirror.send_file", count)
+    mminf.run(recipe, input=images, output=str(memory / "out"), overrides={"engines.llm.latency": 0.1, "window": 2})
+    assert len(sent) > 3
+    assert sent == sorted(sent)
+    assert any(0 < calls < 12 for calls in sent)
+    assert sent[-1] == 12
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ("s4://bucket/in", UsageError, "scheme 's4' is not one of s3"),
+        ("memory://bucket/none", SourceError, "nothing is there"),
+        ("tar://x::file:///etc", UsageError, "scheme 'tar' is not one of"),
+        ("s3://nobucket/in", SourceError, "nothing is there|can't be reached"),
+    ],
+    ids=["scheme", "nothing", "chain", "bucket"],
+)
+def test_a_bad_address_is_said_before_anything_runs(
+    s3: Any, recipe: Path, given: str, error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=message):
+        mminf.run(recipe, input=given, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_recipe_names_stores_by_uri(
+    memory: Any, write_recipe: Callable[..., Path], rows: Callable[..., Path], tmp_path: Path
+) -> None:
+    put(
+        memory,
+        {"rows/a.jsonl": b'{"id": "a", "images": ["pics/1.png"]}\n{"id": "b", "images": ["memory://other/2.png"]}\n'},
+    )
+    put(memory, {"rows/pics/1.png": picture(1)})
+    put(to_path("memory://other"), {"2.png": picture(2)})
+    recipe = write_recipe(
+        "name: named\nsource: {jsonl: 'memory://bucket/rows/a.jsonl'}\nsteps: [{image_size: {}}]\nsinks: [{jsonl: out.jsonl}]\n"
+    )
+    result = mminf.run(recipe, output=tmp_path / "out")
+    assert (result.counts.done, result.counts.failed) == (1, 1)
+    assert "lies outside the source; add where it lies to the source's `allow_paths`" in str(result.failures[0][2])
+    allowed = mminf.run(recipe, output=tmp_path / "out", overrides={"source.jsonl.allow_paths": ["memory://other"]})
+    assert allowed.counts.done == 2
+    assert read_rows(tmp_path / "out" / "out.jsonl")[0]["images"] == ["memory://bucket/rows/pics/1.png"]
+    with pytest.raises(RecipeError, match="scheme 's9' is not one of"):
+        mminf.load(recipe, overrides={"source.jsonl.path": "s9://x/y"})
+
+
+@pytest.mark.parametrize(
+    "uri", ["memory://in/../secret/a.png", "memory://in/a.png::file:///etc/passwd", "sftp://in/a.png"]
+)
+def test_rows_do_not_lead_out_of_a_store(uri: str) -> None:
+    from mminf.errors import ImageError
+
+    with pytest.raises(ImageError):
+        read_image(uri, ImagePolicy(prefixes=("memory://in/", "sftp://in/")))
+    check_allowed("memory://in/a.png", ImagePolicy(prefixes=("memory://in/",)))
+
+
+# Tar shards
+
+
+def write_tars(folder: Any, shards: int, samples: int) -> None:
+    import webdataset
+
+    for shard in range(shards):
+        file = io.BytesIO()
+        with webdataset.TarWriter(file) as writer:
+            for number in range(samples):
+                writer.write(
+                    {
+                        "__key__": f"dir/{shard}-{number}",
+                        "png": picture(10 * shard + number),
+                        "json": {"text": f"{shard} {number}", "id": "same", "images": ["/elsewhere.png"]},
+                        "txt": "a caption",
+                        "npy": b"numbers",
+                    }
+                )
+        put(folder, {f"shard-{shard:03}.tar": file.getvalue()})
+
+
+TARS = """
+name: tars
+source: {webdataset: tars}
+steps: [{image_size: {}}]
+sinks:
+  - jsonl: out.jsonl
+  - webdataset: {path: again, columns: [text, txt], rows_per_file: 7}
+"""
+
+
+@pytest.mark.parametrize("given", ["tars", "tars/shard-*.tar", "uri"])
+def test_tar_shards_in_and_out(given: str, tmp_path: Path, memory: Any, write_recipe: Callable[..., Path]) -> None:
+    write_tars(tmp_path / "tars", 3, 5)
+    if given == "uri":
+        write_tars(memory / "tars", 3, 5)
+    recipe = write_recipe(TARS)
+    name = f"{memory}/tars" if given == "uri" else str(tmp_path / given)
+    result = mminf.run(recipe, input=name, output=tmp_path / "out")
+    assert result.counts.done == 15
+    rows = read_rows(tmp_path / "out" / "out.jsonl")
+    assert [row["id"] for row in rows[:2]] == ["shard-000.tar/dir/0-0", "shard-000.tar/dir/0-1"]
+    assert (rows[7]["text"], rows[7]["txt"], rows[7]["width"]) == ("1 2", "a caption", 16)
+    assert Path(str(rows[7]["images"][0])).read_bytes() == picture(12)  # type: ignore[index]
+    import webdataset
+
+    found = list(
+        webdataset.WebDataset(
+            [str(path) for path in sorted((tmp_path / "out" / "again").glob("*.tar"))], shardshuffle=False
+        )
+    )
+    assert len(found) == 15
+    assert json.loads(found[7]["json"]) == {"text": "1 2", "txt": "a caption", "id": "shard-001.tar/dir/1-2"}
+    assert found[7]["png"] == picture(12)
+    manifest = json.loads((tmp_path / "out" / "again" / MANIFEST).read_text())
+    assert [file["rows"] for file in manifest["files"]] == [7, 7, 1]
+
+
+@pytest.mark.parametrize("of", [2, 9])
+def test_parts_share_tar_shards(of: int, tmp_path: Path, write_recipe: Callable[..., Path]) -> None:
+    """Whole shards where there are enough of them, samples where there aren't: the same dataset."""
+    write_tars(tmp_path / "tars", 5, 3)
+    recipe = write_recipe(TARS)
+    mminf.run(recipe, output=tmp_path / "whole")
+    for number in range(of):
+        api.run(recipe, output=tmp_path / "cut", shard=f"{number}/{of}")
+    assert api.merge(api.prepare(api.load(recipe), output=tmp_path / "cut")).counts.done == 15
+    whole, cut = (read_rows(tmp_path / name / "out.jsonl") for name in ("whole", "cut"))
+    assert [{**row, "images": 0} for row in whole] == [{**row, "images": 0} for row in cut]
+    for number in range(of):
+        api.run(recipe, output=tmp_path / "few", shard=f"{number}/{of}", limit=7)
+    few = api.merge(api.prepare(api.load(recipe), output=tmp_path / "few", limit=7))
+    assert few.counts.done == 7
+
+
+def test_broken_tars_and_samples_fail_alone(tmp_path: Path, write_recipe: Callable[..., Path]) -> None:
+    write_tars(tmp_path / "tars", 2, 3)
+    whole = (tmp_path / "tars" / "shard-000.tar").read_bytes()
+    (tmp_path / "tars" / "shard-000.tar").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "tars" / "shard-002.tar").write_bytes(b"no tar at all")
+    with tarfile.open(tmp_path / "tars" / "shard-003.tar", "w") as tar:
+        for name, data in (("a.json", b"{no"), ("a.png", picture()), ("b.png", picture()), ("c.txt", b"\xff\xfe")):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    result = mminf.run(write_recipe(TARS), output=tmp_path / "out", overrides={"steps.image_size.attempts": 1})
+    failures = {record: reason for record, _, reason in result.failures}
+    assert "shard-000.tar breaks off after" in str(next(r for i, r in failures.items() if i.startswith("shard-000")))
+    assert "breaks off after 0 samples" in str(failures["shard-002.tar/1"])
+    assert "can't be read" in str(failures["shard-003.tar/a"])
+    assert "can't be read" in str(failures["shard-003.tar/c"])
+    ids = [str(row["id"]) for row in read_rows(tmp_path / "out" / "out.jsonl")]
+    assert "shard-003.tar/b" in ids
+    assert sum(name.startswith("shard-001") for name in ids) == 3
+
+
+# Parquet
+
+
+PARQUET = """
+name: parquet
+source: {jsonl: rows.jsonl}
+steps: [{keep: "true"}]
+sinks: [{parquet: %s}]
+"""
+
+
+def test_parquet_out_is_what_datasets_reads(tmp_path: Path, images: Path, recipe: Path) -> None:
+    import datasets
+
+    mminf.run(recipe, input=images, output=tmp_path / "out")
+    files = sorted(str(path) for path in (tmp_path / "out" / "table").glob("*.parquet"))
+    assert len(files) == 3
+    found = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path / "hf"))
+    assert found.num_rows == 12
+    assert found[7]["images"][0].size == Image.open(images / "007.png").size
+    assert found[7]["said"] == read_rows(tmp_path / "out" / "rows.jsonl")[7]["said"]
+    # And in again: the images are those that went out.
+    again = mminf.run(recipe, input=tmp_path / "out" / "table", output=tmp_path / "again")
+    assert again.counts.done == 12
+    said = [[row["said"] for row in read_rows(tmp_path / name / "rows.jsonl")] for name in ("out", "again")]
+    assert said[0] == said[1]
+
+
+def test_parquet_takes_whatever_fields_hold(
+    tmp_path: Path, rows: Callable[..., Path], write_recipe: Callable[..., Path]
+) -> None:
+    import pyarrow.parquet
+
+    mixed = [{"id": f"r{n}", "number": n, "mixed": [1, "a", {"x": 1}, None][n % 4], "late": None} for n in range(1200)]
+    mixed[1100] |= {"late": 1.5, "new": [{"a": 1}], "empty": {}}
+    rows(*mixed)
+    recipe = write_recipe(PARQUET % "all.parquet")
+    assert mminf.run(recipe, output=tmp_path / "out").counts.done == 1200
+    table = pyarrow.parquet.read_table(tmp_path / "out" / "all.parquet").to_pylist()
+    assert [row["id"] for row in table] == [f"r{n}" for n in range(1200)]
+    assert (table[1100]["late"], table[1100]["new"], table[0]["late"]) == (1.5, [{"a": 1}], None)
+    assert [row["mixed"] for row in table[:4]] == ["1", "a", '{"x": 1}', None]
+
+
+def test_files_of_so_many_rows_and_their_manifest(
+    tmp_path: Path, rows: Callable[..., Path], write_recipe: Callable[..., Path]
+) -> None:
+    import hashlib
+
+    rows(*({"id": f"r{n}", "text": f"é {n}"} for n in range(7)))
+    recipe = write_recipe(
+        "name: many\nsource: {jsonl: rows.jsonl}\nsteps: [{keep: 'true'}]\nsinks: [{jsonl: {path: data, rows_per_file: 3}}]\n"
+    )
+    mminf.run(recipe, output=tmp_path / "out")
+    folder = tmp_path / "out" / "data"
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert [(file["name"], file["rows"]) for file in manifest["files"]] == [
+        ("00000.jsonl", 3),
+        ("00001.jsonl", 3),
+        ("00002.jsonl", 1),
+    ]
+    for file in manifest["files"]:
+        data = (folder / file["name"]).read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (file["bytes"], file["sha256"])
+    # Fewer files the next time: none of the old ones stays.
+    mminf.run(recipe, output=tmp_path / "out", limit=2)
+    assert sorted(path.name for path in folder.iterdir()) == ["00000.jsonl", MANIFEST]
+    assert [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == []
+
+
+def test_an_embeddings_sink_has_its_own_way_of_files() -> None:
+    with pytest.raises(RecipeError, match="rows_per_file"):
+        from mminf.sink.embeddings import Embeddings, EmbeddingsConfig
+
+        Embeddings(EmbeddingsConfig(path="x", rows_per_file=3), Path()).check()
+
+
+def test_a_store_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(UsageError, match="pip install 'gcsfs'"):
+        to_path("gs://bucket/x")
+
+
+def test_memory_does_not_grow_with_the_number_of_samples(tmp_path: Path) -> None:
+    """A source yields as it reads: after the first of many samples, little of the tar was read."""
+    from mminf.recipe.config import SourceConfig
+    from mminf.source.tars import WebDataset
+
+    write_tars(tmp_path / "tars", 1, 400)
+
+    class Watched(io.FileIO):
+        at = 0
+
+        def read(self, size: int = -1) -> bytes:
+            data = super().read(size) or b""
+            Watched.at += len(data)
+            return data
+
+    source = WebDataset(SourceConfig(path=tmp_path / "tars" / "shard-000.tar"), tmp_path, tmp_path / "images")
+    from mminf.source import tars
+
+    original = tars.open_bytes
+    tars.open_bytes = lambda path: Watched(path)  # type: ignore[assignment, return-value]
+    try:
+        rows = source.read()
+        next(rows)
+        assert 0 < Watched.at < os.path.getsize(tmp_path / "tars" / "shard-000.tar") / 4
+        assert len(list(rows)) == 399
+    finally:
+        tars.open_bytes = original
