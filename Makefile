@@ -48,6 +48,7 @@ check: lint types test
 
 bench: setup
 	$(BIN)/python scripts/bench/overhead.py
+	$(BIN)/python scripts/bench/scaling.py
 	$(BIN)/python scripts/bench/vllm_oasis.py
 
 docs: setup

@@ -41,6 +41,7 @@ class Board:
 
         found = torch.distributed.rendezvous("env://", rank=rank.number, world_size=rank.of)
         store: Any = next(iter(found))[0]
+        self._node = rank.node
         self._store = torch.distributed.PrefixStore(PREFIX, store)
 
     def write(self, key: str, value: str) -> None:
@@ -68,7 +69,9 @@ class Board:
             if not wanted():
                 raise Interrupted("the run is draining")
             if (failure := self.find(FAILED)) is not None:
-                raise UsageError(failure)
+                node, said = json.loads(failure)
+                if node != self._node:  # on its own node, a rank says what is wrong with it, and torchrun ends the rest
+                    raise UsageError(said)
             await asyncio.sleep(POLL_SECONDS)
         return text
 
@@ -118,7 +121,7 @@ class RankWork:
         except Exception as error:
             # torchrun ends the ranks of this node; those of others only see what stands here.
             with contextlib.suppress(RuntimeError):
-                self.board.write(FAILED, f"rank {self.rank.number} failed: {error}; {_AGAIN}")
+                self.board.write(FAILED, json.dumps([self.rank.node, f"rank {self.rank.number} failed: {error}"]))
             raise
         finally:
             await run.close_engines()

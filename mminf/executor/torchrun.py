@@ -7,6 +7,7 @@ mean what they mean for `swift`). `torchrun ... -m mminf run ...` does as well.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -19,8 +20,8 @@ from mminf.errors import UsageError
 JOIN_SECONDS = 300
 PREFIX, FAILED = "mminf", "failed"  # of the notes that ranks leave for each other
 _NAMES = ("NPROC_PER_NODE", "NNODES", "NODE_RANK", "MASTER_PORT")
-_RANK = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-_OF_TORCHRUN = (*_RANK, "GROUP_RANK", "ROLE_RANK", "ROLE_WORLD_SIZE", "GROUP_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_RANK = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK")
+_OF_TORCHRUN = (*_RANK, "ROLE_RANK", "ROLE_WORLD_SIZE", "GROUP_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,9 @@ class Launch:
             )
             notes = dist.PrefixStore(PREFIX, store)
             if not notes.check([FAILED]):
-                notes.set(FAILED, f"rank {rank} on node {self.node} ended with exit code {code}")
+                notes.set(
+                    FAILED, json.dumps([self.node, f"rank {rank} on node {self.node} ended with exit code {code}"])
+                )
 
 
 def _tell(rank: int, code: int, pid: int) -> int:
@@ -120,12 +123,14 @@ class Rank:
     Attributes:
         number, of: over all nodes.
         local, local_of: on this node.
+        node: which of the nodes this is.
     """
 
     number: int
     of: int
     local: int
     local_of: int
+    node: int = 0
 
 
 def find_launch(environment: Mapping[str, str], *, shard: bool = False) -> Launch | None:
@@ -175,7 +180,7 @@ def find_rank(environment: Mapping[str, str]) -> Rank | None:
     if "RANK" not in environment or "WORLD_SIZE" not in environment:
         return None
     try:
-        rank = Rank(*(int(environment.get(name, default)) for name, default in zip(_RANK, "0101", strict=True)))
+        rank = Rank(*(int(environment.get(name, default)) for name, default in zip(_RANK, "01010", strict=True)))
     except ValueError as error:
         raise UsageError(f"RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE must be numbers: {error}") from error
     if not (0 <= rank.number < rank.of and 0 <= rank.local < rank.local_of <= rank.of):

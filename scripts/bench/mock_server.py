@@ -33,7 +33,7 @@ def answer(text: str, open_turn: bool, seed: int) -> str:
     return f"It is thing {number}, seen from the side."
 
 
-def make_app(latency: float, log: Path | None) -> web.Application:
+def make_app(latency: float, log: Path | None, model: str = "mock") -> web.Application:
     """Returns the server."""
     file = log.open("a") if log is not None else None
 
@@ -54,7 +54,7 @@ def make_app(latency: float, log: Path | None) -> web.Application:
         return web.json_response({"id": "x", "object": "chat.completion", "choices": [choice], "usage": usage})
 
     async def models(_: web.Request) -> web.Response:
-        return web.json_response({"data": [{"id": "mock", "owned_by": "vllm"}]})
+        return web.json_response({"data": [{"id": model, "owned_by": "vllm"}]})
 
     app = web.Application(client_max_size=2**26)
     app.add_routes([web.post("/v1/chat/completions", chat), web.get("/v1/models", models)])

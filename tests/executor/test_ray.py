@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ from mminf import api
 from mminf.errors import EngineError, JournalError, UsageError
 from mminf.executor.options import RayOptions
 
+from ..conftest import ROOT, subprocess_env
 from .conftest import ECHO
 
 pytestmark = pytest.mark.ray
@@ -143,3 +146,19 @@ def test_a_bad_address_is_said_at_once(address: str, message: str) -> None:
 
     with pytest.raises(UsageError, match=message):
         _check_address(address)
+
+
+def test_the_launch_example(cluster: Any, recipe: Path, tmp_path: Path) -> None:
+    whole = mminf.run(recipe, output=tmp_path / "whole")
+    script = ROOT / "scripts" / "launch" / "ray.sh"
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    found = subprocess.run(
+        [str(script), str(recipe), "--output", str(tmp_path / "cut"), "--parts", "2"],
+        env=subprocess_env(PATH=path, RAY_ADDRESS=cluster.address),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert found.returncode == 0, found.stderr
+    assert f"finished: {whole.counts.done} done" in found.stdout
+    same(tmp_path / "whole", tmp_path / "cut")

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# One node, a copy of the model on every GPU: data parallel.
+#
+#   GPUS=8 scripts/launch/one_node.sh oasis --input images/ --output out/oasis
+set -euo pipefail
+
+export NPROC_PER_NODE=${GPUS:-8}
+exec mminf run "$@"
