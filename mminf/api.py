@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from mminf.executor.shard import merge_work, shard_work
 from mminf.executor.torchrun import Rank
 from mminf.journal import Journal, is_locked
 from mminf.journal.lock import hold
-from mminf.journal.merge import absorb_parts, part_folders
-from mminf.journal.mirror import Mirror, copied
+from mminf.journal.merge import part_folders
+from mminf.journal.mirror import Mirror, copied, is_held, list_parts
 from mminf.journal.schema import FILE
 from mminf.part import Part
 from mminf.plugin import discover
@@ -35,6 +36,8 @@ from mminf.request import Rendered, Request
 from mminf.sink.base import Written
 from mminf.source.guess import guess_source
 from mminf.storage import is_remote, to_path
+
+log = logging.getLogger("mminf")
 
 
 def load(
@@ -187,8 +190,10 @@ def status(output: str | Path) -> dict[str, Any]:
     Raises:
         JournalError: if there is none.
     """
-    with _journals(to_path(str(output))) as journals:
+    path = to_path(str(output))
+    with _journals(path) as journals:
         first = journals[0]
+        store = path if is_remote(path) else None
         stages = json.loads(first.meta("stages") or "[]")
         steps: dict[str, dict[str, Any]] = {name: {"dropped": 0, "failed": 0} for stage in stages for name in stage}
         for journal in journals:
@@ -203,7 +208,7 @@ def status(output: str | Path) -> dict[str, Any]:
         failures = itertools.chain.from_iterable(journal.failures(20) for journal in journals)
         return {
             "recipe": recipe.get("name"),
-            "state": _state(first),
+            "state": _state(first, store),
             "run": first.run,
             "total": json.loads(first.meta("total") or "null"),
             "done": counts.done,
@@ -215,7 +220,7 @@ def status(output: str | Path) -> dict[str, Any]:
                 {"id": record, "step": step, "reason": reason}
                 for record, step, reason in itertools.islice(failures, 20)
             ],
-            "parts": {journal.folder.name: _state(journal) for journal in journals if journal.base is not None},
+            "parts": {journal.folder.name: _state(journal, store) for journal in journals if journal.base is not None},
             "versions": json.loads(first.meta("versions") or "{}"),
         }
 
@@ -232,14 +237,17 @@ def _journals(output: Path) -> Iterator[list[Journal]]:
             return
         main = stack.enter_context(Journal(output))
         if parts:
-            main.since = main.run  # what was there before is counted by the part that has taken it over
+            # Of the main journal only what belongs to the run that the parts are at; what was there before is counted
+            # by the part that has taken it over.
+            main.since = main.run + (0 if main.meta("phase") else 1)
         yield [main, *parts]
 
 
-def _state(journal: Journal) -> str | None:
+def _state(journal: Journal, output: Path | None = None) -> str | None:
     """The state of a run; one that says it runs, though nobody holds its lock, was killed."""
     state = journal.meta("state")
-    return "killed" if state == "running" and not is_locked(journal.folder) else state
+    held = is_locked(journal.folder) or (output is not None and is_held(output))
+    return "killed" if state == "running" and not held else state
 
 
 def show(output: str | Path, record: str) -> dict[str, Any]:
@@ -286,31 +294,29 @@ def show(output: str | Path, record: str) -> dict[str, Any]:
 def retry(output: str | Path, *, step: str | None = None, ids: Sequence[str] = ()) -> int:
     """Marks failed records so that the next run asks anew, with new seeds. Returns how many were marked."""
     path = to_path(str(output))
-    with _journals(path):
-        pass  # there must be a run
     mirror = Mirror(path) if is_remote(path) else None
     folder = path if mirror is None else mirror.folder
+    with _journals(path):
+        pass  # there must be a run
     with hold(folder), mirror or contextlib.nullcontext():
-        absorb_parts(folder)
-        marked = _retry(folder, step, ids)
-        if mirror is not None:
-            mirror.push()
-            mirror.remove_parts()
-        return marked
+        marked = _find_failed(folder, step, list(ids))
+        if ids and not marked:
+            raise JournalError(f"no failed record {', '.join(map(repr, ids))} in {output}; `mminf status` lists them")
+        with Journal(folder, write=True, locked=True) as journal:
+            journal.write_off(marked)
+        return len(marked)
 
 
-def _retry(output: Path, step: str | None, ids: Sequence[str]) -> int:
-    with Journal(output, write=True, locked=True) as journal:
-        recipe = json.loads(journal.meta("recipe") or "{}")
+def _find_failed(folder: Path, step: str | None, ids: list[str]) -> list[tuple[str, str, int]]:
+    with _journals(folder) as journals:
+        recipe = json.loads(journals[0].meta("recipe") or "{}")
         attempts: dict[str, int] = {}
         for item in recipe.get("steps", []):
             for kind, config in item.items():
                 if isinstance(config, dict):
                     attempts[config.get("name") or kind] = int(config.get("attempts", 1))
-        marked = journal.retry_failed(step=step, ids=list(ids), attempts=attempts)
-        if ids and not marked:
-            raise JournalError(f"no failed record {', '.join(map(repr, ids))} in {output}; `mminf status` lists them")
-        return marked
+        failed = itertools.chain.from_iterable(journal.failed(step=step, ids=ids) for journal in journals)
+        return [(record, at, attempts.get(at, 1)) for record, at in dict.fromkeys(failed)]
 
 
 def export(recipe: Recipe, output: str | Path) -> list[Written]:
@@ -323,10 +329,11 @@ def export(recipe: Recipe, output: str | Path) -> list[Written]:
 
 def _export(made: Run) -> list[Written]:
     recipe, output = made.recipe, made.target
-    if part_folders(made.output) and not is_locked(made.output):
-        with hold(made.output):
-            absorb_parts(made.output)
+    if not (made.output / FILE).is_file() and list_parts(made.target):
+        raise JournalError(f"{output} holds shards that are not merged yet: `mminf merge` writes the datasets")
     with Journal(made.output) as journal:
+        if part_folders(made.output):
+            log.warning("%s has shards that are not merged; what they did is left out", output)
         names = [list(stage.names) for stage in made.plan]
         if names != json.loads(journal.meta("stages") or "[]"):
             raise JournalError(

@@ -422,28 +422,30 @@ class Journal(DigestCache):
         rows = [*(self.base.all(sql) if self.base is not None else ()), *self._reader.execute(sql)]
         return {(record, step): attempts for record, step, attempts in rows}
 
-    def retry_failed(self, *, step: str | None, ids: list[str], attempts: dict[str, int]) -> int:
-        """Writes off the attempts of failed records, so that the next run asks with new seeds.
+    def failed(self, *, step: str | None, ids: list[str]) -> list[tuple[str, str]]:
+        """Returns (id, step) of the failed records of this run.
 
         Args:
             step: only records that failed in this step.
             ids: only these records; all where it is empty.
-            attempts: how many attempts each step has.
-
-        Returns:
-            How many records will be tried again.
         """
-        failed = self._reader.execute(
+        found = self._reader.execute(
             "SELECT id, step FROM rows WHERE run >= ? AND state = 'failed' AND (? IS NULL OR step = ?)",
             (self.since, step, step),
         )
-        marked = [(record, at, attempts.get(at, 1)) for record, at in failed if not ids or _named(record, ids)]
+        return [(record, at) for record, at in found if not ids or _named(record, ids)]
+
+    def write_off(self, marked: list[tuple[str, str, int]]) -> None:
+        """Writes off attempts, so that the next run asks with new seeds.
+
+        Args:
+            marked: (id, step, how many attempts).
+        """
         sql = (
             "INSERT INTO retries VALUES (?, ?, ?) "
             "ON CONFLICT (record, step) DO UPDATE SET attempts = attempts + excluded.attempts"
         )
         self.writer.post(lambda c: _many(c, sql, marked))
-        return len(marked)
 
     # Digests of images (DigestCache)
 

@@ -6,6 +6,7 @@ it without SQLite's locks, which network file systems don't keep.
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 import time
@@ -115,7 +116,8 @@ def absorb_parts(folder: Path) -> int:
 def absorb(folder: Path, part: Path) -> None:
     """Takes a part's journal over into the main one, in one transaction; may be repeated.
 
-    Its rows count as the main journal's last run, as far as they were of the part's last run.
+    Its rows count as the main journal's last run, if they were made for that one. Else they are no result, but the
+    next run may take them over, as far as the main journal has nothing of the same source record.
 
     Args:
         folder: of the main journal, whose lock the caller holds.
@@ -130,7 +132,10 @@ def absorb(folder: Path, part: Path) -> None:
         connection.execute("BEGIN IMMEDIATE")
         run = int(_meta(connection, "main", "run") or 0)
         _copy_calls(connection, run)
-        _copy_rows(connection, run)
+        if _same_run(connection, run):
+            _copy_rows(connection, run)
+        else:
+            _offer_rows(connection)
         connection.execute("COMMIT")
     except sqlite3.DatabaseError as error:
         raise JournalError(f"the journal in {part} can't be merged: {error}") from error
@@ -177,9 +182,18 @@ def _copy_rows(connection: sqlite3.Connection, run: int) -> None:
         "FROM part.rows WHERE run >= ?",
         (run, since),
     )
-    # What the part's last run has not come to yet is no result, but may be taken over by the next.
+    _offer_rows(connection)  # what the part's last run has not come to yet
+
+
+def _offer_rows(connection: sqlite3.Connection) -> None:
     connection.execute(
-        "INSERT OR IGNORE INTO main.rows SELECT stage, id, root, seq, path, 0, key, state, step, reason, fields "
-        "FROM part.rows WHERE run < ?",
-        (since,),
+        "INSERT INTO main.rows SELECT stage, id, root, seq, path, 0, key, state, step, reason, fields FROM part.rows p "
+        "WHERE NOT EXISTS (SELECT 1 FROM main.rows m WHERE m.stage = p.stage AND m.root = p.root)"
     )
+
+
+def _same_run(connection: sqlite3.Connection, run: int) -> bool:
+    """Tells whether a part was at work for the main journal's last run: it has its number, and its recipe."""
+    phase = json.loads(_meta(connection, "part", "phase") or "{}")
+    recipes = {_meta(connection, schema, "recipe_digest") for schema in ("main", "part")}
+    return phase.get("run") == run and len(recipes) == 1

@@ -114,14 +114,11 @@ class Mirror:
 
     def _lock(self) -> None:
         path = self.target / LOCK
-        if (text := _read(path)) is not None:
-            holder = json.loads(text)
-            dead = holder["host"] == socket.gethostname() and not _lives(holder["process"])
-            if not dead and time.time() - holder["at"] < 3 * SECONDS:
-                raise JournalError(
-                    f"another run (process {holder['process']} on {holder['host']}) is writing to {self.target}; wait "
-                    f"for it, or choose another --output; if it was killed, {path} is void after {3 * SECONDS:.0f} s"
-                )
+        if (holder := _holder(self.target)) is not None:
+            raise JournalError(
+                f"another run (process {holder['process']} on {holder['host']}) is writing to {self.target}; wait "
+                f"for it, or choose another --output; if it was killed, {path} is void after {3 * SECONDS:.0f} s"
+            )
         self._token = secrets.token_hex(8)
         self._refresh()
         if _lock_token(_read(path)) != self._token:
@@ -213,6 +210,20 @@ def copied(target: Path) -> Iterator[Path]:
         except (OSError, ValueError) as error:
             raise JournalError(f"{target} can't be read: {error}") from error
         yield folder
+
+
+def is_held(target: Path) -> bool:
+    """Tells whether a run is writing to an output in a store."""
+    return _holder(target) is not None
+
+
+def _holder(target: Path) -> dict[str, Any] | None:
+    text = _read(target / LOCK)
+    if text is None:
+        return None
+    holder: dict[str, Any] = json.loads(text)
+    dead = holder["host"] == socket.gethostname() and not _lives(holder["process"])
+    return None if dead or time.time() - holder["at"] > 3 * SECONDS else holder
 
 
 def _cache() -> Path:

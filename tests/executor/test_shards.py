@@ -217,3 +217,49 @@ def test_failed_records_of_shards_can_be_retried(recipe: Path, tmp_path: Path) -
     assert api.retry(tmp_path / "cut") == 1
     (tmp_path / "echo.py").write_text(ECHO.replace('"refuse" in text', "False"))
     assert mminf.run(recipe, output=tmp_path / "cut").counts.failed == 0
+
+
+def test_shards_of_another_recipe_do_not_mix_with_what_was_finished(
+    recipe: Path, tmp_path: Path, calls_log: Path
+) -> None:
+    mminf.run(recipe, output=tmp_path / "cut")
+    before = (tmp_path / "cut" / "out.jsonl").read_bytes()
+    other = {"steps.split.enabled": False, "steps.third.enabled": False, "seed": 7}
+    for number in range(2):
+        api.run(recipe, output=tmp_path / "cut", shard=f"{number}/2", overrides=other)
+    calls_log.write_text("")
+    again = mminf.run(recipe, output=tmp_path / "cut")
+    assert (again.counts.done, again.counts.dropped) == (30, 5)
+    assert (tmp_path / "cut" / "out.jsonl").read_bytes() == before
+    assert calls_log.read_text() == ""
+    mminf.run(recipe, output=tmp_path / "cut", overrides=other)
+    assert len(calls_log.read_text().splitlines()) == 15, "what the shards asked is not asked again"
+
+
+def test_what_unmerged_shards_did_is_not_counted_twice(recipe: Path, tmp_path: Path) -> None:
+    mminf.run(recipe, output=tmp_path / "cut")
+    for number in range(2):
+        api.run(recipe, output=tmp_path / "cut", shard=f"{number}/2")
+    found = api.status(tmp_path / "cut")
+    assert (found["total"], found["pending"], found["dropped"]) == (20, 0, 0)
+    merge(recipe, tmp_path / "cut")
+    assert api.status(tmp_path / "cut")["dropped"] == 5
+
+
+def test_a_part_may_be_merged_twice(recipe: Path, tmp_path: Path) -> None:
+    """As after a crash between the merge of a part and its removal."""
+    import shutil
+
+    mminf.run(recipe, output=tmp_path / "whole")
+    shards(recipe, tmp_path / "cut", 2)
+    shutil.copytree(tmp_path / "cut" / "parts", tmp_path / "copy")
+    merge(recipe, tmp_path / "cut")
+    shutil.copytree(tmp_path / "copy", tmp_path / "cut" / "parts", dirs_exist_ok=True)
+    assert mminf.run(recipe, output=tmp_path / "cut").counts.done == 30
+    assert (tmp_path / "cut" / "out.jsonl").read_bytes() == (tmp_path / "whole" / "out.jsonl").read_bytes()
+
+
+def test_an_export_of_unmerged_shards_says_what_to_do(recipe: Path, tmp_path: Path) -> None:
+    api.run(recipe, output=tmp_path / "cut", shard="0/2")
+    with pytest.raises(JournalError, match="not merged yet: `mminf merge`"):
+        api.export(api.load(recipe), tmp_path / "cut")
