@@ -6,11 +6,12 @@ import contextlib
 import itertools
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mminf.content import builtin_recipes, content_folder, find_recipe
+from mminf.engine.parts import open_journals
 from mminf.engine.plan import check_fields
 from mminf.engine.result import RunResult, count_records, last_wanted, open_sinks, write_sinks
 from mminf.engine.run import Run
@@ -191,7 +192,7 @@ def status(output: str | Path) -> dict[str, Any]:
         JournalError: if there is none.
     """
     path = to_path(str(output))
-    with _journals(path) as journals:
+    with open_journals(path) as journals:
         first = journals[0]
         store = path if is_remote(path) else None
         stages = json.loads(first.meta("stages") or "[]")
@@ -225,24 +226,6 @@ def status(output: str | Path) -> dict[str, Any]:
         }
 
 
-@contextlib.contextmanager
-def _journals(output: Path) -> Iterator[list[Journal]]:
-    """The journal of a run, and those of its parts that wait to be merged. Raises JournalError if there is none."""
-    with contextlib.ExitStack() as stack:
-        if is_remote(output):
-            output = stack.enter_context(copied(output))
-        parts = [stack.enter_context(Journal(path, base=output)) for path in part_folders(output).values()]
-        if parts and not (output / FILE).is_file():
-            yield parts
-            return
-        main = stack.enter_context(Journal(output))
-        if parts:
-            # Of the main journal only what belongs to the run that the parts are at; what was there before is counted
-            # by the part that has taken it over.
-            main.since = main.run + (0 if main.meta("phase") else 1)
-        yield [main, *parts]
-
-
 def _state(journal: Journal, output: Path | None = None) -> str | None:
     """The state of a run; one that says it runs, though nobody holds its lock, was killed."""
     state = journal.meta("state")
@@ -256,7 +239,7 @@ def show(output: str | Path, record: str) -> dict[str, Any]:
     Raises:
         JournalError: if there is no such run or record.
     """
-    with _journals(to_path(str(output))) as journals:
+    with open_journals(to_path(str(output))) as journals:
         rows = [row for journal in journals for row in journal.find(record)]
         stages = json.loads(journals[0].meta("stages") or "[]")
         order = {name: n for n, name in enumerate(itertools.chain(*stages))}
@@ -296,7 +279,7 @@ def retry(output: str | Path, *, step: str | None = None, ids: Sequence[str] = (
     path = to_path(str(output))
     mirror = Mirror(path) if is_remote(path) else None
     folder = path if mirror is None else mirror.folder
-    with _journals(path):
+    with open_journals(path):
         pass  # there must be a run
     with hold(folder), mirror or contextlib.nullcontext():
         marked = _find_failed(folder, step, list(ids))
@@ -308,7 +291,7 @@ def retry(output: str | Path, *, step: str | None = None, ids: Sequence[str] = (
 
 
 def _find_failed(folder: Path, step: str | None, ids: list[str]) -> list[tuple[str, str, int]]:
-    with _journals(folder) as journals:
+    with open_journals(folder) as journals:
         recipe = json.loads(journals[0].meta("recipe") or "{}")
         attempts: dict[str, int] = {}
         for item in recipe.get("steps", []):

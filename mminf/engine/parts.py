@@ -7,11 +7,12 @@ the parts are at work. Who starts the parts, and where, is the executors' matter
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import math
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,8 +22,10 @@ from mminf.engine.run import Run
 from mminf.errors import JournalError
 from mminf.journal import Journal
 from mminf.journal.merge import PARTS, FrozenJournal, absorb_parts, freeze, part_folder, part_folders
-from mminf.journal.mirror import fetch_journal, list_parts, push_journal, sending
+from mminf.journal.mirror import copied, fetch_journal, list_parts, push_journal, sending
+from mminf.journal.schema import FILE
 from mminf.part import Part
+from mminf.storage import is_remote
 
 log = logging.getLogger("mminf")
 
@@ -249,6 +252,39 @@ class Coordinator:
             accepted = journal.count_before(phase.stage, min(ends))
         lacking = target - accepted
         return None if lacking <= 0 else phase.quota + math.ceil(1.2 * lacking / self.of) + 4
+
+
+@contextlib.contextmanager
+def open_journals(output: Path) -> Iterator[list[Journal]]:
+    """Yields the journal of a run, and those of its parts that wait to be merged, for reading.
+
+    Args:
+        output: of the run; journals in a store are copied.
+
+    Raises:
+        JournalError: if there is none.
+    """
+    with contextlib.ExitStack() as stack:
+        if is_remote(output):
+            output = stack.enter_context(copied(output))
+        parts = [stack.enter_context(Journal(path, base=output)) for path in part_folders(output).values()]
+        if parts and not (output / FILE).is_file():
+            yield parts
+            return
+        main = stack.enter_context(Journal(output))
+        if parts:
+            # Of the main journal only what belongs to the run that the parts are at; what was there before is counted
+            # by the part that has taken it over.
+            main.since = main.run + (0 if main.meta("phase") else 1)
+        yield [main, *parts]
+
+
+def interrupted(run: Run) -> RunResult:
+    """Says what a run has come to whose parts were stopped; the next run takes over what they did."""
+    with open_journals(run.output) as journals:
+        calls = sum(int(step["calls"]) for journal in journals for step in journal.totals().values())
+        failures = [failure for journal in journals for failure in journal.failures(5)]
+        return RunResult("interrupted", run.target, count_records(*journals), [], failures[:5], calls)
 
 
 def unfinished(progress: Mapping[Part, Progress], of: int, phase: Phase, recipe: str) -> list[str]:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mminf.engine.parts import Coordinator, Phase, work_part
+from mminf.engine.parts import Coordinator, Phase, interrupted, work_part
 from mminf.engine.result import Counts, RunResult
 from mminf.engine.run import Run, gpus_needed, lead
 from mminf.engine.stats import RunStats, add_stats
@@ -117,7 +117,7 @@ class RankWork:
             async with lead(run):
                 return await self._lead(run)
         except Interrupted:
-            return _nothing(run, "interrupted")
+            return _nothing(run, "interrupted") if self.rank.number else interrupted(run)
         except Exception as error:
             # torchrun ends the ranks of this node; those of others only see what stands here.
             with contextlib.suppress(RuntimeError):

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mminf.backend.base import shorten
-from mminf.engine.parts import Coordinator, Phase, work_part
+from mminf.engine.parts import Coordinator, Phase, interrupted, work_part
 from mminf.engine.result import RunResult
 from mminf.engine.run import Run, gpus_needed, lead
 from mminf.engine.stats import RunStats, add_stats
@@ -172,7 +172,7 @@ class RayWork:
                     await asyncio.to_thread(self._phase, run, order, phase, workers, of)
                     phase = await coordinator.merge(phase)
             except Interrupted:
-                return await coordinator.end("interrupted")
+                return interrupted(run)
             (run.target / NONCE).unlink(missing_ok=True)
             return await coordinator.end("interrupted" if run.stats.draining else "finished")
 

@@ -111,6 +111,9 @@ def test_ctrl_c_drains_all_ranks(command: list[str], tmp_path: Path) -> None:
     text, _ = process.communicate(timeout=60)
     assert process.returncode == 130, text
     assert "Traceback" not in text
+    kept = re.search(r"(\d+) model calls are kept; run the same command again to go on", text)
+    assert kept is not None and int(kept[1]) >= 40, text
+    assert text.count("interrupted:") == 1
     code, text = run(command, tmp_path / "cut", CALLS_LOG=str(log))  # and one process takes it over
     assert code == 0, text
     assert max(Counter(log.read_text().splitlines()).values()) == 1, "what was in flight was waited for"
