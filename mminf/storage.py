@@ -15,6 +15,7 @@ from typing import IO, Annotated, Any, cast
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from mminf.errors import SourceError, UsageError
+from mminf.record import digest
 
 PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "hf", "memory", "file", "http", "https", "oss", "hdfs", "webhdfs")
 _EXTRAS = {"s3": "mminf[s3]", "s3a": "mminf[s3]", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "oss": "ossfs"}
@@ -40,7 +41,12 @@ def to_path(text: Any, base: Path | None = None) -> Path:
     if not is_uri(text):
         plain = Path(text.removeprefix("file://")).expanduser()
         return plain if base is None else base / plain
-    scheme = text.partition("://")[0]
+    scheme, _, rest = text.partition("://")
+    if "@" in rest.partition("/")[0] or (scheme in ("http", "https") and "?" in rest):
+        raise UsageError(
+            f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}: an address holds no password or query, since "
+            "recipes are kept in journals; keys come from where the store's own tools have them"
+        )
     if scheme not in PROTOCOLS or "::" in text:
         raise UsageError(f"{text}: scheme {scheme!r} is not one of {', '.join(PROTOCOLS)}")
     from upath import UPath
@@ -115,6 +121,19 @@ def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     if not found:
         raise SourceError(f"no {' or '.join(suffixes)} files in {folder}")
     return sorted(found, key=lambda path: path.name)
+
+
+def fingerprint_files(files: list[Path]) -> str:
+    """Returns a digest of names, sizes and times of change; one request a file in a store."""
+    said = []
+    for file in files:
+        if is_remote(file):
+            info = object_info(str(file))
+            said.append([file.name, info.get("size"), info_token(info)])
+        else:
+            found = file.stat()
+            said.append([file.name, found.st_size, found.st_mtime_ns])
+    return digest(said)
 
 
 def walk(root: Path) -> Iterator[tuple[str, Path]]:

@@ -230,6 +230,111 @@ def test_two_machines_do_not_write_one_output(memory: Any, recipe: Path, images:
     assert mminf.run(recipe, input=images, output=str(out)).counts.done == 12
 
 
+def test_a_checkpoint_gets_through_while_the_journal_is_written(memory: Any, tmp_path: Path) -> None:
+    """A backup in steps begins again at every commit, and never ends."""
+    import threading
+
+    from mminf.journal.mirror import push_journal
+
+    with sqlite3.connect(tmp_path / "journal.sqlite") as journal:
+        journal.execute("PRAGMA journal_mode = WAL")
+        journal.execute("CREATE TABLE memo (x BLOB)")
+        journal.executemany("INSERT INTO memo VALUES (?)", [(b"x" * 1000,)] * 40_000)
+    over = threading.Event()
+
+    def write() -> None:
+        with sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None) as writer:
+            while not over.is_set():
+                writer.execute("INSERT INTO memo VALUES (zeroblob(100))")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        sender = threading.Thread(target=push_journal, args=(tmp_path, memory / "out"), daemon=True)
+        sender.start()
+        sender.join(60)
+        assert not sender.is_alive()
+    finally:
+        over.set()
+        writer.join()
+    assert (memory / "out" / "journal.sqlite").stat().st_size > 40_000_000
+
+
+def test_the_last_checkpoint_comes_last(memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+
+    from mminf.journal import mirror
+
+    order: list[str] = []
+
+    def slow(folder: Path, target: Any) -> None:
+        order.append("begun")
+        time.sleep(0.4)
+        order.append("sent")
+
+    monkeypatch.setattr(mirror, "SECONDS", 0.01)
+    monkeypatch.setattr(mirror, "push_journal", slow)
+    (tmp_path / "journal.sqlite").write_bytes(b"x")
+
+    async def work() -> None:
+        async with mirror.sending(tmp_path, memory / "out"):
+            await asyncio.sleep(0.1)
+        order.append("over")
+
+    asyncio.run(work())
+    assert order == ["begun", "sent", "over"]
+
+
+def test_a_store_that_fails_for_a_while_costs_no_more_than_a_checkpoint(
+    memory: Any, recipe: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mminf.journal import mirror
+
+    class OutOfReach(Exception):
+        """As botocore's, which is no OSError."""
+
+    real, failed = mirror.send_file, []
+
+    def sometimes(file: Path, path: Any) -> None:
+        if len(failed) < 2:
+            failed.append(path)
+            raise OutOfReach
+        real(file, path)
+
+    monkeypatch.setattr(mirror, "SECONDS", 0.05)
+    monkeypatch.setattr(mirror, "SHARE", 0)
+    monkeypatch.setattr(mirror, "send_file", sometimes)
+    result = mminf.run(
+        recipe, input=images, output=str(memory / "out"), overrides={"engines.llm.latency": 0.1, "window": 2}
+    )
+    assert (result.counts.done, len(failed)) == (12, 2)
+    assert api.status(str(memory / "out"))["done"] == 12
+
+
+def test_shards_hold_their_place_in_a_store(memory: Any, recipe: Path, images: Path) -> None:
+    held = json.dumps({"host": "elsewhere", "process": 1, "at": time.time(), "token": "x"}).encode()
+    put(memory, {"out/parts/00000-of-00002/journal.lock": held})
+    with pytest.raises(JournalError, match="another run .process 1 on elsewhere"):
+        api.run(recipe, input=images, output=str(memory / "out"), shard="0/2")
+    assert api.run(recipe, input=images, output=str(memory / "out"), shard="1/2").state == "finished"
+    put(memory, {"out/journal.lock": held})
+    with pytest.raises(JournalError, match="another run is writing"):
+        api.run(recipe, input=images, output=str(memory / "out"), shard="1/2")
+
+
+def test_a_merge_sees_what_a_shard_has_done_since(memory: Any, recipe: Path, images: Path) -> None:
+    out = str(memory / "out")
+    api.run(recipe, input=images, output=out, shard="0/2")
+    api.run(recipe, input=images, output=out, shard="1/2", seed=9)
+    with pytest.raises(JournalError, match="shard 1/2 was run with another recipe"):
+        api.merge(api.prepare(api.load(recipe, input=images), output=out))
+    api.run(recipe, input=images, output=out, shard="1/2")
+    assert api.merge(api.prepare(api.load(recipe, input=images), output=out)).counts.done == 12
+    api.run(recipe, input=images, output=out, shard="1/3", seed=3)
+    assert mminf.run(recipe, input=images, output=out).counts.done == 12
+    assert api.status(out)["parts"] == {}, "what a plain run has taken over is gone from the store"
+
+
 def test_checkpoints_go_to_the_store_while_a_run_goes_on(
     memory: Any, recipe: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,9 +362,10 @@ def test_checkpoints_go_to_the_store_while_a_run_goes_on(
         ("s4://bucket/in", UsageError, "scheme 's4' is not one of s3"),
         ("memory://bucket/none", SourceError, "nothing is there"),
         ("tar://x::file:///etc", UsageError, "scheme 'tar' is not one of"),
+        ("https://user:secret@host/x.jsonl", UsageError, "an address holds no password or query"),
         ("s3://nobucket/in", SourceError, "nothing is there|can't be reached"),
     ],
-    ids=["scheme", "nothing", "chain", "bucket"],
+    ids=["scheme", "nothing", "chain", "password", "bucket"],
 )
 def test_a_bad_address_is_said_before_anything_runs(
     s3: Any, recipe: Path, given: str, error: type[Exception], message: str, tmp_path: Path
@@ -378,6 +484,19 @@ def test_parts_share_tar_shards(of: int, tmp_path: Path, write_recipe: Callable[
     assert few.counts.done == 7
 
 
+def test_a_sample_in_two_places_is_told(tmp_path: Path, write_recipe: Callable[..., Path]) -> None:
+    (tmp_path / "tars").mkdir()
+    with tarfile.open(tmp_path / "tars" / "a.tar", "w") as tar:
+        for name, data in (("a.png", picture()), ("b.png", picture()), ("a.json", b"{}")):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    result = mminf.run(write_recipe(TARS), output=tmp_path / "out")
+    assert (result.counts.done, result.counts.failed) == (2, 1)
+    assert result.failures[0][0] == "a.tar/a~2"
+    assert "must stand one after the other" in str(result.failures[0][2])
+
+
 def test_broken_tars_and_samples_fail_alone(tmp_path: Path, write_recipe: Callable[..., Path]) -> None:
     write_tars(tmp_path / "tars", 2, 3)
     whole = (tmp_path / "tars" / "shard-000.tar").read_bytes()
@@ -391,7 +510,7 @@ def test_broken_tars_and_samples_fail_alone(tmp_path: Path, write_recipe: Callab
     result = mminf.run(write_recipe(TARS), output=tmp_path / "out", overrides={"steps.image_size.attempts": 1})
     failures = {record: reason for record, _, reason in result.failures}
     assert "shard-000.tar breaks off after" in str(next(r for i, r in failures.items() if i.startswith("shard-000")))
-    assert "breaks off after 0 samples" in str(failures["shard-002.tar/1"])
+    assert "breaks off after 0 samples" in str(failures["shard-002.tar~end"])
     assert "can't be read" in str(failures["shard-003.tar/a"])
     assert "can't be read" in str(failures["shard-003.tar/c"])
     ids = [str(row["id"]) for row in read_rows(tmp_path / "out" / "out.jsonl")]
@@ -434,12 +553,15 @@ def test_parquet_takes_whatever_fields_hold(
 
     mixed = [{"id": f"r{n}", "number": n, "mixed": [1, "a", {"x": 1}, None][n % 4], "late": None} for n in range(1200)]
     mixed[1100] |= {"late": 1.5, "new": [{"a": 1}], "empty": {}}
+    mixed[3] |= {"deep": {"m": {"tags": {}}}, "many": [{}], "big": 2**60 + 1}
+    mixed[1101] |= {"deep": {"m": 1}, "big": 0.5}
     rows(*mixed)
     recipe = write_recipe(PARQUET % "all.parquet")
     assert mminf.run(recipe, output=tmp_path / "out").counts.done == 1200
     table = pyarrow.parquet.read_table(tmp_path / "out" / "all.parquet").to_pylist()
     assert [row["id"] for row in table] == [f"r{n}" for n in range(1200)]
     assert (table[1100]["late"], table[1100]["new"], table[0]["late"]) == (1.5, [{"a": 1}], None)
+    assert (table[3]["deep"], table[3]["many"], table[1101]["big"]) == ('{"m": {"tags": {}}}', "[{}]", 0.5)
     assert [row["mixed"] for row in table[:4]] == ["1", "a", '{"x": 1}', None]
 
 

@@ -35,7 +35,15 @@ class Passing(Exception):
 
 
 class Refused(Passing):
-    """The server takes no more calls for now."""
+    """The server takes no more calls for now.
+
+    Args:
+        seconds: for which it asked.
+    """
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class Client:
@@ -91,7 +99,8 @@ class Client:
                     await probe(lease)
                 return await self.send(lease, body)
             except Refused as error:
-                deadline = min(deadline, time.monotonic() + self.config.timeout)
+                # Seconds for which the server asked don't count: it said that it would answer later.
+                deadline = min(deadline, time.monotonic() + self.config.timeout) + error.seconds
                 if time.monotonic() > deadline:
                     raise RequestError(f"{error} (and so on for {self.config.timeout:g} s)") from error
                 continue
@@ -147,8 +156,9 @@ class Client:
         said = f"answered {status}: {text[:300]}"
         failure = f"{lease.endpoint.url} {said}"
         if status == 429 or (status == 503 and after is not None):
-            self.endpoints.refused(lease, retry_after(after))
-            return Refused(failure)
+            seconds = retry_after(after)
+            self.endpoints.refused(lease, seconds)
+            return Refused(failure, seconds or 0.0)
         if status >= 500:
             self.endpoints.failed(lease, f"{said[:100]!r}")
             return Passing(failure)

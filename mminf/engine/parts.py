@@ -13,7 +13,7 @@ import logging
 import math
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,12 +39,14 @@ class Phase:
         quota: where the recipe has a target, each part stops once so many of its records are accepted.
         number: counted over the phases of a run, from 0.
         run: of the main journal; what was made for another one is not this phase's.
+        source: fingerprint of the input that the run began with.
     """
 
     stage: int
     quota: int | None
     number: int
     run: int
+    source: str | None = None
 
     @classmethod
     def load(cls, text: str | None) -> Phase | None:
@@ -119,12 +121,12 @@ def find_phase(run: Run, of: int) -> Phase:
     other = sorted({part.of for part in list_parts(run.target)} - {of})
     if other:
         raise JournalError(
-            f"{run.output} holds shards of {other[0]}, not of {of}: "
-            "`mminf merge` takes over what they did, then cut as you like"
+            f"{run.target} holds shards of {other[0]}, not of {of}: when all of them are finished, `mminf merge` takes "
+            "over what they did; a plain `mminf run` does at any time"
         )
     main = FrozenJournal(run.output)
     try:
-        found = Phase.load(main.meta("phase")) if main.meta("recipe_digest") == run.digest else None
+        found = live_phase(run, main)
         number = int(main.meta("run") or 0) + 1
     finally:
         main.close()
@@ -132,7 +134,13 @@ def find_phase(run: Run, of: int) -> Phase:
         raise JournalError(
             f"the recipe begins with a dataset step ({run.plan[0].names[0]}), which runs once: `mminf merge` first"
         )
-    return found or Phase(0, first_quota(run, of), 0, number)
+    return found or Phase(0, first_quota(run, of), 0, number, run.source.fingerprint())
+
+
+def live_phase(run: Run, main: Journal | FrozenJournal) -> Phase | None:
+    """Returns the phase that shards of this recipe and this input are at; None if there is none."""
+    phase = Phase.load(main.meta("phase")) if main.meta("recipe_digest") == run.digest else None
+    return phase if phase is not None and phase.source == run.source.fingerprint() else None
 
 
 def first_quota(run: Run, of: int) -> int | None:
@@ -164,17 +172,19 @@ class Coordinator:
     async def resume(self) -> Phase:
         """Returns the phase that shards are at, which begins the run if they are at its first."""
         with self._journal() as journal:
-            live = journal.meta("recipe_digest") == self.run.digest
-            phase = Phase.load(journal.meta("phase")) if live else None
+            phase = live_phase(self.run, journal)
             if phase is None:
                 self.run.begin(journal)
-                phase = Phase(0, first_quota(self.run, self.of), 0, journal.run)
+                source = self.run.source.fingerprint()
+                phase = Phase(0, first_quota(self.run, self.of), 0, journal.run, source)
                 journal.set_meta("phase", phase.dump())
         return phase
 
     async def pause(self) -> RunResult:
         """Says how far a run is whose shards must go on."""
         with self._journal() as journal:
+            journal.set_meta("state", "waiting")
+            await journal.flush()
             calls = sum(int(step["calls"]) for step in journal.totals().values())
             return RunResult("waiting", self.run.target, count_records(journal), [], journal.failures(5), calls)
 
@@ -186,12 +196,15 @@ class Coordinator:
         """
         if self.run.mirror is not None:
             await asyncio.to_thread(self.run.mirror.pull_parts)
-        positions = [progress.position for progress in read_progress(self.run).values()]
+        progress = read_progress(self.run)
+        if missing := unfinished(progress, self.of, phase, self.run.digest):
+            raise JournalError(f"{self.run.target} can't be merged yet: {'; '.join(missing)}; run again")
+        positions = [found.position for found in progress.values()]
         absorb_parts(self.run.output)
         await self._share()
         stage = self.run.plan[phase.stage]
         if stage is self.run.plan[-1] and (quota := self._missing(phase, positions)) is not None:
-            return await self._set(Phase(phase.stage, quota, phase.number + 1, phase.run))
+            return await self._set(replace(phase, quota=quota, number=phase.number + 1))
         return await self._advance(phase.stage + 1, phase.number + 1)
 
     async def end(self, state: str) -> RunResult:
@@ -219,7 +232,8 @@ class Coordinator:
         if index == len(plan):
             return None
         quota = first_quota(self.run, self.of) if index == len(plan) - 1 else None
-        return await self._set(Phase(index, quota, number, self._run_number()))
+        source = self.run.source.fingerprint()
+        return await self._set(Phase(index, quota, number, self._run_number(), source))
 
     def _run_number(self) -> int:
         with self._journal() as journal:

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from mminf.engine.context import Shared
 from mminf.engine.dataset import Records, run_dataset_stage
@@ -77,7 +78,7 @@ class Run:
         self.digest = digest([recipe.resolved(), self.limit])
         self.keep_engines = False
         self.position: int | None = None
-        self._tasks: asyncio.Task[None] | None = None
+        self._tasks: asyncio.Task[Any] | None = None
 
     def check(self) -> None:
         """Checks input, fields and engines before anything is loaded or written.
@@ -104,6 +105,10 @@ class Run:
                     f"sampling.{', sampling.'.join(unsupported)}; it runs without"
                 )
         return found
+
+    def watch_over(self, task: asyncio.Task[Any] | None) -> None:
+        """Makes `stop` cancel a task that works on the run elsewhere."""
+        self._tasks = task
 
     def drain(self) -> None:
         """Starts no new calls; what is in flight is waited for, for a while."""
@@ -134,7 +139,9 @@ class Run:
             EngineError, JournalError, SourceError: if it can't go on; what is done is kept.
         """
         async with lead(self):
-            absorb_parts(self.output)
+            if absorb_parts(self.output) and self.mirror is not None:
+                await asyncio.to_thread(self.mirror.push)
+                await asyncio.to_thread(self.mirror.remove_parts)
             with Journal(self.output, write=True, locked=True) as journal:
                 self.begin(journal)
                 state = await self.work(journal, self.plan)

@@ -16,7 +16,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -123,11 +123,15 @@ class PartWorker:
                 await asyncio.sleep(1)
 
     def _tell(self, run: Run) -> None:
+        import ray
+
         name = secrets.token_hex(4)
         while True:
             time.sleep(STATS_SECONDS)
             with contextlib.suppress(Exception):  # the driver is gone, or going; progress is not worth a failure
-                self._board.put.remote(name, run.stats.snapshot())
+                drain = ray.get(self._board.put.remote(name, run.stats.snapshot()), timeout=30)
+                if drain:
+                    self._loop.call_soon_threadsafe(run.drain)
 
 
 class StatsBoard:
@@ -135,10 +139,16 @@ class StatsBoard:
 
     def __init__(self) -> None:
         self._notes: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._draining = False
 
-    def put(self, name: str, stats: dict[str, Any]) -> None:
-        """Takes a worker's counters."""
+    def put(self, name: str, stats: dict[str, Any]) -> bool:
+        """Takes a worker's counters. Returns whether it is to start no new calls."""
         self._notes[name] = (time.monotonic(), stats)
+        return self._draining
+
+    def drain(self) -> None:
+        """Lets workers start no new calls, from their next note on."""
+        self._draining = True
 
     def all(self, seconds: float = 30.0) -> list[dict[str, Any]]:
         """Returns the counters of the workers that live; what a dead one has done is read again by its successor."""
@@ -169,12 +179,24 @@ class RayWork:
             phase = await coordinator.begin()
             try:
                 while phase is not None:
-                    await asyncio.to_thread(self._phase, run, order, phase, workers, of)
+                    await self._wait(run, asyncio.to_thread(self._phase, run, order, phase, workers, of))
                     phase = await coordinator.merge(phase)
-            except Interrupted:
+            except (Interrupted, asyncio.CancelledError):
+                if not run.stats.draining:
+                    raise
                 return interrupted(run)
             (run.target / NONCE).unlink(missing_ok=True)
             return await coordinator.end("interrupted" if run.stats.draining else "finished")
+
+    async def _wait(self, run: Run, work: Coroutine[Any, Any, None]) -> None:
+        """Waits for a phase; when the run drains, the workers are told."""
+        run.watch_over(asyncio.current_task())
+        task = asyncio.create_task(work)
+        while not task.done():
+            await asyncio.wait({task}, timeout=0.5)
+            if run.stats.draining and self.board is not None:
+                self.board.drain.remote()
+        task.result()
 
     def _phase(self, run: Run, order: bytes, phase: Phase, workers: int, of: int) -> None:
         import ray.data
@@ -197,7 +219,7 @@ class RayWork:
             for row in done.iter_rows():
                 if row["error"]:
                     raise EngineError(f"part {row['number']} of {of}: {row['error']}")
-                if run.stats.draining:
+                if row["state"] != "finished" or run.stats.draining:
                     raise Interrupted("the run is draining")
         except ray.exceptions.RayError as error:
             raise EngineError(

@@ -16,7 +16,7 @@ from mminf.errors import JournalError
 from mminf.journal import Journal
 from mminf.journal.lock import hold
 from mminf.journal.merge import PARTS, freeze, part_folder
-from mminf.journal.mirror import fetch_journal
+from mminf.journal.mirror import StoreLock, fetch_journal, is_held, list_parts
 from mminf.journal.schema import FILE
 from mminf.part import Part
 
@@ -25,9 +25,16 @@ def shard_work(part: Part) -> Callable[[Run], Coroutine[Any, Any, RunResult]]:
     """Returns what takes a shard's records up to the next dataset step, or to the end."""
 
     async def work(run: Run) -> RunResult:
-        if run.mirror is not None:
-            run.output = Path(tempfile.mkdtemp(prefix="mminf-"))
+        if run.mirror is None:
+            return await _work(run, part)
+        if is_held(run.target):
+            raise JournalError(f"another run is writing to {run.target}; wait for it, or choose another --output")
+        with StoreLock(run.target / PARTS / part.name), tempfile.TemporaryDirectory(prefix="mminf-") as folder:
+            run.output = Path(folder)
             fetch_journal(run.target, run.output)
+            return await _work(run, part)
+
+    async def _work(run: Run, part: Part) -> RunResult:
         _settle_main(run.output)
         with hold(run.output, shared=True):
             phase = find_phase(run, part.of)
@@ -66,6 +73,10 @@ async def merge_work(run: Run) -> RunResult:
         JournalError: if a shard is missing, not finished, or of another recipe.
     """
     async with lead(run):
+        if run.mirror is not None:
+            for shard in list_parts(run.target):
+                if is_held(run.target / PARTS / shard.name):
+                    raise JournalError(f"shard {shard.number}/{shard.of} is still writing to {run.target}")
         progress = read_progress(run)
         cuts = {part.of for part in progress}
         if len(cuts) > 1:

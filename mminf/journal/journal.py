@@ -225,12 +225,11 @@ class Journal(DigestCache):
         """Returns whether the record and all its children are final in this stage, for this key."""
         if not self._has_rows and not self._base_has_rows:
             return False
-        row = self._own_or_base(
-            "SELECT key FROM rows WHERE stage = ? AND root = ? AND path = ?",
-            stage,
-            record.origin,
-            path_text(record.path),
-        )
+        sql = "SELECT key FROM rows WHERE stage = ? AND root = ? AND path = ?"
+        place = (stage, record.origin, path_text(record.path))
+        row = self._one(sql, *place)
+        if row is None and self.base is not None and self.base.has_rows and not self._is_forgotten(stage, record):
+            row = self.base.one(sql, *place)
         return row is not None and row[0] == key
 
     async def write_rows(self, rows: list[Row]) -> None:
@@ -279,10 +278,10 @@ class Journal(DigestCache):
     def count_done(self, stage: int, record: Record) -> int:
         """Returns how many records a finished record became: itself, or those below it."""
         sql = f"SELECT count(*) FROM rows WHERE {BELOW} AND state = 'done'"  # noqa: S608
-        found = int(self._one(sql, *below(stage, record))[0])
-        if not found and self.base is not None:
-            found = int((self.base.one(sql, *below(stage, record)) or [0])[0])
-        return found
+        own = "SELECT 1 FROM rows WHERE stage = ? AND root = ? AND path = ?"
+        if self.base is None or self._one(own, stage, record.origin, path_text(record.path)) is not None:
+            return int(self._one(sql, *below(stage, record))[0])
+        return int((self.base.one(sql, *below(stage, record)) or [0])[0])
 
     def count_before(self, stage: int, seq: int) -> int:
         """Returns how many records of this run a stage has accepted that come from before a place in the source."""
@@ -461,6 +460,11 @@ class Journal(DigestCache):
 
     def _one(self, sql: str, *arguments: Any) -> Any:
         return self._reader.execute(sql, arguments).fetchone()
+
+    def _is_forgotten(self, stage: int, record: Record) -> bool:
+        """Tells whether what the base has of a record is gone: this journal, a part's, has begun to compute it anew."""
+        sql = "SELECT 1 FROM touched WHERE stage = ? AND root = ? AND path = ? AND kept = 0"
+        return self._one(sql, stage, record.origin, path_text(record.path)) is not None
 
     def _own_or_base(self, sql: str, *arguments: Any) -> Any:
         row = self._one(sql, *arguments)

@@ -6,6 +6,7 @@ it without SQLite's locks, which network file systems don't keep.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sqlite3
@@ -106,8 +107,11 @@ def absorb_parts(folder: Path) -> int:
         JournalError: if one of them is still written to.
     """
     found = part_folders(folder)
-    for path in found.values():
-        with hold(path):
+    with contextlib.ExitStack() as locks:
+        # All of them before the first: a part that is still at work reads the main journal as one that nobody writes.
+        for path in found.values():
+            locks.enter_context(hold(path))
+        for path in found.values():
             absorb(folder, path)
             shutil.rmtree(path)
     return len(found)

@@ -17,6 +17,7 @@ import shutil
 import socket
 import sqlite3
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ from mminf.storage import fetch_file, send_file
 log = logging.getLogger("mminf")
 SECONDS = 60.0
 """Between two checkpoints; longer where one takes long."""
+RENEW_SECONDS, VOID_SECONDS = 30.0, 180.0  # of the lock
 SHARE = 20  # a checkpoint takes at most a twentieth of the time
 LOCK = "journal.lock"
 SYNC = "journal.sync"
@@ -47,7 +49,8 @@ class Mirror:
     def __init__(self, target: Path) -> None:
         self.target = target
         self.folder = _cache() / hashlib.blake2b(str(target).encode(), digest_size=8).hexdigest()
-        self._token = ""
+        self._pulled: list[Part] = []
+        self._lock = StoreLock(target)
 
     @contextlib.asynccontextmanager
     async def lead(self) -> AsyncIterator[None]:
@@ -58,7 +61,7 @@ class Mirror:
         """
         await asyncio.to_thread(self.open)
         try:
-            async with sending(self.folder, self.target, self._refresh):
+            async with sending(self.folder, self.target):
                 yield
         finally:
             await asyncio.to_thread(self.close)
@@ -73,90 +76,137 @@ class Mirror:
     def open(self) -> None:
         """Takes the lock, and fetches the journal and those of parts, if the store has newer ones."""
         try:
-            self._lock()
+            self._lock.take()
             self._pull()
-        except (OSError, ValueError) as error:
-            raise JournalError(f"output {self.target} can't be used: {error}") from error
+        except JournalError:
+            raise
+        except Exception as error:  # whatever a store's client raises
+            self._lock.release()
+            raise JournalError(f"output {self.target} can't be used: {type(error).__name__}: {error}") from error
 
     def close(self) -> None:
         """Sends the journal and gives the lock back."""
-        self.push()
-        with contextlib.suppress(OSError):
-            (self.target / LOCK).unlink()
+        try:
+            self.push()
+        except Exception as error:  # whatever a store's client raises
+            raise JournalError(
+                f"the journal can't be sent to {self.target} ({type(error).__name__}: {error}); it lies in "
+                f"{self.folder}, and the same command on this machine goes on from there"
+            ) from error
+        finally:
+            self._lock.release()
 
     def push(self) -> None:
         """Sends the journal. What a reader finds there is always whole."""
         push_journal(self.folder, self.target)
 
     def pull_parts(self) -> None:
-        """Fetches the journals of parts that wait to be merged."""
-        for part in list_parts(self.target):
+        """Fetches the journals of parts that wait to be merged; those that were fetched before may be old."""
+        shutil.rmtree(self.folder / PARTS, ignore_errors=True)
+        self._pulled = list_parts(self.target)
+        for part in self._pulled:
             fetch_journal(self.target / PARTS / part.name, part_folder(self.folder, part))
 
     def remove_parts(self) -> None:
-        """Removes the journals of parts from the store, once they are merged and the main journal is sent."""
-        for part in list_parts(self.target):
+        """Removes the journals of the parts that were fetched, once they are merged and the main journal is sent."""
+        for part in self._pulled:
             with contextlib.suppress(FileNotFoundError):
                 (self.target / PARTS / part.name / FILE).unlink()
+        self._pulled = []
 
     def _pull(self) -> None:
         theirs, ours = _read(self.target / SYNC), _read(self.folder / SYNC)
-        if theirs is None or theirs != ours:
+        if theirs is None or theirs not in (ours or "").split():
             for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
                 (self.folder / name).unlink(missing_ok=True)
             shutil.rmtree(self.folder / PARTS, ignore_errors=True)
             fetch_journal(self.target, self.folder)
         # From now on this machine's journal is ahead of what the store has, until another machine takes its turn.
         sync = secrets.token_hex(8)
-        (self.folder / SYNC).write_text(sync)
+        (self.folder / SYNC).write_text(f"{theirs or ''} {sync}")  # both, as long as only one of them may be there
         (self.target / SYNC).write_text(sync)
+        (self.folder / SYNC).write_text(sync)
         self.pull_parts()
 
-    def _lock(self) -> None:
-        path = self.target / LOCK
-        if (holder := _holder(self.target)) is not None:
+
+class StoreLock:
+    """A lock on an output in a store: an object that its holder renews, and that is void when it is old.
+
+    Args:
+        folder: in the store, a `UPath`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._token = ""
+        self._over = threading.Event()
+
+    def take(self) -> None:
+        """Takes the lock, and renews it until it is released. Raises JournalError if another process holds it."""
+        path = self.folder / LOCK
+        if (holder := _holder(self.folder)) is not None:
             raise JournalError(
-                f"another run (process {holder['process']} on {holder['host']}) is writing to {self.target}; wait "
-                f"for it, or choose another --output; if it was killed, {path} is void after {3 * SECONDS:.0f} s"
+                f"another run (process {holder['process']} on {holder['host']}) is writing to {self.folder}; wait "
+                f"for it, or choose another --output; if it was killed, {path} is void after {VOID_SECONDS:.0f} s"
             )
         self._token = secrets.token_hex(8)
-        self._refresh()
-        if _lock_token(_read(path)) != self._token:
-            raise JournalError(f"another run has begun at the same moment to write to {self.target}")
+        self._write()
+        if (_parse(_read(path)) or {}).get("token") != self._token:
+            raise JournalError(f"another run has begun at the same moment to write to {self.folder}")
+        self._over.clear()
+        threading.Thread(target=self._renew, name="mminf-lock", daemon=True).start()
 
-    def _refresh(self) -> None:
+    def release(self) -> None:
+        """Gives the lock back, if it is still this process's."""
+        self._over.set()
+        path = self.folder / LOCK
+        with contextlib.suppress(Exception):  # it is void soon in any case
+            if (_parse(_read(path)) or {}).get("token") == self._token:
+                path.unlink()
+
+    def __enter__(self) -> StoreLock:
+        self.take()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def _renew(self) -> None:
+        while not self._over.wait(RENEW_SECONDS):
+            try:
+                self._write()
+            except Exception as error:  # whatever a store's client raises; the next one may get through
+                log.warning("the lock of %s can't be renewed: %s: %s", self.folder, type(error).__name__, error)
+
+    def _write(self) -> None:
         held = {"host": socket.gethostname(), "process": os.getpid(), "at": time.time(), "token": self._token}
-        (self.target / LOCK).write_text(json.dumps(held))
+        (self.folder / LOCK).write_text(json.dumps(held))
 
 
 @contextlib.asynccontextmanager
-async def sending(folder: Path, target: Path, also: Any = None) -> AsyncIterator[None]:
-    """Sends a journal again and again while it is written.
-
-    Args:
-        also: called each time.
-    """
-    task = asyncio.create_task(_send_on(folder, target, also))
+async def sending(folder: Path, target: Path) -> AsyncIterator[None]:
+    """Sends a journal again and again while it is written."""
+    over = threading.Event()
+    thread = threading.Thread(target=_send_on, args=(folder, target, over), name="mminf-checkpoint", daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        over.set()
+        # One that is under way must be through before the last one is sent, or it would arrive after it.
+        await asyncio.to_thread(thread.join)
 
 
-async def _send_on(folder: Path, target: Path, also: Any) -> None:
+def _send_on(folder: Path, target: Path, over: threading.Event) -> None:
     seconds, last = SECONDS, None
-    while True:
-        await asyncio.sleep(seconds)
+    while not over.wait(seconds):
         started = time.monotonic()
         try:
-            if also is not None:
-                await asyncio.to_thread(also)
             if (now := _state(folder)) != last:
-                await asyncio.to_thread(push_journal, folder, target)
+                push_journal(folder, target)
                 last = now
-        except OSError as error:  # the next one may get through
-            log.warning("the checkpoint of %s can't be sent: %s", target, error)
+        except Exception as error:  # whatever a store's client raises; the next one may get through
+            log.warning("the checkpoint of %s can't be sent: %s: %s", target, type(error).__name__, error)
         seconds = max(SECONDS, SHARE * (time.monotonic() - started))
 
 
@@ -170,7 +220,7 @@ def push_journal(folder: Path, target: Path) -> None:
             contextlib.closing(sqlite3.connect(folder / FILE)) as source,
             contextlib.closing(sqlite3.connect(copy)) as to,
         ):
-            source.backup(to, pages=4096, sleep=0.001)
+            source.backup(to)  # in one step, a snapshot: in several, each commit meanwhile would begin it again
         send_file(copy, target / FILE)
 
 
@@ -218,12 +268,19 @@ def is_held(target: Path) -> bool:
 
 
 def _holder(target: Path) -> dict[str, Any] | None:
-    text = _read(target / LOCK)
-    if text is None:
-        return None
-    holder: dict[str, Any] = json.loads(text)
+    holder = _parse(_read(target / LOCK))
+    if holder is None or not {"host", "process", "at"} <= holder.keys():
+        return None  # not one of ours
     dead = holder["host"] == socket.gethostname() and not _lives(holder["process"])
-    return None if dead or time.time() - holder["at"] > 3 * SECONDS else holder
+    return None if dead or time.time() - holder["at"] > VOID_SECONDS else holder
+
+
+def _parse(text: str | None) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text or "null")
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _cache() -> Path:
@@ -235,10 +292,6 @@ def _read(path: Path) -> str | None:
         return path.read_text()
     except FileNotFoundError:
         return None
-
-
-def _lock_token(text: str | None) -> str | None:
-    return None if text is None else str(json.loads(text)["token"])
 
 
 def _lives(process: int) -> bool:

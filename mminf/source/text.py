@@ -11,7 +11,7 @@ from pydantic import Field
 from mminf.recipe.config import SourceConfig
 from mminf.record import Record
 from mminf.source.base import BadRow, Numbered, Source, source
-from mminf.storage import Location
+from mminf.storage import Location, fingerprint_files
 
 
 class TextConfig(SourceConfig):
@@ -38,6 +38,9 @@ class Text(Source):
                 fields = {self.config.field: text}
                 if text and (name := numbered.name(fields)) is not None:
                     yield numbered.record(name, fields)
+
+    def fingerprint(self) -> str | None:
+        return fingerprint_files([self.path])
 
     def count(self) -> int:
         with self.path.open("rb") as lines:

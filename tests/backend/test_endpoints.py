@@ -640,6 +640,20 @@ def test_a_server_that_lists_models_and_answers_no_call_stops_the_run(quick: Non
     asyncio.run(run())
 
 
+def test_pauses_that_a_server_asks_for_do_not_count_as_failure() -> None:
+    def busy(body: dict[str, Any], number: int) -> web.Response:
+        return answer("at last") if number > 4 else web.Response(status=429, headers={"Retry-After": "0.3"})
+
+    async def run() -> None:
+        async with serve() as one:
+            one.handler = busy
+            backend = make(one.url, timeout=0.5)
+            assert (await backend.generate(request())).text == "at last"
+            await backend.close()
+
+    asyncio.run(run())
+
+
 # The start
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -95,6 +97,38 @@ def test_a_node_is_lost_and_nothing_else(
     assert there.total() >= 60 and here.total() > 60
     assert set(made) == set(asked)
     assert made.total() - asked.total() <= 2 * 4, "only what was in flight on the lost node is asked again"
+
+
+def test_ctrl_c_drains_the_workers(
+    cluster: Any, tmp_path: Path, write_recipe: Callable[..., Path], rows: Callable[..., Path]
+) -> None:
+    (tmp_path / "echo.py").write_text(ECHO)
+    rows(*({"id": f"r{n}", "text": f"say {n}"} for n in range(2000)))
+    recipe = write_recipe(
+        f"name: slow\nengines: {{llm: {{backend: scripted, script: {tmp_path / 'echo.py'}, latency: 0.2}}}}\n"
+        "source: {jsonl: rows.jsonl}\nwindow: 2\n"
+        "steps: [{generate: {engine: llm, prompt: '{{ text }}', writes: said}}]\nsinks: [{jsonl: out.jsonl}]\n"
+    )
+    cluster.calls_log.write_text("")
+    command = [sys.executable, "-m", "mminf", "run", str(recipe), "--output", str(tmp_path / "cut")]
+    process = subprocess.Popen(
+        [*command, "--executor", "ray", "--address", cluster.address, "--parts", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 90
+    while len(cluster.calls_log.read_text().splitlines()) < 20:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=45)
+    assert process.returncode == 130, text
+    kept = re.search(r"(\d+) model calls are kept", text)
+    assert kept is not None and int(kept[1]) >= 20
+    result = mminf.run(recipe, output=tmp_path / "cut", overrides={"engines.llm.latency": 0.0})
+    assert result.counts.done == 2000
+    assert max(Counter(cluster.calls_log.read_text().splitlines()).values()) == 1
 
 
 def test_a_worker_that_cannot_work_says_so(cluster: Any, recipe: Path, tmp_path: Path) -> None:
