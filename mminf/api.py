@@ -209,7 +209,7 @@ def status(output: str | Path) -> dict[str, Any]:
         failures = itertools.chain.from_iterable(journal.failures(20) for journal in journals)
         return {
             "recipe": recipe.get("name"),
-            "state": _state(first, store),
+            "state": _whole_state([_state(journal, store) for journal in journals]),
             "run": first.run,
             "total": json.loads(first.meta("total") or "null"),
             "done": counts.done,
@@ -224,6 +224,12 @@ def status(output: str | Path) -> dict[str, Any]:
             "parts": {journal.folder.name: _state(journal, store) for journal in journals if journal.base is not None},
             "versions": json.loads(first.meta("versions") or "{}"),
         }
+
+
+def _whole_state(states: Sequence[str | None]) -> str | None:
+    """A run of several parts that were all stopped in time was interrupted, though its main journal says it runs."""
+    parts = set(states[1:])
+    return "interrupted" if states[0] == "killed" and parts and parts <= {"interrupted", "finished"} else states[0]
 
 
 def _state(journal: Journal, output: Path | None = None) -> str | None:

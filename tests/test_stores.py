@@ -130,11 +130,12 @@ def test_images_come_from_a_store_and_datasets_go_there(
 ) -> None:
     store = request.getfixturevalue(kind)
     put(store, {f"in/sub/{path.name}": path.read_bytes() for path in images.iterdir()})
-    put(store, {"in/broken.png": b"no image", "in/notes.txt": b"x", "in/.hidden.png": b"x"})
+    put(store, {"in/broken.png": b"no image", "in/empty.png": b"", "in/notes.txt": b"x", "in/.hidden.png": b"x"})
     local = mminf.run(recipe, input=images, output=tmp_path / "local")
     given, out = str(store / "in"), str(store / "out")
     result = mminf.run(recipe, input=given, output=out)
-    assert (result.state, result.counts.done, result.counts.failed) == ("finished", 12, 1)
+    assert (result.state, result.counts.done, result.counts.failed) == ("finished", 12, 2)
+    assert "is empty" in str(next(reason for record, _, reason in result.failures if record == "empty.png"))
     rows = [json.loads(line) for line in (store / "out" / "rows.jsonl").read_text().splitlines()]
     assert [row["id"] for row in rows] == [f"sub/{n:03}.png" for n in range(12)]
     assert [row["said"] for row in rows] == [row["said"] for row in read_rows(tmp_path / "local" / "rows.jsonl")]
@@ -153,7 +154,7 @@ def test_images_come_from_a_store_and_datasets_go_there(
     assert calls_log.read_text() == ""
     assert api.status(out)["done"] == 12
     assert api.show(out, "sub/000.png")["calls"]
-    assert api.retry(out) == 1
+    assert api.retry(out) == 2
     assert not (store / "out" / "journal.lock").exists()
 
 
@@ -210,7 +211,11 @@ def test_a_killed_run_into_a_store_loses_nothing_on_its_machine(
         time.sleep(0.02)
     second = subprocess.run(command, env=subprocess_env(), capture_output=True, text=True, timeout=60)
     assert second.returncode == 2
-    assert "another run" in second.stderr
+    assert "another run" in second.stderr and "is writing to s3://bucket/out" in second.stderr
+    status = subprocess.run(
+        [*command[:3], "status", "s3://bucket/out"], env=subprocess_env(), capture_output=True, text=True
+    )
+    assert "stores: running" in status.stdout, status.stderr
     process.send_signal(signal.SIGKILL)
     process.wait()
     again = subprocess.run(command, env=subprocess_env(CALLS_LOG=str(log)), capture_output=True, text=True, timeout=60)
@@ -293,10 +298,11 @@ def test_a_store_that_fails_for_a_while_costs_no_more_than_a_checkpoint(
     class OutOfReach(Exception):
         """As botocore's, which is no OSError."""
 
-    real, failed = mirror.send_file, []
+    real, sent, failed = mirror.send_file, [], []
 
     def sometimes(file: Path, path: Any) -> None:
-        if len(failed) < 2:
+        sent.append(path)
+        if len(sent) in (2, 3):
             failed.append(path)
             raise OutOfReach
         real(file, path)

@@ -63,7 +63,8 @@ def run(
 
     part = Part.parse(shard) if shard is not None else None
     ray = _ray_options(executor, address, workers, parts, part)
-    if (launch := torchrun.find_launch(os.environ, shard=part is not None)) is not None:
+    cut = "--executor ray" if ray is not None else "--shard" if part is not None else None
+    if (launch := torchrun.find_launch(os.environ, beside=cut)) is not None:
         raise typer.Exit(launch.start(sys.argv[1:]))
     rank = torchrun.find_rank(os.environ)
     shown = not quiet and (rank is None or rank.number == 0)
@@ -107,7 +108,9 @@ def print_result(result: RunResult) -> None:
     counts = result.counts
     pending = f", {counts.pending} pending" if counts.pending else ""
     what = f"shard {result.shard.number}/{result.shard.of} " if result.shard is not None else ""
-    typer.echo(f"{what}{result.state}: {counts.done} done, {counts.dropped} dropped, {counts.failed} failed{pending}")
+    waiting = f", {counts.waiting} wait for the next step over all records" if counts.waiting else ""
+    told = f"{counts.done} done, {counts.dropped} dropped, {counts.failed} failed{waiting}{pending}"
+    typer.echo(f"{what}{result.state}: {told}")
     for written in result.written:
         less = f" ({written.before} before)" if written.before and written.before > written.rows else ""
         typer.echo(f"  {result.output / written.path}: {written.rows} rows{less}")

@@ -280,7 +280,9 @@ def open_journals(output: Path) -> Iterator[list[Journal]]:
     """
     with contextlib.ExitStack() as stack:
         if is_remote(output):
-            output = stack.enter_context(copied(output))
+            target, output = output, stack.enter_context(copied(output))
+            if not (output / FILE).is_file() and not part_folders(output):
+                raise JournalError(f"no run in {target}, or it has not sent its first checkpoint yet")
         parts = [stack.enter_context(Journal(path, base=output)) for path in part_folders(output).values()]
         if parts and not (output / FILE).is_file():
             yield parts
@@ -291,6 +293,15 @@ def open_journals(output: Path) -> Iterator[list[Journal]]:
             # by the part that has taken it over.
             main.since = main.run + (0 if main.meta("phase") else 1)
         yield [main, *parts]
+
+
+def nothing_to_merge(run: Run, main: Journal) -> str | None:
+    """Returns why there is nothing to merge, as an error; None if all was merged before."""
+    if live_phase(run, main) is not None:
+        return "no shard has begun to go on behind the dataset step: run --shard 0/n to n-1/n again"
+    if main.meta("state") != "finished" or main.meta("recipe_digest") != run.digest:
+        return "there are no shards in it, and no finished run of this recipe with these options"
+    return None
 
 
 def interrupted(run: Run) -> RunResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,12 +23,18 @@ log = logging.getLogger("mminf")
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Records by what became of them; children count, the parents that they came from don't."""
+    """Records by what became of them; children count, the parents that they came from don't.
+
+    Attributes:
+        pending: source records that are not final; None where that isn't known.
+        waiting: of a run that stands before a dataset step: records that have come so far.
+    """
 
     done: int = 0
     dropped: int = 0
     failed: int = 0
     pending: int | None = 0
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +156,10 @@ def count_records(*journals: Journal) -> Counts:
     """
     stages = json.loads(journals[0].meta("stages") or "[]")
     done = dropped = failed = 0
+    come: Counter[int] = Counter()
     last = last_wanted(journals[0])
     for stage, state, _, number in (row for journal in journals for row in journal.counts(last)):
+        come[stage] += number if state == "done" else 0
         if state == "done" and stage == len(stages) - 1:
             done += number
         elif state == "dropped":
@@ -161,4 +170,6 @@ def count_records(*journals: Journal) -> Counts:
     if last is not None:
         return Counts(done, dropped, failed, 0)
     settled = sum(journal.settled_roots() for journal in journals)
-    return Counts(done, dropped, failed, None if total is None else max(0, total - settled))
+    front = max(come, default=0)
+    waiting = come[front] if front < len(stages) - 1 else 0
+    return Counts(done, dropped, failed, None if total is None else max(0, total - settled), waiting)

@@ -144,6 +144,9 @@ class Run:
                 await asyncio.to_thread(self.mirror.remove_parts)
             with Journal(self.output, write=True, locked=True) as journal:
                 self.begin(journal)
+                if self.mirror is not None:  # so that `status` finds it
+                    await journal.flush()
+                    await asyncio.to_thread(self.mirror.push)
                 state = await self.work(journal, self.plan)
                 return await self.end(journal, state)
 
@@ -298,7 +301,7 @@ async def lead(run: Run) -> AsyncIterator[None]:
     Raises:
         JournalError: if another run holds it.
     """
-    with hold(run.output):
+    with hold(run.output, name=run.target):
         if run.mirror is None:
             yield
             return

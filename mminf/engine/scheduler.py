@@ -206,8 +206,7 @@ class Scheduler:
         if not journal.finished(self.stage.index, record, key):
             return False
         journal.keep_rows(self.stage.index, record)
-        self.shared.stats.resumed += 1
-        self.shared.stats.settled += 1
+        self._count_settled(resumed=1)
         if self.target is not None:
             self.accepted += journal.count_done(self.stage.index, record)
         return True
@@ -222,7 +221,13 @@ class Scheduler:
             waiting = Waiting(dataclasses.replace(record, fields=begun), tree, key)
             await self.shared.journal.park(self.stage.index, waiting)
         else:
+            self._count_settled()
+
+    def _count_settled(self, resumed: int = 0) -> None:
+        """Counts source records once, in the first stage: there is one total."""
+        if self.stage.index <= 0:
             self.shared.stats.settled += 1
+            self.shared.stats.resumed += resumed
 
     async def _grow(self, record: Record, start: int, key: str | None, tree: Tree) -> str:
         """Takes a record and its children to their ends, or until all wait for engines that aren't loaded.

@@ -83,14 +83,15 @@ class LocalExecutor(Generic[T]):
             return
         first: list[float] = []
 
-        def interrupt(*_: Any) -> None:
+        def interrupt(number: int) -> None:
             if not first:
                 first.append(time.monotonic())
-                log.warning("finishing the calls in flight; press Ctrl-C again to stop now")
+                again = "; press Ctrl-C again to stop now" if number == signal.SIGINT else ", since it is asked to end"
+                log.warning("finishing the calls in flight%s", again)
                 run.drain()
             elif time.monotonic() - first[0] > self.patience:
                 log.warning("stopping now")
                 run.stop()
 
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, interrupt)
+            loop.add_signal_handler(number, interrupt, number)

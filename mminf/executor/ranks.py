@@ -21,7 +21,7 @@ from mminf.engine.stats import RunStats, add_stats
 from mminf.errors import Interrupted, UsageError
 from mminf.executor.local import LocalExecutor
 from mminf.executor.marker import NONCE, POLL_SECONDS, check_shared
-from mminf.executor.torchrun import FAILED, PREFIX, Rank, choose_devices, forget_rank
+from mminf.executor.torchrun import FAILED, PREFIX, Rank, choose_devices, end_with_parent, forget_rank
 from mminf.part import Part
 
 log = logging.getLogger("mminf")
@@ -191,7 +191,10 @@ class RankWork:
         return show_stats(lambda: self._whole(run.stats))
 
     def _whole(self, ours: RunStats) -> RunStats:
-        texts = [self.board.find(f"stats/{number}") for number in range(1, self.rank.of)]
+        try:
+            texts = [self.board.find(f"stats/{number}") for number in range(1, self.rank.of)]
+        except UsageError:  # the store is gone; what needs it will say so
+            return ours
         return add_stats(ours, [json.loads(text) for text in texts if text is not None])
 
     def _publish(self, run: Run) -> Callable[[], None]:
@@ -227,6 +230,7 @@ def run_rank(run: Run, rank: Rank, *, progress: bool = False) -> RunResult:
     Raises:
         UsageError: if the ranks don't go together, or this one can't go on; what is done is kept.
     """
+    end_with_parent()
     choose_devices(rank, gpus_needed(run), os.environ)
     work = RankWork(rank, Board(rank))
     forget_rank(os.environ)

@@ -172,6 +172,7 @@ class RayWork:
         async with lead(run):
             workers = count_workers(run, self.options)
             of = self.options.parts or PARTS_A_WORKER * workers
+            log.info("%d workers on the cluster, %d parts", workers, of)
             nonce = secrets.token_hex(8)
             (run.target / NONCE).write_text(nonce)
             order = make_order(run, nonce)
@@ -201,6 +202,7 @@ class RayWork:
     def _phase(self, run: Run, order: bytes, phase: Phase, workers: int, of: int) -> None:
         import ray.data
 
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # it tells of its plan, its pool and its bars
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.enable_operator_progress_bars = False

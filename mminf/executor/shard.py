@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mminf.engine.parts import Coordinator, Phase, find_phase, read_progress, unfinished, work_part
+from mminf.engine.parts import Coordinator, Phase, find_phase, nothing_to_merge, read_progress, unfinished, work_part
 from mminf.engine.result import RunResult, count_records
 from mminf.engine.run import Run, lead
 from mminf.errors import JournalError
@@ -72,6 +72,8 @@ async def merge_work(run: Run) -> RunResult:
     Raises:
         JournalError: if a shard is missing, not finished, or of another recipe.
     """
+    if run.mirror is None and not (run.output / FILE).is_file() and not list_parts(run.target):
+        raise JournalError(f"no shards in {run.target}; `mminf run --shard i/n` makes them")
     async with lead(run):
         if run.mirror is not None:
             for shard in list_parts(run.target):
@@ -83,6 +85,8 @@ async def merge_work(run: Run) -> RunResult:
             raise JournalError(f"{run.output} holds shards of several cuts ({', '.join(map(str, sorted(cuts)))})")
         of = cuts.pop() if cuts else 1
         coordinator = Coordinator(run, of)
+        if not cuts and not progress and (run.output / FILE).is_file() and not run.plan[0].dataset:
+            return await _merge_nothing(run, coordinator)
         phase: Phase | None
         if run.plan[0].dataset and not progress:
             phase = await coordinator.begin()
@@ -94,3 +98,12 @@ async def merge_work(run: Run) -> RunResult:
         if phase is not None:
             return await coordinator.pause()
         return await coordinator.end("interrupted" if run.stats.draining else "finished")
+
+
+async def _merge_nothing(run: Run, coordinator: Coordinator) -> RunResult:
+    """Writes the datasets once more where all was merged before: a scheduler may start a merge again."""
+    with Journal(run.output) as main:
+        problem = nothing_to_merge(run, main)
+    if problem is not None:
+        raise JournalError(f"{run.target} can't be merged: {problem}")
+    return await coordinator.end("finished")

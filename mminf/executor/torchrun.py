@@ -7,6 +7,7 @@ mean what they mean for `swift`). `torchrun ... -m mminf run ...` does as well.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import logging
 import os
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from mminf.errors import UsageError
 
 JOIN_SECONDS = 300
+_PR_SET_PDEATHSIG = 1
 PREFIX, FAILED = "mminf", "failed"  # of the notes that ranks leave for each other
 _NAMES = ("NPROC_PER_NODE", "NNODES", "NODE_RANK", "MASTER_PORT")
 _RANK = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK")
@@ -55,13 +57,17 @@ class Launch:
         Returns:
             0, or the exit code of the first process that failed.
         """
+        # Warnings of its store would tell of every rank that ends; read when torch is imported, here and in the ranks.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         from torch.distributed.elastic.multiprocessing.api import SignalException
         from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
         from torch.distributed.run import parse_args
         from torch.distributed.run import run as run_torchrun
 
         # What it says of a failed process is a page of its own frames; what matters is said below, or by the process.
-        logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
+        for name in logging.root.manager.loggerDict:
+            if name.startswith("torch.distributed"):
+                logging.getLogger(name).setLevel(logging.CRITICAL)
         threads = max(1, (os.cpu_count() or 1) // self.processes)
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
         try:
@@ -133,16 +139,21 @@ class Rank:
     node: int = 0
 
 
-def find_launch(environment: Mapping[str, str], *, shard: bool = False) -> Launch | None:
+def find_launch(environment: Mapping[str, str], *, beside: str | None = None) -> Launch | None:
     """Returns what the environment asks to be launched, or None if this process is to do the work itself.
+
+    Args:
+        beside: an option that was given, and cuts the run in another way.
 
     Raises:
         UsageError: if the variables don't go together.
     """
     if "RANK" in environment or not {"NPROC_PER_NODE", "NNODES"} & environment.keys():
         return None
-    if shard:
-        raise UsageError("--shard is for schedulers of one's own; with NPROC_PER_NODE or NNODES set, ranks are shards")
+    if beside is not None:
+        raise UsageError(
+            f"{beside} cuts the run, and so do NPROC_PER_NODE and NNODES; unset them, or leave {beside} out"
+        )
     number = {name: _number(environment, name) for name in _NAMES}
     nodes, node = number["NNODES"] or 1, number["NODE_RANK"] or 0
     address = environment.get("MASTER_ADDR")
@@ -189,6 +200,12 @@ def find_rank(environment: Mapping[str, str]) -> Rank | None:
             f"LOCAL_WORLD_SIZE={rank.local_of}; start the run with NPROC_PER_NODE, or with torchrun"
         )
     return rank if rank.of > 1 else None
+
+
+def end_with_parent() -> None:
+    """Lets this process be asked to end when the one that started it is gone, which else would leave it at work."""
+    with contextlib.suppress(OSError, AttributeError):  # Linux alone has it
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def forget_rank(environment: MutableMapping[str, str]) -> None:

@@ -15,11 +15,12 @@ FILE = "journal.lock"
 _LOCKS: set[int] = set()
 
 
-def take_lock(folder: Path, *, shared: bool = False) -> int:
+def take_lock(folder: Path, *, shared: bool = False, name: Path | None = None) -> int:
     """Returns the lock of a folder's journal.
 
     Args:
         shared: for a shard, which reads this journal and writes its own; any number may hold it.
+        name: what the folder is called in messages.
 
     Raises:
         JournalError: if another process holds it.
@@ -35,7 +36,7 @@ def take_lock(folder: Path, *, shared: bool = False) -> int:
         holder = os.read(lock, 300).decode(errors="replace").strip() or "an unknown process"
         os.close(lock)
         raise JournalError(
-            f"another run ({holder}) is writing to {folder}; wait for it, or choose another --output"
+            f"another run ({holder}) is writing to {name or folder}; wait for it, or choose another --output"
         ) from error
     os.ftruncate(lock, 0)
     os.write(lock, f"{'a shard, ' if shared else ''}process {os.getpid()} on {socket.gethostname()}".encode())
@@ -44,9 +45,9 @@ def take_lock(folder: Path, *, shared: bool = False) -> int:
 
 
 @contextlib.contextmanager
-def hold(folder: Path, *, shared: bool = False) -> Iterator[None]:
+def hold(folder: Path, *, shared: bool = False, name: Path | None = None) -> Iterator[None]:
     """Holds the lock of a folder's journal; see `take_lock`."""
-    lock = take_lock(folder, shared=shared)
+    lock = take_lock(folder, shared=shared, name=name)
     try:
         yield
     finally:

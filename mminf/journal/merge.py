@@ -114,6 +114,8 @@ def absorb_parts(folder: Path) -> int:
         for path in found.values():
             absorb(folder, path)
             shutil.rmtree(path)
+    with contextlib.suppress(OSError):  # not there, or something else is in it
+        (folder / PARTS).rmdir()
     return len(found)
 
 

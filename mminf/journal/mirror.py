@@ -85,20 +85,21 @@ class Mirror:
             raise JournalError(f"output {self.target} can't be used: {type(error).__name__}: {error}") from error
 
     def close(self) -> None:
-        """Sends the journal and gives the lock back."""
+        """Sends the journal and gives the lock back. Raises JournalError if it can't be sent."""
         try:
             self.push()
+        finally:
+            self._lock.release()
+
+    def push(self) -> None:
+        """Sends the journal; what a reader finds there is always whole. Raises JournalError if it can't be sent."""
+        try:
+            push_journal(self.folder, self.target)
         except Exception as error:  # whatever a store's client raises
             raise JournalError(
                 f"the journal can't be sent to {self.target} ({type(error).__name__}: {error}); it lies in "
                 f"{self.folder}, and the same command on this machine goes on from there"
             ) from error
-        finally:
-            self._lock.release()
-
-    def push(self) -> None:
-        """Sends the journal. What a reader finds there is always whole."""
-        push_journal(self.folder, self.target)
 
     def pull_parts(self) -> None:
         """Fetches the journals of parts that wait to be merged; those that were fetched before may be old."""

@@ -194,7 +194,7 @@ def normalize_images(fields: Fields, folder: Path, scratch: Path) -> Fields:
 
 def _image_uri(item: Any, folder: Path, scratch: Path) -> Any:
     if isinstance(item, dict):
-        if item.get("bytes"):
+        if item.get("bytes") is not None:
             return _store(item["bytes"], scratch)
         item = item.get("path") or item.get("url")
     if isinstance(item, bytes):

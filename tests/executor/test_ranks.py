@@ -96,7 +96,7 @@ def test_one_rank_is_killed_and_another_number_goes_on(command: list[str], tmp_p
     counts = Counter(log.read_text().splitlines())
     assert set(counts) == set(asked)
     assert counts.total() - asked.total() <= 2 * 8 * 4, "only what was in flight in the killed rank is asked again"
-    assert list((tmp_path / "cut" / "parts").iterdir()) == []
+    assert not (tmp_path / "cut" / "parts").exists()
     done = re.search(r"finished: (\d+) done", text)
     assert done is not None
     assert text.count("finished:") == 1, "rank 0 alone says what the run came to"
@@ -166,8 +166,8 @@ def test_what_is_launched_is_what_swift_would_launch() -> None:
         "--master_addr=127.0.0.1",
         "--master_port=1234",
     ]
-    with pytest.raises(UsageError, match="--shard is for schedulers"):
-        find_launch({"NPROC_PER_NODE": "8"}, shard=True)
+    with pytest.raises(UsageError, match="--shard cuts the run, and so do NPROC_PER_NODE"):
+        find_launch({"NPROC_PER_NODE": "8"}, beside="--shard")
 
 
 def test_a_rank_is_known_by_what_torchrun_sets() -> None:
@@ -242,3 +242,24 @@ def test_a_rank_that_dies_on_another_node_is_told(command: list[str], tmp_path: 
     assert first.returncode == 2, other
     assert "rank 1 on node 1 ended with exit code -9" in other
     assert not (tmp_path / "cut" / "oasis.jsonl").exists()
+
+
+def test_ranks_end_with_their_launcher(command: list[str], tmp_path: Path) -> None:
+    log = tmp_path / "calls.log"
+    log.touch()
+    process = start(command, tmp_path / "cut", NPROC_PER_NODE="2", CALLS_LOG=str(log))
+    wait_for_calls(process, log, 40)
+    ranks = list(ranks_of(process).values())
+    assert len(ranks) == 2
+    process.send_signal(signal.SIGKILL)
+    _, alive = psutil.wait_procs(ranks, timeout=30)
+    assert not alive
+    text, _ = process.communicate(timeout=30)
+    assert "Traceback" not in text
+    assert run(command, tmp_path / "cut", CALLS_LOG=str(log))[0] == 0
+
+
+def test_ray_and_ranks_do_not_go_together(command: list[str], tmp_path: Path) -> None:
+    code, text = run([*command, "--executor", "ray"], tmp_path / "cut", NPROC_PER_NODE="2")
+    assert code == 2
+    assert "--executor ray cuts the run, and so do NPROC_PER_NODE and NNODES" in text

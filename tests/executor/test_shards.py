@@ -312,3 +312,23 @@ def test_all_parts_are_free_before_any_is_merged(recipe: Path, tmp_path: Path) -
     with hold(tmp_path / "cut" / "parts" / "00001-of-00002"), pytest.raises(JournalError, match="another run"):
         mminf.run(recipe, output=tmp_path / "cut")
     assert (tmp_path / "cut" / "parts" / "00000-of-00002" / "journal.sqlite").is_file()
+
+
+def test_a_merge_may_be_repeated(recipe: Path, tmp_path: Path) -> None:
+    """A scheduler may start it again."""
+    with pytest.raises(JournalError, match="no shards in"):
+        merge(recipe, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    shards(recipe, tmp_path / "cut", 2)
+    assert merge(recipe, tmp_path / "cut").counts.waiting == 15
+    with pytest.raises(JournalError, match="no shard has begun to go on behind the dataset step"):
+        merge(recipe, tmp_path / "cut")
+    shards(recipe, tmp_path / "cut", 2)
+    first = merge(recipe, tmp_path / "cut")
+    data = (tmp_path / "cut" / "out.jsonl").read_bytes()
+    (tmp_path / "cut" / "out.jsonl").unlink()
+    assert merge(recipe, tmp_path / "cut").counts == first.counts
+    assert (tmp_path / "cut" / "out.jsonl").read_bytes() == data
+    assert not (tmp_path / "cut" / "parts").exists()
+    with pytest.raises(JournalError, match="no finished run of this recipe with these options"):
+        merge(recipe, tmp_path / "cut", seed=3)
