@@ -6,7 +6,7 @@ set -euo pipefail
 
 MODEL=${MODEL:?the model to deploy} FIRST_PORT=${FIRST_PORT:-8000} GPUS=${GPUS:-1}
 addresses=()
-trap 'kill $(jobs -p) 2> /dev/null || true' EXIT
+trap 'kill $(jobs -p) 2> /dev/null || true; wait || true' EXIT
 for ((gpu = 0; gpu < GPUS; gpu++)); do
     port=$((FIRST_PORT + gpu))
     # shellcheck disable=SC2086  # SERVER_OPTIONS are several words
