@@ -279,7 +279,7 @@ def count_workers(run: Run, options: RayOptions) -> int:
         return options.workers
     if gpus and needed:
         return gpus // needed
-    return sum(1 for node in ray.nodes() if node["Alive"])
+    return max(1, sum(1 for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1))
 
 
 @contextlib.contextmanager

@@ -20,25 +20,25 @@ from mminf import api
 from mminf.errors import EngineError, JournalError, UsageError
 from mminf.executor.options import RayOptions
 
-from ..conftest import ROOT, subprocess_env
+from ..conftest import ROOT, s3_variables, subprocess_env
 from .conftest import ECHO
 
 pytestmark = pytest.mark.ray
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def cluster(tmp_path_factory: pytest.TempPathFactory, s3_server: str) -> Iterator[Any]:
     """A head node without CPUs, on which nothing runs but the driver, and a worker node; tests add others."""
     import ray
     from ray.cluster_utils import Cluster
 
     log = tmp_path_factory.mktemp("ray") / "calls.log"
     log.touch()
-    os.environ["CALLS_LOG"] = str(log)  # the nodes' processes get it from here
-    os.environ["RAY_DATA_DISABLE_PROGRESS_BARS"] = "1"
-    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    found.add_node(num_cpus=1)
-    del os.environ["CALLS_LOG"]
+    with pytest.MonkeyPatch.context() as patch:  # the nodes' processes get these from here
+        for name, value in {"CALLS_LOG": str(log), **s3_variables(s3_server)}.items():
+            patch.setenv(name, value)
+        found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        found.add_node(num_cpus=1)
     ray.init(address=found.address, log_to_driver=False)
     found.calls_log = log
     yield found
@@ -131,6 +131,28 @@ def test_ctrl_c_drains_the_workers(
     assert max(Counter(cluster.calls_log.read_text().splitlines()).values()) == 1
 
 
+def test_a_store_is_all_that_the_nodes_share(
+    cluster: Any, s3: Any, images: Path, tmp_path: Path, write_recipe: Callable[..., Path], calls_log: Path
+) -> None:
+    """Images from S3, journals of the parts there, the dataset there."""
+    for path in images.iterdir():
+        (s3 / "in" / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "echo.py").write_text(ECHO)
+    recipe = write_recipe(
+        f"name: shared\nengines: {{llm: {{backend: scripted, script: {tmp_path / 'echo.py'}}}}}\n"
+        "source: {images: images}\n"
+        "steps: [{generate: {engine: llm, prompt: '{{ images }} what is it?', writes: said}}]\n"
+        "sinks: [{jsonl: {path: out.jsonl, columns: [said]}}]\n"
+    )
+    mminf.run(recipe, input=images, output=tmp_path / "whole")
+    cluster.calls_log.write_text("")
+    result = api.run(recipe, input=str(s3 / "in"), output=str(s3 / "out"), ray=RayOptions(parts=2))
+    assert result.counts.done == 12
+    assert (s3 / "out" / "out.jsonl").read_bytes() == (tmp_path / "whole" / "out.jsonl").read_bytes()
+    assert len(cluster.calls_log.read_text().splitlines()) == 12
+    assert api.status(str(s3 / "out"))["parts"] == {}
+
+
 def test_a_worker_that_cannot_work_says_so(cluster: Any, recipe: Path, tmp_path: Path) -> None:
     options = RayOptions(parts=2)
     with pytest.raises(EngineError, match=r"part \d of 2: .*script '/none.py' is not there"):
@@ -143,15 +165,15 @@ def test_a_worker_that_cannot_work_says_so(cluster: Any, recipe: Path, tmp_path:
 def test_plugin_files_reach_the_workers(
     cluster: Any, tmp_path: Path, rows: Callable[..., Path], write_recipe: Callable[..., Path]
 ) -> None:
-    (tmp_path / "shout.py").write_text(
+    (tmp_path / "cry.py").write_text(
         "from mminf.recipe.config import StepConfig\nfrom mminf.step import Step, step\n\n"
-        "@step('shout')\nclass Shout(Step[StepConfig]):\n    '''Shouts.'''\n    reads = frozenset({'text'})\n"
+        "@step('cry')\nclass Cry(Step[StepConfig]):\n    '''Cries.'''\n    reads = frozenset({'text'})\n"
         "    writes = frozenset({'loud'})\n\n    async def run(self, record, ctx):\n"
         "        return {'loud': record['text'].upper()}\n"
     )
     rows({"id": "a", "text": "hello"}, {"id": "b", "text": "there"})
     recipe = write_recipe(
-        "name: loud\nplugins: [shout.py]\nsource: {jsonl: rows.jsonl}\nsteps: [{shout: {}}]\nsinks: [{jsonl: out.jsonl}]\n"
+        "name: loud\nplugins: [cry.py]\nsource: {jsonl: rows.jsonl}\nsteps: [{cry: {}}]\nsinks: [{jsonl: out.jsonl}]\n"
     )
     assert api.run(recipe, output=tmp_path / "cut", ray=RayOptions(parts=2)).counts.done == 2
     assert '"loud": "THERE"' in (tmp_path / "cut" / "out.jsonl").read_text()
