@@ -374,6 +374,43 @@ def test_rows_do_not_lead_out_of_a_store(uri: str) -> None:
     check_allowed("memory://in/a.png", ImagePolicy(prefixes=("memory://in/",)))
 
 
+def test_file_uris_are_paths(recipe: Path, images: Path, tmp_path: Path) -> None:
+    assert mminf.run(recipe, input=images.as_uri(), output=(tmp_path / "out").as_uri()).counts.done == 12
+    assert (tmp_path / "out" / "rows.jsonl").is_file()
+
+
+def test_images_of_the_hugging_face_hub(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's own file system, whose requests are answered from a table: there is no hub here."""
+    from huggingface_hub import HfFileSystem
+
+    root = "datasets/user/name"
+    files = {f"{root}/pics/{n}.png": picture(n) for n in range(3)}
+
+    def info(self: Any, path: str, **_: Any) -> dict[str, Any]:
+        path = path.removeprefix("hf://").rstrip("/")
+        if path in files:
+            return {"name": path, "size": len(files[path]), "type": "file", "blob_id": path}
+        if any(name.startswith(f"{path}/") for name in files):
+            return {"name": path, "size": 0, "type": "directory"}
+        raise FileNotFoundError(path)
+
+    def ls(self: Any, path: str, detail: bool = True, **_: Any) -> list[Any]:
+        path = path.removeprefix("hf://").rstrip("/")
+        names = sorted(
+            {"/".join(name.split("/")[: path.count("/") + 2]) for name in files if name.startswith(f"{path}/")}
+        )
+        return [info(self, name) for name in names] if detail else names
+
+    monkeypatch.setattr(HfFileSystem, "info", info)
+    monkeypatch.setattr(HfFileSystem, "ls", ls)
+    monkeypatch.setattr(HfFileSystem, "invalidate_cache", lambda self, path=None: None)
+    monkeypatch.setattr(HfFileSystem, "cat_file", lambda self, path, **_: files[path.removeprefix("hf://")])
+    result = mminf.run(recipe, input=f"hf://{root}/pics", output=tmp_path / "out")
+    assert result.counts.done == 3, result.failures
+    rows = read_rows(tmp_path / "out" / "rows.jsonl")
+    assert [row["id"] for row in rows] == ["0.png", "1.png", "2.png"]
+
+
 # Tar shards
 
 

@@ -218,3 +218,25 @@ def test_the_launch_example(cluster: Any, recipe: Path, tmp_path: Path) -> None:
     assert found.returncode == 0, found.stderr
     assert f"finished: {whole.counts.done} done" in found.stdout
     same(tmp_path / "whole", tmp_path / "cut")
+
+
+@pytest.mark.parametrize(("size", "given", "workers"), [(1, None, 8), (2, None, 4), (3, None, 2), (2, 3, 3)])
+def test_workers_are_as_many_as_the_gpus_hold(
+    monkeypatch: pytest.MonkeyPatch, size: int, given: int | None, workers: int, tmp_path: Path, images: Path
+) -> None:
+    import ray
+
+    from mminf.engine.run import Run, gpus_needed
+    from mminf.executor.ray_data import count_workers
+
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"GPU": 8.0, "CPU": 64.0})
+    settings = [f"engines.{name}.tensor_parallel_size={size}" for name in ("vlm", "llm")]
+    run = Run(mminf.load("oasis", input=images, settings=settings), tmp_path / "out")
+    assert gpus_needed(run) == size
+    assert count_workers(run, RayOptions(workers=given)) == workers
+    with pytest.raises(UsageError, match=f"9 workers with {size} GPUs each are more than the cluster's 8"):
+        count_workers(run, RayOptions(workers=9))
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"GPU": size - 0.5, "CPU": 64.0})
+    if size > 1:
+        with pytest.raises(UsageError, match=f"a worker needs {size} GPUs, and the cluster has {size - 1}"):
+            count_workers(run, RayOptions())
