@@ -14,7 +14,7 @@ from typing import IO, Annotated, Any, cast
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-from mminf.errors import SourceError, UsageError
+from mminf.errors import MminfError, SourceError, UsageError
 from mminf.record import digest
 
 PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "hf", "memory", "file", "http", "https", "oss", "hdfs", "webhdfs")
@@ -78,6 +78,19 @@ Location = Annotated[
 def is_remote(path: Any) -> bool:
     """Tells whether a path is a URI's."""
     return not isinstance(path, Path)
+
+
+@contextlib.contextmanager
+def reaching(path: Path) -> Iterator[None]:
+    """Turns what a store's client raises into a SourceError; botocore's and httpx's errors are no OSErrors."""
+    try:
+        yield
+    except MminfError:
+        raise
+    except Exception as error:
+        if not is_remote(path) and not isinstance(error, OSError):
+            raise
+        raise SourceError(f"{path} can't be reached: {type(error).__name__}: {error}") from error
 
 
 def object_info(uri: str) -> dict[str, Any]:

@@ -374,6 +374,21 @@ def test_rows_do_not_lead_out_of_a_store(uri: str) -> None:
     check_allowed("memory://in/a.png", ImagePolicy(prefixes=("memory://in/",)))
 
 
+def test_a_store_that_can_not_be_reached_is_named(recipe: Path, tmp_path: Path, s3: Any, images: Path) -> None:
+    command = [sys.executable, "-m", "mminf", "run", str(recipe), "--output", str(tmp_path / "out")]
+    env = subprocess_env(AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_MAX_ATTEMPTS="1")
+    found = subprocess.run(
+        [*command, "--input", "s3://bucket/in"], env=env, capture_output=True, text=True, timeout=120
+    )
+    assert found.returncode == 2
+    assert "s3://bucket/in can't be reached" in found.stderr
+    command[-1] = "s3://bucket/out"
+    found = subprocess.run([*command, "--input", str(images)], env=env, capture_output=True, text=True, timeout=120)
+    assert found.returncode == 2
+    assert "output s3://bucket/out can't be used" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
 def test_file_uris_are_paths(recipe: Path, images: Path, tmp_path: Path) -> None:
     assert mminf.run(recipe, input=images.as_uri(), output=(tmp_path / "out").as_uri()).counts.done == 12
     assert (tmp_path / "out" / "rows.jsonl").is_file()

@@ -35,7 +35,7 @@ from mminf.recipe.model import Recipe
 from mminf.record import Record, digest
 from mminf.registry import SOURCES
 from mminf.source.base import BadRow, Source
-from mminf.storage import is_remote
+from mminf.storage import is_remote, reaching
 
 log = logging.getLogger("mminf")
 PEEK = 1000
@@ -86,7 +86,8 @@ class Run:
         Raises:
             SourceError, RecipeError: saying what is wrong.
         """
-        self.source.check()
+        with reaching(self.source.path):
+            self.source.check()
         for sink in self.sinks:
             sink.check()
         check_fields(self.recipe, self._columns(), self.sinks)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mminf.errors import SourceError
-from mminf.storage import is_remote, to_path
+from mminf.storage import is_remote, reaching, to_path
 
 _SHARDS = (".jsonl", ".parquet", ".tar")
 _BY_SUFFIX = {
@@ -29,10 +29,8 @@ def guess_source(given: str) -> dict[str, Any]:
     """
     path = to_path(given)
     path = path if is_remote(path) else path.resolve()
-    try:
+    with reaching(path):
         return _guess(given, path)
-    except OSError as error:  # and what stores make of refused keys, which is one, too
-        raise SourceError(f"--input {given} can't be reached: {error}") from error
 
 
 def _guess(given: str, path: Path) -> dict[str, Any]:
