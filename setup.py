@@ -6,7 +6,8 @@ from setuptools import setup
 
 ROOT = Path(__file__).parent
 PLUGINS = sorted(path.parent.name for path in (ROOT / "plugins").glob("*/__init__.py"))
-TEMPLATES = sorted(str(path.parent.relative_to(ROOT / "templates")) for path in (ROOT / "templates").glob("*/*.jinja"))
+# A package for every folder with content, whatever the endings of its files.
+TEMPLATES = sorted({path.parent.relative_to(ROOT / "templates") for path in (ROOT / "templates").rglob("*.*")})
 MODELS = sorted(path.parent.name for path in (ROOT / "models").glob("*/config.json"))
 ENGINE = sorted(".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "mminf").rglob("__init__.py"))
 
@@ -25,8 +26,7 @@ setup(
         *(f"mminf_plugins.{name}" for name in PLUGINS),
         "mminf_content",
         "mminf_content.recipes",
-        "mminf_content.templates",
-        *(f"mminf_content.templates.{name}" for name in dict.fromkeys(TEMPLATES)),
+        *(".".join(("mminf_content.templates", *folder.parts)) for folder in TEMPLATES),
         *(f"mminf_content.models.{name}" for name in MODELS),
     ],
     package_dir={
@@ -39,6 +39,8 @@ setup(
     },
     package_data={
         "": ["*.yaml", "*.jinja", "*.txt", "py.typed"],
+        "mminf_content.recipes": ["*"],
+        **{".".join(("mminf_content.templates", *folder.parts)): ["*"] for folder in TEMPLATES},
         **{f"mminf_content.models.{name}": ["*.safetensors", "*.json", "*.jsonl", "*.md"] for name in MODELS},
     },
     include_package_data=False,
@@ -62,7 +64,8 @@ setup(
         "imagehash>=4.3",
         "pyarrow>=15.0",
         "datasets>=3.0",
-        "pillow>=11.0",
+        "pillow>=11.3",  # AVIF
+        "requests>=2.31",
         "numpy>=1.26",
         "safetensors>=0.5",
         "psutil>=5.9",
@@ -76,9 +79,12 @@ setup(
         "sentence": ["sentence-transformers>=5.0"],
         "ray": ["ray[data]>=2.50"],
         "s3": ["s3fs>=2026.1"],
+        "heic": ["pillow-heif>=0.20"],
         "dev": [
             "sentence-transformers>=5.0",
             "build",
+            "hypothesis>=6.100",
+            "pillow-heif>=0.20",
             "boto3>=1.40",  # without these bounds the resolver tries thousands of versions
             "aiobotocore>=2.25",
             "moto[server]>=5.1",

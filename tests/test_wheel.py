@@ -37,7 +37,7 @@ def test_the_wheel_carries_recipes_templates_models_and_plugins(wheel: Path) -> 
     names = set(zipfile.ZipFile(wheel).namelist())
     for recipe in (ROOT / "recipes").glob("*.yaml"):
         assert f"mminf_content/recipes/{recipe.name}" in names
-    for template in (ROOT / "templates").rglob("*.jinja"):
+    for template in (path for path in (ROOT / "templates").rglob("*") if path.is_file()):
         assert f"mminf_content/templates/{template.relative_to(ROOT / 'templates').as_posix()}" in names
     for module in (*(ROOT / "mminf").rglob("*.py"), ROOT / "mminf" / "py.typed"):
         assert module.relative_to(ROOT).as_posix() in names
@@ -80,6 +80,16 @@ def test_it_runs_oasis_by_name_in_an_empty_folder(wheel: Path, tmp_path: Path, i
         cwd=empty,
     )
     assert json.loads(recipe.stdout)["name"] == "oasis"
+    for name in sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml")):
+        # Every template and text file that a recipe names is found, or it is no recipe.
+        valid = subprocess.run(
+            [python, "-m", "mminf.cli.main", "validate", name],
+            capture_output=True,
+            text=True,
+            cwd=empty,
+            env=subprocess_env(PYTHONPATH=""),
+        )
+        assert valid.returncode == 0, f"{name}: {valid.stdout}{valid.stderr}"
     model = subprocess.run(
         [python, "-c", "import mminf.demo_model as d; print(*d.model_files('builtin:demo'), sep='\\n')"],
         capture_output=True,
