@@ -106,3 +106,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; known: {', '.join(names)}" if names else ""
+
+
+def shorten_text(text: str, limit: int = 120) -> str:
+    """Returns a text of at most `limit` characters: of a longer one its begin and its end."""
+    if len(text) <= limit:
+        return text
+    end = limit // 3
+    return f"{text[: limit - end - 1]}…{text[len(text) - end :]}"

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import Field
 
+from mminf.image import image_ending
 from mminf.recipe.config import Names, SinkConfig
 from mminf.record import Record
 from mminf.sink.base import Assets, Rows, Sink, Written, sink
@@ -66,23 +67,10 @@ def _write_shard(path: Path, rows: Iterable[dict[str, Any]], first: int) -> None
             _add(tar, f"{key}.json", text)
             for place, image in enumerate(row["images"]):
                 which = f".{place}" if place else ""
-                _add(tar, f"{key}{which}.{_ending(image)}", image)
+                _add(tar, f"{key}{which}.{image_ending(image)}", image)
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     member = tarfile.TarInfo(name)  # without time and owner: the same records make the same bytes
     member.size = len(data)
     tar.addfile(member, io.BytesIO(data))
-
-
-def _ending(image: bytes) -> str:
-    for start, ending in (
-        (b"\xff\xd8", "jpg"),
-        (b"\x89PNG", "png"),
-        (b"GIF8", "gif"),
-        (b"BM", "bmp"),
-        (b"II*\0", "tiff"),
-    ):
-        if image.startswith(start):
-            return ending
-    return "webp" if image[8:12] == b"WEBP" else "jpg"

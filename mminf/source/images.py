@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,10 @@ from mminf.errors import SourceError
 from mminf.image import SUFFIXES
 from mminf.record import Record
 from mminf.source.base import BadRow, Source, clean_id, source
+from mminf.source.folder import ImageWalk, LeftOut, suffix_of
 from mminf.storage import is_remote, walk
+
+log = logging.getLogger("mminf")
 
 
 @source("images")
@@ -20,11 +24,21 @@ class Images(Source):
 
     columns = frozenset({"id", "images"})
     cuts = True
+    _counted: int | None = None
 
     def check(self) -> None:
         super().check()
-        if next(self._files(), None) is None:
-            raise SourceError(f"no images in {self.path}; known endings: {', '.join(sorted(SUFFIXES))}")
+        if is_remote(self.path):
+            left, found = LeftOut(), int(next(self._remote_files(LeftOut()), None) is not None)
+        else:
+            # One walk for both: what is left out is said before the first call.
+            images = self._walk()
+            self._counted = found = sum(1 for _ in images)
+            left = images.left
+        if not found:
+            and_left = f" ({left})" if left else ""
+            raise SourceError(f"no images in {self.path}{and_left}; known endings: {', '.join(sorted(SUFFIXES))}")
+        self._tell(found, left)
 
     def read(self) -> Iterator[Record | BadRow]:
         for seq, (name, path) in enumerate(self._files()):
@@ -37,14 +51,16 @@ class Images(Source):
                 yield Record(name, {"id": name, "images": [str(path)]}, seq)
 
     def count(self) -> int | None:
-        # What a store lists takes a request for every thousand.
-        return None if is_remote(self.path) else sum(1 for _ in _walk(self.path))
+        # Listing a store takes a request per thousand objects.
+        if is_remote(self.path):
+            return None
+        return sum(1 for _ in self._walk()) if self._counted is None else self._counted
 
     def fingerprint(self) -> str | None:
         if is_remote(self.path):
             return None
         digest = hashlib.blake2b(digest_size=8)
-        for path in _walk(self.path):
+        for path in self._walk():
             digest.update(os.fsencode(path) + b"\0")
         return digest.hexdigest()
 
@@ -52,33 +68,28 @@ class Images(Source):
         """Yields name and path of every image."""
         if not is_remote(self.path):
             root = self.path.resolve()
-            for path in _walk(root):
-                yield (path.name if root.is_file() else path.relative_to(root).as_posix()), path
-        elif self.path.is_file():
+            for path in self._walk():
+                yield (path.name if path == root else path.relative_to(root).as_posix()), path
+            return
+        left, number = LeftOut(), 0
+        for item in self._remote_files(left):
+            number += 1
+            yield item
+        self._tell(number, left)
+
+    def _walk(self) -> ImageWalk:
+        return ImageWalk(self.path.resolve(), self.policy().roots)
+
+    def _remote_files(self, left: LeftOut) -> Iterator[tuple[str, Path]]:
+        if self.path.is_file():
             yield self.path.name, self.path
-        else:
-            for name, path in walk(self.path):
-                if os.path.splitext(name)[1].lower() in SUFFIXES:  # noqa: PTH122 (as below)
-                    yield name, path
+            return
+        for name, path in walk(self.path):
+            if (suffix := suffix_of(name)) in SUFFIXES:
+                yield name, path
+            else:
+                left.files[suffix] += 1
 
-
-def _walk(root: Path) -> Iterator[Path]:
-    """Yields the image files at and below a path; hidden files and folders are left out.
-
-    Links to files are listed, too; whether they may lead out of the folder is the image policy's matter.
-    """
-    if root.is_file():
-        if root.suffix.lower() in SUFFIXES:
-            yield root
-        return
-    try:
-        entries = sorted(os.scandir(root), key=lambda entry: entry.name)
-    except OSError as error:
-        raise SourceError(f"folder {root} can't be read: {error}") from error
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path))
-        elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122 (a Path an entry is slow)
-            yield Path(entry.path)
+    def _tell(self, number: int, left: LeftOut) -> None:
+        if left:
+            log.warning("images: %s image%s in %s; %s", f"{number:,}", "s" if number != 1 else "", self.path, left)

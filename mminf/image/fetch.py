@@ -1,0 +1,141 @@
+"""Images behind http(s) URLs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urljoin
+
+from mminf.errors import ImageError, shorten_text
+from mminf.image.policy import Address, ImagePolicy, check_url
+
+TOTAL_SECONDS = 120.0  # for one image, with all retries and redirects
+TRIES = 4
+REDIRECTS = 5
+_READ_SECONDS = 30.0  # without any byte
+_FIRST_WAIT = 0.5
+_LONGEST_WAIT = 10.0
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_CHUNK = 1 << 16
+_threads = threading.local()
+
+
+class _Passing(Exception):
+    """A failure that may pass; `wait` is what the server asked for, in seconds."""
+
+    def __init__(self, reason: str, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+def fetch(uri: str, policy: ImagePolicy) -> bytes:
+    """Returns what a URL answers. Redirects are followed to allowed hosts; failures that may pass are retried.
+
+    Raises:
+        ImageError: if the host is not allowed, the server refuses, or the answer is too large or too slow.
+    """
+    deadline = time.monotonic() + TOTAL_SECONDS
+    for attempt in range(TRIES):
+        try:
+            return _follow(uri, policy, deadline)
+        except _Passing as error:
+            wait = _FIRST_WAIT * 2**attempt if error.wait is None else min(error.wait, _LONGEST_WAIT)
+            if attempt == TRIES - 1 or time.monotonic() + wait >= deadline:
+                raise ImageError(f"image {shorten_text(uri)!r}: {error} ({attempt + 1} tries)") from error
+            time.sleep(wait)
+    raise AssertionError("unreachable")
+
+
+def _follow(uri: str, policy: ImagePolicy, deadline: float) -> bytes:
+    at = uri
+    for _ in range(REDIRECTS + 1):
+        found = _get(check_url(at, policy), uri, policy, deadline)
+        if isinstance(found, bytes):
+            return found
+        at = found
+    raise ImageError(f"image {shorten_text(uri)!r}: more than {REDIRECTS} redirects")
+
+
+def _get(address: Address, uri: str, policy: ImagePolicy, deadline: float) -> bytes | str:
+    """Returns the body of one answer, or the URL that it redirects to."""
+    import requests
+    from urllib3.exceptions import HTTPError
+
+    try:
+        with _send(address, max(0.1, deadline - time.monotonic())) as response:
+            if target := _session().get_redirect_target(response):
+                return urljoin(address.url, str(target))
+            if response.status_code in _PASSING:
+                raise _Passing(f"the server answered {response.status_code}", _retry_after(response))
+            if response.status_code != 200:
+                raise ImageError(f"image {shorten_text(uri)!r}: the server answered {response.status_code}")
+            return _read(response, uri, policy.max_bytes, deadline)
+    except (requests.exceptions.SSLError, requests.exceptions.InvalidURL) as error:
+        raise ImageError(f"image {shorten_text(uri)!r} can't be fetched: {_reason(error)}") from error
+    except (requests.RequestException, HTTPError, OSError) as error:
+        raise _Passing(f"can't be fetched: {_reason(error)}") from error
+
+
+def _send(address: Address, seconds: float) -> Any:
+    """Sends the request that was checked; proxies and certificates come from the environment, as in requests."""
+    import requests
+
+    from mminf import __version__
+
+    session, timeout = _session(), min(_READ_SECONDS, seconds)
+    # No compression: images are compressed, and an answer can't grow while it is unpacked.
+    headers = {"User-Agent": f"mminf/{__version__}", "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
+    request = requests.Request("GET", address.url, headers=headers).prepare()
+    settings = session.merge_environment_settings(request.url, {}, True, None, None)
+    return session.send(request, timeout=timeout, allow_redirects=False, **settings)
+
+
+def _session() -> Any:
+    """Returns this thread's session, which keeps connections open, but no cookies."""
+    import requests
+
+    session = getattr(_threads, "session", None)
+    if session is None:
+        from http.cookiejar import DefaultCookiePolicy
+
+        session = _threads.session = requests.Session()
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return session
+
+
+def _read(response: Any, uri: str, max_bytes: int, deadline: float) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    # read1 returns what has arrived, so that a slow server can't hold a read beyond the deadline.
+    read = getattr(response.raw, "read1", response.raw.read)
+    while chunk := read(_CHUNK, decode_content=True):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > max_bytes:
+            raise ImageError(f"image {shorten_text(uri)!r} has more than {max_bytes:,} bytes")
+        if time.monotonic() > deadline:
+            raise ImageError(f"image {shorten_text(uri)!r}: not complete after {TOTAL_SECONDS:.0f} s")
+    return b"".join(chunks)
+
+
+def _retry_after(response: Any) -> float | None:
+    """Returns the seconds of a Retry-After header, which is a number or a date."""
+    said = response.headers.get("Retry-After", "").strip()
+    if said.isdecimal():
+        return float(said[:6])
+    try:
+        return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _reason(error: BaseException) -> str:
+    """Names the innermost error: the outer ones repeat the whole URL."""
+    cause = error
+    while (inner := getattr(cause, "reason", None) or (cause.args[0] if cause.args else None)) is not None:
+        if not isinstance(inner, BaseException):
+            break
+        cause = inner
+    return shorten_text(f"{type(cause).__name__}: {cause}", 140)

@@ -1,0 +1,64 @@
+"""What tells one image from another: a digest of its content, and size and time of its file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from typing import NamedTuple
+
+from mminf.errors import ImageError, UsageError
+from mminf.image.decode import is_wide, may_be_wide
+from mminf.image.policy import is_url, local_path
+from mminf.storage import info_token, object_info
+
+_HEAD = 32  # bytes that show the format
+# Earlier versions clipped samples of more than 8 bits. With the mark, what they found is not used again.
+_VERSION = "2:"
+
+
+class ImageStat(NamedTuple):
+    """What tells cheaply whether a file is still the same: URI, bytes, modification time in ns.
+
+    The URI has a prefix where an earlier version may have made other pixels of the file.
+    """
+
+    uri: str
+    size: int
+    mtime_ns: int
+
+
+def image_digest(data: bytes) -> str:
+    """Returns 64 hex digits that depend on a file's content: SHA-256 of its bytes.
+
+    Of an image with more than 8 bits per sample it is another one: earlier versions had the first, and other pixels.
+    """
+    found = hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(f"{_VERSION}{found}".encode()).hexdigest() if is_wide(data) else found
+
+
+def stat_image(uri: str) -> ImageStat | None:
+    """Returns size and modification time of a local image; None for a URL or a file that is not there."""
+    try:
+        path = local_path(uri)
+        if path is None:
+            return None
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for its writer
+            return None
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 (called for every image of a run)
+            wide = may_be_wide(file.read(_HEAD))
+    except (OSError, ValueError):
+        return None
+    return ImageStat(f"{_VERSION}{uri}" if wide else uri, found.st_size, found.st_mtime_ns)
+
+
+def stat_object(uri: str) -> ImageStat | None:
+    """The same of an object behind a URI, whose store says what changes with it; one request."""
+    if is_url(uri):
+        return None
+    try:
+        info = object_info(uri)
+    except (OSError, ValueError, UsageError, ImageError):
+        return None
+    return ImageStat(f"{_VERSION}{uri}", int(info.get("size") or 0), info_token(info))

@@ -1,0 +1,111 @@
+"""Pixels as every backend gets them: upright, RGB, 8 bit, transparency on white."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mminf.image.wide import check_layout, scale_wide, wide_kind
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["Normalised", "normalise", "scale_down", "share", "wide_kind"]
+
+_ORIENTATION = 0x0112
+
+
+class Normalised(NamedTuple):
+    """Pixels of an image.
+
+    Attributes:
+        pixels: upright, RGB, 8 bit.
+        changed: the file was rotated, mirrored or transparent.
+    """
+
+    pixels: Image.Image
+    changed: bool
+
+
+def normalise(image: Any, reopen: Callable[[], Any]) -> Normalised:
+    """Returns the pixels of an opened image. Raises what its decoder raises.
+
+    Args:
+        image: opened and not yet decoded.
+        reopen: opens the image once more.
+    """
+    check_layout(image)
+    rgb = _to_rgb(image) if wide_kind(image) is None else scale_wide(image, reopen)
+    turn = _find_turn(image)  # after decoding: the TIFF decoder turns the image itself
+    transparent = bool(image.has_transparency_data)
+    return Normalised(rgb if turn is None else rgb.transpose(turn), turn is not None or transparent)
+
+
+def _find_turn(image: Any) -> Any:
+    """Returns what puts an image upright, as its EXIF or XMP orientation says; None if it is upright."""
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return turns.get(image.getexif().get(_ORIENTATION, 1))
+
+
+def _to_rgb(image: Any) -> Any:
+    """Converts an image of 8 bits to RGB; what is transparent becomes white, as on a page."""
+    from PIL import Image
+
+    image.load()
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    if image.mode == "La":  # Pillow converts premultiplied grey only to LA
+        image = image.convert("LA")
+    rgba = image.convert("RGBA")
+    white = Image.new("RGB", rgba.size, (255, 255, 255))
+    white.paste(rgba, mask=rgba.getchannel("A"))
+    return white
+
+
+def scale_down(image: Image.Image, max_pixels: int | None) -> Image.Image:
+    """Returns an image of at most `max_pixels` pixels; method and size are those of ms-swift's `rescale_image`."""
+    from PIL import Image as Pillow
+
+    if max_pixels is None or image.width * image.height <= max_pixels:
+        return image
+    ratio = image.width / image.height
+    height = math.sqrt(max_pixels / ratio)
+    size = max(1, int(height * ratio)), max(1, int(height))
+    return share(image.resize(size, Pillow.Resampling.BILINEAR))
+
+
+@cache
+def _shared_image() -> type[Image.Image]:
+    from PIL import Image as Pillow
+
+    class SharedImage(Pillow.Image):
+        """An image whose copy.deepcopy is itself.
+
+        ms-swift deep-copies a request several times on its way to the model; nothing on the way writes into the
+        pixels.
+        """
+
+        def __deepcopy__(self, memo: Any) -> SharedImage:
+            return self
+
+    return SharedImage
+
+
+def share(image: Image.Image) -> Image.Image:
+    """Returns the image with a deep copy that is itself."""
+    image.load()
+    shared = _shared_image()()
+    shared.__dict__.update(image.__dict__)
+    return shared

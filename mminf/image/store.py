@@ -1,0 +1,243 @@
+"""Images of a run: each is loaded once while it is wanted, off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import logging
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mminf.errors import ImageError, shorten_text
+from mminf.image.decode import Decoded, decode_image
+from mminf.image.embed import embedded_bytes
+from mminf.image.identity import ImageStat, image_digest, stat_image, stat_object
+from mminf.image.normalise import scale_down
+from mminf.image.policy import ImagePolicy, check_allowed
+from mminf.image.read import read_image
+from mminf.storage import is_uri
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+log = logging.getLogger("mminf")
+FETCHES = 32  # images at a time that come from elsewhere
+_ENTRY = 1000  # bytes that an image takes without its content
+
+
+class View(NamedTuple):
+    """A form in which an image is wanted.
+
+    Attributes:
+        kind: `pixels` (a PIL image, RGB), or `url` (a `data:` URL, as chat servers take it). Both have the same pixels.
+        max_pixels: larger images are scaled down to at most this many.
+    """
+
+    kind: str = "pixels"
+    max_pixels: int | None = None
+
+
+FULL = View()
+
+
+@dataclass(slots=True)
+class LoadedImage:
+    """An image of a request.
+
+    Attributes:
+        uri: as the record has it.
+        digest: 64 hex digits that depend on the file's content (`image_digest`).
+        views: what the store has made of it so far, by form.
+        size: bytes that it takes.
+    """
+
+    uri: str
+    digest: str
+    data: bytes | None = None
+    views: dict[View, Any] = field(default_factory=dict)
+    size: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def pixels(self) -> Image.Image:
+        """The decoded RGB image at its full size; `ImageStore.decode` comes first."""
+        found: Image.Image = self.views[FULL]
+        return found
+
+
+class DigestCache:
+    """Where the digests of unchanged files are kept between runs (the journal, or nothing)."""
+
+    def get(self, stat: ImageStat) -> str | None:
+        return None
+
+    def put(self, stat: ImageStat, digest: str) -> None:
+        return None
+
+
+class ImageStore:
+    """Loads each image once while it is wanted, off the event loop.
+
+    Args:
+        policy: what may be read.
+        digests: where digests of unchanged files are kept, so that a resumed run need not read them.
+        capacity: how many bytes of images are kept for the next call about them; what requests hold lives on.
+    """
+
+    def __init__(
+        self,
+        policy: ImagePolicy,
+        digests: DigestCache | None = None,
+        *,
+        capacity: int = 2**30,
+        threads: int | None = None,
+    ) -> None:
+        self.policy = policy
+        self._digests = digests or DigestCache()
+        self._capacity = capacity
+        self._bytes = 0
+        self._loaded: OrderedDict[str, LoadedImage] = OrderedDict()
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._told: set[str] = set()
+        self._pool = ThreadPoolExecutor(threads or min(8, (os.cpu_count() or 2) + 2), "mminf-image")
+        self._fetchers: ThreadPoolExecutor | None = None
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._fetchers is not None:
+            self._fetchers.shutdown(wait=False, cancel_futures=True)
+
+    async def open(self, uri: str) -> LoadedImage:
+        """Returns the image with its digest; its pixels are decoded later, if a call needs them.
+
+        Raises:
+            ImageError: if it is missing, too large or not allowed.
+        """
+        if not isinstance(uri, str):
+            raise ImageError(f"an image is a path or a URI, not {shorten_text(repr(uri))}")
+        if (image := self._loaded.get(uri)) is None:
+            lock = self._locks.setdefault(uri, asyncio.Lock())
+            try:
+                async with lock:
+                    return self._loaded.get(uri) or await self._load(uri)
+            finally:
+                self._locks.pop(uri, None)
+        self._loaded.move_to_end(uri)
+        return image
+
+    async def decode(self, image: LoadedImage, view: View = FULL) -> None:
+        """Makes a view of the image, if there is none yet.
+
+        Raises:
+            ImageError: if the image is broken, truncated, or too large, or its file has changed since it was opened.
+        """
+        if view in image.views:
+            return
+        async with image.lock:
+            if view not in image.views:
+                data = image.data or await self._read_again(image)
+                image.views[view] = await self._run(self._make_view, image.uri, data, view)
+                image.data = None  # it is read again if another view is wanted
+                self._keep(image)
+
+    async def _load(self, uri: str) -> LoadedImage:
+        made: LoadedImage = await self._run(self._identify, uri, pool=self._pool_for(uri))
+        image = self._loaded.setdefault(uri, made)
+        self._keep(image)
+        return image
+
+    async def _read_again(self, image: LoadedImage) -> bytes:
+        try:
+            data: bytes = await self._run(self._reread, image, pool=self._pool_for(image.uri))
+        except ImageError:
+            self._drop(image)  # the next one who opens it gets the file as it is then
+            raise
+        return data
+
+    def _reread(self, image: LoadedImage) -> bytes:
+        """Reads an image again. A file that has changed must not be sent under the digest of the old one."""
+        stat = _stat(image.uri)
+        data = read_image(image.uri, self.policy)
+        if (found := image_digest(data)) == image.digest:
+            return data
+        if stat is not None:
+            self._digests.put(stat, found)
+        raise ImageError(
+            f"image {shorten_text(image.uri)!r} changed while it was used; resume the run to use the new file"
+        )
+
+    def _drop(self, image: LoadedImage) -> None:
+        if self._loaded.get(image.uri) is image:
+            del self._loaded[image.uri]
+            self._bytes -= image.size
+
+    def _keep(self, image: LoadedImage) -> None:
+        """Counts what an image takes, and lets go of those that were asked for longest ago."""
+        size = _ENTRY + len(image.data or b"") + sum(_size(made) for made in image.views.values())
+        if self._loaded.get(image.uri) is image:
+            self._bytes += size - image.size
+        image.size = size
+        while self._bytes > self._capacity and len(self._loaded) > 1:
+            _, gone = self._loaded.popitem(last=False)
+            self._bytes -= gone.size
+
+    async def _run(self, function: Callable[..., Any], *args: Any, pool: ThreadPoolExecutor | None = None) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(pool or self._pool, function, *args)
+
+    def _pool_for(self, uri: str) -> ThreadPoolExecutor:
+        """Threads that wait for stores and servers are not those that work on a core."""
+        if not is_uri(uri):
+            return self._pool
+        if self._fetchers is None:
+            self._fetchers = ThreadPoolExecutor(FETCHES, "mminf-fetch")
+        return self._fetchers
+
+    def _identify(self, uri: str) -> LoadedImage:
+        data = embedded_bytes(uri, self.policy.max_bytes)
+        if data is not None:
+            return LoadedImage(uri, image_digest(data), data)
+        check_allowed(uri, self.policy)
+        stat = _stat(uri)
+        if stat is not None and (known := self._digests.get(stat)) is not None:
+            return LoadedImage(uri, known)
+        data = read_image(uri, self.policy)
+        found = image_digest(data)
+        if stat is not None:
+            self._digests.put(stat, found)
+        return LoadedImage(uri, found, data)
+
+    def _make_view(self, uri: str, data: bytes, view: View) -> Any:
+        found = decode_image(data, uri, self.policy.max_pixels)
+        self._tell(uri, found)
+        scaled = scale_down(found.pixels, view.max_pixels)
+        if view.kind == "pixels":
+            return scaled
+        mime = found.mime
+        if scaled is not found.pixels or not found.plain:
+            data, mime = _to_png(scaled), "image/png"
+        return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
+
+    def _tell(self, uri: str, found: Decoded) -> None:
+        """Logs once per run and kind that samples are scaled."""
+        if found.scaled is not None and found.scaled not in self._told:
+            self._told.add(found.scaled)
+            log.info("%s images are scaled to 8 bits, the first: %s", found.scaled, shorten_text(uri))
+
+
+def _to_png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1)  # a third of the default's time, and a few percent larger
+    return file.getvalue()
+
+
+def _stat(uri: str) -> ImageStat | None:
+    return stat_object(uri) if is_uri(uri) else stat_image(uri)
+
+
+def _size(made: Any) -> int:
+    return len(made) if isinstance(made, str) else 3 * made.width * made.height
