@@ -12,7 +12,7 @@ from pydantic import Field
 from mminf.config import Config, Names
 from mminf.image import LoadedImage
 from mminf.record import canonical_json, json_bytes
-from mminf.text import Turn
+from mminf.turns import Turn
 
 
 class Sampling(Config):
@@ -72,6 +72,8 @@ class Request:
         images: decoded images.
         open_turn: `user` ends the prompt inside the last user turn, `assistant` inside a begun answer.
         seed: in [0, 2**31); the answer depends on it where the sampling has a temperature.
+        ends: strings that end the generation, and after which nothing of the answer is read: what is read does not
+            depend on them, so they are not in `settings`.
     """
 
     turns: tuple[Turn, ...]
@@ -79,6 +81,12 @@ class Request:
     sampling: Sampling
     open_turn: str | None
     seed: int
+    ends: tuple[str, ...] = ()
+
+    @property
+    def stop(self) -> list[str]:
+        """All strings that end the generation."""
+        return list(dict.fromkeys([*self.sampling.stop, *self.ends]))
 
     def chat(self, digests: bool = False) -> bytes:
         """Returns the chat as JSON: [[role, [part, ...]], ...], an image part as {"image": its URI, or its digest}."""
@@ -118,12 +126,14 @@ class Generation:
     """What a model answered.
 
     Attributes:
-        text: the answer, without the tokens that ended it.
-        finish_reason: `stop`, or `length` where max_tokens cut it off.
+        text: the answer, without the tokens that ended it, and without the thought.
+        finish_reason: `stop` if the answer is complete; `length` if max_tokens cut it off, or a thought was not closed;
+            else what the server says (`content_filter`, ...).
         prompt_tokens, completion_tokens: as the backend counted them, images included.
         logprobs: natural log-probability of each drawn token, where the sampling asked for them.
         choice_logprobs: the same of each of `sampling.choices`, among them, where one token told them apart.
         vector: of encoders: the embedding, float32, little-endian.
+        reasoning: what the model thought before it answered; None if it did not.
     """
 
     text: str
@@ -133,3 +143,9 @@ class Generation:
     logprobs: tuple[float, ...] | None = None
     choice_logprobs: tuple[float, ...] | None = None
     vector: bytes | None = None
+    reasoning: str | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the model ended the answer itself. Only then may anything follow from it."""
+        return self.finish_reason == "stop"

@@ -11,49 +11,38 @@ import re
 import secrets
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jinja2
 import jinja2.meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mminf.errors import MissingField, RecordError
+from mminf.media import TAG
+from mminf.turns import REST, Draft, ImagePart, Place, Turn, name_tags, place_images, split_tags
 
 ROLES = ("system", "user", "assistant")
 _NONCE = secrets.token_hex(8)
-_MARK = re.compile(rf"\x02{_NONCE}:(image|role):(\w+)\x03")
+_MARK = re.compile(rf"\x02{_NONCE}:(image|images|role|tag|lead):([\w.]*)\x03", re.IGNORECASE)
+
+Shown = bool | Literal["optional"]
+"""Whether a prompt shows the record's images: `true` needs some, `optional` shows those that are there."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImagePart:
-    """The place of image `index` (from 0) of a request inside a turn."""
-
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One turn of a chat: text and images in order."""
-
-    role: str
-    parts: tuple[str | ImagePart, ...]
-
-    @property
-    def text(self) -> str:
-        return "".join(part for part in self.parts if isinstance(part, str))
+def _mark(kind: str, value: str) -> str:
+    return f"\x02{_NONCE}:{kind}:{value}\x03"
 
 
 class _Images:
     """What a template sees as `images`: prints as all images, `images[i]` as one."""
 
     def __init__(self, count: int) -> None:
-        self._marks = [f"\x02{_NONCE}:image:{index}\x03" for index in range(count)]
+        self._marks = [_mark("image", str(index)) for index in range(count)]
 
     def __str__(self) -> str:
-        return "".join(self._marks)
+        return _mark("images", "") if self._marks else ""
 
     def __getitem__(self, index: int) -> str:
         return self._marks[index]
@@ -68,7 +57,7 @@ class _Images:
 def _role(name: str) -> str:
     if name not in ROLES:
         raise jinja2.TemplateRuntimeError(f"role({name!r}): a role is one of {', '.join(ROLES)}")
-    return f"\x02{_NONCE}:role:{name}\x03"
+    return _mark("role", name)
 
 
 def _refuse_null(value: Any) -> Any:
@@ -122,63 +111,145 @@ class Template:
     def __init__(self, source: str, name: str = "prompt") -> None:
         self.source = source.strip("\n")
         self.name = name
-        tree = _ENVIRONMENT.parse(self.source)
+        written = _with_tags(self.source)
+        tree = _ENVIRONMENT.parse(written)
         tests = [test.node for test in tree.find_all(jinja2.nodes.Test) if test.name == "defined"]
         tested = {node.name for node in tests if isinstance(node, jinja2.nodes.Name)}
         self.uses = frozenset(jinja2.meta.find_undeclared_variables(tree) - set(_ENVIRONMENT.globals))
         self.reads = self.uses - tested
-        self._template = _ENVIRONMENT.from_string(self.source)
+        self._template = _ENVIRONMENT.from_string(written)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Template, (self.source, self.name)
 
-    def render(self, fields: Mapping[str, Any]) -> tuple[Turn, ...]:
+    @property
+    def shown(self) -> Shown:
+        """Whether the template shows images where nobody says so: if it prints them, or asks whether there are any."""
+        return True if "images" in self.reads else "optional" if "images" in self.uses else False
+
+    def render(self, fields: Mapping[str, Any], images: Shown | None = None) -> tuple[Turn, ...]:
         """Returns the chat turns for a record's fields.
+
+        Args:
+            images: whether the record's images are shown; by default as the template does.
 
         Raises:
             RecordError: if a field is missing or the template fails on this record's values.
         """
-        values = {name: fields[name] for name in self.uses if name in fields}
-        if "images" in values:
-            if not isinstance(values["images"], list):
-                raise RecordError(f"template {self.name}: field 'images' is no list, but {values['images']!r}")
-            if not values["images"] and "images" in self.reads:
-                raise RecordError(f"template {self.name} shows images, but the record has none")
-            values["images"] = _Images(len(values["images"]))
+        return place_images(self.draft(fields, images), len(images_in(fields)))
+
+    def draft(self, fields: Mapping[str, Any], images: Shown | None = None) -> tuple[Draft, ...]:
+        """Returns the turns before the places of images are numbered; see `render`."""
+        shown = self.shown if images is None else images
+        values = {name: fields[name] for name in self.uses if name in fields and name != "images"}
+        count = len(images_in(fields)) if shown else 0
+        if shown is True and not count:
+            raise RecordError(
+                f"template {self.name} shows images, but the record has none (`images: optional` asks without them)"
+            )
+        if count or "images" in self.reads:
+            values["images"] = _Images(count)
+        values = {
+            name: _place_tags(value, name, shown=count > 0) if name != "images" else value
+            for name, value in values.items()
+        }
         try:
-            return _split_turns(render(self._template, values))
+            text = render(self._template, values)
         except jinja2.UndefinedError as error:
             raise MissingField(f"template {self.name}: {error}") from error
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
             raise RecordError(f"template {self.name}: {error}") from error
+        if count and "images" not in self.uses:
+            text = _mark("images", "") + text
+        return _split_turns(text, self.name)
 
 
-def _split_turns(text: str) -> tuple[Turn, ...]:
+def _with_tags(source: str) -> str:
+    """Returns a template's text with its own `<image>` tags as what they mean: all images, or one each."""
+    if source.count(TAG) == 1 and "images" not in source:
+        return source.replace(TAG, "{{ images }}")
+    for number in range(source.count(TAG)):
+        source = source.replace(TAG, f"{{{{ images[{number}] }}}}", 1)
+    return source
+
+
+def images_in(fields: Mapping[str, Any]) -> list[str]:
+    """Returns a record's images; none where the field is missing or null.
+
+    Raises:
+        RecordError: if the field holds anything but a list.
+    """
+    found = fields.get("images")
+    if found is None:
+        return []
+    if not isinstance(found, list):
+        raise RecordError(f"field 'images' is not a list, but {type(found).__name__}")
+    return found
+
+
+def _place_tags(value: Any, name: str, *, shown: bool) -> Any:
+    """Replaces the media tags in a field's value by marks, or by words where no images are shown."""
+    number = 0
+
+    def replace(item: Any) -> Any:
+        nonlocal number
+        if isinstance(item, str):
+            if TAG not in item:
+                return item
+            if not shown:
+                return name_tags(item)
+            number += 1
+            marks = (
+                _tag_mark(part) if isinstance(part, Place) else part for part in split_tags(item, f"{name}.{number}")
+            )
+            return "".join(marks)
+        if isinstance(item, list):
+            return [replace(one) for one in item]
+        return {key: replace(one) for key, one in item.items()} if isinstance(item, dict) else item
+
+    return replace(value)
+
+
+def _tag_mark(place: Place) -> str:
+    return _mark("lead" if place.leads else "tag", place.name)
+
+
+def _split_turns(text: str, name: str) -> tuple[Draft, ...]:
     if "\x02" not in text:
-        return (Turn("user", (text.strip(),)),) if text.strip() else ()
-    turns: list[tuple[str, list[str | ImagePart]]] = [("user", [])]
+        return (Draft("user", (text.strip(),)),) if text.strip() else ()
+    turns: list[tuple[str, list[str | ImagePart | Place]]] = [("user", [])]
     last = 0
     for mark in _MARK.finditer(text):
         if mark.start() > last:
             turns[-1][1].append(text[last : mark.start()])
         last = mark.end()
-        if mark[1] == "image":
-            turns[-1][1].append(ImagePart(int(mark[2])))
+        kind = mark[1].lower()
+        if kind == "role":
+            turns.append((mark[2].lower(), []))
         else:
-            turns.append((mark[2], []))
+            turns[-1][1].append(
+                ImagePart(int(mark[2]))
+                if kind == "image"
+                else REST
+                if kind == "images"
+                else Place(mark[2], kind == "lead")
+            )
     if last < len(text):
         turns[-1][1].append(text[last:])
-    return tuple(_trim(role, parts) for role, parts in turns if any(part != "" for part in _trim(role, parts).parts))
+    if any(_NONCE[:6] in part for _, parts in turns for part in parts if isinstance(part, str)):
+        raise RecordError(f"template {name}: a filter cuts a text where an image stands in it")
+    trimmed = (_trim(role, parts) for role, parts in turns)
+    return tuple(turn for turn in trimmed if turn.parts)
 
 
-def _trim(role: str, parts: list[str | ImagePart]) -> Turn:
+def _trim(role: str, parts: list[str | ImagePart | Place]) -> Draft:
     """Drops the white space at both ends of a turn, which is only the template's layout."""
     trimmed = list(parts)
     if trimmed and isinstance(trimmed[0], str):
         trimmed[0] = trimmed[0].lstrip()
     if trimmed and isinstance(trimmed[-1], str):
         trimmed[-1] = trimmed[-1].rstrip()
-    return Turn(role, tuple(part for part in trimmed if part != ""))
+    return Draft(role, tuple(part for part in trimmed if part != ""))
 
 
 class Expression:

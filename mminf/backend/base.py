@@ -120,6 +120,10 @@ class Backend(ABC):
         """Returns the prompt as the model would get it, or None where the server alone knows. Loads no weights."""
         return None
 
+    def special_tokens(self) -> frozenset[str]:
+        """Returns the special tokens of a loaded model's tokenizer, which no text of a dataset may speak."""
+        return frozenset()
+
     def unsupported(self, sampling: Sampling) -> list[str]:
         """Returns the sampling settings that this backend can't follow, so that the user is told."""
         return []

@@ -16,8 +16,8 @@ from mminf.backend.devices import devices, free_memory, weights_share
 from mminf.backend.model_files import import_quietly, resolve_local, resolve_model
 from mminf.errors import EngineError, RequestError
 from mminf.recipe.config import EngineConfig
-from mminf.request import Generation, Request
-from mminf.text import ImagePart
+from mminf.request import Generation, Rendered, Request
+from mminf.turns import ImagePart
 
 GATHER = 0.002
 """Seconds in which calls gather to a batch, where the encoder has nothing else to do."""
@@ -96,6 +96,11 @@ class BatchingEncoder(Backend):
                 f"model {self.config.model!r} can't be loaded by backend {self.config.backend!r}: "
                 f"{shorten(error, 600)}\ncheck its name, or give a local folder"
             ) from error
+
+    def render(self, request: Request) -> Rendered:
+        """Returns the text as it is embedded; encoders have no chat template."""
+        shown = (part if isinstance(part, str) else "<image>" for turn in request.turns for part in turn.parts)
+        return Rendered("".join(shown), None)
 
     def capacity(self) -> int:
         return int(self.config.max_concurrency or 4 * self.config.max_batch_size)

@@ -15,17 +15,17 @@ from mminf.backend.endpoints import FULL, EndpointConfig, Lease
 from mminf.backend.scripted import show_chat
 from mminf.errors import EngineError, RequestError
 from mminf.image import View
+from mminf.media import break_tags
 from mminf.recipe.config import EngineConfig
 from mminf.record import json_bytes
 from mminf.request import Generation, Rendered, Request, Sampling, spelled_out
-from mminf.text import ImagePart, Turn, defuse
+from mminf.special_tokens import escape_tokens
+from mminf.turns import ImagePart, Turn
 
 if TYPE_CHECKING:
     from mminf.backend.client import Client
 
 log = logging.getLogger("mminf")
-# Special tokens as most vocabularies spell them, and the tags that ms-swift's servers read as media, as files even.
-_UNSPEAKABLE = re.compile(r"<\|[^<>|\s]{1,40}\|>|</?s>|</?(?:image|video|audio|img|bbox|ref-object|start-image)>", re.I)
 _PROBE = Turn("user", ("ab12",))
 
 
@@ -185,7 +185,7 @@ class OpenAIBackend(Backend):
             "top_p": sampling.top_p,
             "frequency_penalty": sampling.frequency_penalty or None,
             "presence_penalty": sampling.presence_penalty or None,
-            "stop": list(sampling.stop) or None,
+            "stop": request.stop or None,
             "seed": request.seed if sampling.temperature > 0 else None,
             "logprobs": sampling.logprobs or None,
         }
@@ -197,6 +197,11 @@ class OpenAIBackend(Backend):
             _add_vllm(payload, request)
         elif self.server == "swift":
             _add_swift(payload, request)
+        if self.config.reasoning == "off":
+            if self.server == "openai":
+                payload["reasoning_effort"] = "none"
+            else:
+                payload["chat_template_kwargs"] = {**payload.get("chat_template_kwargs", {}), "enable_thinking": False}
         return payload
 
     def _message(self, turn: Turn, request: Request) -> dict[str, Any]:
@@ -213,7 +218,7 @@ class OpenAIBackend(Backend):
 
     def _speakable(self, text: str) -> str:
         """Breaks special tokens in a text by a space; hosted APIs see to that themselves."""
-        return text if self.server == "openai" else _UNSPEAKABLE.sub(defuse, text)
+        return text if self.server == "openai" else escape_tokens(break_tags(text))
 
     def unsupported(self, sampling: Sampling) -> list[str]:
         if self.server == "auto":
@@ -265,16 +270,24 @@ def _text(content: Any) -> str:
 def _read(answer: dict[str, Any]) -> Generation:
     try:
         choice = answer["choices"][0]
+        message = choice["message"]
         usage = answer.get("usage") or {}
         logprobs = None
         if choice.get("logprobs"):
             logprobs = tuple(float(token["logprob"]) for token in choice["logprobs"]["content"])
+        # Servers that part thought and answer call the thought by one of these names.
+        reasoning = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
+        if message.get("content") is None and message.get("refusal"):
+            raise RequestError(f"the model refused: {str(message['refusal'])[:200]}")
+        if message.get("content") is None and not reasoning:
+            _text(message["content"])  # a message without content is no answer
         return Generation(
-            text=_text(choice["message"]["content"]),
+            text=_text(message.get("content")),
             finish_reason=str(choice.get("finish_reason") or "stop"),
             prompt_tokens=int(usage.get("prompt_tokens") or 0),
             completion_tokens=int(usage.get("completion_tokens") or 0),
             logprobs=logprobs,
+            reasoning=reasoning or None,
         )
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise RequestError(f"the server's answer has no text: {str(answer)[:300]}") from error

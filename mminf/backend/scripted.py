@@ -17,7 +17,7 @@ from mminf.backend.base import Backend, backend
 from mminf.errors import EngineError, RequestError
 from mminf.recipe.config import EngineConfig
 from mminf.request import Generation, Rendered, Request
-from mminf.text import Turn
+from mminf.turns import Turn
 
 
 class ScriptedConfig(EngineConfig):

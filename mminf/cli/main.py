@@ -7,7 +7,10 @@ import sys
 
 import typer
 
-from mminf.errors import MminfError, RecipeError
+from mminf.errors import MminfError, RecipeError, shorten_text
+
+LINE = 500
+"""Characters of a log line at most."""
 
 app = typer.Typer(
     name="mminf",
@@ -78,11 +81,19 @@ def main() -> None:
         sys.exit(141)
 
 
+class _ShortLines(logging.Formatter):
+    """Keeps a line of the log readable, whatever it quotes."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = shorten_text(record.message, LINE)
+        return super().formatMessage(record)
+
+
 def _log_to_stderr() -> None:
     """Gives mminf's logger a handler of its own: ms-swift silences those of the root logger."""
     log = logging.getLogger("mminf")
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    handler.setFormatter(_ShortLines("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     log.handlers = [handler]
     log.propagate = False
     log.setLevel(logging.INFO)

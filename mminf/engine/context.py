@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mminf.engine.answers import present, separate
 from mminf.engine.engines import Engine, Pool
 from mminf.engine.stats import RunStats
 from mminf.errors import EngineError, ImageError, Interrupted, Parked
@@ -20,9 +21,9 @@ from mminf.journal.codec import clean
 from mminf.recipe.model import StepLike
 from mminf.record import Record, canonical_json, derive_seed
 from mminf.request import Generation, Request, Sampling
-from mminf.text import ImagePart, Turn
+from mminf.turns import ImagePart, Turn
 
-_NO_SAMPLING = Sampling(max_tokens=1)
+NO_SAMPLING = Sampling(max_tokens=1)
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class Shared:
     stats: RunStats
     retries: dict[tuple[str, str], int] = field(default_factory=dict)
     _keys: dict[str, Any] = field(default_factory=dict)
+    _met: set[Engine] = field(default_factory=set)
 
     def memo_key(self, step: StepLike, engine: Engine, request: Request, chat: bytes) -> bytes:
         """Returns the key under which the journal keeps an answer: all that the answer depends on (docs/design.md).
@@ -53,6 +55,14 @@ class Shared:
         key.update(request.settings())
         found: bytes = key.digest()
         return found
+
+    def keep_tokens(self, engine: Engine) -> None:
+        """Keeps a loaded model's special tokens in the journal: datasets are written when it is gone again."""
+        if engine in self._met:
+            return
+        self._met.add(engine)
+        if tokens := engine.backend.special_tokens():
+            self.journal.keep_tokens(engine.stats.model, tokens)
 
     def check_draining(self) -> None:
         """Raises Interrupted if no new call may start."""
@@ -103,13 +113,14 @@ class StepContext:
         open_turn: str | None = None,
         sample: int = 0,
         again: int = 0,
+        ends: Sequence[str] = (),
     ) -> Generation:
         seed = derive_seed(self.shared.seed, self.record.id, self.step.name, self.attempt + again, sample)
-        return (await self._call(turns, images, sampling, open_turn, seed, sample, again))[1]
+        return (await self._call(turns, images, sampling, open_turn, seed, sample, again, ends))[1]
 
     async def embed(self, turns: Sequence[Turn], *, images: Sequence[str] = ()) -> tuple[str, bool, int]:
         # Without a seed: the same text has the same vector, whoever asks.
-        key, answer = await self._call(turns, images, _NO_SAMPLING, None, 0, 0, 0)
+        key, answer = await self._call(turns, images, NO_SAMPLING, None, 0, 0, 0)
         if answer.vector is None and self.shared.journal.vector(key.hex()) is None:
             raise EngineError(f"engine {self.step.engine!r} makes no embeddings; use backend `encoder`")
         return key.hex(), answer.finish_reason == "length", answer.prompt_tokens
@@ -123,25 +134,29 @@ class StepContext:
         seed: int,
         sample: int,
         again: int,
+        ends: Sequence[str] = (),
     ) -> tuple[bytes, Generation]:
         if self.step.engine is None:
             raise EngineError(f"step {self.step.name!r} asks a model, but has no engine")
         engine = self.shared.engines[self.step.engine]
         opened = [await self.shared.images.open(uri) for uri in images]
         _check_parts(turns, len(opened))
-        request = Request(tuple(turns), tuple(opened), sampling, open_turn, seed)
+        request = Request(tuple(turns), tuple(opened), sampling, open_turn, seed, tuple(ends))
         stats = self.shared.stats.steps[self.step.name]
         chat = request.chat()
         key = self.shared.memo_key(self.step, engine, request, request.chat(digests=True) if opened else chat)
+        reasoning = engine.backend.config.reasoning
         if (known := self.shared.journal.recall(key)) is not None:
             stats.recalled += 1
-            return key, known
+            # Journals of earlier versions hold outputs whole.
+            return key, present(separate(known, request), reasoning)
         self.shared.check_draining()
         if not self.shared.pool.admit(engine):
             raise Parked(f"{engine.stats.model} is not loaded")
         for image in opened:
             await self.shared.images.decode(image, engine.backend.view)
         answer, seconds = await self._ask(engine, request, chat)
+        answer = separate(answer, request)
         if (text := clean(answer.text)) != answer.text:
             # As the journal will give it back: a lone surrogate must not make a resumed run another one.
             answer = dataclasses.replace(answer, text=text)
@@ -149,7 +164,7 @@ class StepContext:
         await self.shared.journal.remember(call)
         stats.calls += 1
         stats.tokens += answer.completion_tokens
-        return key, answer
+        return key, present(answer, reasoning)
 
     async def _ask(self, engine: Engine, request: Request, chat: bytes) -> tuple[Generation, float]:
         try:
@@ -158,6 +173,7 @@ class StepContext:
             if self.shared.pool.put_apart(engine, error):
                 raise Parked(f"{engine.stats.model} is not loaded") from error
             raise
+        self.shared.keep_tokens(engine)
         if not self.shared.journal.knows_prompt(self.step.name):
             await self._show_prompt(engine, request, chat)
         started = time.monotonic()

@@ -22,6 +22,9 @@ from mminf.recipe.model import Recipe
 from mminf.record import Record, digest
 from mminf.text import Expression
 
+READING = 2
+"""Counted up when answers are read otherwise: outcomes are computed again then, from the answers in the memo."""
+
 
 @dataclass(frozen=True, slots=True)
 class StageCheck:
@@ -125,7 +128,7 @@ def check_fields(recipe: Recipe, columns: frozenset[str] | None, sinks: Sequence
     if columns is not None:
         written = frozenset().union(*(step.writes for step in recipe.steps)) | columns
         for sink in sinks:
-            for name in sorted(sink.reads - written):
+            for name in sorted(sink.missing(written)):
                 problems.append(
                     Problem(f"sink {sink.config.path}", f"writes field {name!r}, but no step and no column provides it")
                 )
@@ -139,4 +142,4 @@ def _fingerprint(recipe: Recipe, stage: Stage, engines: Mapping[str, Engine], or
     identities = {name: engines[name].identity for name in used}
     # Which scores a dropped record has depends on the order in which they are asked for.
     asked = [recipe.run.early_drop, [step - stage.start for step in order]]
-    return digest([recipe.run.seed, asked, [step.describe() for step in steps], identities])
+    return digest([READING, recipe.run.seed, asked, [step.describe() for step in steps], identities])

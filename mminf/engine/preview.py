@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from mminf.engine.context import StepContext
+from mminf.engine.context import NO_SAMPLING, StepContext
 from mminf.engine.run import Run
 from mminf.errors import UsageError
 from mminf.image import ImageStore
 from mminf.record import Record, derive_seed
 from mminf.request import Generation, Request, Sampling
-from mminf.text import Turn
+from mminf.turns import Turn
 
 
 class _Caught(Exception):
@@ -41,6 +41,10 @@ class _Catcher(StepContext):
     def read_image(self, uri: str) -> Any:
         raise UsageError(f"step {self.step.name!r} works on the whole dataset")
 
+    async def embed(self, turns: Sequence[Turn], *, images: Sequence[str] = ()) -> tuple[str, bool, int]:
+        await self.generate(turns, images=images, sampling=NO_SAMPLING)
+        raise AssertionError("generate raises what it caught")
+
     async def generate(
         self,
         turns: Sequence[Turn],
@@ -50,13 +54,14 @@ class _Catcher(StepContext):
         open_turn: str | None = None,
         sample: int = 0,
         again: int = 0,
+        ends: Sequence[str] = (),
     ) -> Generation:
         opened = []
         for uri in images:
             image = await self.store.open(uri)
             await self.store.decode(image, self.view)
             opened.append(image)
-        raise _Caught(Request(tuple(turns), tuple(opened), sampling, open_turn, self.seed))
+        raise _Caught(Request(tuple(turns), tuple(opened), sampling, open_turn, self.seed, tuple(ends)))
 
 
 def preview_request(run: Run, step: Any, record: Record) -> Request:

@@ -113,8 +113,10 @@ def write_sinks(
     """
     last = journal.last_of(plan[-1].index, target) if target is not None else None
     assets = RunAssets(journal, policy)
+    tokens = journal.kept_tokens()
     for sink in sinks:
         sink.attach(assets)
+        sink.escape(tokens)
     return [sink.write(_SinkRecords(sink, plan, journal, last)) for sink in sinks]
 
 

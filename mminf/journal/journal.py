@@ -9,17 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mminf.errors import JournalError
+from mminf.errors import JournalError, shorten_text
 from mminf.image import DigestCache, ImageStat
 from mminf.journal.codec import BELOW, below, below_path, clean, deflate, inflate, path_numbers, path_text
 from mminf.journal.lock import release_lock, take_lock
 from mminf.journal.merge import FrozenJournal
 from mminf.journal.row import Call, Place, Row, Waiting, row_of
-from mminf.journal.schema import FILE, TABLES, VERSION, connect
+from mminf.journal.schema import FILE, HAS_REASONING, TABLES, TOKENS, VERSION, connect
 from mminf.journal.writer import Work, Writer
 from mminf.record import Record, to_json
 from mminf.request import Generation
 
+REASON = 400
+"""Characters of a reason at most: what it quotes may be a model's whole answer, or a file."""
 _TOUCHED = "INSERT INTO touched VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -69,6 +71,7 @@ class Journal(DigestCache):
         self._has_memo = bool(self._one("SELECT 1 FROM memo LIMIT 1"))
         self._has_rows = bool(self._one("SELECT 1 FROM rows LIMIT 1"))
         self._has_images = bool(self._one("SELECT 1 FROM images LIMIT 1"))
+        self._has_reasoning = bool(self._one(HAS_REASONING)) and bool(self._one("SELECT 1 FROM reasoning LIMIT 1"))
 
     def close(self) -> None:
         """Commits everything and gives the lock back."""
@@ -125,6 +128,15 @@ class Journal(DigestCache):
     def set_meta(self, key: str, value: str) -> None:
         self.writer.post(lambda c: _execute(c, "INSERT OR REPLACE INTO meta VALUES (?, ?)", key, value))
 
+    def keep_tokens(self, model: str, tokens: frozenset[str]) -> None:
+        """Keeps a model's special tokens."""
+        self.set_meta(f"{TOKENS}{model}", json.dumps(sorted(tokens)))
+
+    def kept_tokens(self) -> frozenset[str]:
+        """Returns the special tokens of all models that the run has asked."""
+        rows = self._reader.execute("SELECT value FROM meta WHERE substr(key, 1, ?) = ?", (len(TOKENS), TOKENS))
+        return frozenset(token for row in rows for token in json.loads(row[0]))
+
     # The memo
 
     def recall(self, key: bytes) -> Generation | None:
@@ -140,7 +152,14 @@ class Journal(DigestCache):
         if row is None:
             return None
         logprobs, choices = (None if text is None else tuple(json.loads(text)) for text in row[4:])
-        return Generation(row[0], row[1], row[2], row[3], logprobs, choices)
+        return Generation(row[0], row[1], row[2], row[3], logprobs, choices, reasoning=self._reasoning(key))
+
+    def _reasoning(self, key: bytes) -> str | None:
+        sql = "SELECT text FROM reasoning WHERE key = ?"
+        row = self._one(sql, key) if self._has_reasoning else None
+        if row is None and self.base is not None and self.base.has_reasoning:
+            row = self.base.one(sql, key)
+        return None if row is None else str(row[0])
 
     async def remember(self, call: Call) -> None:
         """Writes an answered call; returns once it is committed."""
@@ -167,9 +186,13 @@ class Journal(DigestCache):
                 prompt_id,
                 deflate(call.chat, dictionary),
             )
+            if answer.reasoning is not None:
+                values = (call.key, clean(answer.reasoning))
+                _execute(connection, "INSERT OR REPLACE INTO reasoning VALUES (?, ?)", *values)
             if answer.vector is not None:
                 _execute(connection, "INSERT OR REPLACE INTO vectors VALUES (?, ?)", call.key, answer.vector)
 
+        self._has_reasoning = self._has_reasoning or answer.reasoning is not None
         await self.writer.commit(work)
 
     def vector(self, key: str) -> bytes | None:
@@ -200,7 +223,7 @@ class Journal(DigestCache):
         """Returns the calls of a record and its children, in the order in which steps and attempts went."""
         cursor = self._reader.execute(
             "SELECT m.step, m.record, m.attempt, m.sample, m.text, m.finish_reason, m.prompt_tokens, "
-            "m.completion_tokens, m.seconds, m.run, CAST(p.chat AS BLOB) AS chat, m.prompt "
+            "m.completion_tokens, m.seconds, m.run, CAST(p.chat AS BLOB) AS chat, m.prompt, m.key "
             "FROM memo m LEFT JOIN prompts p ON p.id = m.prompt_id WHERE m.record = ? OR substr(m.record, 1, ?) = ? "
             "ORDER BY m.record, m.run, m.step, m.attempt, m.sample",
             (record, len(record) + 1, record + "/"),
@@ -210,6 +233,7 @@ class Journal(DigestCache):
         for row in cursor:
             call = dict(zip(names, row, strict=True))
             chat, prompt = call.pop("chat"), call.pop("prompt")
+            call["reasoning"] = self._reasoning(call.pop("key"))
             call["chat"] = json.loads(inflate(prompt, chat or b"")) if prompt is not None else None
             found.append(call)
         return found
@@ -245,7 +269,7 @@ class Journal(DigestCache):
                 row.key,
                 row.state,
                 row.step,
-                clean(row.reason),
+                clean(row.reason and shorten_text(row.reason, REASON)),
                 clean(to_json(row.fields)),
             )
             for row in rows
@@ -451,7 +475,8 @@ class Journal(DigestCache):
     def get(self, stat: ImageStat) -> str | None:
         if not self._has_images and (self.base is None or not self.base.has_images):
             return None
-        row = self._own_or_base("SELECT digest FROM images WHERE uri = ? AND size = ? AND mtime_ns = ?", *stat)
+        sql = "SELECT digest FROM images WHERE uri = ? AND size = ? AND mtime_ns = ?"
+        row = self._own_or_base(sql, clean(stat.uri), stat.size, stat.mtime_ns)
         return None if row is None else str(row[0])
 
     def put(self, stat: ImageStat, digest: str) -> None:

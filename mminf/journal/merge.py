@@ -20,7 +20,7 @@ from mminf.errors import JournalError
 from mminf.journal.codec import BELOW, below_path
 from mminf.journal.lock import hold
 from mminf.journal.row import Row, row_of
-from mminf.journal.schema import FILE, TABLES, VERSION, connect
+from mminf.journal.schema import FILE, HAS_REASONING, TABLES, TOKENS, VERSION, connect
 from mminf.part import Part
 
 PARTS = "parts"
@@ -45,6 +45,8 @@ class FrozenJournal:
             self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
         self.has_memo = self.one("SELECT 1 FROM memo LIMIT 1") is not None
         self.has_rows = self.one("SELECT 1 FROM rows LIMIT 1") is not None
+        has_table = self.one(HAS_REASONING) is not None
+        self.has_reasoning = has_table and self.one("SELECT 1 FROM reasoning LIMIT 1") is not None
         self.has_images = self.one("SELECT 1 FROM images LIMIT 1") is not None
 
     def one(self, sql: str, *arguments: Any) -> Any:
@@ -172,6 +174,12 @@ def _copy_calls(connection: sqlite3.Connection, run: int) -> None:
         (run, offset),
     )
     connection.execute("INSERT OR IGNORE INTO main.vectors SELECT key, vector FROM part.vectors")
+    connection.execute(
+        "INSERT OR REPLACE INTO main.meta SELECT key, value FROM part.meta WHERE substr(key, 1, ?) = ?",
+        (len(TOKENS), TOKENS),
+    )
+    if connection.execute(HAS_REASONING.replace("sqlite_master", "part.sqlite_master")).fetchone() is not None:
+        connection.execute("INSERT OR IGNORE INTO main.reasoning SELECT key, text FROM part.reasoning")
     connection.execute("INSERT OR REPLACE INTO main.images SELECT uri, size, mtime_ns, digest FROM part.images")
 
 

@@ -21,6 +21,9 @@ CREATE TABLE IF NOT EXISTS memo (
     prompt_id INTEGER, prompt BLOB
 ) WITHOUT ROWID;
 
+-- What models thought before the answers of the memo. A table of its own, so that older journals stay readable.
+CREATE TABLE IF NOT EXISTS reasoning (key BLOB PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+
 -- The embeddings that were answers, float32, little-endian.
 CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL);
 
@@ -68,6 +71,11 @@ CREATE TABLE IF NOT EXISTS retries (
     record TEXT NOT NULL, step TEXT NOT NULL, attempts INTEGER NOT NULL, PRIMARY KEY (record, step)
 ) WITHOUT ROWID;
 """
+
+TOKENS = "special_tokens:"
+"""What the keys in `meta` begin with that hold models' special tokens."""
+HAS_REASONING = "SELECT 1 FROM sqlite_master WHERE name = 'reasoning'"
+"""Journals of earlier versions, opened for reading, lack the table."""
 
 
 def connect(path: Path) -> sqlite3.Connection:

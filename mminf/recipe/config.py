@@ -47,6 +47,11 @@ class EngineConfig(Config):
     backend: str = Field(description="The kind of thing that serves the model.")
     model: str = Field(description="Model id, local path, or `builtin:demo`.")
     max_concurrency: int | None = Field(None, ge=1, description="At most so many calls in flight; None: unbounded.")
+    reasoning: Literal["split", "keep", "off"] = Field(
+        "split",
+        description="What becomes of a thought before the answer: `split` keeps it apart, `keep` leaves it in the "
+        "answer, in <think> tags, `off` asks the model not to think.",
+    )
 
 
 class SourceConfig(Config):
@@ -59,7 +64,17 @@ class SourceConfig(Config):
         default_factory=list, description="Further folders, or URIs, that images may lie in."
     )
     allow_any_path: bool = Field(False, description="Let rows name any image file that this user can read.")
-    allow_hosts: Names = Field(default_factory=list, description="Hosts that images may be fetched from.")
+    allow_hosts: Names = Field(
+        default_factory=list, description="Hosts, or `host:port`, that images may be fetched from."
+    )
+    image_root: Location | None = Field(
+        None, description="Folder, or URI, that relative image paths start from; by default that of the rows' file."
+    )
+    columns: dict[str, Names] = Field(
+        default_factory=dict,
+        description="Field -> the column that it comes from. `image` may come from several, in order; without it, "
+        "columns with images are found by name and content.",
+    )
     max_image_pixels: int = Field(MAX_PIXELS, ge=1, description="Larger images fail before they are decoded.")
 
 

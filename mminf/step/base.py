@@ -16,7 +16,8 @@ from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.registry import STEPS
 from mminf.request import Generation, Sampling
-from mminf.text import Expression, Turn
+from mminf.text import Expression
+from mminf.turns import Turn
 
 C = TypeVar("C", bound=StepConfig)
 S = TypeVar("S")
@@ -60,6 +61,7 @@ class Context(Protocol):
         open_turn: str | None = None,
         sample: int = 0,
         again: int = 0,
+        ends: Sequence[str] = (),
     ) -> Generation:
         """Asks the step's engine, or takes the answer from the journal.
 
@@ -69,6 +71,7 @@ class Context(Protocol):
             open_turn: `user` ends the prompt inside the last user turn, `assistant` inside a begun answer.
             sample: number of the sample where a step draws several; each has its own seed.
             again: counted up where the step itself asks again within one attempt.
+            ends: strings that end the generation, where the step reads nothing after them.
 
         Raises:
             RecordError: if this request can't be answered.

@@ -1,0 +1,41 @@
+"""What becomes of a model's output before a step sees it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from mminf.media import break_tags
+from mminf.reasoning import join_reasoning, split_reasoning
+from mminf.request import Generation, Request
+
+
+def separate(answer: Generation, request: Request) -> Generation:
+    """Returns the answer with its thought apart, as the journal keeps it.
+
+    An answer whose thought was not closed is incomplete. Log-probabilities are left out where there was a thought: they
+    can't be told apart by tokens.
+    """
+    if answer.vector is not None:
+        return answer
+    parts = split_reasoning(answer.text, lambda: "\n".join(turn.text for turn in request.turns))
+    if parts.reasoning is None:
+        return answer
+    thoughts = [thought for thought in (answer.reasoning, parts.reasoning) if thought]
+    return dataclasses.replace(
+        answer,
+        text=parts.text,
+        reasoning="\n\n".join(thoughts),
+        finish_reason=answer.finish_reason if parts.complete or answer.finish_reason != "stop" else "length",
+        logprobs=None,
+    )
+
+
+def present(answer: Generation, reasoning: str) -> Generation:
+    """Returns the answer as steps see it: its media tags mark no places.
+
+    Args:
+        reasoning: the engine's setting; `keep` puts the thought back in front of the answer.
+    """
+    text = join_reasoning(answer.text, answer.reasoning) if reasoning == "keep" else answer.text
+    broken = break_tags(text)
+    return answer if broken == answer.text else dataclasses.replace(answer, text=broken)

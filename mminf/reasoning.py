@@ -1,0 +1,148 @@
+"""Tells what a model thought from what it answered.
+
+Reasoning models write their thought before the answer, between markers that differ by model family. The markers are
+those that the families' chat templates and vLLM's and ms-swift's reasoning parsers name. A thought that was begun and
+never closed means that the answer is missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+# <think> (DeepSeek-R1, Qwen3, GLM, Phi-4 ...), <seed:think> (Seed-OSS), <mm:think> (MiniMax), <think:id> (Hunyuan).
+_STANDARD = r"(?:\w+:)?think(?:[:_]\w+)?"
+# Names of tags that a recipe might ask for as well: markers only where the prompt does not name the tag.
+_USUAL = r"thinking|thoughts?|reasoning|analysis|reflection"
+_PAIRS = (
+    (rf"<\s*(?P<tag>{_STANDARD}|{_USUAL})\s*>", rf"<\s*/\s*(?P<closed>{_STANDARD}|{_USUAL})\s*>"),
+    (r"\[THINK\]", r"\[/THINK\]"),  # Magistral
+    (r"◁think▷", r"◁/think▷"),  # Kimi-VL
+    (r"<\|(?:START_THINKING|begin_of_thought|think|thinking|thought_start)\|>",
+     r"<\|(?:END_THINKING|end_of_thought|/think|/thinking|thought_end)\|>"),  # Command A, Sky-T1 and others
+    (r"<\|channel>\s*thought\b", r"<channel\|>"),  # Gemma 4
+    (r"<\|open\|>think<\|sep\|>", r"<\|close\|>think<\|sep\|>"),  # Kimi K3
+    (r"<\|channel\|>\s*analysis\s*<\|message\|>",
+     r"(?:<\|end\|>|<\|return\|>)?(?:<\|start\|>\s*assistant)?\s*<\|channel\|>\s*final\s*<\|message\|>"),  # gpt-oss
+    (r"\AHere(?: is|'s|’s) my thought process:", r"^Here(?: is|'s|’s) my response:"),  # Granite
+    (r"\Aanalysis(?=[A-Z])", r"assistantfinal"),  # gpt-oss, decoded without its special tokens
+)  # fmt: skip
+_MARKER = re.compile(
+    "|".join(f"(?P<open{n}>{_PAIRS[n][0]})|(?P<close{n}>{_PAIRS[n][1]})" for n in range(len(_PAIRS))), re.M | re.I
+)
+# What families put around the answer that follows a thought.
+_WRAPPED = re.compile(
+    r"\A(?:<(?P<tag>answer|response|final|output)>|<\|(?:START_RESPONSE|begin_of_solution|begin_of_box)\|>"
+    r"|<\|open\|>response<\|sep\|>|\[BEGIN FINAL RESPONSE\])\s*(?P<answer>.*?)\s*"
+    r"(?:</(?P=tag)>|<\|(?:END_RESPONSE|end_of_solution|end_of_box)\|>|<\|close\|>response<\|sep\|>"
+    r"|\[END FINAL RESPONSE\])?(?:<\|end\|>|<\|return\|>|<\|close\|>message<\|sep\|>)?\Z",
+    re.S | re.I,
+)
+_TAGS = re.compile(rf"<\s*({_USUAL}|answer|response|final|output)\s*>", re.I)
+_QUOTES = "`'\"“”‘’「」"
+# A word, a closing marker, a word in lower case: the marker is spoken of inside a sentence.
+_IN_SENTENCE = re.compile(r"\w[ \t]+\Z"), re.compile(r"\A[ \t]+[a-z]")
+# What may stand before a thought without being an answer.
+_OPENER = re.compile(
+    r"\A(?:<\|[^<>|\s]+\|>\s*(?:assistant)?"
+    r"|(?:sure|okay|ok|alright|certainly|of course|well|hmm|let me|let's|first|i'll|i will|好的|好|让我)"
+    r"[^`<>\[\]{}\n.?!]{0,60}[.!:,…。！：，]*)\Z",
+    re.IGNORECASE,
+)
+
+
+class Parts(NamedTuple):
+    """A model's output.
+
+    Attributes:
+        text: the answer.
+        reasoning: the thought, without its markers; None if there is none.
+        complete: false if a thought was not closed, or if it can't be told where the answer begins.
+    """
+
+    text: str
+    reasoning: str | None
+    complete: bool = True
+
+
+def split_reasoning(output: str, prompt: Callable[[], str] = str) -> Parts:
+    """Returns the answer and the thought in a model's output.
+
+    A closing marker without an opening one ends a thought that the chat template has opened in the prompt. A marker in
+    quotes or backticks is text.
+
+    Args:
+        output: all that the model wrote.
+        prompt: gives the text of the prompt; tags that it names, such as <reasoning>, belong to the answer. `<think>`
+            never does.
+    """
+    if not any(mark in output for mark in "<[◁") and not output.startswith(("Here", "analysis")):
+        return Parts(output, None)
+    asked = {tag.lower() for tag in _TAGS.findall(prompt())} if _TAGS.search(output) else set()
+    markers = _find_markers(output, asked)
+    if not markers:
+        return Parts(output, None)
+    thoughts: list[str] = []
+    start: int | None = None  # where the thought under way begins
+    answer = 0  # where what may be the answer begins
+    for found in markers:
+        before = output[answer : found.start()]
+        if start is not None:
+            if not _opens(found):
+                thoughts.append(output[start : found.start()])
+                start, answer = None, found.end()
+        elif _opens(found):
+            if before.strip() and (thoughts or not _OPENER.match(before.strip())):
+                return Parts("", output, complete=False)
+            start = found.end()
+        elif not thoughts and not _in_sentence(output, found):
+            thoughts.append(before)
+            answer = found.end()
+        elif before.strip():
+            return Parts("", output, complete=False)
+        else:
+            answer = found.end()
+    if start is not None:
+        return Parts("", _joined([*thoughts, output[start:]]), complete=False)
+    text = output[answer:].lstrip()
+    wrapped = _WRAPPED.match(text)
+    if wrapped is not None and (wrapped["tag"] is None or wrapped["tag"].lower() not in asked):
+        text = wrapped["answer"]
+    return Parts(text, _joined(thoughts))
+
+
+def join_reasoning(text: str, reasoning: str | None) -> str:
+    """Returns thought and answer in one text, the thought in `<think>` tags, whichever way the model wrote it."""
+    return text if reasoning is None else f"<think>\n{reasoning}\n</think>\n\n{text}"
+
+
+def _find_markers(output: str, asked: set[str]) -> list[re.Match[str]]:
+    markers = [found for found in _MARKER.finditer(output) if not _is_quoted(output, found)]
+    # Usual tags may be content: they mark a thought only where one of them opens the output, and nobody asked for it.
+    begins = bool(markers) and _opens(markers[0]) and not output[: markers[0].start()].strip()
+    usual = begins and _usual_tag(markers[0]) not in asked
+    return [found for found in markers if usual or _usual_tag(found) is None]
+
+
+def _opens(found: re.Match[str]) -> bool:
+    return any(value is not None and name.startswith("open") for name, value in found.groupdict().items())
+
+
+def _usual_tag(found: re.Match[str]) -> str | None:
+    tag = found["tag"] or found["closed"]
+    return tag.lower() if tag is not None and re.fullmatch(_USUAL, tag, re.I) else None
+
+
+def _joined(thoughts: list[str]) -> str:
+    return "\n\n".join(thought.strip() for thought in thoughts if thought.strip())
+
+
+def _is_quoted(output: str, found: re.Match[str]) -> bool:
+    before, after = output[found.start() - 1 : found.start()], output[found.end() : found.end() + 1]
+    return bool(before and after) and before in _QUOTES and after in _QUOTES
+
+
+def _in_sentence(output: str, found: re.Match[str]) -> bool:
+    before, after = _IN_SENTENCE
+    return before.search(output, 0, found.start()) is not None and after.match(output[found.end() :]) is not None

@@ -1,0 +1,76 @@
+"""Special tokens in texts: a trainer's tokenizer, or a server's, would read them as what they stand for.
+
+The forms and words are those of ms-swift's templates and of the tokenizers that these belong to. What a run's own
+models have besides is added by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+_FORMS = (
+    r"<\|[^<>|\s]{1,60}\|?>",  # <|im_end|>, <|tool_response>
+    r"<[^<>|\s]{1,60}\|>",  # <turn|>
+    r"<｜[^<>｜]{1,60}｜>",  # DeepSeek's full-width bars
+    r"</?seed:\w+>",
+    r"</?longcat_\w+>",
+    r"\[/?INST\]",
+    r"\[(?:IMG|IMG_BREAK|IMG_END|SYSTEM_PROMPT|/SYSTEM_PROMPT|AVAILABLE_TOOLS|/AVAILABLE_TOOLS|TOOL_CALLS)\]",
+    r"<</?SYS>>",
+    r"\]<\]\w+\[>\[",  # MiniMax
+)
+_WORDS = (
+    "<s>", "</s>", "<unk>", "<bos>", "<eos>", "<pad>", "<mask>", "<BOS_TOKEN>", "<EOS_TOKEN>", "<start_of_turn>",
+    "<end_of_turn>", "<start_of_image>", "<end_of_image>", "<image_soft_token>", "<start_of_audio>", "<end_of_audio>",
+    "<audio_soft_token>", "<IMG_CONTEXT>", "<img>", "</img>", "<imgpad>", "<im_start>", "<im_end>", "<im_patch>",
+    "<image_placeholder>", "<patch_placeholder>", "<audio_patch>", "</image>", "<slice>", "</slice>", "<image_id>",
+    "</image_id>", "<frame_start>", "<frame_end>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>",
+    "<end_of_sentence>", "<begin_of_document>", "<image_start>", "<image_end>", "<vision_start>", "<vision_end>",
+    "<_system>", "<_user>", "<_bot>", "<image_newline>", "<image_sep>",
+)  # fmt: skip
+_NEVER = frozenset({"<image>", "<think>", "</think>", "<video>", "<audio>"})
+"""Tokens of some vocabularies that have a meaning of their own in rows."""
+_PATHS = frozenset({"images", "image", "id"})
+"""Keys whose values are names, not text."""
+
+
+@lru_cache(maxsize=32)
+def _pattern(tokens: frozenset[str]) -> re.Pattern[str]:
+    words = sorted({*_WORDS, *tokens}, key=len, reverse=True)
+    return re.compile("|".join([*_FORMS, *(re.escape(word) for word in words)]))
+
+
+def own_tokens(tokens: Iterable[str]) -> frozenset[str]:
+    """Returns the special tokens of a tokenizer that look like tokens, and would not be escaped anyway."""
+    known = _pattern(frozenset())
+    return frozenset(
+        token
+        for token in tokens
+        if len(token) > 2 and token not in _NEVER and not token.isalnum() and not token.isspace()
+        if known.fullmatch(token) is None
+    )
+
+
+def escape_tokens(text: str, tokens: frozenset[str] = frozenset()) -> str:
+    """Returns a text with a space after the first character of each special token, so that it stays text.
+
+    Args:
+        tokens: of the run's models, besides those that all models' texts are escaped for.
+    """
+    if not tokens and "<" not in text and "[" not in text:
+        return text
+    return _pattern(tokens).sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+
+
+def escape_row(row: Any, tokens: frozenset[str] = frozenset()) -> Any:
+    """Returns a dataset's row with special tokens escaped in all of its texts; names of files and ids stay."""
+    if isinstance(row, str):
+        return escape_tokens(row, tokens)
+    if isinstance(row, list):
+        return [escape_row(item, tokens) for item in row]
+    if isinstance(row, dict):
+        return {key: value if key in _PATHS else escape_row(value, tokens) for key, value in row.items()}
+    return row
