@@ -70,5 +70,7 @@ def test_templates_outside_of_the_folders_are_not_found(tmp_path) -> None:  # ty
 
 
 def test_images_that_are_no_list_fail_the_record() -> None:
-    with pytest.raises(RecordError, match="field 'images' is no list, but None"):
+    with pytest.raises(RecordError, match="field 'images' is not a list, but str"):
+        Template("{{ images }}").render({"images": "a.png"})
+    with pytest.raises(RecordError, match="shows images, but the record has none"):
         Template("{{ images }}").render({"images": None})

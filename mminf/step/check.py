@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
 from pydantic import Field
 
-from mminf.errors import AskAgain
+from mminf.answer.verdict import parse_verdict
 from mminf.recipe.config import Sampling
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.step.base import Context, Outcome, step
 from mminf.step.prompt import PromptConfig, PromptStep
 
-_WORDS = {
-    True: ("yes", "true", "correct", "是", "是的", "正确", "对"),
-    False: ("no", "false", "incorrect", "not true", "not correct", "wrong", "否", "不是", "不正确", "不对", "错误"),
-}
-_MARKUP = re.compile(r"[*_`#>\"'\[\](){}]+")
-_END = re.compile(r"\s*(?:[,.;:!，。；：！\-–—]|$)")
+__all__ = ["Check", "CheckConfig", "parse_verdict"]
 
 
 class CheckConfig(PromptConfig):
@@ -55,36 +49,9 @@ class Check(PromptStep[CheckConfig]):
         return frozenset([self.config.field, *([self.config.chance] if self.config.chance else [])])
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
-        answer = await self.ask(record, ctx, self.sampling)
+        answer = await self.ask_whole(record, ctx, self.sampling)
         written: dict[str, Any] = {self.config.field: parse_verdict(answer.text, self.config.answers)}
         if self.config.chance is not None:
             logs = answer.choice_logprobs
             written[self.config.chance] = None if logs is None else round(math.exp(logs[0]), 6)
         return written
-
-
-def parse_verdict(text: str, answers: tuple[str, str] = ("Yes", "No")) -> bool:
-    """Returns what a judge said, case and markup aside: `answers`, or words that mean the same.
-
-    Said is what the first line begins with, behind it a stop or nothing; or what stands alone at the end of the last
-    line, as in "Answer: no". Words inside of sentences don't count: "this is not true" has a "true" in it.
-
-    Raises:
-        AskAgain: if neither is said, or both.
-    """
-    lines = [line.strip() for line in _MARKUP.sub(" ", text).splitlines() if line.strip()]
-    words = {word: value for value, known in _WORDS.items() for word in known}
-    words |= {answers[0].casefold(): True, answers[1].casefold(): False}
-    said = set()
-    if lines:
-        first, last = " ".join(lines[0].casefold().split()), lines[-1].casefold()
-        for word in sorted(words, key=len, reverse=True):
-            if first.startswith(word) and _END.match(first, len(word)):
-                said.add(words[word])
-                break
-        tail = re.split(r"[:：]", last)[-1].strip().rstrip(".。!！ ").strip()
-        if tail in words:
-            said.add(words[tail])
-    if len(said) != 1:
-        raise AskAgain(f"the judge said {'both' if said else 'neither'} of {' and '.join(answers)}: {text[:80]!r}")
-    return said.pop()

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import re
 
 from pydantic import Field
 
+from mminf.answer.verdict import parse_letter
 from mminf.errors import AskAgain
 from mminf.recipe.config import Sampling
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.step.base import Context, Outcome, step
 from mminf.step.for_each import raise_worst
-from mminf.step.prompt import PromptConfig, PromptStep, images_of, warm, with_system
+from mminf.step.prompt import PromptConfig, PromptStep, cut_off, images_of, warm, with_system
 
-_VERDICT = re.compile(r"\[\[\s*([ABC])\s*\]\]", re.IGNORECASE)
 _CHOICES = ["[[A]]", "[[B]]", "[[C]]"]
 
 
@@ -60,11 +59,11 @@ class Compare(PromptStep[CompareConfig]):
         return {self.config.writes: verdict}
 
     async def _judge(self, record: Record, ctx: Context, a: object, b: object, sample: int) -> str:
-        turns = with_system(self.template.render({**record.fields, "a": a, "b": b}), self.config.system)
+        shown = {**record.fields, "a": a, "b": b}
+        turns = with_system(self.template.render(shown, self.config.images), self.config.system)
         answer = await ctx.generate(
             turns, images=images_of(record, turns), sampling=warm(self.sampling, ctx.attempt), sample=sample
         )
-        found = _VERDICT.findall(answer.text)
-        if not found:
-            raise AskAgain(f"the judge did not say [[A]], [[B]] or [[C]]: {answer.text[:80]!r}")
-        return str(found[-1]).upper()
+        if not answer.complete:
+            raise AskAgain(cut_off(answer))
+        return parse_letter(answer.text, "ABC")

@@ -17,6 +17,7 @@ from mminf.errors import RecordError
 from mminf.recipe.config import Names, StepConfig
 from mminf.record import Record, digest
 from mminf.step.base import Context, DatasetStep, Drop, Outcome, step
+from mminf.text import images_in
 
 
 class DeduplicateConfig(StepConfig):
@@ -102,7 +103,7 @@ class _ImageHash:
         import imagehash
         import numpy
 
-        hashes = [int(str(imagehash.phash(self.ctx.read_image(uri))), 16) for uri in record["images"]]
+        hashes = [int(str(imagehash.phash(self.ctx.read_image(uri))), 16) for uri in images_in(record.fields)]
         if not hashes:
             return None
         count = len(self.kept)

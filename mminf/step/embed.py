@@ -10,7 +10,8 @@ from mminf.errors import RecordError
 from mminf.recipe.config import EngineConfig, StepConfig
 from mminf.record import Record
 from mminf.step.base import Context, Outcome, Step, step
-from mminf.text import ImagePart, Turn
+from mminf.text import images_in
+from mminf.turns import ImagePart, Turn
 
 
 class EmbedConfig(StepConfig):
@@ -43,7 +44,7 @@ class Embed(Step[EmbedConfig]):
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         if self.config.image is not None:
-            images = record["images"]
+            images = images_in(record.fields)
             if len(images) <= self.config.image:
                 raise RecordError(f"record has {len(images)} images, no number {self.config.image}")
             found, cut, tokens = await ctx.embed((Turn("user", (ImagePart(0),)),), images=[images[self.config.image]])

@@ -12,7 +12,7 @@ from mminf.errors import AskAgain, RecordError
 from mminf.recipe.config import StepConfig
 from mminf.record import Record
 from mminf.step.base import Context, Drop, Outcome, Step, step
-from mminf.step.parse import parse_json, parse_lines, parse_regex, parse_tag
+from mminf.step.parse import parse_json, parse_lines, parse_regex, parse_tag, require_contents
 
 
 class Extraction(Config):
@@ -62,14 +62,14 @@ class Extraction(Config):
     def apply(self, text: str, default: str) -> dict[str, Any]:
         """Returns the fields. Raises AskAgain if any can't be found: all or nothing."""
         if self.regex is not None:
-            found = parse_regex(text, self.regex)
+            found = require_contents(parse_regex(text, self.regex), default)
             return found if isinstance(found, dict) else {default: found}
         if self.tags:
             return self._known({field: parse_tag(text, tag) for field, tag in self.tags.items()})
         if self.lines is not None:
             return {self.lines: self._items(text)}
         value = parse_json(text)
-        return self._known({field: _dig(value, key) for field, key in self.keys.items()})
+        return self._known({field: require_contents(_dig(value, key), field) for field, key in self.keys.items()})
 
     def _known(self, found: dict[str, Any]) -> dict[str, Any]:
         for field, allowed in self.values.items():

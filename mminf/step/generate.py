@@ -13,14 +13,14 @@ from mminf.record import Record
 from mminf.step.base import Context, Outcome, step
 from mminf.step.extract import Extraction
 from mminf.step.for_each import raise_worst
-from mminf.step.prompt import HistoryField, PromptConfig, PromptStep, images_of
-from mminf.text import Template, Turn
+from mminf.step.prompt import HistoryField, PromptConfig, PromptStep, continue_chat, cut_off
+from mminf.text import Template, images_in
+from mminf.turns import Draft
 
 
 class GenerateConfig(PromptConfig):
     reads: str | None = Field(None, description="Field whose text is the prompt, after the images; or a template.")
     writes: str = Field("response", description="Field for the answer.")
-    images: bool = Field(True, description="With `reads`: show the record's images, if it has any.")
     truncated: bool | Literal["again"] = Field(
         False,
         description="Keep answers that max_tokens cut off; `again`: ask again; else records fail.",
@@ -36,6 +36,10 @@ class GenerateConfig(PromptConfig):
     into: str | None = Field(None, description="Field for a list of all answers, each an object of what is written.")
     nll: str | None = Field(
         None, description="Field for the answer's negative log-likelihood, the mean over its tokens in nats."
+    )
+
+    reasoning: str | None = Field(
+        None, description="Field for what the model thought before it answered; an answer without it is asked again."
     )
 
     @model_validator(mode="after")
@@ -57,8 +61,7 @@ class BaseGenerate(PromptStep[G]):
     def _find_template(self, config: G, folders: TemplateFolders) -> Template:
         if config.reads is None or config.template is not None or config.prompt is not None:
             return super()._find_template(config, folders)
-        shown = "{% if images is defined %}{{ images }}{% endif %}" if config.images else ""
-        return Template(shown + "{{ " + config.reads + " }}", f"reads: {config.reads}")
+        return Template("{{ images }}{{ " + config.reads + " }}", f"reads: {config.reads}")
 
     @property
     def reads(self) -> frozenset[str]:
@@ -70,19 +73,14 @@ class BaseGenerate(PromptStep[G]):
             return frozenset([self.config.into])
         extract = self.config.extract
         fields = frozenset([self.config.writes]) if extract is None else extract.fields(self.config.writes)
-        return fields | ({self.config.nll} if self.config.nll else frozenset())
+        return fields.union(name for name in (self.config.nll, self.config.reasoning) if name is not None)
 
-    def turns(self, record: Record) -> tuple[Turn, ...]:
-        turns = super().turns(record)
+    def drafts(self, record: Record) -> tuple[Draft, ...]:
+        turns = super().drafts(record)
         if self.config.history is None:
             return turns
-        shown = len(images_of(record, turns))
-        earlier = self.config.history.turns(record, shown)
-        if earlier and shown:
-            texts = (Turn(turn.role, tuple(part for part in turn.parts if isinstance(part, str))) for turn in turns)
-            turns = tuple(turn for turn in texts if turn.parts)
-        system = tuple(turn for turn in turns if turn.role == "system")
-        return (*system, *earlier, *(turn for turn in turns if turn.role != "system"))
+        shown = bool(self.shown and images_in(record.fields))
+        return continue_chat(self.config.history.drafts(record), turns, shown=shown)
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         if self.config.into is None:
@@ -113,19 +111,20 @@ class BaseGenerate(PromptStep[G]):
         if self.config.nll is not None:
             sampling = sampling.model_copy(update={"logprobs": True})
         answer = await self.ask(record, ctx, sampling, sample)
-        if answer.finish_reason == "length" and self.config.truncated is not True:
-            if self.config.truncated == "again":
-                raise AskAgain(f"answer was cut off after {answer.completion_tokens} tokens")
+        if not answer.complete and not (self.config.truncated is True and answer.finish_reason == "length"):
+            if self.config.truncated == "again" or answer.finish_reason != "length":
+                raise AskAgain(cut_off(answer))
             # Asked again it would be as long, and cost as much.
-            raise RecordError(
-                f"answer was cut off after {answer.completion_tokens} tokens; raise `sampling.max_tokens` of step "
-                f"{self.name!r}, or set `truncated: true`"
-            )
+            raise RecordError(f"{cut_off(answer)}; raise it for step {self.name!r}, or set `truncated: true`")
         if not answer.text.strip() and not self.config.empty:
             raise AskAgain("answer is empty")
         written = self.written(answer.text.strip())
         if self.config.nll is not None:
             written[self.config.nll] = _nll(answer.logprobs, self.name)
+        if self.config.reasoning is not None:
+            if not (answer.reasoning or "").strip():
+                raise AskAgain("the model answered without reasoning")
+            written[self.config.reasoning] = str(answer.reasoning).strip()
         return written
 
     def written(self, text: str) -> dict[str, Any]:

@@ -17,14 +17,19 @@ from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.step.base import Context, Outcome, Step, step
 from mminf.step.for_each import raise_worst
-from mminf.step.prompt import HistoryField, with_system
-from mminf.text import ImagePart, Turn
+from mminf.step.prompt import HistoryField, continue_chat, cut_off, with_system
+from mminf.text import Shown, images_in
+from mminf.turns import REST, Draft, Turn, place_images
 
 
 class HookConfig(StepConfig):
     engine: str = Field(description="The engine that samples.")
     writes: str = Field("sampled_text", description="Field for the sampled text.")
-    images: bool = Field(True, description="Show the record's images; false samples from the text model alone.")
+    images: Shown = Field(
+        True,
+        description="Show the record's images: `true` fails a record without any, `optional` samples from those that "
+        "are there, `false` from the text model alone.",
+    )
     history: HistoryField = Field(
         None, description="Field with the turns of the conversation so far; the model goes on with the user's next."
     )
@@ -60,7 +65,11 @@ class BaseHook(Step[H]):
     @property
     def reads(self) -> frozenset[str]:
         history = [self.config.history.field] if self.config.history else []
-        return super().reads.union(["images"] if self.config.images else [], history)
+        return super().reads.union(["images"] if self.config.images is True else [], history)
+
+    @property
+    def uses(self) -> frozenset[str]:
+        return self.reads | (frozenset(["images"]) if self.config.images else frozenset())
 
     def __init__(self, config: H, folders: TemplateFolders) -> None:
         super().__init__(config, folders)
@@ -78,12 +87,12 @@ class BaseHook(Step[H]):
             check(config)
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
-        images = list(record["images"]) if self.config.images else []
-        if self.config.images and not images:
-            raise RecordError("record has no image to hook")
-        earlier = self.config.history.turns(record, len(images)) if self.config.history else ()
-        parts = () if earlier else tuple(ImagePart(index) for index in range(len(images)))
-        turns = with_system((*earlier, Turn("user", parts)), self.config.system)
+        images = images_in(record.fields) if self.config.images else []
+        if self.config.images is True and not images:
+            raise RecordError("the record has no image to hook (`images: optional` samples without)")
+        earlier = self.config.history.drafts(record) if self.config.history else ()
+        chat = (*continue_chat(earlier, (), shown=bool(images)), Draft("user", () if earlier else (REST,)))
+        turns = with_system(place_images(chat, len(images)), self.config.system)
         drawn = await asyncio.gather(
             *(self._sample(turns, images, number, ctx) for number in range(self.config.n)), return_exceptions=True
         )
@@ -100,8 +109,8 @@ class BaseHook(Step[H]):
             sampled = await ctx.generate(
                 turns, images=images, sampling=self.sampling, open_turn="user", sample=number, again=again
             )
-            if sampled.finish_reason == "length" and not self.config.truncated:
-                reason = "sample was cut off (`sampling.max_tokens`)"
+            if not sampled.complete and not (self.config.truncated and sampled.finish_reason == "length"):
+                reason = cut_off(sampled)
             elif not sampled.text.strip():
                 reason = "sample is empty"
             else:

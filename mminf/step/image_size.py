@@ -8,6 +8,7 @@ from mminf.errors import RecordError
 from mminf.recipe.config import StepConfig
 from mminf.record import Record
 from mminf.step.base import Context, Outcome, Step, step
+from mminf.text import images_in
 
 
 class ImageSizeConfig(StepConfig):
@@ -27,7 +28,7 @@ class ImageSize(Step[ImageSizeConfig]):
         return frozenset(["width", "height", "short_side"])
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
-        images = record["images"]
+        images = images_in(record.fields)
         if len(images) <= self.config.image:
             raise RecordError(f"record has {len(images)} images, no number {self.config.image}")
         image = await ctx.open_image(images[self.config.image])

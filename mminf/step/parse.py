@@ -1,4 +1,4 @@
-"""Reads what models really write: scores, tags, JSON, patterns."""
+"""Reads what models really write: tags, JSON, lists, patterns. None of it is a placeholder of the prompt's form."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ import json
 import re
 from typing import Any
 
+from mminf.answer.clean import final_text, short
+from mminf.answer.placeholder import require_content
+from mminf.answer.score import parse_score
 from mminf.errors import AskAgain
 
-_NUMBER = r"(?<![\d.\-])(\d+)(?![\d]|[.,]\d)"
-_MARKER = re.compile(r"\[\[\s*([^\[\]]*?)\s*\]\]")
-_NOUN = r"(?:score|rating|grade|评分|得分|分数|打分)"
-# "Score: 4", "**Rating** (1-5): 4", '"score": 4', "the score would be 4": the number that is named as the score.
-_NAMED = re.compile(
-    rf"{_NOUN}[\s\"'*_`]*(?:\([^)]*\))?[\s\"'*_`]*(?:[:：=]|\bis\b|\bwould be\b|为|是)[\s\"'*_`:(\[]*{_NUMBER}",
-    re.IGNORECASE,
-)
-_LAST_LINE = re.compile(r"^[\s*_`\"'(\[]*(\d+)[\s*_`\"')\].。!]*$")
+__all__ = ["parse_json", "parse_lines", "parse_regex", "parse_score", "parse_tag", "require_contents"]
+
 _WORD = r"(?:one|two|three|four|five|six|seven|eight|nine|ten|[一二三四五六七八九十]{1,3}|\d{1,2})"
 _MARKED = re.compile(
     r"(?:[-•*–·]\s+|[①-⑳]\s*|#\d{1,2}\s+|\d{1,2}\s+[-–]\s+|[\[(（【]?\d{1,2}\s*[\]).、:：．）】](?!\d)\s*"
@@ -33,38 +29,6 @@ _JSON = re.compile(r"\s*(?:[^\n\[{]{0,200}[:：.!]\s*)?(?:```\w*\s*)?(?:\{|\[(?!
 _FENCE = re.compile(r"^\s*```")
 
 
-def parse_score(text: str, low: int = 1, high: int = 5) -> int:
-    """Returns the score that a judge wrote.
-
-    Read, in this order: the last `[[n]]`; a number that is named as the score; `n/5` or `n out of 5`; a last line that
-    is only a number; the only number there is. What names the scale ("1 to 5") is never a score.
-
-    Raises:
-        AskAgain: if there is no score from `low` to `high`, or several that contradict each other.
-    """
-    if markers := _MARKER.findall(text):
-        return _agreed(markers[-1:], low, high, text)
-    scale = rf"(?:\b(?:on|in|from|between|using|with)\b[\s\w]*?)?\b{low}\s*(?:to|and|through|-|–|—|~|至|到)\s*{high}\b"
-    rest = re.sub(scale, " ", text, flags=re.IGNORECASE)
-    if named := _NAMED.findall(rest):
-        return _agreed(named, low, high, text)
-    top = rf"(?:/|／|\bout of\b)\s*\**{high}(?!\d)(?!\**\s*of\b)"
-    if fractions := re.findall(rf"{_NUMBER}\**\s*{top}", text, re.IGNORECASE):
-        return _agreed(fractions, low, high, text)
-    lines = [line for line in rest.splitlines() if line.strip()]
-    if lines and (alone := _LAST_LINE.match(lines[-1])):
-        return _agreed([alone[1]], low, high, text)
-    return _agreed(re.findall(_NUMBER, rest), low, high, text)
-
-
-def _agreed(numbers: list[str], low: int, high: int, text: str) -> int:
-    """Returns the one number that all of them are, if it is a score."""
-    found = {int(number) for number in numbers if number.isascii() and number.isdigit()}
-    if len(found) == 1 and len(set(numbers)) == 1 and low <= (score := found.pop()) <= high:
-        return score
-    raise AskAgain(f"no score from {low} to {high} in {_short(text)}")
-
-
 def parse_tag(text: str, tag: str) -> str:
     """Returns what stands between `<tag>` and `</tag>` (or `<start of tag>` and `<end of tag>`).
 
@@ -74,10 +38,10 @@ def parse_tag(text: str, tag: str) -> str:
     name = re.escape(tag).replace(r"\ ", r"\s+")
     opening = rf"<\s*(?:start of\s+)?{name}\s*>"
     pattern = rf"{opening}((?:(?!{opening}).)*?)<\s*(?:/|end of\s+)\s*{name}\s*>"
-    found = re.findall(pattern, text, re.IGNORECASE | re.DOTALL)
+    found = re.findall(pattern, final_text(text), re.IGNORECASE | re.DOTALL)
     if not found or not found[-1].strip():
-        raise AskAgain(f"no <{tag}>…</{tag}> in {_short(text)}")
-    return str(found[-1].strip())
+        raise AskAgain(f"no <{tag}>…</{tag}> in {short(text)}")
+    return require_content(found[-1].strip(), f"<{tag}>")
 
 
 def parse_json(text: str) -> Any:
@@ -86,6 +50,7 @@ def parse_json(text: str) -> Any:
     Raises:
         AskAgain: if there is no object or list, or it was cut off before its end.
     """
+    text = final_text(text)
     if (start := re.search(r"[{\[]", text)) is not None:
         # The first whole value as it stands: fences and chatter may be around it, and fences inside its strings.
         with contextlib.suppress(json.JSONDecodeError, RecursionError):
@@ -94,20 +59,20 @@ def parse_json(text: str) -> Any:
     body = (fenced[1] if fenced else text).strip()
     starts = [index for index in (body.find("{"), body.find("[")) if index >= 0]
     if not starts:
-        raise AskAgain(f"no JSON in {_short(text)}")
+        raise AskAgain(f"no JSON in {short(text)}")
     body = body[min(starts) :]
     closer = "}" if body[0] == "{" else "]"
     end = body.rfind(closer)
     if end < 0:
-        raise AskAgain(f"JSON is cut off in {_short(text)}")
+        raise AskAgain(f"JSON is cut off in {short(text)}")
     if _is_open(body):
-        raise AskAgain(f"JSON is cut off in {_short(text)}")
+        raise AskAgain(f"JSON is cut off in {short(text)}")
     body = body[: end + 1]
     from json_repair import repair_json
 
     value = repair_json(body, return_objects=True)
     if not isinstance(value, dict | list) or not value:
-        raise AskAgain(f"no readable JSON in {_short(text)}")
+        raise AskAgain(f"no readable JSON in {short(text)}")
     return value
 
 
@@ -147,8 +112,9 @@ def parse_lines(text: str) -> list[str]:
     come once.
 
     Raises:
-        AskAgain: if it is JSON that can't be read, or holds anything but a list of texts.
+        AskAgain: if it is JSON that can't be read, or holds anything but a list of texts; if an item is a placeholder.
     """
+    text = final_text(text)
     if _JSON.match(text):
         return _tidied(_texts(parse_json(text), text))
     lines = [
@@ -170,7 +136,7 @@ def _texts(value: Any, text: str) -> list[str]:
     for item in value if isinstance(value, list) else [None]:
         held = [part for part in item.values() if isinstance(part, str)] if isinstance(item, dict) else [item]
         if len(held) != 1 or not isinstance(held[0], str):
-            raise AskAgain(f"no list of texts in {_short(text)}")
+            raise AskAgain(f"no list of texts in {short(text)}")
         found.append(held[0])
     return found
 
@@ -186,7 +152,7 @@ def _tidied(items: list[str]) -> list[str]:
             if len(bare) > 2 and bare[0] == first and bare[-1] == last and first not in inner and last not in inner:
                 bare = inner.strip()
         found.append(bare)
-    return list(dict.fromkeys(item for item in found if item))
+    return [require_content(item, "an item") for item in dict.fromkeys(found) if item]
 
 
 def parse_regex(text: str, pattern: str) -> dict[str, str] | str:
@@ -195,14 +161,23 @@ def parse_regex(text: str, pattern: str) -> dict[str, str] | str:
     Raises:
         AskAgain: if nothing matches.
     """
+    text = final_text(text)
     found = re.search(pattern, text, re.DOTALL)
     if found is None:
-        raise AskAgain(f"nothing matches {pattern!r} in {_short(text)}")
+        raise AskAgain(f"nothing matches {pattern!r} in {short(text)}")
     if found.groupdict():
         return {name: (value or "").strip() for name, value in found.groupdict().items()}
     return str(found[1] if found.re.groups else found[0]).strip()
 
 
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return repr(text if len(text) <= 80 else text[:77] + "…")
+def require_contents(value: Any, what: str) -> Any:
+    """Returns a value that was read from an answer. Raises AskAgain if a text in it is a placeholder."""
+    if isinstance(value, str) and value.strip():
+        require_content(value, what)
+    elif isinstance(value, list):
+        for item in value:
+            require_contents(item, what)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            require_contents(item, str(name))
+    return value

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, Field
 
 from mminf.config import Config
-from mminf.errors import RecordError
+from mminf.errors import AskAgain, RecordError
+from mminf.media import TAG
 from mminf.recipe.config import EngineConfig, Sampling, StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.request import Generation
 from mminf.step.base import Context, Step
-from mminf.text import ImagePart, Template, Turn
+from mminf.text import Shown, Template, images_in
+from mminf.turns import REST, Draft, ImagePart, Place, Turn, name_tags, place_images, split_tags
 
 RETRY_TEMPERATURE = 0.7
 """A greedy answer that can't be read would come again word for word, so a repeated question is asked warmer."""
@@ -27,6 +30,11 @@ class PromptConfig(StepConfig):
     prompt: str | None = Field(None, description="The template's text, instead of a file.")
     system: str | None = Field(
         None, description="System turn; '' for none. By default the model's own default system turn is kept."
+    )
+    images: Shown | None = Field(
+        None,
+        description="Show the record's images: `true` fails a record without any, `optional` asks about those that are "
+        "there. By default as the template does: `true` if it prints `images`.",
     )
     sampling: Sampling = Field(default_factory=lambda: Sampling(), description="How tokens are drawn.")
 
@@ -54,12 +62,24 @@ class PromptStep(Step[P]):
         return Template(text)
 
     @property
+    def ends(self) -> Sequence[str]:
+        """Strings that end the generation, after which the step reads nothing."""
+        found: Sequence[str] = getattr(self.config, "ends", ())
+        return found
+
+    @property
+    def shown(self) -> Shown:
+        """Whether the prompt shows the record's images."""
+        return self.template.shown if self.config.images is None else self.config.images
+
+    @property
     def reads(self) -> frozenset[str]:
-        return super().reads | self.template.reads
+        needed = frozenset(["images"]) if self.shown is True else frozenset()
+        return super().reads | (self.template.reads - {"images"}) | needed
 
     @property
     def uses(self) -> frozenset[str]:
-        return self.reads | self.template.uses
+        return self.reads | self.template.uses | (frozenset(["images"]) if self.shown else frozenset())
 
     def check_engine(self, backend: Any, config: EngineConfig) -> None:
         if getattr(backend, "embeds", False):
@@ -70,10 +90,14 @@ class PromptStep(Step[P]):
 
     def turns(self, record: Record) -> tuple[Turn, ...]:
         """Returns the chat for a record. Raises RecordError if the template can't be rendered for it."""
-        turns = self.template.render(record.fields)
-        if not turns:
+        drafts = self.drafts(record)
+        if not drafts:
             raise RecordError(f"step {self.name}: the prompt is empty for this record")
-        return with_system(turns, self.config.system)
+        return with_system(place_images(drafts, len(images_in(record.fields))), self.config.system)
+
+    def drafts(self, record: Record) -> tuple[Draft, ...]:
+        """Returns the chat with the places of images not numbered yet."""
+        return self.template.draft(record.fields, self.config.images)
 
     async def ask(self, record: Record, ctx: Context, sampling: Sampling | None = None, sample: int = 0) -> Generation:
         """Renders the template for a record and returns the model's answer."""
@@ -83,7 +107,22 @@ class PromptStep(Step[P]):
             images=images_of(record, turns),
             sampling=warm(sampling or self.config.sampling, ctx.attempt),
             sample=sample,
+            ends=self.ends,
         )
+
+    async def ask_whole(self, record: Record, ctx: Context, sampling: Sampling | None = None) -> Generation:
+        """Does what `ask` does, for answers from which something is read. Raises AskAgain if the answer was cut off."""
+        answer = await self.ask(record, ctx, sampling)
+        if not answer.complete:
+            raise AskAgain(cut_off(answer))
+        return answer
+
+
+def cut_off(answer: Generation) -> str:
+    """Returns why an answer is not whole."""
+    if answer.finish_reason == "length":
+        return f"the answer was cut off after {answer.completion_tokens} tokens (`sampling.max_tokens`)"
+    return f"the answer is not whole: the engine ended it with {answer.finish_reason!r}"
 
 
 class History(Config):
@@ -93,24 +132,45 @@ class History(Config):
     user: str = Field("instruction", description="What the question is called in them.")
     assistant: str = Field("response", description="What the answer is called.")
 
-    def turns(self, record: Record, images: int = 0) -> tuple[Turn, ...]:
-        """Returns the turns of a record's conversation so far.
-
-        Args:
-            images: so many images stand at the start of the first turn.
+    def drafts(self, record: Record) -> tuple[Draft, ...]:
+        """Returns the turns of a record's conversation so far, with places where its texts have media tags.
 
         Raises:
             RecordError: if the field holds anything else.
         """
-        found: list[Turn] = []
+        found: list[Draft] = []
         items = record[self.field]
-        for item in items if isinstance(items, list) else [items]:
+        for number, item in enumerate(items if isinstance(items, list) else [items]):
             said = (item.get(self.user), item.get(self.assistant)) if isinstance(item, dict) else (None, None)
             if not all(isinstance(text, str) and text.strip() for text in said):
-                raise RecordError(f"field {self.field!r} is no list of turns with {self.user!r} and {self.assistant!r}")
-            shown = tuple(ImagePart(index) for index in range(images)) if not found else ()
-            found += [Turn("user", (*shown, str(said[0]))), Turn("assistant", (str(said[1]),))]
+                raise RecordError(
+                    f"field {self.field!r} is not a list of turns with {self.user!r} and {self.assistant!r}"
+                )
+            for role, text in zip(("user", "assistant"), said, strict=True):
+                found.append(Draft(role, split_tags(str(text), f"{self.field}.{number}.{role}")))
         return tuple(found)
+
+
+def continue_chat(earlier: tuple[Draft, ...], turns: tuple[Draft, ...], *, shown: bool) -> tuple[Draft, ...]:
+    """Returns a conversation with its next turns.
+
+    Args:
+        shown: images are shown; those that no tag places stand at the start of the first turn.
+    """
+    if not shown:
+        earlier = tuple(
+            Draft(
+                turn.role, (name_tags("".join(TAG if isinstance(part, Place) else str(part) for part in turn.parts)),)
+            )
+            for turn in earlier
+        )
+    elif earlier:
+        first, *others = earlier
+        earlier = (Draft(first.role, (REST, *first.parts)), *others)
+        turns = tuple(Draft(turn.role, tuple(part for part in turn.parts if part != REST)) for turn in turns)
+        turns = tuple(turn for turn in turns if turn.parts)
+    system = tuple(turn for turn in turns if turn.role == "system")
+    return (*system, *earlier, *(turn for turn in turns if turn.role != "system"))
 
 
 def _as_history(value: Any) -> Any:

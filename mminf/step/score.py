@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from mminf.answer.score import parse_score
 from mminf.recipe.config import Sampling
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.step.base import Context, Outcome, step
-from mminf.step.parse import parse_score
 from mminf.step.prompt import PromptConfig, PromptStep
 
 
@@ -70,7 +70,7 @@ class Score(PromptStep[ScoreConfig]):
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         low, high = self.config.scale
-        answer = await self.ask(record, ctx, self.sampling)
+        answer = await self.ask_whole(record, ctx, self.sampling)
         written: dict[str, Any] = {self.config.writes: parse_score(answer.text, low, high)}
         if self.config.expected is not None:
             written[self.config.expected] = _expected(answer.choice_logprobs, low)

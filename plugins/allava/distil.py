@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import Field
+from rapidfuzz import fuzz
 
+from mminf.answer.clean import short
 from mminf.errors import AskAgain
 from mminf.step.base import step
 from mminf.step.generate import BaseGenerate, GenerateConfig
 from mminf.step.parse import parse_lines, parse_tag
 
+_SAME = 92
+"""Of 100 (RapidFuzz ratio): what a model changes in a question that it repeats is a comma or a word."""
 _FIELDS = {
     "caption": "description",
     "candidates": "candidate questions",
@@ -41,4 +46,16 @@ class Distil(BaseGenerate[DistilConfig]):
             raise AskAgain(f"{len(candidates)} candidate questions, not {self.config.candidates}")
         if len(questions) != 1:
             raise AskAgain(f"{len(questions)} questions were chosen, not one")
-        return {**found, "candidates": candidates, "instruction": questions[0]}
+        return {**found, "candidates": candidates, "instruction": _chosen(questions[0], candidates)}
+
+
+def _chosen(question: str, candidates: list[str]) -> str:
+    """Returns the candidate that a model repeats as its choice. Raises AskAgain if it is another question."""
+    best = max(candidates, key=lambda candidate: fuzz.ratio(_plain(question), _plain(candidate)))
+    if fuzz.ratio(_plain(question), _plain(best)) < _SAME:
+        raise AskAgain(f"the chosen question is not one of the candidates: {short(question)}")
+    return best
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\W_]+", " ", text.casefold()).strip()

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from mminf.answer.placeholder import require_content
 from mminf.errors import AskAgain
 from mminf.request import Sampling
 from mminf.step.base import step
@@ -63,7 +64,8 @@ def read_pairs(text: str, *, options: bool = False) -> list[tuple[str, str]]:
         question, answer = fields.get("question"), fields.get("answer")
         if not isinstance(question, str) or not question.strip() or not isinstance(answer, str) or not answer.strip():
             raise AskAgain(f"pair {number} has no question or no answer")
-        question, answer = question.strip(), answer.strip()
+        question = require_content(question.strip(), f"the question of pair {number}")
+        answer = require_content(answer.strip(), f"the answer of pair {number}")
         if options:
             question, answer = _choice(number, question, answer, fields.get("options"))
         elif "options" in fields:
@@ -81,7 +83,9 @@ def _choice(number: int, question: str, answer: str, options: Any) -> tuple[str,
     # Some models repeat each option's letter in it; where not all do, "C. elegans" is what an option says.
     if all(re.match(rf"\(?{key}\s*[.):]", text) for key, text in texts.items()):
         texts = {key: re.sub(rf"^\(?{key}\s*[.):]\s*", "", text) for key, text in texts.items()}
-    if not all(texts.values()) or len({text.casefold() for text in texts.values()}) < len(LETTERS):
+    for key, text in texts.items():
+        require_content(text, f"option {key} of pair {number}")
+    if len({text.casefold() for text in texts.values()}) < len(LETTERS):
         raise AskAgain(f"pair {number} has options that are empty or the same")
     lines = "\n".join(f"{key}: {texts[key]}" for key in LETTERS)
     return f"{question}\n{lines}", _letter(number, answer, texts)

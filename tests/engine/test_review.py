@@ -239,7 +239,9 @@ def test_retry_of_one_record_leaves_the_others_finished(
 def test_null_in_a_prompt_fails_the_record(
     write_recipe: Recipe, rows: Callable[..., Path], slow: Callable[[float], str], tmp_path: Path
 ) -> None:
-    path = write_recipe(slow(0) + "source: {jsonl: rows.jsonl}\nsteps:\n  - generate: {engine: e, reads: text}\n")
+    path = write_recipe(
+        slow(0) + "source: {jsonl: rows.jsonl}\nsteps:\n  - generate: {engine: e, reads: text, images: false}\n"
+    )
     rows({"id": "1", "text": None}, {"id": "2", "text": "x"})
     result = mminf.run(path, output=tmp_path / "out")
     assert result.counts.done == 1

@@ -73,7 +73,7 @@ def test_bad_rows_fail_alone(write_recipe: Recipe, echo: str, tmp_path: Path) ->
     assert (result.counts.done, result.counts.failed, result.exit_code) == (1, 4, 0)
     reasons = {item["id"]: item["reason"] for item in api.status(tmp_path / "out")["failures"]}
     assert "rows.jsonl:2 is not JSON" in reasons["rows.jsonl:2"]
-    assert "rows.jsonl:3 is no JSON object, but list" in reasons["rows.jsonl:3"]
+    assert "rows.jsonl:3 is not a JSON object, but list" in reasons["rows.jsonl:3"]
     assert "'text' is undefined" in reasons["bare"]
     assert "told to fail" in reasons["bad"]
     assert [row["id"] for row in read_rows(tmp_path / "out" / "o.jsonl")] == ["good"]
@@ -117,7 +117,7 @@ def test_a_missing_image_and_one_outside_of_the_folder(
     assert result.counts.done == 1
     assert "is not there" in reasons["gone"]
     assert "outside the source's folder" in reasons["outside"]
-    assert "no field 'images'" in reasons["none"]
+    assert "the record has no image" in reasons["none"]
 
 
 def test_running_again_makes_no_call(images: Path, scripted_oasis: list[str], tmp_path: Path, calls_log: Path) -> None:
@@ -434,7 +434,7 @@ def test_an_answer_that_was_cut_off_fails_its_record_at_once(
     )
     rows({"id": "1", "text": "x"})
     result = mminf.run(write_recipe(text), output=tmp_path / "out")
-    assert "cut off after 7 tokens; raise `sampling.max_tokens` of step 'generate'" in str(result.failures[0][2])
+    assert "cut off after 7 tokens (`sampling.max_tokens`); raise it for step 'generate'" in str(result.failures[0][2])
     assert len(asked) == 1
     kept = mminf.run(write_recipe(text.replace("engine: e,", "engine: e, truncated: true,")), output=tmp_path / "out")
     assert (kept.counts.done, len(asked)) == (1, 1)

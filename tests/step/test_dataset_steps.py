@@ -120,7 +120,7 @@ sinks: [{jsonl: {path: o.jsonl, columns: [instruction]}}]
 
 
 @pytest.mark.parametrize("image_paths", ["absolute", "relative"])
-def test_chat_sinks_strip_tags_that_trainers_would_count(
+def test_tags_in_texts_are_places_and_the_other_images_come_first(
     tmp_path: Path, write_recipe: Callable[..., Path], rows: Callable[..., Path], image_paths: str
 ) -> None:
     recipe = write_recipe(
@@ -134,17 +134,17 @@ sinks:
 """
     )
     rows({"id": "a", "images": ["x.png", "y.png"], "note": 1}, {"id": "b", "note": 2})
-    mminf.run(recipe, output=tmp_path / "out")
-    first, second = read_rows(tmp_path / "out" / "sub" / "swift.jsonl")
+    result = mminf.run(recipe, output=tmp_path / "out")
+    (first,) = read_rows(tmp_path / "out" / "sub" / "swift.jsonl")
+    assert "1 <image> tags, but the record has 0 images" in str(result.written[0].example)
     assert first["messages"] == [
         {"role": "system", "content": "be kind"},
-        {"role": "user", "content": "<image><image>look < image> here"},
+        {"role": "user", "content": "<image>look <image> here"},
         {"role": "assistant", "content": "fine < /image>"},
     ]
     expected = {"absolute": str(tmp_path / "x.png"), "relative": "../../x.png"}[image_paths]
     assert first["images"][0] == expected  # type: ignore[index]
     assert first["note"] == 1
-    assert "images" not in second
     llava = read_rows(tmp_path / "out" / "llava.jsonl")
-    assert llava[0]["conversations"][0]["value"] == "<image>\n<image>\nlook < image> here"  # type: ignore[index]
+    assert llava[0]["conversations"][0]["value"] == "<image>\nlook <image> here"  # type: ignore[index]
     assert len(llava[0]["image"]) == 2  # type: ignore[arg-type]

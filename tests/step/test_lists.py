@@ -425,7 +425,7 @@ return "[[A]]" if len(a) > len(b) else "[[B]]" if len(b) > len(a) else "[[C]]"
     assert verdicts == {"first": "first", "second": "second", "equal": "tie", "biased": "tie"}
     assert len(calls(calls_log)) == 8
     found = go(steps, {"id": "mute", "one": "a", "two": "b"}, reply='return "both are nice"')
-    assert "did not say [[A]], [[B]] or [[C]]" in found["failed"]["mute"]
+    assert "the judge chose none of [[A]], [[B]], [[C]]" in found["failed"]["mute"]
     with pytest.raises(RecipeError, match="does not show b"):
         go(steps.replace("{{ b }}", ""), {"id": "x", "one": "a", "two": "b"})
 
@@ -529,8 +529,8 @@ def test_a_conversation_goes_on_from_its_earlier_turns(go: Run) -> None:
     assert found["rows"]["x"]["said"] == "system:be brief | user:hi | assistant:hello | user:why? None"
     assert found["rows"]["x"]["next"] == "user:hi | assistant:hello | user: user"
     assert found["rows"]["y"]["said"] == "system:be brief | user:why? None"
-    assert found["failed"]["bad"].startswith("field 'talk' is no list of turns with 'instruction' and 'response'")
-    assert found["failed"]["none"].startswith("field 'talk' is no list of turns")
+    assert found["failed"]["bad"].startswith("field 'talk' is not a list of turns with 'instruction' and 'response'")
+    assert found["failed"]["none"].startswith("field 'talk' is not a list of turns")
 
 
 def test_images_stand_in_the_first_turn_of_a_conversation(go: Run, tmp_path: Path, images: Path) -> None:
@@ -551,7 +551,7 @@ def test_images_stand_in_the_first_turn_of_a_conversation(go: Run, tmp_path: Pat
 
 
 def test_rows_with_several_turns(go: Run, tmp_path: Path) -> None:
-    talk = [{"instruction": "one <image>", "response": "1"}, {"instruction": "two", "response": "2"}]
+    talk = [{"instruction": "one", "response": "1"}, {"instruction": "two", "response": "2"}]
     rows = [{"id": str(n), "talk": talk} for n in range(40)]
     sinks = [
         {"swift": {"path": "s.jsonl", "turns": "talk", "placeholders": 1}},
@@ -561,10 +561,10 @@ def test_rows_with_several_turns(go: Run, tmp_path: Path) -> None:
     go("- keep: 1 == 1\n", *rows, {"id": "bad", "talk": []}, {"id": "half", "talk": [*talk[:1], {"n": 1}]}, sinks=sinks)
     swift = read_rows(tmp_path / "out" / "s.jsonl")
     assert len(swift) == 40
-    assert [turn["content"] for turn in swift[0]["messages"]] == ["<image>one < image>", "1", "two", "2"]  # type: ignore[attr-defined]
+    assert [turn["content"] for turn in swift[0]["messages"]] == ["<image>one", "1", "two", "2"]  # type: ignore[attr-defined]
     llava = read_rows(tmp_path / "out" / "l.jsonl")
     first: Any = [row["conversations"][0]["value"] for row in llava]  # type: ignore[index]
-    assert set(first) == {"<image>\none < image>", "one < image>\n<image>"}
+    assert set(first) == {"<image>\none", "one\n<image>"}
     assert llava[0]["id"] == "u_0"
     assert json.dumps(llava).count("<image>") == 40
 

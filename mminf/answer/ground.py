@@ -1,0 +1,45 @@
+"""Whether a text that was taken out of another is really in it: words in common, in any script."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+
+from rapidfuzz import fuzz
+
+# Scripts that are written without spaces: a character counts as a word.
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_TOKEN = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+(?:['’][^\W_]+)*")
+_ALIKE = 80  # of 100: a typo mended, a plural made
+_LONG = 5  # letters of a word that may be alike
+
+
+def tokens(text: str) -> list[str]:
+    """Returns the words of a text, case and compatibility forms aside."""
+    return _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def coverage(text: str, source: str) -> float:
+    """Returns the share of a text's words that are in its source, each as often as there; 1 for a text without words.
+
+    Words of five letters and more count as the same if they are alike (RapidFuzz ratio of 80 or more).
+    """
+    words, there = tokens(text), Counter(tokens(source))
+    if not words:
+        return 1.0
+    found = 0
+    for word in words:
+        same = word if there[word] > 0 else _alike(word, there)
+        if same is not None:
+            there[same] -= 1
+            found += 1
+    return found / len(words)
+
+
+def _alike(word: str, there: Counter[str]) -> str | None:
+    if len(word) < _LONG:
+        return None
+    near = ((fuzz.ratio(word, other), other) for other, count in there.items() if count > 0 and len(other) >= _LONG)
+    best, other = max(near, default=(0.0, ""))
+    return other if best >= _ALIKE else None

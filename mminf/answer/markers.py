@@ -1,0 +1,92 @@
+r"""Markers that judges are asked to end with: `[[4]]`, `[[A]]`, `\boxed{Yes}`, 【8】."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+from mminf.answer.clauses import is_meant
+
+T = TypeVar("T")
+_MARKER = re.compile(
+    r"\[\[\s*([^\[\]]*?)\s*\]\]|\\boxed\{\s*(?:\\text\{)?([^{}]*?)\}?\s*\}|【\s*([^【】]*?)\s*】|<score>\s*([^<>]*?)\s*</score>"
+)
+# What stands between the markers of an enumeration of all of them.
+_BETWEEN = re.compile(
+    r"\A[\s\"'`*_]*(?:[,;/|、，]|to|or|and|through|\.{2,3}|…|-|–|至|到|或|和|,\s*(?:or|and))*[\s\"'`*_]*\Z",
+    re.IGNORECASE,
+)
+_OPENER = re.compile(
+    r"\A[\s>#*_`\"'$(（-]*(?:[^\W\d_]+(?:\s+[^\W\d_]+){0,3}\s*[*_`\"']*\s*(?:[:：=]|is|为|是))?[\s*_`\"'$(（]*\Z",
+    re.IGNORECASE,
+)
+_CLOSER = re.compile(r"\A[\s*_`\"'’”$)）.。!！;；,，]*\Z")
+_STOP = re.compile(
+    r"\A[*_`\"'$)）]*(?:\s*(?:[.,;:!—–(（\n。，；：！-]|because\b|since\b|as\b|for\b|due\b|given\b|因为|由于)|\s*\Z)",
+    re.IGNORECASE,
+)
+
+
+class _Mark(NamedTuple):
+    start: int
+    end: int
+    content: str
+
+
+def read_markers(text: str, read: Callable[[str], T | None]) -> tuple[bool, T | None]:
+    """Returns whether a text has markers with values, and the one value that they state.
+
+    The answer may begin or end with the marker, or have it once in between. An enumeration of the values, as in an echo
+    of the prompt, states none. Markers that contradict each other state none.
+
+    Args:
+        read: gives the value of a marker's content; None if it is a placeholder, such as `n`. Raises ValueError for
+            what is not a value.
+    """
+    marks = [
+        _Mark(found.start(), found.end(), next(g for g in found.groups() if g is not None))
+        for found in _MARKER.finditer(text)
+    ]
+    kept = _without_lists(text, marks)
+    listed = bool(marks) and not kept
+    marks = kept
+    values: list[tuple[_Mark, T]] = []
+    for mark in marks:
+        try:
+            value = read(mark.content)
+        except ValueError:
+            return True, None
+        if value is not None:
+            values.append((mark, value))
+    if not values:
+        return listed, None  # a placeholder leaves the rest of the answer to be read
+    meant = [(mark, value) for mark, value in values if is_meant(text, mark.start, mark.end)]
+    first, last = values[0], values[-1]
+    stated = {value for mark, value in meant if mark == first[0] and _leads(text, mark)}
+    stated |= {value for mark, value in meant if mark == last[0] and _CLOSER.match(text[mark.end :])}
+    if not stated:
+        stated = {value for _, value in meant}
+    return True, stated.pop() if len(stated) == 1 else None
+
+
+def _leads(text: str, mark: _Mark) -> bool:
+    return _OPENER.match(text[: mark.start]) is not None and _STOP.match(text[mark.end :]) is not None
+
+
+def _without_lists(text: str, marks: list[_Mark]) -> list[_Mark]:
+    """Leaves out enumerations: three different markers or more with commas and the like between them, or `A to B`."""
+    runs: list[list[_Mark]] = []
+    for mark in marks:
+        if runs and _BETWEEN.match(text[runs[-1][-1].end : mark.start]):
+            runs[-1].append(mark)
+        else:
+            runs.append([mark])
+
+    def is_list(run: list[_Mark]) -> bool:
+        if len(run) < 2 or len({mark.content for mark in run}) < len(run):
+            return False
+        between = text[run[0].end : run[1].start].strip()
+        return len(run) > 2 or not between or re.search(r"[\w/–.-]", between) is not None
+
+    return [mark for run in runs if not is_list(run) for mark in run]

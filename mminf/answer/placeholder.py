@@ -1,0 +1,60 @@
+"""Placeholders: what a model copies from the form that a prompt shows, in place of content."""
+
+from __future__ import annotations
+
+import re
+
+from mminf.answer.clean import short, unwrap, words
+from mminf.errors import AskAgain
+
+# Words of which a form's own words consist, and those that name its parts: "the new prompt", "your answer here",
+# "the five questions, one a line".
+_FORM = frozenset(
+    words(
+        "a actual an and any be best better chosen complete conversation correct detailed drawn each eight else "
+        "example final five for format four from full given go goes here image improved in input inserted is it item "
+        "items json key label letter letters line lines list long more name new nothing number object of old on one "
+        "only or output per placeholder real same short single six some string summary taken ten text that the there "
+        "this three title to took topic turn turns two value values was with word words written wrong you your"
+    )
+)
+_PARTS = frozenset(
+    words(
+        "answer answers candidate candidates caption captions content description descriptions explanation insert "
+        "instruction instructions placeholder prompt prompts question questions rationale reasoning reply request "
+        "requests response responses thought thoughts"
+    )
+)
+_DOTS = re.compile(r"\A(?:[\s.…·_\-–—*#?]+|\s*[xX]{2,}\s*)\Z")
+_NOTHING = frozenset(
+    {"n/a", "na", "tbd", "todo", "null", "undefined", "nan", "lorem ipsum", "无", "待定", "省略", "略", "占位符"}
+)
+_CHINESE = re.compile(
+    r"\A(?:在此|此处|这里)?(?:填写|输入|插入|你的|您的|新的|该|这个)(?:的|新)?(?:问题|回答|答案|指令|描述|提示词|文本|内容|标题|选项)+\Z"
+)
+_MOST_WORDS = 9
+
+
+def is_placeholder(text: str) -> bool:
+    """Tells whether a text is the place of a content, not the content: "...", "the new prompt", "[your answer]"."""
+    bracketed = text.strip()[:1] in "[<{(（【"
+    inner = unwrap(text, brackets=True)
+    bare = inner.strip(" .:：。!")
+    if not bare or _DOTS.match(inner) or bare.casefold() in _NOTHING or _CHINESE.match(bare):
+        return True
+    found = re.findall(r"[a-z']+", bare.casefold())
+    if re.fullmatch(r"(?:question|answer|instruction|option|item|caption|prompt) ?(?:\d+|[a-d]|n)", bare.casefold()):
+        return True
+    if not found or len(found) > _MOST_WORDS or bare.endswith("?") or re.search(r"\d|[^\x00-\x7f’“”…–—]", bare):
+        return False
+    if not all(word in _FORM or word in _PARTS for word in found):
+        return False
+    # A single word may be an answer, unless it is in brackets.
+    return bracketed or (len(found) > 1 and not _PARTS.isdisjoint(found))
+
+
+def require_content(text: str, what: str) -> str:
+    """Returns a text that was taken out of an answer. Raises AskAgain if it is empty or a placeholder."""
+    if not text.strip() or is_placeholder(text):
+        raise AskAgain(f"{what} is only a placeholder: {short(text)}" if text.strip() else f"{what} is empty")
+    return text

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+
+from mminf.answer.placeholder import is_placeholder, require_content
+from mminf.errors import AskAgain
+from mminf.step.parse import parse_lines, parse_tag
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "...", "…", "[...]", "___", "xxx", "[your answer here]", "<the new response>", "(insert answer)", "the new prompt", "the description",
+        "the five questions, one a line", "the question that you took", "your question here", "an instruction", "N/A", "TBD", "null", "Question 1",
+        "option B", "在此填写问题", "你的回答", "无",
+    ],
+)  # fmt: skip
+def test_the_words_of_a_form_are_placeholders(text: str) -> None:
+    assert is_placeholder(text)
+    with pytest.raises(AskAgain, match="placeholder"):
+        require_content(text, "it")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What is this?", "Yes", "4", "A dog.", "The red one", "two lines", "Describe the image.", "Which word is in the image?", "The first option",
+        "X", "No", "text", "Write a caption", "What is the title?", "图中有几只猫？", "The answer to the riddle is time.", "[1] What is red?",
+    ],
+)  # fmt: skip
+def test_contents_are_not(text: str) -> None:
+    assert not is_placeholder(text)
+
+
+def test_tags_and_lists_refuse_them() -> None:
+    with pytest.raises(AskAgain, match="placeholder"):
+        parse_tag("<prompt>the new prompt</prompt>", "prompt")
+    with pytest.raises(AskAgain, match="placeholder"):
+        parse_lines("1. What is red?\n2. ...\n3. Why?")
+    assert parse_tag("<think>a <prompt>draft</prompt></think><prompt>What is red?</prompt>", "prompt") == "What is red?"
