@@ -50,6 +50,7 @@ def load(
     overrides: Mapping[str, Any] | None = None,
     seed: int | None = None,
     plugins: Sequence[str] = (),
+    image_root: str | Path | None = None,
 ) -> Recipe:
     """Reads and checks a recipe.
 
@@ -61,6 +62,7 @@ def load(
         overrides: the same from Python: `{"engines.vlm.model": "..."}` or nested mappings.
         seed: of the run, in place of the recipe's.
         plugins: plugin files or modules.
+        image_root: folder or URI that the rows' relative image paths start from.
 
     Raises:
         UsageError: saying all that is wrong.
@@ -74,9 +76,16 @@ def load(
         settings=settings,
         overrides=values,
         source=guess_source(str(input)) if input is not None else None,
+        image_root=_absolute(image_root) if image_root is not None else None,
         plugins=plugins,
         templates=[content_folder("templates")],
     )
+
+
+def _absolute(folder: str | Path) -> str:
+    """A folder that is named on the command line is relative to where that is typed, not to the recipe."""
+    path = to_path(str(folder))
+    return str(path if is_remote(path) else path.resolve())
 
 
 def run(

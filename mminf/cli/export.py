@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mminf.cli.options import INPUT, PLUGIN, PROFILE, RECIPE, SEED, SET, load_options
+from mminf.cli.options import IMAGE_ROOT, INPUT, PLUGIN, PROFILE, RECIPE, SEED, SET, load_options
 
 
 def register(app: typer.Typer) -> None:
@@ -18,6 +18,7 @@ def export(
     recipe: Annotated[str, RECIPE],
     output: Annotated[str, typer.Option("--output", "-o", help="Output folder of the run.")],
     input: str | None = INPUT,  # noqa: A002 (what users call it)
+    image_root: str | None = IMAGE_ROOT,
     profile: str | None = PROFILE,
     settings: list[str] = SET,
     seed: int | None = SEED,
@@ -33,7 +34,7 @@ def export(
 
     from mminf import api
 
-    loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins))
+    loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
     for written in api.export(loaded, output):
         typer.echo(f"{Path(output) / written.path}: {written.rows} rows")
         if written.left_out:

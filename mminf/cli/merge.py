@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mminf.cli.options import INPUT, LIMIT, OUTPUT, PLUGIN, PROFILE, QUIET, RECIPE, SEED, SET, load_options
+from mminf.cli.options import IMAGE_ROOT, INPUT, LIMIT, OUTPUT, PLUGIN, PROFILE, QUIET, RECIPE, SEED, SET, load_options
 
 
 def register(app: typer.Typer) -> None:
@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
 def merge(
     recipe: Annotated[str, RECIPE],
     input: str | None = INPUT,  # noqa: A002 (what users call it)
+    image_root: str | None = IMAGE_ROOT,
     output: str | None = OUTPUT,
     profile: str | None = PROFILE,
     settings: list[str] = SET,
@@ -39,7 +40,7 @@ def merge(
 
     if quiet:
         logging.getLogger("mminf").setLevel(logging.ERROR)
-    loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins))
+    loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
     result = api.merge(api.prepare(loaded, output=output, limit=limit), progress=not quiet)
     if not quiet:
         print_result(result)

@@ -8,6 +8,7 @@ import typer
 
 RECIPE = typer.Argument(help="Recipe file, or the name of a recipe that mminf brings along.")
 INPUT = typer.Option(None, "--input", "-i", help="Image folder, JSON, JSONL, Parquet or dataset on disk.")
+IMAGE_ROOT = typer.Option(None, "--image-root", help="Folder or URI that the rows' relative image paths start from.")
 OUTPUT = typer.Option(None, "--output", "-o", help="Folder for journal and datasets; out/<recipe> by default.")
 PROFILE = typer.Option(None, "--profile", "-p", help="Profile of the recipe; several with commas between.")
 SET = typer.Option([], "--set", "-s", help="path.to.key=value, laid over the recipe; may be repeated.")
@@ -24,6 +25,14 @@ def load_options(
     settings: list[str],
     seed: int | None,
     plugins: list[str],
+    image_root: str | None = None,
 ) -> dict[str, Any]:
     """Returns the options as `mminf.load` takes them."""
-    return {"input": input, "profile": profile, "settings": settings, "seed": seed, "plugins": plugins}
+    return {
+        "input": input,
+        "profile": profile,
+        "settings": settings,
+        "seed": seed,
+        "plugins": plugins,
+        "image_root": image_root,
+    }

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mminf.cli.options import INPUT, PLUGIN, PROFILE, RECIPE, SEED, SET, load_options
+from mminf.cli.options import IMAGE_ROOT, INPUT, PLUGIN, PROFILE, RECIPE, SEED, SET, load_options
 
 
 def register(app: typer.Typer) -> None:
@@ -20,6 +20,7 @@ def render(
     record: str | None = typer.Option(None, "--record", "-r", help="Id of a record; the first by default."),
     output: str | None = typer.Option(None, "--output", "-o", help="A run whose fields fill the prompt."),
     input: str | None = INPUT,  # noqa: A002 (what users call it)
+    image_root: str | None = IMAGE_ROOT,
     profile: str | None = PROFILE,
     settings: list[str] = SET,
     seed: int | None = SEED,
@@ -36,7 +37,7 @@ def render(
     """
     from mminf import api
 
-    loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins))
+    loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
     shown = api.render(loaded, step, record=record, output=output)
     typer.echo(shown.text)
     typer.echo("tokens: unknown" if shown.tokens is None else f"tokens: {shown.tokens}", err=True)

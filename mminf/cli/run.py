@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mminf.cli.options import INPUT, LIMIT, OUTPUT, PLUGIN, PROFILE, QUIET, RECIPE, SEED, SET, load_options
+from mminf.cli.options import IMAGE_ROOT, INPUT, LIMIT, OUTPUT, PLUGIN, PROFILE, QUIET, RECIPE, SEED, SET, load_options
 from mminf.errors import UsageError, nearest
 from mminf.executor.options import RayOptions
 from mminf.part import Part
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
 def run(
     recipe: Annotated[str, RECIPE],
     input: str | None = INPUT,  # noqa: A002 (what users call it)
+    image_root: str | None = IMAGE_ROOT,
     output: str | None = OUTPUT,
     profile: str | None = PROFILE,
     settings: list[str] = SET,
@@ -70,7 +71,7 @@ def run(
     shown = not quiet and (rank is None or rank.number == 0)
     if not shown:
         logging.getLogger("mminf").setLevel(logging.ERROR if quiet else logging.WARNING)
-    loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins))
+    loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
     prepared = api.prepare(loaded, output=output, limit=limit)
     if shown:
         for line in [*([loaded.run.note] if loaded.run.note else []), *prepared.warnings()]:

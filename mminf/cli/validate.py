@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mminf.cli.options import INPUT, PLUGIN, PROFILE, RECIPE, SEED, SET, load_options
+from mminf.cli.options import IMAGE_ROOT, INPUT, PLUGIN, PROFILE, RECIPE, SEED, SET, load_options
 
 
 def register(app: typer.Typer) -> None:
@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
 def validate(
     recipe: Annotated[str, RECIPE],
     input: str | None = INPUT,  # noqa: A002 (what users call it)
+    image_root: str | None = IMAGE_ROOT,
     profile: str | None = PROFILE,
     settings: list[str] = SET,
     seed: int | None = SEED,
@@ -30,6 +31,6 @@ def validate(
     """
     from mminf import api
 
-    loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins))
+    loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
     api.check(loaded)
     typer.echo(f"{loaded.path}: fine ({len(loaded.steps)} steps, {len(loaded.engines)} engines)")

@@ -51,7 +51,7 @@ def dependencies(steps: Sequence[StepLike]) -> list[frozenset[int]]:
 
 
 def split_stages(steps: Sequence[StepLike]) -> list[Stage]:
-    """Returns the stages: runs of record steps, and each dataset step by itself."""
+    """Returns the stages: runs of record steps, and each dataset step by itself; one stage if there are no steps."""
     stages: list[Stage] = []
     start = 0
     for index, step in enumerate(steps):
@@ -60,7 +60,7 @@ def split_stages(steps: Sequence[StepLike]) -> list[Stage]:
                 stages.append(Stage(start, index, dataset=False))
             stages.append(Stage(index, index + 1, dataset=True))
             start = index + 1
-    if start < len(steps):
+    if start < len(steps) or not stages:
         stages.append(Stage(start, len(steps), dataset=False))
     return stages
 
@@ -176,6 +176,8 @@ def undefined_reads(
             hint = (
                 f"step {later!r} writes it, but comes later" if later else f"nothing provides it{nearest(name, known)}"
             )
+            if name == "images" and later is None:
+                hint += "; `images: false` asks about text alone"
             problems.append(Problem(where, f"step {step.name!r} reads field {name!r}, but {hint}"))
         known |= step.writes
     return problems

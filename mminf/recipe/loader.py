@@ -15,7 +15,14 @@ from mminf.recipe.config import Config, EngineConfig, RunConfig
 from mminf.recipe.dataflow import undefined_reads
 from mminf.recipe.lines import Document, Path_, load_document
 from mminf.recipe.model import Member, Recipe, TemplateFolders
-from mminf.recipe.override import apply_profile, apply_setting, overlay_dotted, replace_source, step_name
+from mminf.recipe.override import (
+    apply_profile,
+    apply_setting,
+    overlay_dotted,
+    replace_source,
+    set_image_root,
+    step_name,
+)
 from mminf.recipe.repeat import RepeatConfig
 from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS, Registry
 from mminf.text import Expression
@@ -30,6 +37,7 @@ def load_recipe(
     settings: Sequence[str] = (),
     overrides: Mapping[str, Any] | None = None,
     source: Mapping[str, Any] | None = None,
+    image_root: str | None = None,
     plugins: Sequence[str] = (),
     templates: Sequence[Path] = (),
 ) -> Recipe:
@@ -40,6 +48,7 @@ def load_recipe(
         settings: `a.b.c=value` texts, as `--set` takes them.
         overrides: the same as nested or dotted mappings, from Python.
         source: replaces the recipe's source (`{"images": "my_images"}`).
+        image_root: the source's `image_root`.
         plugins: more plugin files or modules.
         templates: more template folders, searched after the recipe's own.
 
@@ -57,6 +66,8 @@ def load_recipe(
             apply_profile(document, name.strip())
     if source is not None:
         replace_source(document, source, "--input")
+    if image_root is not None:
+        set_image_root(document, image_root, "--image-root")
     for setting in settings:
         apply_setting(document, setting)
     for key, value in (overrides or {}).items():
@@ -132,8 +143,8 @@ class _Checker:
 
     def _steps(self, folders: TemplateFolders, engines: Mapping[str, EngineConfig]) -> list[Any]:
         raw = self.data.get("steps")
-        if not isinstance(raw, list) or not raw:
-            self.fail(("steps",), "a recipe needs a list of steps")
+        if not isinstance(raw, list):
+            self.fail(("steps",), "a recipe needs a list of steps; an empty one only converts rows")
             return []
         steps: list[Any] = []
         names: set[str] = set()

@@ -107,6 +107,15 @@ def replace_source(document: Document, source: Mapping[str, Any], where: str) ->
     document.place(("source", kind, "path"), where)
 
 
+def set_image_root(document: Document, folder: str, where: str) -> None:
+    """Lays a folder over the `image_root` of the recipe's source, whatever its kind."""
+    _spell_out_source(document)
+    source = document.data.get("source")
+    if not isinstance(source, Mapping) or len(source) != 1:
+        raise RecipeError([Problem(where, "the recipe names no source; give one with --input")])
+    overlay(document, ("source", next(iter(source)), "image_root"), folder, where)
+
+
 def _spell_out_source(document: Document) -> None:
     """Turns `source: {images: folder}` into `source: {images: {path: folder}}`."""
     source = document.data.get("source")

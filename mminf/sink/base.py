@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,15 +12,16 @@ from pathlib import Path
 from typing import IO, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from mminf.errors import RecordError
+from mminf.media import break_other_tags
 from mminf.recipe.config import SinkConfig
 from mminf.record import Record
 from mminf.registry import SINKS
 from mminf.sink.shards import Shards
+from mminf.special_tokens import escape_row
 from mminf.storage import is_remote, local_copy
-from mminf.text import Expression, defuse
+from mminf.text import Expression
 
 T = TypeVar("T")
-_TAGS = re.compile(r"<(/?(?:image|video|audio|img|bbox|ref-object|start-image|cot-process)>)", re.IGNORECASE)
 
 
 class Written(NamedTuple):
@@ -63,6 +63,7 @@ class Sink(ABC):
         self.config = config
         self.path = output / config.path
         self.where = Expression(config.where) if config.where is not None else None
+        self.tokens: frozenset[str] = frozenset()
 
     @abstractmethod
     def row(self, record: Record) -> dict[str, Any] | None:
@@ -77,8 +78,16 @@ class Sink(ABC):
         """The fields that a row needs."""
         return frozenset()
 
+    def missing(self, fields: frozenset[str]) -> frozenset[str]:
+        """Returns the fields that a row needs and that are not among those that records have."""
+        return self.reads - fields
+
     def check(self) -> None:
         """Raises RecipeError if the sink can't write, before anything runs."""
+
+    def escape(self, tokens: frozenset[str]) -> None:
+        """Escapes these special tokens in texts as well: those of the run's models."""
+        self.tokens = tokens
 
     def attach(self, assets: Assets) -> None:
         """Gives the sink what reads that which records only name; most need none."""
@@ -139,7 +148,8 @@ class Rows:
                 return False
             try:
                 if self.sink.where is None or self.sink.where.test(record.fields):
-                    self._next = self._row(record)
+                    row = self._row(record)
+                    self._next = None if row is None else escape_row(row, self.sink.tokens)
             except RecordError as error:
                 self.left_out += 1
                 self.example = self.example or f"record {record.id}: {error}"
@@ -201,7 +211,15 @@ def replace_file(path: Path) -> Iterator[IO[bytes]]:
         part.unlink(missing_ok=True)
 
 
-def plain_text(value: Any) -> str:
-    """Returns a text for a chat turn; media tags, which trainers would count against the images, get a space."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return _TAGS.sub(defuse, text)
+def json_text(value: Any) -> str:
+    """Returns a text, or the JSON text of any other value."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def plain_text(value: Any, kept: str = "") -> str:
+    """Returns a text for a chat turn; media tags, which trainers would count against the images, get a space.
+
+    Args:
+        kept: the tag that marks a place.
+    """
+    return break_other_tags(json_text(value), frozenset({kept}))

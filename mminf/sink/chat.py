@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from mminf.errors import RecordError
+from mminf.media import CHATS, TAG, check_media
 from mminf.recipe.config import Names, SinkConfig
 from mminf.record import Record, derive_seed
-from mminf.sink.base import Sink, plain_text, sink
+from mminf.sink.base import Sink, json_text, plain_text, sink
+from mminf.text import images_in
+
+ROLES = ("system", "user", "assistant")
+_LLAVA_NAMES = {"user": "human", "assistant": "gpt"}
+_ROLE_NAMES = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
+# Agents' datasets of ms-swift have turns of tools among those of user and assistant.
+_ASKING = frozenset({"user", "tool", "tool_response", "observation", "function_response"})
+_ANSWERING = frozenset({"assistant", "tool_call", "function_call"})
 
 
 class ChatConfig(SinkConfig):
@@ -42,86 +53,183 @@ class _Chat(Sink):
         turns = [self.config.user, self.config.assistant] if self.config.turns is None else [self.config.turns]
         return frozenset([*turns, *system, *self.config.columns])
 
+    def missing(self, fields: frozenset[str]) -> frozenset[str]:
+        if self.config.turns is None and fields.intersection(CHATS) and not fields & self._pair:
+            return frozenset(self.config.columns) - fields
+        return super().missing(fields)
+
+    def row(self, record: Record) -> dict[str, Any]:
+        if self._own_chat(record) is not None:
+            return self._copy(record)
+        images = self.images(record)
+        turns = [(ROLES[0], plain_text(record[self.config.system]))] if self.config.system is not None else []
+        for user, assistant in self.pairs(record, len(images)):
+            turns += [(ROLES[1], user), (ROLES[2], assistant)]
+        chat = [self._turn(role, text) for role, text in turns]
+        row = {"id": f"{self.config.id_prefix}{record.id}"}
+        return row | self._content(chat, self._named_images(images)) | self.columns(record)
+
+    chat: ClassVar[str]
+    between: ClassVar[str] = ""
+
+    @abstractmethod
+    def _turn(self, role: str, text: str) -> dict[str, Any]:
+        """Returns a turn as the format has it."""
+
+    @abstractmethod
+    def _content(self, chat: list[Any], images: dict[str, Any]) -> dict[str, Any]:
+        """Returns conversation and images in the order in which the format has them."""
+
+    @abstractmethod
+    def _named_images(self, images: list[str]) -> dict[str, Any]:
+        """Returns the row's column with images."""
+
+    @property
+    def _pair(self) -> frozenset[str]:
+        return frozenset([self.config.user, self.config.assistant])
+
+    def _own_chat(self, record: Record) -> str | None:
+        """Returns the column with the record's own conversation, if no step has made another one of it."""
+        if self.config.turns is not None or self._pair & record.fields.keys():
+            return None
+        return next((name for name in CHATS if isinstance(record.get(name), list)), None)
+
+    def _copy(self, record: Record) -> dict[str, Any]:
+        """Returns the row that a record came from, with its own conversation and columns.
+
+        Raises:
+            RecordError: if tags and media don't match, or the turns are not a conversation.
+        """
+        name = self._own_chat(record)
+        assert name is not None
+        try:
+            check_media(record.fields)
+            turns = read_chat(record[name])
+        except ValueError as error:
+            raise RecordError(str(error)) from error
+        images = self.images(record)
+        fields = {key: value for key, value in record.fields.items() if key not in (*CHATS, "images", "image")}
+        if self.config.columns or self.config.optional:
+            fields = self.columns(record)
+        if "id" in record.fields:
+            fields = {"id": record.fields["id"], **fields}
+        own = record.fields.get("images", record.fields.get("image"))
+        shown = self._named_images(images) if images else {}
+        if not images and ("images" in record.fields or "image" in record.fields):
+            shown = {"images" if "images" in record.fields else "image": own}
+        chat = record[name] if name == self.chat else [self._turn(role, text) for role, text in turns]
+        return fields | self._content(chat, shown)
+
     def images(self, record: Record) -> list[str]:
         """Returns the record's images as the dataset names them."""
-        found = list(record.get("images") or [])
+        found = list(images_in(record.fields))
         if self.config.image_paths == "absolute":
             return found
         folder = self.path.parent.resolve()
         return [uri if "://" in uri else os.path.relpath(uri, folder) for uri in found]
 
-    def pairs(self, record: Record, images: int, between: str = "") -> list[tuple[str, str]]:
-        """Returns the (user, assistant) turns, with a tag for each image in the first.
+    def pairs(self, record: Record, images: int) -> list[tuple[str, str]]:
+        """Returns the (user, assistant) turns, with a tag for each image.
 
-        Args:
-            between: stands between tags and text.
+        Tags that the texts of the source have stay where they are; the images without one come first, or as `image_at`
+        says.
 
         Raises:
-            RecordError: if the record has no such turns.
+            RecordError: if the record has no such turns, or they have more tags than it has images.
         """
         config = self.config
         items = [record.fields] if config.turns is None else record[config.turns]
         if not isinstance(items, list) or not items:
-            raise RecordError(f"field {config.turns!r} is no list with turns, but {items!r:.80}")
+            raise RecordError(f"field {config.turns!r} is not a list with turns, but {items!r:.80}")
         found = []
         for number, item in enumerate(items):
             where = "record" if config.turns is None else f"turn {number + 1} of {config.turns!r}"
             if not isinstance(item, Mapping):
-                raise RecordError(f"{where} is no object, but {item!r:.80}")
+                raise RecordError(f"{where} is not an object, but {item!r:.80}")
             if missing := [name for name in (config.user, config.assistant) if name not in item]:
                 raise RecordError(f"{where} has no field {missing[0]!r}")
             for name in (config.user, config.assistant):
                 if item[name] is None or not str(item[name]).strip():
                     raise RecordError(f"{where} has nothing in field {name!r}")
-            user, assistant = plain_text(item[config.user]), plain_text(item[config.assistant])
-            if number == 0 and (tags := images or config.placeholders):
-                user = self._with_tags(user, tags, between, record)
-            found.append((user, assistant))
+            found.append((plain_text(item[config.user], kept=TAG), plain_text(item[config.assistant])))
+        wanted = images or config.placeholders
+        tags = sum(user.count(TAG) for user, _ in found)
+        if tags > wanted:
+            raise RecordError(f"the turns have {tags} {TAG} tags, but the record has {images} images")
+        if tags < wanted:
+            found[0] = (self._with_tags(found[0][0], wanted - tags, record), found[0][1])
         return found
 
-    def _with_tags(self, text: str, tags: int, between: str, record: Record) -> str:
+    def _with_tags(self, text: str, tags: int, record: Record) -> str:
         at = self.config.image_at
         if at == "end" or (at == "random" and derive_seed("image_at", record.id) % 2):
-            return text + f"{between}<image>" * tags
-        return f"<image>{between}" * tags + text
+            return text + f"{self.between}{TAG}" * tags
+        return f"{TAG}{self.between}" * tags + text
 
     def columns(self, record: Record) -> dict[str, Any]:
         there = [name for name in self.config.optional if name in record.fields]
         return {name: record[name] for name in (*self.config.columns, *there)}
 
 
+def read_chat(chat: Any) -> list[tuple[str, str]]:
+    """Returns (role, text) of a conversation's turns, whichever format it has; roles are ms-swift's.
+
+    Raises:
+        ValueError: if it is not a conversation: users and assistants in turn, a system turn before them.
+    """
+    turns: list[tuple[str, str]] = []
+    for turn in chat:
+        said = turn if isinstance(turn, Mapping) else {}
+        role = str(said.get("role", said.get("from")))
+        text = said.get("content", said.get("value"))
+        turns.append((_ROLE_NAMES.get(role, role), text if isinstance(text, str) else json_text(text)))
+    spoken = [role for role, _ in turns[turns[:1] != [] and turns[0][0] == "system" :]]
+    talk = ["user" if role in _ASKING else "assistant" if role in _ANSWERING else role for role in spoken]
+    if any(role not in ("user", "assistant") for role in talk) or any(
+        one == other and one in ("user", "assistant") for one, other in itertools.pairwise(spoken)
+    ):
+        raise ValueError(f"the turns don't alternate between user and assistant: {', '.join(spoken)[:120]}")
+    if not talk or talk[0] != "user":
+        raise ValueError(f"a conversation begins with the user: {', '.join(spoken)[:120] or 'no turns'}")
+    return turns
+
+
 @sink("swift")
 class Swift(_Chat):
-    """ms-swift's messages: `{id, messages, images}`, one `<image>` in the user's turn for each image.
+    """ms-swift's messages: `{id, messages, images}`, with `<image>` where an image goes.
 
-    Format: ms-swift documentation, "Custom dataset".
+    Records with `messages` or `conversations` that no step has made a pair of are written as they are, with all of
+    their columns. Format: ms-swift documentation, "Custom dataset".
     """
 
-    def row(self, record: Record) -> dict[str, Any]:
-        images = self.images(record)
-        messages = []
-        if self.config.system is not None:
-            messages.append({"role": "system", "content": plain_text(record[self.config.system])})
-        for user, assistant in self.pairs(record, len(images)):
-            messages += [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]
-        row: dict[str, Any] = {"id": f"{self.config.id_prefix}{record.id}", "messages": messages}
-        if images:
-            row["images"] = images
-        return row | self.columns(record)
+    chat = "messages"
+
+    def _turn(self, role: str, text: str) -> dict[str, Any]:
+        return {"role": role, "content": text}
+
+    def _content(self, chat: list[Any], images: dict[str, Any]) -> dict[str, Any]:
+        return {self.chat: chat} | images
+
+    def _named_images(self, images: list[str]) -> dict[str, Any]:
+        return {"images": images} if images else {}
 
 
 @sink("llava")
 class Llava(_Chat):
-    """LLaVA's conversations: `{id, image, conversations: [{from, value}]}`; several images become a list."""
+    """LLaVA's conversations: `{id, image, conversations: [{from, value}]}`; several images become a list.
 
-    def row(self, record: Record) -> dict[str, Any]:
-        images = self.images(record)
-        turns = []
-        if self.config.system is not None:
-            turns.append({"from": "system", "value": plain_text(record[self.config.system])})
-        for user, assistant in self.pairs(record, len(images), "\n"):
-            turns += [{"from": "human", "value": user}, {"from": "gpt", "value": assistant}]
-        row: dict[str, Any] = {"id": f"{self.config.id_prefix}{record.id}"}
-        if images:
-            row["image"] = images[0] if len(images) == 1 else images
-        return row | {"conversations": turns} | self.columns(record)
+    Records with `conversations` or `messages` that no step has made a pair of are written as they are, with all of
+    their columns.
+    """
+
+    chat = "conversations"
+    between = "\n"
+
+    def _turn(self, role: str, text: str) -> dict[str, Any]:
+        return {"from": _LLAVA_NAMES.get(role, role), "value": text}
+
+    def _content(self, chat: list[Any], images: dict[str, Any]) -> dict[str, Any]:
+        return images | {self.chat: chat}
+
+    def _named_images(self, images: list[str]) -> dict[str, Any]:
+        return {"image": images[0] if len(images) == 1 else images} if images else {}

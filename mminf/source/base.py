@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from mminf.errors import SourceError
-from mminf.image import ImagePolicy
+from mminf.image import ImagePolicy, hub_blobs
 from mminf.part import Part
 from mminf.recipe.config import SourceConfig
 from mminf.record import Fields, Record
@@ -58,6 +57,8 @@ class Source(ABC):
         self.base = base
         self.scratch = scratch
         self.path = to_path(config.path, base).expanduser()
+        root = config.image_root
+        self.image_root = None if root is None else to_path(root, base).expanduser()
 
     def check(self) -> None:
         """Raises SourceError if there is nothing to read."""
@@ -87,9 +88,13 @@ class Source(ABC):
         """Returns which images the rows may name."""
         own = self.path if self.path.is_dir() else self.path.parent
         folders = [own, self.scratch, *(to_path(path, self.base) for path in self.config.allow_paths)]
-        local = tuple(folder.expanduser().resolve() for folder in folders if not is_remote(folder))
+        if self.image_root is not None:
+            folders.append(self.image_root)
+        local = [folder.expanduser().resolve() for folder in folders if not is_remote(folder)]
+        # The files of a hub's snapshot are links to what is in its cache.
+        local += [blobs for folder in local if (blobs := hub_blobs(folder)) is not None]
         return ImagePolicy(
-            roots=None if self.config.allow_any_path else local,
+            roots=None if self.config.allow_any_path else tuple(local),
             prefixes=tuple(f"{str(folder).rstrip('/')}/" for folder in folders if is_remote(folder)),
             hosts=frozenset(self.config.allow_hosts),
             max_pixels=self.config.max_image_pixels,
@@ -178,45 +183,6 @@ def content_digest(row: Any) -> str:
 def clean_id(name: str) -> str:
     """Returns a name that can be stored as text: bytes of file names that are no UTF-8 are escaped."""
     return name.encode("utf-8", "backslashreplace").decode()
-
-
-def normalize_images(fields: Fields, folder: Path, scratch: Path) -> Fields:
-    """Returns a row's fields with `images` as a list of absolute paths or URIs, made from `images` or `image`.
-
-    Relative paths start from the folder of the file that the row stands in; embedded bytes are written to `scratch`.
-    """
-    found = fields.get("images", fields.get("image"))
-    if found is None:
-        return fields
-    items = found if isinstance(found, list) else [found]
-    return {**fields, "images": [_image_uri(item, folder, scratch) for item in items]}
-
-
-def _image_uri(item: Any, folder: Path, scratch: Path) -> Any:
-    if isinstance(item, dict):
-        if item.get("bytes") is not None:
-            return _store(item["bytes"], scratch)
-        item = item.get("path") or item.get("url")
-    if isinstance(item, bytes):
-        return _store(item, scratch)
-    if isinstance(item, str) and "://" not in item and not item.startswith("data:"):
-        return str(folder / item)
-    return item
-
-
-def _store(data: bytes, scratch: Path) -> str:
-    if not isinstance(data, bytes):
-        raise TypeError(f"an embedded image's `bytes` are {type(data).__name__}")
-    path = scratch / hashlib.sha256(data).hexdigest()[:32]
-    if is_remote(path):
-        if not path.exists():
-            path.write_bytes(data)
-    elif not path.exists():
-        scratch.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")  # several parts of a run may meet the same image
-        part.write_bytes(data)
-        part.rename(path)
-    return str(path)
 
 
 def json_fields(row: Any) -> Fields:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import Field
@@ -10,8 +11,9 @@ from pydantic import Field
 from mminf.errors import SourceError
 from mminf.recipe.config import SourceConfig
 from mminf.record import Record
-from mminf.source.base import BadRow, Numbered, Source, home_of, source
-from mminf.source.rows import read_row
+from mminf.source.base import BadRow, home_of, source
+from mminf.source.reader import RowSource
+from mminf.source.rows import FEW
 from mminf.storage import is_remote
 
 
@@ -20,16 +22,18 @@ class DatasetConfig(SourceConfig):
 
 
 @source("dataset")
-class DatasetOnDisk(Source):
+class DatasetOnDisk(RowSource):
     """What `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote, memory-mapped."""
 
     Config = DatasetConfig
-    cuts = True
 
     def read(self) -> Iterator[Record | BadRow]:
-        numbered = Numbered(self.config.id, self.part)
+        reader = self._open_reader()
         for index, row in enumerate(self._load()):
-            yield from read_row(row, f"{self.path.name}[{index}]", home_of(self.path / "_"), self.scratch, numbered)
+            yield from reader.read(row, f"{self.path.name}[{index}]", home_of(self.path / "_"))
+
+    def _first_rows(self) -> Iterator[Mapping[str, Any]]:
+        return itertools.islice(self._load(), FEW)
 
     def count(self) -> int:
         return len(self._load())

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import zlib
-from collections.abc import Callable, Iterator
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
 from mminf.errors import SourceError
-from mminf.record import Fields, Record
-from mminf.source.base import BadRow, Numbered, Source, home_of, json_fields, load_json, normalize_images, source
+from mminf.record import Record
+from mminf.source.base import BadRow, home_of, load_json, source
+from mminf.source.reader import RowReader, RowSource
 from mminf.storage import fingerprint_files, is_remote, list_files, open_bytes
 
-# What a row can hold that no record can be made of.
-_UNREADABLE = (TypeError, ValueError, OSError, RecursionError, OverflowError)
+FEW = 32
+"""Rows of Arrow values that are looked at together: they may hold images of megabytes."""
 
 
-class _Rows(Source):
-    cuts = True
+class _Rows(RowSource):
     suffixes: tuple[str, ...] = ()
 
     def files(self) -> list[Path]:
@@ -32,6 +34,15 @@ class _Rows(Source):
     def fingerprint(self) -> str | None:
         return fingerprint_files(self.files())
 
+    def read(self) -> Iterator[Record | BadRow]:
+        reader = self._open_reader()
+        for file in self.files():
+            yield from self._read_file(file, reader)
+
+    @abstractmethod
+    def _read_file(self, file: Path, reader: RowReader) -> Iterator[Record | BadRow]:
+        """Yields the records of a file."""
+
 
 @source("jsonl")
 class JsonLines(_Rows):
@@ -39,30 +50,36 @@ class JsonLines(_Rows):
 
     suffixes = (".jsonl", ".jsonl.gz", ".ndjson")
 
-    def read(self) -> Iterator[Record | BadRow]:
-        numbered = Numbered(self.config.id, self.part)
-        for file in self.files():
-            number = 0
-            try:
-                with _open(file) as lines:
-                    for number, line in enumerate(lines, 1):
-                        if line.strip():
-                            yield from self._record(line, file, number, numbered)
-            except (EOFError, OSError, zlib.error) as error:
-                reason = f"{file.name} breaks off after line {number}: {error}"
-                yield from numbered.maybe_bad(f"{file.name}:{number + 1}", reason)
+    def _read_file(self, file: Path, reader: RowReader) -> Iterator[Record | BadRow]:
+        number = 0
+        try:
+            with _open(file) as lines:
+                for number, line in enumerate(lines, 1):
+                    if line.strip():
+                        yield from self._record(line, file, number, reader)
+        except (EOFError, OSError, zlib.error) as error:
+            reason = f"{file.name} breaks off after line {number}: {error}"
+            yield from reader.numbered.maybe_bad(f"{file.name}:{number + 1}", reason)
 
-    def _record(self, line: bytes, file: Path, number: int, numbered: Numbered) -> Iterator[Record | BadRow]:
+    def _record(self, line: bytes, file: Path, number: int, reader: RowReader) -> Iterator[Record | BadRow]:
         where = f"{file.name}:{number}"
         try:
             row = load_json(line)
         except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError, too
-            yield from numbered.maybe_bad(where, f"{where} is not JSON: {error}")
+            yield from reader.numbered.maybe_bad(where, f"{where} is not JSON: {error}")
             return
         if not isinstance(row, dict):
-            yield from numbered.maybe_bad(where, f"{where} is no JSON object, but {type(row).__name__}")
+            yield from reader.numbered.maybe_bad(where, f"{where} is not a JSON object, but {type(row).__name__}")
             return
-        yield from read_json_row(row, where, home_of(file), self.scratch, numbered)
+        yield from reader.read(row, where, home_of(file))
+
+    def _first_rows(self) -> Iterator[Mapping[str, Any]]:
+        for file in self.files():
+            with contextlib.suppress(EOFError, OSError, zlib.error), _open(file) as lines:
+                for line in lines:
+                    with contextlib.suppress(ValueError, RecursionError):
+                        if isinstance(row := load_json(line), dict):
+                            yield row
 
     def count(self) -> int | None:
         if is_remote(self.path) or any(file.suffix == ".gz" for file in self.files()):
@@ -80,15 +97,17 @@ class Json(_Rows):
 
     suffixes = (".json",)
 
-    def read(self) -> Iterator[Record | BadRow]:
-        numbered = Numbered(self.config.id, self.part)
+    def _read_file(self, file: Path, reader: RowReader) -> Iterator[Record | BadRow]:
+        for index, row in enumerate(self._load(file)):
+            where = f"{file.name}[{index}]"
+            if isinstance(row, dict):
+                yield from reader.read(row, where, home_of(file))
+            else:
+                yield from reader.numbered.maybe_bad(where, f"{where} is not a JSON object, but {type(row).__name__}")
+
+    def _first_rows(self) -> Iterator[Mapping[str, Any]]:
         for file in self.files():
-            for index, row in enumerate(self._load(file)):
-                where = f"{file.name}[{index}]"
-                if isinstance(row, dict):
-                    yield from read_json_row(row, where, home_of(file), self.scratch, numbered)
-                else:
-                    yield from numbered.maybe_bad(where, f"{where} is no JSON object, but {type(row).__name__}")
+            yield from (row for row in self._load(file) if isinstance(row, dict))
 
     def _load(self, file: Path) -> list[Any]:
         try:
@@ -109,24 +128,31 @@ class Parquet(_Rows):
 
     suffixes = (".parquet",)
 
-    def read(self) -> Iterator[Record | BadRow]:
+    def _read_file(self, file: Path, reader: RowReader) -> Iterator[Record | BadRow]:
         import pyarrow
 
-        numbered = Numbered(self.config.id, self.part)
+        index = 0
+        try:
+            for batch in self._file(file).iter_batches(batch_size=256):
+                for row in _rows_of(batch):
+                    where = f"{file.name}[{index}]"
+                    if isinstance(row, Exception):
+                        yield from reader.numbered.maybe_bad(where, f"{where} can't be read: {row}")
+                    else:
+                        yield from reader.read(row, where, home_of(file))
+                    index += 1
+        except (pyarrow.ArrowException, OSError) as error:
+            reason = f"{file.name} breaks off after row {index}: {error}"
+            yield from reader.numbered.maybe_bad(f"{file.name}[{index}]", reason)
+
+    def _first_rows(self) -> Iterator[Mapping[str, Any]]:
+        import pyarrow
+
         for file in self.files():
-            index = 0
-            try:
-                for batch in self._file(file).iter_batches(batch_size=256):
-                    for row in _rows_of(batch):
-                        where = f"{file.name}[{index}]"
-                        if isinstance(row, Exception):
-                            yield from numbered.maybe_bad(where, f"{where} can't be read: {row}")
-                        else:
-                            yield from read_row(row, where, home_of(file), self.scratch, numbered)
-                        index += 1
-            except (pyarrow.ArrowException, OSError) as error:
-                reason = f"{file.name} breaks off after row {index}: {error}"
-                yield from numbered.maybe_bad(f"{file.name}[{index}]", reason)
+            with contextlib.suppress(pyarrow.ArrowException, OSError):
+                batch = next(self._file(file).iter_batches(batch_size=FEW), None)
+                yield from (row for row in _rows_of(batch) if isinstance(row, dict)) if batch is not None else ()
+                return
 
     def count(self) -> int:
         return sum(self._file(file).metadata.num_rows for file in self.files())
@@ -139,42 +165,6 @@ class Parquet(_Rows):
             return pyarrow.parquet.ParquetFile(open_bytes(file) if is_remote(file) else file)
         except (pyarrow.ArrowException, OSError) as error:
             raise SourceError(f"{file} is not Parquet: {error}") from error
-
-
-def read_row(row: Any, where: str, folder: Path, scratch: Path, numbered: Numbered) -> Iterator[Record | BadRow]:
-    """Yields the record of a row of Arrow values, if it belongs to this part."""
-
-    def fields() -> Fields:
-        found = dict(normalize_images(row, folder, scratch))
-        if "images" in found:
-            found.pop("image", None)
-        return json_fields(found)
-
-    return _read(row, fields, where, numbered)
-
-
-def read_json_row(
-    row: Fields, where: str, folder: Path, scratch: Path, numbered: Numbered
-) -> Iterator[Record | BadRow]:
-    """Yields the record of a row of JSON values, if it belongs to this part."""
-    return _read(row, lambda: normalize_images(row, folder, scratch), where, numbered)
-
-
-def _read(row: Any, fields: Callable[[], Fields], where: str, numbered: Numbered) -> Iterator[Record | BadRow]:
-    """Names a row before anything of it is unpacked, which may mean to write its images."""
-    try:
-        name = numbered.name(row)
-    except _UNREADABLE as error:
-        yield from numbered.maybe_bad(where, f"{where} can't be read: {error}")
-        return
-    if name is None:
-        return
-    try:
-        made = fields()
-    except _UNREADABLE as error:
-        yield numbered.bad(where, f"{where} can't be read: {error}")
-        return
-    yield numbered.record(name, made)
 
 
 def _rows_of(batch: Any) -> list[Any]:

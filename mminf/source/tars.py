@@ -6,19 +6,26 @@ key.
 
 from __future__ import annotations
 
+import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mminf.errors import shorten_text
 from mminf.image import MAX_BYTES, SUFFIXES
 from mminf.record import Fields, Record
-from mminf.source.base import BadRow, Source, clean_id, load_json, normalize_images, source
+from mminf.source.base import BadRow, Numbered, Source, clean_id, load_json, source
+from mminf.source.columns import ImageColumns
+from mminf.source.reader import UNREADABLE, RowReader
 from mminf.storage import fingerprint_files, list_files, open_bytes
 
 SPAN = 10**9
 """Samples that a shard may have: a record's number is its shard's, times this, plus its own within the shard."""
-TOO_LARGE = "too large"
+REFUSED = "refused"
+_OTHER_MEDIA = frozenset(
+    {"mp4", "avi", "mov", "mkv", "webm", "mpg", "mpeg", "wav", "mp3", "flac", "ogg", "m4a", "opus"}
+)
 _TEXTS = frozenset({"txt", "text", "caption", "cls", "transcript"})
 
 
@@ -58,6 +65,13 @@ class WebDataset(Source):
 
     def _read_shard(self, file: Path, first: int, by_file: bool) -> Iterator[Record | BadRow]:
         number = 0
+        reader = RowReader(
+            Numbered(self.config.id),
+            ImageColumns((("images",),)),
+            renamed=self.config.columns,
+            scratch=self.scratch,
+            told=set(),
+        )
         try:
             seen: dict[str, int] = {}
             for number, (key, members) in enumerate(_samples(file)):
@@ -69,20 +83,18 @@ class WebDataset(Source):
                     reason = f"{name} comes {times} times in its shard; a sample's files must stand one after the other"
                     yield BadRow(f"{name}~{times}", reason, first + number)
                 else:
-                    yield self._record(name, members, first + number)
+                    yield self._record(name, members, first + number, reader)
         except (tarfile.TarError, EOFError, OSError, ValueError) as error:  # zlib.error comes as one of them
             name = f"{file.name}~end"  # no sample is called so: theirs have the shard's name and a stroke
             if by_file or self._owns(name):
                 yield BadRow(name, f"{file.name} breaks off after {number} samples: {error}", first + number + 1)
 
-    def _record(self, name: str, members: dict[str, bytes], seq: int) -> Record | BadRow:
+    def _record(self, name: str, members: dict[str, bytes], seq: int, reader: RowReader) -> Record | BadRow:
         try:
-            fields = _fields(members)
-            images = [members[ending] for ending in sorted(members) if _is_image(ending)]
-            if images:
-                fields = normalize_images({**fields, "images": images}, self.path, self.scratch)
-        except (ValueError, RecursionError, OSError, TypeError) as error:
-            return BadRow(name, f"{name} can't be read: {error}", seq)
+            images = [members[ending] for ending in sorted(members, key=natural_order) if _is_image(ending)]
+            fields = reader.fields({**_fields(members), **({"images": images} if images else {})}, self.path)
+        except UNREADABLE as error:
+            return BadRow(name, shorten_text(f"{name} can't be read: {error}", 300), seq)
         return Record(name, fields, seq)
 
 
@@ -99,10 +111,13 @@ def _samples(file: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
                 yield key, members
                 members = {}
             key = found
+            if ending.rpartition(".")[2] in _OTHER_MEDIA:
+                members[REFUSED] = f"has {member.name}, and video and audio are not supported yet".encode()
+                continue
             if not _is_wanted(ending):
                 continue
             if member.size > MAX_BYTES:
-                members[TOO_LARGE] = f"{member.name} has {member.size:,} bytes, more than {MAX_BYTES:,}".encode()
+                members[REFUSED] = f"{member.name} has {member.size:,} bytes, more than {MAX_BYTES:,}".encode()
                 continue
             opened: Any = tar.extractfile(member)
             members[ending] = opened.read()
@@ -116,6 +131,13 @@ def _split(name: str) -> tuple[str, str]:
     return f"{folder}{slash}{key}", ending.lower()
 
 
+def natural_order(ending: str) -> list[tuple[int, str]]:
+    """Returns a key by which `jpg` comes before `1.jpg`, and `2.jpg` before `10.jpg`."""
+    stem = ending.rpartition(".")[0]
+    pieces = re.findall(r"\d+|\D+", stem)
+    return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in pieces]
+
+
 def _is_wanted(ending: str) -> bool:
     return ending == "json" or ending in _TEXTS or _is_image(ending)
 
@@ -125,8 +147,8 @@ def _is_image(ending: str) -> bool:
 
 
 def _fields(members: dict[str, bytes]) -> Fields:
-    if TOO_LARGE in members:
-        raise ValueError(members[TOO_LARGE].decode())
+    if REFUSED in members:
+        raise ValueError(members[REFUSED].decode())
     fields: Fields = {}
     for ending, data in members.items():
         if ending == "json":

@@ -1,0 +1,173 @@
+"""Makes records of rows: names them, finds their images, checks their media."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import os
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mminf.errors import ImageError, shorten_text
+from mminf.image import MAX_BYTES, embedded_bytes
+from mminf.media import check_media
+from mminf.record import Fields, Record
+from mminf.source.base import BadRow, Numbered, Source, json_fields
+from mminf.source.columns import PEEK, STANDARD, ImageColumns, drop_binary, find_columns, map_columns
+from mminf.storage import is_remote
+
+log = logging.getLogger("mminf")
+# What a row can hold that no record can be made of.
+UNREADABLE = (TypeError, ValueError, OSError, RecursionError, OverflowError, ImageError)
+
+
+class RowReader:
+    """Makes records of a source's rows.
+
+    Args:
+        numbered: gives records their ids and numbers.
+        images: the columns with images.
+        renamed: field -> the columns that the recipe takes it from.
+        scratch: folder for images that come embedded in rows; they are written there once.
+        told: names of columns that were said to be left out.
+        image_root: where relative image paths start from; None: the folder that `read` is given.
+    """
+
+    def __init__(
+        self,
+        numbered: Numbered,
+        images: ImageColumns,
+        *,
+        renamed: Mapping[str, list[str]],
+        scratch: Path,
+        told: set[str],
+        image_root: Path | None = None,
+    ) -> None:
+        self.numbered = numbered
+        self.images = images
+        self.renamed = renamed
+        self.scratch = scratch
+        self.image_root = image_root
+        self._told = told
+
+    def read(self, row: Mapping[str, Any], where: str, folder: Path) -> Iterator[Record | BadRow]:
+        """Yields the record of a row of JSON or Arrow values, if it belongs to this part.
+
+        The row is named before anything of it is unpacked, which may mean to write its images.
+
+        Args:
+            where: file and line, for errors.
+            folder: that relative image paths start from.
+        """
+        try:
+            name = self.numbered.name(row)
+        except UNREADABLE as error:
+            yield from self.numbered.maybe_bad(where, f"{where} can't be read: {error}")
+            return
+        if name is None:
+            return
+        try:
+            fields = self.fields(row, folder)
+        except UNREADABLE as error:
+            yield self.numbered.bad(where, shorten_text(f"{where} can't be read: {error}", 300))
+            return
+        yield self.numbered.record(name, fields)
+
+    def fields(self, row: Mapping[str, Any], folder: Path) -> Fields:
+        """Returns a row's fields, with its images in `images` as absolute paths or URIs.
+
+        Raises:
+            ValueError, ImageError: if an embedded image is broken, or tags and media don't match.
+        """
+        taken = self.images.take(row)
+        fields = map_columns(row, self.renamed)
+        if taken:
+            fields["images"] = [self._uri(item, folder) for item in taken]
+            for name in self.images.names - {"images"}:
+                if _is_embedded(fields.get(name)):
+                    del fields[name]
+        elif not isinstance(fields.get("images"), list | None):
+            del fields["images"]  # empty in a form of its own
+        fields, binary = drop_binary(fields)
+        if new := [name for name in binary if name not in self._told]:
+            self._told.update(new)
+            log.info("binary data is left out: column %s", ", ".join(new))
+        fields = json_fields(fields)
+        check_media(fields)
+        return fields
+
+    def _uri(self, item: Any, folder: Path) -> str:
+        if isinstance(item, Mapping):
+            item = item["bytes"] if item.get("bytes") is not None else item.get("path") or item.get("url")
+        if isinstance(item, bytes):
+            return self._store(item)
+        if not isinstance(item, str):
+            raise ValueError(f"an image is a path, a URI or the file's bytes, not {type(item).__name__}")
+        if (data := embedded_bytes(item, MAX_BYTES)) is not None:
+            return self._store(data)
+        return item if "://" in item else str((self.image_root or folder) / item)
+
+    def _store(self, data: bytes) -> str:
+        path = self.scratch / hashlib.sha256(data).hexdigest()[:32]
+        if is_remote(path):
+            if not path.exists():
+                path.write_bytes(data)
+        elif not path.exists():
+            self.scratch.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f"{path.name}.{os.getpid()}.part")  # several parts of a run may meet the same image
+            part.write_bytes(data)
+            part.rename(path)
+        return str(path)
+
+
+def _is_embedded(value: Any) -> bool:
+    """Tells whether a column holds files, not names of files."""
+    if isinstance(value, list):
+        return any(_is_embedded(item) for item in value)
+    if isinstance(value, Mapping):
+        return value.get("bytes") is not None
+    if isinstance(value, str):
+        return embedded_bytes(value, MAX_BYTES) is not None
+    return isinstance(value, bytes)
+
+
+class RowSource(Source):
+    """Base of the sources whose records are rows with columns.
+
+    The columns that hold images are told by the first rows, once.
+    """
+
+    cuts = True
+
+    def __init__(self, config: Any, base: Path, scratch: Path) -> None:
+        super().__init__(config, base, scratch)
+        self._images: ImageColumns | None = None
+        self._told: set[str] = set()
+        if named := [name for field in STANDARD for name in config.columns.get(field, ())]:
+            self._images = ImageColumns((tuple(named),))
+
+    @abstractmethod
+    def _first_rows(self) -> Iterator[Mapping[str, Any]]:
+        """Yields rows from the beginning, those that can be read."""
+
+    def _open_reader(self) -> RowReader:
+        """Returns what makes records of the rows.
+
+        Raises:
+            SourceError: if it can't be told which columns hold the images.
+        """
+        if self._images is None:
+            self._images = find_columns(list(itertools.islice(self._first_rows(), PEEK)))
+            if self._images.found:
+                log.info("%s: images are in %s", self.path.name, self._images)
+        return RowReader(
+            Numbered(self.config.id, self.part),
+            self._images,
+            renamed=self.config.columns,
+            scratch=self.scratch,
+            told=self._told,
+            image_root=self.image_root,
+        )
