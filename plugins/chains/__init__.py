@@ -1,7 +1,9 @@
-"""Steps of the chains: captions checked part by part, thoughts rewritten with few changes."""
+"""Steps of the chains: captions checked part by part, thoughts rewritten with few changes; filters of texts."""
 
+from .degenerate import Degenerate
 from .no_leak import NoLeak
 from .parts import Parts
+from .refusal import RefusalFilter
 from .word_changes import WordChanges
 
-__all__ = ["NoLeak", "Parts", "WordChanges"]
+__all__ = ["Degenerate", "NoLeak", "Parts", "RefusalFilter", "WordChanges"]

@@ -102,7 +102,7 @@ def test_lists_schema_plan_doctor() -> None:
     plan = mminf("plan", "oasis").stdout
     assert "2 model loads: vlm, llm" in plan
     assert "calls a record: at most 7" in plan
-    assert "waits for classify, nonsense, solvability, hallucination, clarity" in plan
+    assert "waits for classify, degenerate_instruction, refused_instruction, nonsense, solvability," in plan
     doctor = mminf("doctor").stdout
     assert "backend transformers: can run here" in doctor
     assert "backend lmdeploy: lmdeploy is not installed" in doctor
@@ -127,3 +127,9 @@ def test_retry_and_export(images: Path, scripted_oasis: list[str], tmp_path: Pat
     assert found.returncode == 0, found.stderr
     row = read_rows(out / "llava.jsonl")[0]
     assert (out / str(row["image"])).is_file()
+
+
+def test_an_embedding_step_is_rendered_as_its_text(tmp_path: Path) -> None:
+    (tmp_path / "captions.txt").write_text("a dog on a lawn\n")
+    found = mminf("render", "unicorn", "embed", "--input", "captions.txt", cwd=tmp_path)
+    assert (found.returncode, found.stdout.splitlines()[0]) == (0, "<caption>"), found.stderr

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mminf_plugins.chains.no_leak import _LEAK
+from mminf_plugins.chains.leaks import find_leak
 from mminf_plugins.chains.parts import split_parts
 from mminf_plugins.chains.word_changes import count_changes
 
@@ -181,7 +181,7 @@ def test_requests_are_one_line_and_give_nothing_away(play: Play, pictures: Pictu
     ],
 )  # fmt: skip
 def test_talk_of_the_source_is_seen(text: str) -> None:
-    assert _LEAK.search(text)
+    assert find_leak(text)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_talk_of_the_source_is_seen(text: str) -> None:
     ],
 )  # fmt: skip
 def test_talk_of_text_in_an_image_is_no_leak(text: str) -> None:
-    assert not _LEAK.search(text)
+    assert not find_leak(text)
 
 
 THINK = """

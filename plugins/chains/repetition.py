@@ -1,0 +1,106 @@
+"""Finds endless repetition in a text: of a character, of a few words, of a sentence or line, of whole passages.
+
+Texts repeat themselves for good reasons: refrains, tables, numbered lists, code, numbers. So a repetition counts by
+how often it comes in a row and by how much of the text it is. The numbers are our own; they ask for more than any
+refrain has.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from itertools import pairwise
+
+from .texts import CJK, words_of
+
+_LONGEST_UNIT = 60  # words; longer passages are found by their 8-grams
+_FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+_TABLE_ROW = re.compile(r"^.*\|.*\|.*$|^[^\n]*(?:\t[^\n]*){2,}$", re.MULTILINE)
+# Rules, leaders, masks, blanks of a form: a run of these is layout.
+_LAYOUT = r"\s\-=_*.#~·•─━│┃|+…"
+_RUN = re.compile(rf"([^\d{_LAYOUT}])\1{{19,}}")
+_STUTTER = re.compile(r"([^\W\d_][\w'-]{1,11}?)\1{9,}")  # inside a word: "hahahahahahahahahahaha"
+_NUMBER = re.compile(r"^\s*(?:[-*•]\s+)?(?:\(?\d{1,4}[.):、]|[a-zA-Z][.)])?\s*")
+_SENTENCE = re.compile(r"[^.!?。！？\n]+")
+
+
+def find_repetition(text: str) -> str | None:
+    """Returns what a text repeats without end, and how often, or None."""
+    prose = _TABLE_ROW.sub("\n", _FENCED.sub("\n", text))
+    return (
+        _find_run(prose)
+        or _find_loop(words_of(prose), in_code=False)
+        or (_find_loop(words_of(text), in_code=True) if prose != text else None)
+        or _find_twins(prose)
+        or _find_passages(words_of(prose))
+    )
+
+
+def _find_run(text: str) -> str | None:
+    """One character, or one syllable of a word, over and over."""
+    bare = "".join(text.split())
+    whole = re.fullmatch(r"(\D)\1{7,}[.。!！]?", bare)
+    found = whole or _RUN.search(text) or _STUTTER.search(text)
+    return f"{found[1]!r} {len(found[0]) // len(found[1])} times" if found else None
+
+
+def _find_loop(words: list[str], *, in_code: bool) -> str | None:
+    """A few words, or a sentence, several times in a row.
+
+    Args:
+        in_code: the text holds code or tables, so that only very long loops count.
+    """
+    for period in range(1, min(_LONGEST_UNIT, len(words) // 2) + 1):
+        run, longest, end = 0, 0, 0
+        for index in range(period, len(words)):
+            run = run + 1 if words[index] == words[index - period] else 0
+            if run > longest:
+                longest, end = run, index + 1
+        times = longest // period + 1
+        share = (longest + period) / len(words)
+        unit = words[end - period : end]
+        if times >= (30 if in_code else 3) and _is_endless(unit, times, share):
+            return f"{_join(unit)!r} {times} times"
+    return None
+
+
+def _is_endless(unit: list[str], times: int, share: float) -> bool:
+    """Whether a unit comes too often in a row: the longer it is and the more of the text it is, the fewer times."""
+    if not any(char.isalpha() for word in unit for char in word):
+        return times >= 50 and share >= 0.5  # "0, 0, 0, ..." is data
+    length = len(_join(unit)) / 5 if re.search(f"[{CJK}]", unit[0]) else len(unit)
+    if length < 2:
+        return times >= (6 if share >= 0.7 else 12)
+    if length < 5:
+        return times >= (5 if share >= 0.7 else 8)
+    return times >= (3 if share >= 0.7 else 6)
+
+
+def _find_twins(text: str) -> str | None:
+    """The same line or sentence as half of the text or more; numbers before the lines of a list are no difference."""
+    for parts in ([_NUMBER.sub("", line) for line in text.splitlines()], _SENTENCE.findall(text)):
+        long = [words for part in parts if len(words := tuple(words_of(part))) >= 4]
+        if not long:
+            continue
+        (most, times), *_ = Counter(long).most_common(1)
+        if times >= 4 and times >= len(long) / 2:
+            return f"{_join(list(most))!r} {times} times"
+    return None
+
+
+def _find_passages(words: list[str]) -> str | None:
+    """Passages of any length: few of the text's 8-grams are new."""
+    grams = [tuple(words[index : index + 8]) for index in range(len(words) - 7)]
+    if len(grams) < 60 or len(set(grams)) >= 0.4 * len(grams):
+        return None
+    if not any(char.isalpha() for gram in grams[:20] for word in gram for char in word):
+        return None
+    most, times = Counter(grams).most_common(1)[0]
+    return f"{_join(list(most))!r} {times} times" if times >= 3 else None
+
+
+def _join(words: list[str]) -> str:
+    text = words[0]
+    for last, word in pairwise(words):
+        text += word if re.match(f"[{CJK}]", last) and re.match(f"[{CJK}]", word) else f" {word}"
+    return text

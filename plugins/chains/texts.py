@@ -1,0 +1,58 @@
+"""What the text filters share: plain forms of a text to match against, and short quotes for their reasons."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Any
+
+CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
+_QUOTES = str.maketrans({"‘": "'", "’": "'", "ʼ": "'", "＇": "'", "“": '"', "”": '"', "„": '"', "＂": '"'})
+_EMPHASIS = re.compile(r"[*`]+|(?<!\w)_+|_+(?!\w)")
+_WORD = re.compile(rf"[{CJK}]|[^\W_{CJK}]+(?:'[^\W_{CJK}]+)*")
+
+
+def as_text(value: Any) -> str:
+    """Returns a field as text: the items of a list on lines of their own, nothing for None."""
+    if isinstance(value, list):
+        return "\n".join(map(as_text, value))
+    return "" if value is None else str(value)
+
+
+def straighten(text: str) -> str:
+    """Returns a text with straight quotes, without Markdown's emphasis, each stretch of white space as one blank."""
+    return " ".join(_EMPHASIS.sub("", unicodedata.normalize("NFC", text).translate(_QUOTES)).split())
+
+
+def words_of(text: str) -> list[str]:
+    """Returns a text's words in lower case; a Chinese, Japanese or Korean character is a word.
+
+    Vowel signs and the like are left out first: `re` does not count them as parts of a word.
+    """
+    bare = "".join(char for char in text if unicodedata.category(char)[0] != "M").translate(_QUOTES)
+    return [word.casefold() for word in _WORD.findall(bare)]
+
+
+def shorten(text: str, most: int = 60) -> str:
+    """Returns a text on one line, cut to so many characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 3].rstrip() + "..."
+
+
+def one_of(lines: str) -> str:
+    """Returns a pattern for any of some patterns, one on each line; blanks in them are blanks of the text.
+
+    A line that ends in a backslash goes on in the next.
+    """
+    joined = re.sub(r"\\\n\s*", "", lines.strip())
+    return "(?:" + "|".join(line.strip() for line in joined.splitlines()) + ")"
+
+
+def any_word(words: str) -> str:
+    """Returns a pattern for any of some words; a + in one stands for a blank."""
+    return "(?:" + "|".join(re.escape(word).replace(r"\+", " ") for word in words.split()) + ")"
+
+
+def word_set(words: str) -> frozenset[str]:
+    """Returns the words of a table."""
+    return frozenset(words.split())
