@@ -1,6 +1,7 @@
 # make setup   an environment in .venv with all that is pinned in requirements/dev.txt
 # make demo    the Oasis recipe on the built-in model and drawn sample images
 # make test    the tests
+# make test-real  tests on real small models, whose weights packages ship (opt-in, minutes)
 # make check   what CI runs: ruff, mypy --strict, tests
 # make bench   benchmarks
 # make model   trains the demo model, about an hour on 2 cores, and evaluates it
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check lint types format bench model requirements docs clean
+.PHONY: setup demo test test-real check lint types format bench model requirements docs clean
 
 setup: $(STAMP)
 
@@ -32,6 +33,10 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+test-real: setup
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --requirement requirements/real.txt
+	MMINF_REAL=1 $(BIN)/python -m pytest tests/real -s
 
 lint: setup
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -101,27 +102,76 @@ def _special_ids(tokenizer: Any) -> set[int]:
     return added | set(tokenizer.all_special_ids)
 
 
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """How a vocabulary writes the text of its tokens.
+
+    Attributes:
+        byte_level: every character stands for a byte (GPT-2, Qwen, Llama 3).
+        byte_fallback: `<0xF0>` stands for that byte (Llama 2, Gemma).
+        metaspace: `▁` stands for a space.
+        continuation: `##` in front of a token means that no space is before it (WordPiece).
+    """
+
+    byte_level: bool = False
+    byte_fallback: bool = False
+    metaspace: bool = False
+    continuation: bool = False
+
+    def read(self, token: str | bytes) -> bytes:
+        """Returns the bytes that a token adds to a text."""
+        if isinstance(token, bytes):  # tiktoken-style vocabularies
+            return token
+        if self.byte_level:
+            table = _byte_alphabet()
+            if all(char in table for char in token):
+                return bytes(table[char] for char in token)
+        if self.byte_fallback and (match := _BYTE_TOKEN.match(token)):
+            return bytes([int(match[1], 16)])
+        if self.continuation:
+            token = token.removeprefix("##")
+        if self.metaspace:
+            token = token.replace("▁", " ")
+        return token.encode("utf-8", "replace")
+
+
+def find_spelling(tokenizer: Any) -> Spelling:
+    """Returns how a tokenizer's vocabulary is written, told from what the tokenizer makes of a few tokens.
+
+    The vocabulary itself does not tell: SentencePiece vocabularies, Gemma's for one, contain a literal `Ġ`.
+    """
+    return Spelling(
+        byte_level=_spells(tokenizer, ["ðŁĻĤ"], "🙂") or _declares_byte_level(tokenizer),
+        byte_fallback=_spells(tokenizer, ["<0xF0>", "<0x9F>", "<0x99>", "<0x82>"], "🙂"),
+        metaspace=_spells(tokenizer, ["a", "▁b"], "a b"),
+        continuation=_spells(tokenizer, ["a", "##b"], "ab"),
+    )
+
+
+def _spells(tokenizer: Any, tokens: list[str], text: str) -> bool:
+    try:
+        return str(tokenizer.convert_tokens_to_string(tokens)).strip() == text
+    except Exception:  # a tokenizer with code of its own fails on tokens that it lacks, each in its own way
+        return False
+
+
+def _declares_byte_level(tokenizer: Any) -> bool:
+    """Returns whether a `tokenizers` pipeline without a fitting decoder says that it works on bytes."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    parts = (getattr(backend, name, None) for name in ("decoder", "pre_tokenizer", "normalizer"))
+    return any(part is not None and b'"ByteLevel"' in part.__getstate__() for part in parts)
+
+
 def _token_bytes(tokenizer: Any) -> dict[int, bytes]:
     cached = getattr(tokenizer, "_mminf_token_bytes", None)
     if cached is None:
-        vocabulary = tokenizer.get_vocab()
-        byte_level = any("Ġ" in token or "Ċ" in token for token in list(vocabulary)[:5000]) or "Ġ" in vocabulary
+        spelling = find_spelling(tokenizer)
         added = {i: token.content for i, token in tokenizer.added_tokens_decoder.items()}
-        cached = {i: added[i].encode() if i in added else _bytes(token, byte_level) for token, i in vocabulary.items()}
+        cached = {
+            i: added[i].encode() if i in added else spelling.read(token) for token, i in tokenizer.get_vocab().items()
+        }
         tokenizer._mminf_token_bytes = cached
     return dict(cached)
-
-
-def _bytes(token: str | bytes, byte_level: bool) -> bytes:
-    if isinstance(token, bytes):  # tiktoken-style vocabularies
-        return token
-    if byte_level:
-        table = _byte_alphabet()
-        if all(char in table for char in token):
-            return bytes(table[char] for char in token)
-    elif match := _BYTE_TOKEN.match(token):
-        return bytes([int(match[1], 16)])
-    return token.replace("▁", " ").encode("utf-8", "replace")
 
 
 @cache

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import LogitsProcessor
 
+from mminf.backend.draw import Rules, Uniforms, draw, penalize_output
+from mminf.request import spelled_out
+
 if TYPE_CHECKING:
     import torch
 
@@ -48,7 +51,7 @@ class PenalizeOutput(LogitsProcessor):
         new = input_ids[:, self.start :]
         if new.shape[1]:
             counts.scatter_add_(1, new, scores.new_ones(new.shape))
-        return scores - self.frequency * counts - self.presence * (counts > 0)
+        return penalize_output(scores, counts, self.frequency, self.presence)
 
 
 class OnlyChoices(LogitsProcessor):
@@ -82,7 +85,7 @@ class OnlyChoices(LogitsProcessor):
 class DrawRows(LogitsProcessor):
     """Draws each row's token with that row's own seed, and leaves only that token.
 
-    Temperature, top-k, top-p and min-p are applied here, in vLLM's order, so that generation itself may be greedy.
+    Temperature, min-p, top-k and top-p are applied here, in vLLM's order, so that generation itself may be greedy.
 
     Args:
         sampling: how tokens are drawn.
@@ -90,41 +93,16 @@ class DrawRows(LogitsProcessor):
     """
 
     def __init__(self, sampling: Sampling, seeds: Sequence[int]) -> None:
-        import numpy
-
-        self.sampling = sampling
-        self.streams = [numpy.random.Generator(numpy.random.Philox(seed)) for seed in seeds]
+        spelled = spelled_out(sampling)
+        self.rules = Rules(sampling.temperature, int(spelled["top_k"]), spelled["top_p"], spelled["min_p"])
+        self.streams = [Uniforms(seed) for seed in seeds]
+        self.start: int | None = None
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        probabilities = self._truncate(scores.float() / self.sampling.temperature).softmax(-1)
-        # In the order of the vocabulary, not of likelihood: rounding that differs with a batch's padding then moves
-        # a boundary a little, where it would swap whole tokens of nearly equal likelihood.
-        cumulative = probabilities.double().cumsum(-1)
-        uniform = torch.tensor([[stream.random()] for stream in self.streams], dtype=torch.float64)
-        points = uniform.to(scores.device) * cumulative[:, -1:]
-        drawn = torch.searchsorted(cumulative, points, right=True).clamp(max=scores.shape[-1] - 1)
-        return torch.full_like(scores, _NEVER).scatter_(1, drawn, 0.0)
-
-    def _truncate(self, logits: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        sampling = self.sampling
-        if sampling.top_k is not None and 0 < sampling.top_k < logits.shape[-1]:
-            least = logits.topk(sampling.top_k, dim=-1).values[:, -1:]
-            logits = logits.masked_fill(logits < least, _NEVER)
-        if sampling.top_p is not None and sampling.top_p < 1:
-            ordered, order = torch.sort(logits, dim=-1, descending=True, stable=True)
-            probabilities = ordered.softmax(-1)
-            before = probabilities.cumsum(-1) - probabilities
-            cut = torch.zeros_like(before, dtype=torch.bool).scatter_(1, order, before >= sampling.top_p)
-            logits = logits.masked_fill(cut, _NEVER)
-        if sampling.min_p:
-            probabilities = logits.softmax(-1)
-            likeliest = probabilities.amax(-1, keepdim=True)
-            logits = logits.masked_fill(probabilities < sampling.min_p * likeliest, _NEVER)
-        return logits
+        if self.start is None:
+            self.start = input_ids.shape[1]
+        done = input_ids.shape[1] - self.start
+        return draw(scores, self.rules, [stream[done] for stream in self.streams])
 
 
 def processors(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import importlib.util
+import logging
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -16,13 +17,22 @@ from mminf.backend.base import Backend, shorten
 from mminf.backend.choice import WANTED, Decision, find_decision
 from mminf.backend.devices import devices, free_memory, only_devices
 from mminf.backend.model_files import find_remote_code, remote_code, resolve_model, show_tokens
+from mminf.backend.template_check import check_template, explain_types
 from mminf.demo_model import TEMPLATE
 from mminf.errors import EngineDied, EngineError, RequestError
+from mminf.reasoning import split_reasoning
 from mminf.recipe.config import EngineConfig
 from mminf.request import Generation, Rendered, Request, Sampling, spelled_out
+from mminf.special_tokens import own_tokens
 from mminf.text import defuse
 
+log = logging.getLogger("mminf")
+
 MARK = "mminf"
+_WARNED: set[str] = set()
+# What a template may begin the answer with.
+_THOUGHT_PREFIX = re.compile(r"(?:\s*</?think>\s*)+")
+_LONGEST = 16  # characters of a token that may follow a stop string
 _DATE = re.compile(r"Today Date: \d{1,2} \w{3} \d{4}")
 # What Llama 3's own template says where the caller names no date.
 _FIXED_DATE = "Today Date: 26 Jul 2024"
@@ -80,8 +90,8 @@ class SwiftBackend(Backend):
             raise
         except Exception as error:  # whatever torch, transformers or an engine raises on loading
             raise EngineError(
-                f"model {self.config.model!r} can't be loaded by backend {self.config.backend!r}: {shorten(error, 600)}"
-                f"\n{self._advice(error)}"
+                f"model {self.config.model!r} can't be loaded by backend {self.config.backend!r}: "
+                f"{self._explain(error)}"
             ) from error
         self._engine.strict = False  # one bad row of a batch comes back as its own error
         self._adopt(self._engine.template)
@@ -90,11 +100,13 @@ class SwiftBackend(Backend):
         assert self._engine is not None, "load() comes first"
         response = await self._ask(request)
         choice = response.choices[0]
-        text, finish_reason = self._strip_ends(choice.message.content or ""), choice.finish_reason or "stop"
+        text = cut_stop(self._strip_ends(choice.message.content or ""), request.stop, request.sampling.min_tokens)
+        finish_reason = choice.finish_reason or "stop"
         content = choice.logprobs["content"] if request.sampling.logprobs and choice.logprobs else None
         chances = None
         if (decision := self._decision(request)) is not None:
-            if (chosen := decision.read(text)) is None:
+            # Some templates open a thought in the prompt, and ms-swift puts what they opened in front of the answer.
+            if (chosen := decision.read(split_reasoning(text).text)) is None:
                 raise RequestError(f"{self.config.backend}: answered {text!r}, which is no choice")
             text, finish_reason = chosen, "stop"
             chances = decision.chances(content or ())
@@ -125,6 +137,13 @@ class SwiftBackend(Backend):
         decision = self._decision(request)
         ids = [*encoded["input_ids"], *(decision.prefix if decision is not None else ())]
         return Rendered(show_tokens(self._template.tokenizer, ids), len(ids))
+
+    def special_tokens(self) -> frozenset[str]:
+        if self._template is None:
+            return frozenset()
+        tokenizer = self._template.tokenizer
+        added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+        return own_tokens(added | set(tokenizer.all_special_tokens))
 
     async def close(self) -> None:
         engine, self._engine, self._template = self._engine, None, None
@@ -205,7 +224,7 @@ class SwiftBackend(Backend):
             return get_template(processor, template_type=types["template_type"])
         except Exception as error:  # as in load()
             raise EngineError(
-                f"processor of model {self.config.model!r} can't be loaded: {shorten(error, 600)}"
+                f"processor of model {self.config.model!r} can't be loaded: {self._explain(error)}"
             ) from error
 
     def _adopt(self, template: Any) -> None:
@@ -215,6 +234,7 @@ class SwiftBackend(Backend):
         if self.config.max_pixels is not None:
             template.max_pixels = self.config.max_pixels
         self._unspeakable = _unspeakable(template)
+        self._warn(template)
 
         def encode(inputs: Any, *args: Any, **kwargs: Any) -> Any:
             mark = inputs.chat_template_kwargs.get(MARK) or {}
@@ -225,6 +245,14 @@ class SwiftBackend(Backend):
             return encoded
 
         template.encode = encode
+
+    def _warn(self, template: Any) -> None:
+        """Logs what is wrong with the template, once for all replicas and reloads of a model."""
+        for problem in check_template(template, template.tokenizer):
+            line = f"model {self.config.model!r}: {problem}"
+            if line not in _WARNED:
+                _WARNED.add(line)
+                log.warning("%s", line)
 
     def _infer_request(self, request: Request) -> Any:
         from swift.infer_engine import InferRequest
@@ -246,6 +274,8 @@ class SwiftBackend(Backend):
         kwargs: dict[str, Any] = {MARK: mark}
         if request.open_turn == "user":
             kwargs["response_prefix"] = ""
+        if self.config.reasoning == "off":
+            kwargs["enable_thinking"] = False
         if self.config.max_pixels is not None:
             kwargs["max_pixels"] = self.config.max_pixels
         return InferRequest(messages=messages, images=images, chat_template_kwargs=kwargs)
@@ -260,7 +290,7 @@ class SwiftBackend(Backend):
             **spelled_out(sampling),
             frequency_penalty=sampling.frequency_penalty,
             presence_penalty=sampling.presence_penalty,
-            stop=list(sampling.stop),
+            stop=request.stop,
             seed=request.seed if sampling.temperature > 0 else None,
             logprobs=sampling.logprobs,
         )
@@ -310,10 +340,12 @@ class SwiftBackend(Backend):
                 ends.append(ids[0])
         return sorted({int(end) for end in ends if end is not None})
 
+    def _explain(self, error: BaseException) -> str:
+        """Returns an error of ms-swift or an engine in our own terms, or as it is with advice."""
+        return explain_types(str(error)) or f"{shorten(error, 600)}\n{self._advice(error)}"
+
     def _advice(self, error: BaseException) -> str:
         text = str(error)
-        if "template_type" in text or "model_type" in text:
-            return "Set the engine's `template` (or `model_type`) to one of the names above."
         if "out of memory" in text.lower() or "memory" in text.lower():
             return (
                 "Lower `gpu_memory_utilization` or `max_model_len`, spread it over more GPUs, or take a smaller model."
@@ -331,6 +363,22 @@ def _append(encoded: dict[str, Any], prefix: Sequence[int]) -> None:
     for key in ("mm_token_type_ids", "image_token_types", "token_type_ids"):  # 0 is text
         if encoded.get(key) is not None:
             encoded[key] = functional.pad(encoded[key], (0, len(prefix)), value=0)
+
+
+def cut_stop(text: str, stops: Sequence[str], min_tokens: int) -> str:
+    """Returns an answer up to the stop string that ended it; ms-swift decodes the tokens of the stop string as well.
+
+    With `min_tokens`, earlier occurrences may be part of the answer: only one at the end, where little more than a
+    token's text can follow it, is the one that ended it.
+    """
+    start = len(found[0]) if (found := _THOUGHT_PREFIX.match(text)) else 0
+    if not min_tokens:
+        places = [place for stop in stops if (place := text.find(stop, start)) >= 0]
+        return text[: min(places)] if places else text
+    places = [
+        place for stop in stops if (place := text.rfind(stop, start)) >= 0 and len(text) - place - len(stop) <= _LONGEST
+    ]
+    return text[: max(places)] if places else text
 
 
 def adopt_template(template: Any) -> None:

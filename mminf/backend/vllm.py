@@ -10,7 +10,8 @@ from pydantic import Field
 
 from mminf.backend.base import backend
 from mminf.backend.swift import SwiftBackend, SwiftConfig
-from mminf.request import Request
+from mminf.errors import EngineError
+from mminf.request import Request, spelled_out
 
 DEFAULT_SHARE, DEFAULT_SHARE_CPU = 0.9, 0.2
 
@@ -43,10 +44,17 @@ class VllmBackend(SwiftBackend):
     )
     constrains = True
 
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self._draws = False  # a logits processor of ours draws the tokens, not vLLM
+
     def load(self) -> None:
         # vLLM reads these when it is imported. Nobody asked for the usage statistics that it sends.
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        # Our logits processors have the interface of vLLM's first model runner. The second, which vLLM 0.32 takes by
+        # default where Triton is installed, refuses to start with them.
+        os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "0")
         super().load()
 
     def capacity(self) -> int:
@@ -66,11 +74,18 @@ class VllmBackend(SwiftBackend):
         on_cpu = not torch.cuda.is_available()
         options = dict(config.options)
         engine_kwargs = dict(options.pop("engine_kwargs", {}))
-        engine_kwargs.setdefault("logits_processors", []).append("mminf.backend.vllm_ban:BanTokens")
+        processors = [*(engine_kwargs.get("logits_processors") or ()), "mminf.backend.vllm_ban:BanTokens"]
         if on_cpu:
-            # Where a step's tokens cut a prompt in two, vLLM rewinds the generator of a seeded request. A CPU's can't
-            # be, and the whole engine dies ("CPU Generator does not use offset", vLLM 0.32).
-            engine_kwargs.setdefault("enable_chunked_prefill", False)
+            # vLLM's own generators end the engine on a CPU (see vllm_draw). On a GPU they work, and are kept: what
+            # our processor costs there has not been measured.
+            if str(engine_kwargs.get("logprobs_mode", "raw_logprobs")).startswith("processed"):
+                raise EngineError(
+                    "engine_kwargs.logprobs_mode: without a GPU only raw_logprobs and raw_logits are supported, since "
+                    "the processed logits contain one token"
+                )
+            processors.append("mminf.backend.vllm_draw:DrawTokens")
+            self._draws = True
+        engine_kwargs["logits_processors"] = processors
         if "shutdown_timeout" in inspect.signature(AsyncEngineArgs).parameters:
             # Ctrl-C in a terminal reaches vLLM's processes as well: let them finish what is in flight, as we do.
             engine_kwargs.setdefault("shutdown_timeout", 10)
@@ -96,20 +111,35 @@ class VllmBackend(SwiftBackend):
         sampling = request.sampling
         banned = self._banned(sampling)
         decision = self._decision(request)
-        if not banned and not sampling.min_tokens and decision is None:
+        drawn = self._draws and sampling.temperature > 0
+        if not banned and not sampling.min_tokens and decision is None and not drawn:
             return None
 
         def hook(kwargs: dict[str, Any]) -> dict[str, Any]:
             params = kwargs["generation_config"]
             public = [name for name in params.__struct_fields__ if not name.startswith("_")]
             settings = {name: getattr(params, name) for name in public}
+            extra = dict(params.extra_args or {})
             settings["min_tokens"] = min(sampling.min_tokens, params.max_tokens)
             if decision is not None:
                 settings |= {"min_tokens": 0, "allowed_token_ids": list(decision.tokens)}
             elif banned:
                 from mminf.backend.vllm_ban import ARGUMENT
 
-                settings["extra_args"] = {**(params.extra_args or {}), ARGUMENT: list(banned)}
+                extra[ARGUMENT] = list(banned)
+            if drawn:
+                from mminf.backend.vllm_draw import GREEDY, arguments
+
+                extra |= arguments(
+                    request.seed,
+                    temperature=sampling.temperature,
+                    frequency_penalty=sampling.frequency_penalty,
+                    presence_penalty=sampling.presence_penalty,
+                    **spelled_out(sampling),
+                )
+                settings |= GREEDY
+            if extra:
+                settings["extra_args"] = extra
             # Made anew, since what vLLM derives from min_tokens and the stop tokens it derives on construction.
             kwargs["generation_config"] = type(params)(**settings)
             return kwargs

@@ -60,7 +60,7 @@ def transformers_engine() -> Iterator[Engine]:
 def vllm_engine() -> Iterator[Engine]:
     if (missing := BACKENDS.get("vllm").check_installed() if "vllm" in BACKENDS else None) is not None:
         pytest.skip(f"vLLM can't run here: {missing}")
-    engine = Engine("vllm", max_model_len=4096)
+    engine = Engine("vllm", max_model_len=4096, torch_dtype="float32")
     yield engine
     engine.close()
 

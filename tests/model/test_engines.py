@@ -87,6 +87,42 @@ def test_many_seeded_calls_at_once(engine: Engine, loaded: list[LoadedImage]) ->
     assert all(texts(found))
 
 
+@pytest.mark.vllm
+def test_vllms_samples_are_the_same_alone_and_among_many(vllm_engine: Engine, loaded: list[LoadedImage]) -> None:
+    odd = {"top_p": 0.95, "min_p": 0.01, "repetition_penalty": 1.1, "frequency_penalty": 0.2, "presence_penalty": 0.1}
+    long = {**SAMPLE, "max_tokens": 48}
+    asked = [
+        ask(loaded[n % 12], open_turn="user", seed=n, **long, **(odd if n % 3 else {}), logprobs=n % 2 == 0)
+        for n in range(100)
+    ]
+    greedy = [ask(loaded[n % 12], "x", max_tokens=n % 30 + 1, frequency_penalty=0.5) for n in range(30)]
+    together = vllm_engine.ask(*greedy, *asked)[len(greedy) :]
+    for request, found in list(zip(asked, together, strict=True))[::12]:
+        alone = vllm_engine.ask(request)[0]
+        assert isinstance(alone, Generation) and isinstance(found, Generation)
+        assert alone.text == found.text
+        assert (alone.finish_reason, alone.completion_tokens) == (found.finish_reason, found.completion_tokens)
+        if found.logprobs is not None:
+            assert alone.logprobs == pytest.approx(found.logprobs, abs=1e-3)
+            assert min(found.logprobs) < -1, "of the model, not of the one token that is left to choose"
+
+
+@pytest.mark.vllm
+def test_both_engines_draw_the_same_tokens(
+    vllm_engine: Engine, transformers_engine: Engine, loaded: list[LoadedImage]
+) -> None:
+    settings = {**SAMPLE, "top_p": 0.95, "min_p": 0.01, "presence_penalty": 0.3, "repetition_penalty": 1.1}
+    asked = [ask(image, open_turn="user", seed=seed, **settings) for seed, image in enumerate(loaded)]
+    assert texts(vllm_engine.ask(*asked)) == texts(transformers_engine.ask(*asked))
+
+
+def test_stop_strings_end_drawn_answers(engine: Engine, loaded: list[LoadedImage]) -> None:
+    settings = {**SAMPLE, "max_tokens": 60, "min_tokens": 0, "stop": ["e"]}
+    found = engine.ask(*(ask(image, open_turn="user", seed=5, **settings) for image in loaded[:4]))
+    assert not any("e" in text for text in texts(found))
+    assert all(isinstance(one, Generation) and one.finish_reason == "stop" for one in found)
+
+
 def test_banned_tokens_and_short_answers_do_not_come(engine: Engine, loaded: list[LoadedImage]) -> None:
     def sample(ban: list[str], temperature: float) -> list[Any]:
         settings = {**SAMPLE, "top_k": -1, "max_tokens": 40, "temperature": temperature, "ban": ban}
@@ -140,6 +176,10 @@ def test_log_probabilities(engine: Engine, loaded: list[LoadedImage]) -> None:
     assert found.logprobs is not None
     assert len(found.logprobs) == found.completion_tokens
     assert all(value < 0 for value in found.logprobs)
+    drawn = engine.ask(ask(loaded[0], open_turn="user", logprobs=True, **{**SAMPLE, "temperature": 2.0}))[0]
+    assert isinstance(drawn, Generation)
+    assert drawn.logprobs is not None
+    assert min(drawn.logprobs) < -1, "the model's own, not those of the one token that is left to choose"
 
 
 def test_a_bad_request_leaves_its_neighbours_alone(engine: Engine, loaded: list[LoadedImage]) -> None:

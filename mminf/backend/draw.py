@@ -1,0 +1,115 @@
+"""Draws tokens row by row, each row from its own seed; used by the transformers backend and inside vLLM's process.
+
+A row's token depends on its logits, its seed and the number of tokens that it has generated so far, and on nothing
+else: not on the other rows of the batch, nor on whether the request was interrupted and resumed.
+
+This module imports torch and numpy only, since vLLM's engine process loads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy
+import torch
+
+_NEVER = float("-inf")
+_COLDEST = 0.01  # vLLM's lower limit of the temperature; below it, logits overflow
+_BLOCK = 64
+_ROWS = 32  # rows worked on at a time: intermediate results take about 40 bytes per row and token of the vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a row's token is drawn. Names and meanings are vLLM's; the defaults change nothing."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+
+
+class Uniforms:
+    """The random numbers of a row: number n, in [0, 1), depends on the seed and on n alone.
+
+    Args:
+        seed: a non-negative integer.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._stream = numpy.random.Generator(numpy.random.Philox(seed))
+        self._drawn: list[float] = []
+
+    def __getitem__(self, number: int) -> float:
+        while number >= len(self._drawn):
+            self._drawn.extend(self._stream.random(_BLOCK).tolist())
+        return self._drawn[number]
+
+
+def draw(logits: torch.Tensor, rules: Rules, uniforms: Sequence[float]) -> torch.Tensor:
+    """Returns logits in which each row has only its drawn token left, as 0; all others are minus infinity.
+
+    Temperature, min-p, top-k and top-p apply in this order, as in vLLM. A row without an allowed token is returned as
+    it is.
+
+    Args:
+        logits: [rows, vocabulary], after penalties and bans.
+        rules: how tokens are drawn.
+        uniforms: one number in [0, 1) per row.
+    """
+    numbers = torch.tensor(uniforms, dtype=torch.float64, device=logits.device)[:, None]
+    parts = zip(logits.split(_ROWS), numbers.split(_ROWS), strict=True)
+    return torch.cat([_draw_part(rows, rules, points) for rows, points in parts])
+
+
+def _draw_part(logits: torch.Tensor, rules: Rules, uniforms: torch.Tensor) -> torch.Tensor:
+    scaled = logits.float() / max(rules.temperature, _COLDEST)
+    # In the order of the vocabulary, not of likelihood: rounding that differs with a batch's padding then moves
+    # a boundary a little, where it would swap whole tokens of nearly equal likelihood.
+    cumulative = _truncate(scaled, rules).softmax(-1).double().cumsum(-1)
+    total = cumulative[:, -1:]
+    last = (cumulative < total).sum(-1, keepdim=True)  # the last token that can be drawn, where rounding goes past it
+    drawn = torch.searchsorted(cumulative, uniforms * total, right=True).minimum(last)
+    kept = torch.full_like(logits, _NEVER).scatter_(1, drawn, 0.0)
+    return torch.where(total.isnan(), logits, kept)
+
+
+def _truncate(logits: torch.Tensor, rules: Rules) -> torch.Tensor:
+    if rules.min_p > 0:
+        probabilities = logits.softmax(-1)
+        likeliest = probabilities.amax(-1, keepdim=True)
+        logits = logits.masked_fill(probabilities < rules.min_p * likeliest, _NEVER)
+    if 0 < rules.top_k < logits.shape[-1]:
+        least = logits.topk(rules.top_k, dim=-1).values[:, -1:]
+        logits = logits.masked_fill(logits < least, _NEVER)
+    if rules.top_p < 1:
+        ordered, order = torch.sort(logits, dim=-1, descending=True, stable=True)
+        probabilities = ordered.softmax(-1)
+        before = probabilities.cumsum(-1) - probabilities
+        cut = torch.zeros_like(before, dtype=torch.bool).scatter_(1, order, before >= rules.top_p)
+        logits = logits.masked_fill(cut, _NEVER)
+    return logits
+
+
+def penalize_repetition(logits: torch.Tensor, seen: torch.Tensor, penalty: float) -> torch.Tensor:
+    """Returns logits with the repetition penalty on the tokens that are in the prompt or in the output.
+
+    Args:
+        logits: [rows, vocabulary].
+        seen: [rows, vocabulary], boolean.
+        penalty: over 1 makes these tokens less likely.
+    """
+    return torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
+
+
+def penalize_output(logits: torch.Tensor, counts: torch.Tensor, frequency: float, presence: float) -> torch.Tensor:
+    """Returns logits with frequency and presence penalties, as OpenAI and vLLM define them.
+
+    Args:
+        logits: [rows, vocabulary].
+        counts: [rows, vocabulary], how often the output has each token.
+        frequency: subtracted per occurrence.
+        presence: subtracted once.
+    """
+    return logits - frequency * counts - presence * (counts > 0)
