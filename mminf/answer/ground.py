@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections import Counter
+from difflib import SequenceMatcher
 
 from rapidfuzz import fuzz
 
 # Scripts that are written without spaces: a character counts as a word.
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _TOKEN = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+(?:['’][^\W_]+)*")
+_SENTENCES = re.compile(r"(?<=[.!?])\s+|[。！？\n]+")
 _ALIKE = 80  # of 100: a typo mended, a plural made
 _LONG = 5  # letters of a word that may be alike
 
@@ -35,6 +38,26 @@ def coverage(text: str, source: str) -> float:
             there[same] -= 1
             found += 1
     return found / len(words)
+
+
+def skipped_words(text: str, source: str) -> int:
+    """Returns the most words of one sentence of the source that a text leaves out between words that it takes.
+
+    "Write the sum" leaves four words out of "Write a function that returns the sum": it asks for something else.
+    """
+    words, there, sentence = tokens(text), [], []
+    for number, part in enumerate(_SENTENCES.split(source)):
+        found = tokens(part)
+        there += found
+        sentence += [number] * len(found)
+    matcher = SequenceMatcher(None, there, words, autojunk=False)
+    blocks = [block for block in matcher.get_matching_blocks() if block.size]
+    gaps = [0]
+    for one, other in itertools.pairwise(blocks):
+        last, first = one.a + one.size - 1, other.a
+        if sentence[last] == sentence[first]:
+            gaps.append(first - last - 1)
+    return max(gaps)
 
 
 def _alike(word: str, there: Counter[str]) -> str | None:

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mminf.answer.clean import any_of, final_text, listed, short, unfence, unwrap
-from mminf.answer.ground import UNSPACED, coverage
+from mminf.answer.ground import UNSPACED, coverage, skipped_words
 from mminf.answer.placeholder import is_placeholder
 from mminf.errors import AskAgain
 
 GROUNDED = 0.75
 """Share of an instruction's words that must be in the text that it was taken out of."""
+_SKIPPED = 3
+"""Words of a sentence that may be left out between words that are taken; more, and it asks for something else."""
 _STRAY = 0.5
 """A last sentence with fewer words of the text is the classifier's own."""
 _MARKUP = r"[\s>#*_`\"'“”\-•·]*"
@@ -30,7 +32,7 @@ _HEADING = re.compile(rf"^\s*#{{1,6}}\s*(?:extracted\s+)?{_NOUN}\s*$", re.IGNORE
 # The verdict that there is none: alone in its line, or with a remark behind it.
 _NONE = re.compile(
     rf"^{_MARKUP}[\[(（【]*(?:(?:answer|output|result|答案|回答|输出)[\s*_]*[:：]\s*{_MARKUP})?\bNO[_\s-]?INST(?:RUCTIONS?)?\b"
-    rf"(?![\s\w]*\b(?:is|was|would|means|applies|because\s+it\s+is\s+not)\b)",
+    rf"(?![ \t\w]*\b(?:is|was|would|means|applies|because\s+it\s+is\s+not)\b)",
     re.IGNORECASE | re.MULTILINE,
 )
 # The same at the end of the answer: "The text only describes, so the answer is NO_INST."
@@ -96,6 +98,10 @@ _SENTENCE = re.compile(rf"(?<=[?？!！。])(?!\s*[\"'”’)）\]])\s*|(?<=[.])
 _TRAILING = frozenset({"So", "Sk", "Cf", "Cn", "Co", "Mn"})
 
 
+class Echo(AskAgain):
+    """What an answer names is the prompt's own; what comes after it may be the answer."""
+
+
 class Reading(NamedTuple):
     """What a classifier's answer says.
 
@@ -135,6 +141,10 @@ def read_answer(text: str, sampled: str | None = None, examples: Sequence[str] =
         try:
             found = _read_value(answer[head.end() : end], sampled, examples)
         except AskAgain as error:
+            if none is not None and none.start() < head.start():
+                break  # said before; what follows is a remark, or another example
+            if not isinstance(error, Echo):
+                raise
             refused = refused or error
             continue
         if found.instruction is None:
@@ -177,13 +187,13 @@ def _read_value(rest: str, sampled: str | None, examples: Sequence[str]) -> Read
     if value.casefold().strip(" .。!") in _NO_WORDS:
         return Reading(None, ended=True)
     if not value or value.casefold() in _N_A or is_placeholder(value):
-        raise AskAgain(f"the classifier named no instruction, but {short(rest.strip())}")
+        raise Echo(f"the classifier named no instruction, but {short(rest.strip())}")
     if sampled is None:
         return Reading(value, ended)
     if any(_same(value, example) for example in examples) and coverage(value, sampled) < 1:
-        raise AskAgain(f"the classifier repeated an example of the prompt: {short(value)}")
+        raise Echo(f"the classifier repeated an example of the prompt: {short(value)}")
     kept = _drop_stray(value, sampled)
-    if coverage(kept, sampled) < GROUNDED:
+    if coverage(kept, sampled) < GROUNDED or skipped_words(kept, sampled) > _SKIPPED:
         raise AskAgain(f"the instruction is not in the sampled text: {short(kept)}")
     return Reading(kept, ended or kept != value)
 

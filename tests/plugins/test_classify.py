@@ -105,6 +105,15 @@ def test_what_is_neither_is_refused(answer: str) -> None:
         parse_instruction(answer, TEXT, EXAMPLES)
 
 
+def test_an_instruction_that_leaves_out_part_of_a_sentence_asks_for_something_else() -> None:
+    sampled = "Write a Python function that returns the sum of the numbers in the table."
+    with pytest.raises(AskAgain, match="not in the sampled text"):
+        parse_instruction("Instruction: Write the sum of the numbers in the table.", sampled)
+    joined = "Write the page of this screenshot of settings with a blue header, with the menu on the left."
+    source = "A screenshot of settings with a blue header. Write the page of this, with the menu on the left."
+    assert parse_instruction(f"Instruction: {joined}", source) == joined, "context may be taken along"
+
+
 def test_the_examples_of_the_prompt_are_known() -> None:
     assert len(EXAMPLES) == 4
     assert EXAMPLES[0] == "Is the bridge open to traffic?"
