@@ -16,15 +16,16 @@ _STANDARD = r"(?:\w+:)?think(?:[:_]\w+)?"
 # Names of tags that a recipe might ask for as well: markers only where the prompt does not name the tag.
 _USUAL = r"thinking|thoughts?|reasoning|analysis|reflection"
 _PAIRS = (
-    (rf"<\s*(?P<tag>{_STANDARD}|{_USUAL})\s*>", rf"<\s*/\s*(?P<closed>{_STANDARD}|{_USUAL})\s*>"),
+    (rf"<[ ]?(?P<tag>{_STANDARD}|{_USUAL})[ ]?>", rf"<[ ]?/[ ]?(?P<closed>{_STANDARD}|{_USUAL})[ ]?>"),
     (r"\[THINK\]", r"\[/THINK\]"),  # Magistral
     (r"◁think▷", r"◁/think▷"),  # Kimi-VL
     (r"<\|(?:START_THINKING|begin_of_thought|think|thinking|thought_start)\|>",
      r"<\|(?:END_THINKING|end_of_thought|/think|/thinking|thought_end)\|>"),  # Command A, Sky-T1 and others
-    (r"<\|channel>\s*thought\b", r"<channel\|>"),  # Gemma 4
+    (r"<\|channel>\s{0,2}thought\b", r"<channel\|>"),  # Gemma 4
+    (r"<unused94>\s{0,2}thought\b", r"<unused95>"),  # MedGemma
     (r"<\|open\|>think<\|sep\|>", r"<\|close\|>think<\|sep\|>"),  # Kimi K3
-    (r"<\|channel\|>\s*analysis\s*<\|message\|>",
-     r"(?:<\|end\|>|<\|return\|>)?(?:<\|start\|>\s*assistant)?\s*<\|channel\|>\s*final\s*<\|message\|>"),  # gpt-oss
+    (r"<\|channel\|>\s?analysis\s?<\|message\|>",
+     r"(?:<\|end\|>|<\|return\|>)?(?:<\|start\|>\s?assistant)?\s?<\|channel\|>\s?final\s?<\|message\|>"),  # gpt-oss
     (r"\AHere(?: is|'s|’s) my thought process:", r"^Here(?: is|'s|’s) my response:"),  # Granite
     (r"\Aanalysis(?=[A-Z])", r"assistantfinal"),  # gpt-oss, decoded without its special tokens
 )  # fmt: skip
@@ -32,22 +33,22 @@ _MARKER = re.compile(
     "|".join(f"(?P<open{n}>{_PAIRS[n][0]})|(?P<close{n}>{_PAIRS[n][1]})" for n in range(len(_PAIRS))), re.M | re.I
 )
 # What families put around the answer that follows a thought.
-_WRAPPED = re.compile(
-    r"\A(?:<(?P<tag>answer|response|final|output)>|<\|(?:START_RESPONSE|begin_of_solution|begin_of_box)\|>"
-    r"|<\|open\|>response<\|sep\|>|\[BEGIN FINAL RESPONSE\])\s*(?P<answer>.*?)\s*"
-    r"(?:</(?P=tag)>|<\|(?:END_RESPONSE|end_of_solution|end_of_box)\|>|<\|close\|>response<\|sep\|>"
-    r"|\[END FINAL RESPONSE\])?(?:<\|end\|>|<\|return\|>|<\|close\|>message<\|sep\|>)?\Z",
-    re.S | re.I,
-)
-_TAGS = re.compile(rf"<\s*({_USUAL}|answer|response|final|output)\s*>", re.I)
+_WRAPS = (
+    ("<answer>", "</answer>"), ("<response>", "</response>"), ("<final>", "</final>"), ("<output>", "</output>"),
+    ("<|START_RESPONSE|>", "<|END_RESPONSE|>"), ("<|begin_of_solution|>", "<|end_of_solution|>"),
+    ("<|begin_of_box|>", "<|end_of_box|>"),
+    ("<|open|>response<|sep|>", "<|close|>response<|sep|>"), ("[BEGIN FINAL RESPONSE]", "[END FINAL RESPONSE]"),
+)  # fmt: skip
+_LAST = ("<|end|>", "<|return|>", "<|close|>message<|sep|>")
+_TAGS = re.compile(rf"<[ ]?({_USUAL}|answer|response|final|output)[ ]?>", re.I)
 _QUOTES = "`'\"“”‘’「」"
 # A word, a closing marker, a word in lower case: the marker is spoken of inside a sentence.
 _IN_SENTENCE = re.compile(r"\w[ \t]+\Z"), re.compile(r"\A[ \t]+[a-z]")
 # What may stand before a thought without being an answer.
 _OPENER = re.compile(
     r"\A(?:<\|[^<>|\s]+\|>\s*(?:assistant)?"
-    r"|(?:sure|okay|ok|alright|certainly|of course|well|hmm|let me|let's|first|i'll|i will|好的|好|让我)"
-    r"[^`<>\[\]{}\n.?!]{0,60}[.!:,…。！：，]*)\Z",
+    r"|(?:(?:sure|okay|ok|alright|certainly|of course|well|hmm|first|好的|好)\b[.!:,…。！：， ]*)?"
+    r"(?:(?:let me|let's|let us|i'll|i will|i need to|让我)\b[^`<>\[\]{}\n.?!]{0,60})?[.!:,…。！：，]*)\Z",
     re.IGNORECASE,
 )
 
@@ -105,10 +106,7 @@ def split_reasoning(output: str, prompt: Callable[[], str] = str) -> Parts:
             answer = found.end()
     if start is not None:
         return Parts("", _joined([*thoughts, output[start:]]), complete=False)
-    text = output[answer:].lstrip()
-    wrapped = _WRAPPED.match(text)
-    if wrapped is not None and (wrapped["tag"] is None or wrapped["tag"].lower() not in asked):
-        text = wrapped["answer"]
+    text = _unwrapped(output[answer:].lstrip(), asked)
     return Parts(text, _joined(thoughts))
 
 
@@ -117,12 +115,27 @@ def join_reasoning(text: str, reasoning: str | None) -> str:
     return text if reasoning is None else f"<think>\n{reasoning}\n</think>\n\n{text}"
 
 
+def _unwrapped(text: str, asked: set[str]) -> str:
+    """Returns an answer without what a family puts around it after a thought."""
+    for first, last in _WRAPS:
+        if text[: len(first)].lower() == first.lower() and first.strip("<>") not in asked:
+            inner = text[len(first) :].rstrip()
+            ends = any(inner[-len(end) :].lower() == end.lower() for end in (*_LAST, last))
+            if (last.lower() in inner.lower() and not ends) or first.lower() in inner.lower():
+                return text  # what comes after it belongs to the answer
+            for end in (*_LAST, last):
+                if inner[-len(end) :].lower() == end.lower():
+                    inner = inner[: -len(end)].rstrip()
+            return inner.lstrip()
+    return text
+
+
 def _find_markers(output: str, asked: set[str]) -> list[re.Match[str]]:
     markers = [found for found in _MARKER.finditer(output) if not _is_quoted(output, found)]
     # Usual tags may be content: they mark a thought only where one of them opens the output, and nobody asked for it.
     begins = bool(markers) and _opens(markers[0]) and not output[: markers[0].start()].strip()
     usual = begins and _usual_tag(markers[0]) not in asked
-    return [found for found in markers if usual or _usual_tag(found) is None]
+    return [found for found in markers if (tag := _usual_tag(found)) is None or (usual and tag not in asked)]
 
 
 def _opens(found: re.Match[str]) -> bool:

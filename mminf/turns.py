@@ -67,11 +67,13 @@ def split_tags(text: str, name: str) -> tuple[str | Place, ...]:
 def name_tags(text: str) -> str:
     """Returns a text for a prompt without images: outer tags are left out, inner ones are replaced by words."""
     pieces = text.split(TAG)
+    left_out = 0
     while len(pieces) > 1 and not pieces[0].strip():
         pieces.pop(0)
+        left_out += 1
     while len(pieces) > 1 and not pieces[-1].strip():
         pieces.pop()
-    named = "".join(f"[image {number}]{piece}" if number else piece for number, piece in enumerate(pieces))
+    named = "".join(f"[image {left_out + number}]{piece}" if number else piece for number, piece in enumerate(pieces))
     return named if len(pieces) > 1 or TAG not in text else named.strip()
 
 
@@ -102,7 +104,9 @@ def place_images(turns: Sequence[Draft], count: int) -> tuple[Turn, ...]:
             return (part,)
         if part == REST:
             return rest
-        return (ImagePart(placed[part]),) if part in placed else ()
+        if part in placed:
+            return (ImagePart(placed[part]),)
+        return () if part.leads else (f"[image {numbers[part] + 1}]",)
 
     return tuple(Turn(turn.role, _joined(one for part in turn.parts for one in resolve(part))) for turn in turns)
 

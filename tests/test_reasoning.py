@@ -27,6 +27,10 @@ SPLIT = [
     ("<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b", "b", "a"),
     ("analysisThe user asks.assistantfinalb", "b", "The user asks."),
     ("Here is my thought process:\na\nHere is my response: b", "b", "a"),
+    ("Okay, let me look at it. <think>a</think>b", "b", "a"),
+    ("<unused94>thought\na<unused95>b", "b", "a"),
+    ("<think>a</think><answer>4</answer> and more", "<answer>4</answer> and more", "a"),
+    ("<think>a</think><answer>4</answer><answer>5</answer>", "<answer>4</answer><answer>5</answer>", "a"),
     ("The tag `</think>` closes a thought.", "The tag `</think>` closes a thought.", None),
     ("An <analysis> element of a report", "An <analysis> element of a report", None),
 ]
@@ -45,6 +49,7 @@ def test_thought_and_answer_are_told_apart(output: str, text: str, reasoning: st
         "<|channel|>analysis<|message|>and so on",
         "The ball is red. <think>Or not?</think> It is blue.",
         "a</think>b</think>c",
+        "Sure, the answer is 4. <think>Or not?</think> 5",
         "The </think> tag closes a thought.",
     ],
 )
@@ -56,6 +61,9 @@ def test_a_thought_that_is_not_closed_leaves_no_answer(output: str) -> None:
 def test_tags_that_the_prompt_asks_for_are_content() -> None:
     output = "<reasoning>It is round.</reasoning> A ball."
     assert split_reasoning(output, lambda: "Write <reasoning>...</reasoning> first").text == output
+    both = "<thinking>a</thinking><reasoning>It is round.</reasoning> A ball."
+    parts = split_reasoning(both, lambda: "Write <reasoning>...</reasoning> first")
+    assert parts == ("<reasoning>It is round.</reasoning> A ball.", "a", True)
     wrapped = "<think>a</think><answer>4</answer>"
     assert split_reasoning(wrapped, lambda: "Answer in <answer> tags").text == "<answer>4</answer>"
     assert split_reasoning("<think>a</think>b", lambda: "Use <think> tags").text == "b", "a thought is never the answer"

@@ -4,32 +4,52 @@ from __future__ import annotations
 
 import re
 
+from mminf.answer.clean import any_of
+
+_SENTENCE = re.compile(r"[!?\n。！？]|\.(?!\d)")
 _BOUNDARY = re.compile(
     r"[,;:!?\n，；：！？。、]|\.(?!\d)|\s[-–—→]\s|—|→|\bbut\b|\byet\b|\bhowever\b|但是?|不过", re.IGNORECASE
 )
-# What makes a value one that is only spoken of: negation, doubt, an earlier thought, a wish.
+# What makes a value one that is only spoken of: negation, doubt, an earlier thought, a wish, a comparison.
 _UNMEANT = re.compile(
-    r"\b(?:not|never|cannot|nor|neither|unless|except|instead\s+of|rather\s+than|other\s+than|maybe|perhaps|possibly|might|"
-    r"initially|originally|previously|at\s+first|first|before|almost|nearly|about|around|approximately|roughly|at\s+least|at\s+"
-    r"most|more\s+than|less\s+than|over|under|up\s+to|between|if|ignore|without)\b|n['’]t\b|[~≈<>≥≤±]\s*$"
-    r"|不是|不会|不能|不该|不应|不值|并非|而非|没有|最初|起初|原本|大约|大概|约|至少|最多|如果|可能|也许",
+    "\\b"
+    + any_of(
+        "not, never, cannot, nor, neither, hardly, barely, except, instead of, rather than, other than, "
+        "maybe, perhaps, "
+        "possibly, might, initially, originally, previously, at first, first, before, almost, nearly, about, around, "
+        "approximately, roughly, at least, at most, more than, less than, over, under, up to, between, "
+        "ignore, without, "
+        "asks for, asked for, wants, else"
+    )
+    + r"\b|n['’]t\b|(?:[~≈<>≥≤±/]|\b(?:than|out\s+of)\b\W*)\s*$"
+    r"|不是|不会|不能|不该|不应|不值|并非|而非|没有|最初|起初|原本|大约|大概|约|至少|最多|可能|也许",
     re.IGNORECASE,
 )
-# "A 5 would need more", "5 is reserved for", "4 would be too generous": the value is weighed, not given.
+_CONDITION = re.compile(r"\b(?:if|unless|were\s+it|had\s+it)\b|如果|要是|假如|除非", re.IGNORECASE)
+# "A 5 would need more", "5 is reserved for", "4 would be too generous", "5?": the value is weighed, not given.
 _WEIGHED = re.compile(
-    r"\A[\s*_`\"'’”)\]】）]*(?:would|could|might|should|needs?|requires?|means?|is\s+(?:too|not|reserved|only|for|the\s+(?:best|highest|"
-    r"lowest|worst|maximum|minimum|top))|isn['’]t|seems\s+too|指|表示|意味着|需要|太|不)",
+    r"\A[ \t*_`\"'’”)\]】）]*(?:\?|[<>]|(?:"
+    + any_of(
+        "would, could, might, should, needs?, requires?, means?, if, unless, is too, too, is not, is "
+        "reserved, is only, is for, "
+        "is the best, is the highest, is the lowest, is the worst, is the maximum, is the minimum, is "
+        "the top, isn['’]t, seems too"
+    )
+    + r")\b|[指太不]|表示|意味着|需要)",
     re.IGNORECASE,
 )
 
 
 def is_meant(text: str, start: int, end: int) -> bool:
-    """Tells whether a value is stated, not negated, weighed or guessed at, in the clause where it is.
+    """Tells whether a value is stated: not negated, weighed, compared, guessed at, or true on a condition.
 
     Args:
         start, end: where the value is.
     """
-    begin = 0
-    for boundary in _BOUNDARY.finditer(text, 0, start):
-        begin = boundary.end()
-    return _UNMEANT.search(text[begin:start]) is None and _WEIGHED.match(text[end:]) is None
+    clause = max((found.end() for found in _BOUNDARY.finditer(text, 0, start)), default=0)
+    sentence = max((found.end() for found in _SENTENCE.finditer(text, 0, start)), default=0)
+    return (
+        _UNMEANT.search(text[clause:start]) is None
+        and _CONDITION.search(text[sentence:start]) is None
+        and _WEIGHED.match(text[end : end + 80]) is None
+    )

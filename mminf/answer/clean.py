@@ -8,8 +8,14 @@ import unicodedata
 from mminf.errors import AskAgain
 from mminf.reasoning import split_reasoning
 
-_END = re.compile(r"(?:\s*(?:<\|[^<>|\s]{1,40}\|>|<｜[^<>｜]{1,40}｜>|</s>|<eos>|<end_of_turn>))+\s*\Z")
-_FENCED = re.compile(r"\A\s*(`{3,}|~{3,})[^\n`]*\n(?P<body>.*?)\n?\s*\1\s*\Z", re.DOTALL)
+_END = re.compile(r"(?:<\|[^<>|\s]{1,40}\|>|<｜[^<>｜]{1,40}｜>|</s>|<eos>|<end_of_turn>)\Z")
+_LONGEST_END = 50
+_WRAPS = re.compile(r"</?(?:answer|response|final|output|verdict)>|<\|(?:begin|end)_of_box\|>", re.IGNORECASE)
+_RUN = re.compile(r"([^\w\n])\1{9,}")
+_BLANK = re.compile(r"[^\S\n]+")
+_LINES = re.compile(r"\n(?:[^\S\n]*\n){2,}")
+_ENDS = 2000
+"""Characters of a verdict's first and last part that are read: it is at the begin or the end of an answer."""
 _PAIRS = (
     ("**", "**"), ("__", "__"), ("*", "*"), ("_", "_"), ("`", "`"), ('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"),
     ("「", "」"), ("『", "』"), ("«", "»"),
@@ -41,13 +47,36 @@ def final_text(text: str) -> str:
     parts = split_reasoning(text)
     if not parts.complete:
         raise AskAgain(f"the answer was cut off in its thought: {short(text)}")
-    return _END.sub("", parts.text).strip()
+    answer = parts.text.rstrip()
+    while (end := _END.search(answer, max(0, len(answer) - _LONGEST_END))) is not None:
+        answer = answer[: end.start()].rstrip()
+    return answer.lstrip("\ufeff \t\r\n")
+
+
+def verdict_text(text: str) -> str:
+    """Returns an answer as verdicts are looked for in it: its begin and its end, digits in ASCII, no fence around it.
+
+    Runs of white space and of marks are shortened, so that the patterns take no time on what a model repeats endlessly.
+
+    Raises:
+        AskAgain: if the thought before it was not closed.
+    """
+    answer = _WRAPS.sub(" ", unfence(final_text(text)))
+    if len(answer) > 2 * _ENDS:  # cut between words
+        answer = f"{answer[:_ENDS].rpartition(' ')[0]}\n…\n{answer[-_ENDS:].partition(' ')[2]}"
+    answer = _LINES.sub("\n\n", _BLANK.sub(" ", plain_digits(answer)))
+    return _RUN.sub(lambda run: run[0][:9], answer).strip()
 
 
 def unfence(text: str) -> str:
     """Returns what is in a code fence, if the whole text is in one."""
-    found = _FENCED.match(text)
-    return found["body"].strip() if found is not None and "```" not in found["body"] else text
+    bare = text.strip()
+    fence = bare[:3]
+    first, _, body = bare.partition("\n")
+    if fence not in ("```", "~~~") or not body.endswith(fence) or "`" in first.strip("`~"):
+        return text
+    inner = body.rstrip("`~")
+    return text if fence in inner else inner.strip()
 
 
 def unwrap(text: str, *, brackets: bool = False) -> str:

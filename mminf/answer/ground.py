@@ -8,12 +8,23 @@ import unicodedata
 from collections import Counter
 from difflib import SequenceMatcher
 
-from rapidfuzz import fuzz
+from rapidfuzz import fuzz, process
+
+from mminf.answer.clean import words
 
 # Scripts that are written without spaces: a character counts as a word.
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _TOKEN = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+(?:['’][^\W_]+)*")
 _SENTENCES = re.compile(r"(?<=[.!?])\s+|[。！？\n]+")
+_LITTLE = frozenset(
+    words(
+        "a an the of in on at to for from by with and or is are was were be it its this that these those as do does "
+        "did can please there what which here 的 了 在 是 和 请 这 那 有"
+    )
+)
+"""Words that a text may have besides its source's without saying anything else."""
+_MOST = 400
+"""Words of which alignments and likenesses are looked at: both take the square of the words."""
 _ALIKE = 80  # of 100: a typo mended, a plural made
 _LONG = 5  # letters of a word that may be alike
 
@@ -28,16 +39,29 @@ def coverage(text: str, source: str) -> float:
 
     Words of five letters and more count as the same if they are alike (RapidFuzz ratio of 80 or more).
     """
-    words, there = tokens(text), Counter(tokens(source))
-    if not words:
+    said, there = tokens(text), Counter(tokens(source))
+    if not said:
         return 1.0
     found = 0
-    for word in words:
+    for word in said:
         same = word if there[word] > 0 else _alike(word, there)
         if same is not None:
             there[same] -= 1
             found += 1
-    return found / len(words)
+    return found / len(said)
+
+
+def strange_words(text: str, source: str) -> int:
+    """Returns the number of a text's words that say something and are not in its source: names, numbers, negations."""
+    there = Counter(tokens(source))
+    strange = 0
+    for word in tokens(text):
+        same = word if there[word] > 0 else _alike(word, there)
+        if same is not None:
+            there[same] -= 1
+        elif word not in _LITTLE:
+            strange += 1
+    return strange
 
 
 def skipped_words(text: str, source: str) -> int:
@@ -45,12 +69,12 @@ def skipped_words(text: str, source: str) -> int:
 
     "Write the sum" leaves four words out of "Write a function that returns the sum": it asks for something else.
     """
-    words, there, sentence = tokens(text), [], []
+    said, there, sentence = tokens(text), [], []
     for number, part in enumerate(_SENTENCES.split(source)):
         found = tokens(part)
         there += found
         sentence += [number] * len(found)
-    matcher = SequenceMatcher(None, there, words, autojunk=False)
+    matcher = SequenceMatcher(None, there[: 4 * _MOST], said[:_MOST], autojunk=False)
     blocks = [block for block in matcher.get_matching_blocks() if block.size]
     gaps = [0]
     for one, other in itertools.pairwise(blocks):
@@ -63,6 +87,6 @@ def skipped_words(text: str, source: str) -> int:
 def _alike(word: str, there: Counter[str]) -> str | None:
     if len(word) < _LONG:
         return None
-    near = ((fuzz.ratio(word, other), other) for other, count in there.items() if count > 0 and len(other) >= _LONG)
-    best, other = max(near, default=(0.0, ""))
-    return other if best >= _ALIKE else None
+    others = [other for other, count in there.items() if count > 0 and len(other) >= _LONG]
+    best = process.extractOne(word, others[: 4 * _MOST], scorer=fuzz.ratio, score_cutoff=_ALIKE)
+    return None if best is None else str(best[0])

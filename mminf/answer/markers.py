@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from mminf.answer.clauses import is_meant
+from mminf.answer.clean import any_of
 
 T = TypeVar("T")
 _MARKER = re.compile(
@@ -14,18 +15,21 @@ _MARKER = re.compile(
 )
 # What stands between the markers of an enumeration of all of them.
 _BETWEEN = re.compile(
-    r"\A[\s\"'`*_]*(?:[,;/|、，]|to|or|and|through|\.{2,3}|…|-|–|至|到|或|和|,\s*(?:or|and))*[\s\"'`*_]*\Z",
+    r"\A[\s\"'`*_]*(?:[,;/|、，]|to|or|and|through|直到|\.{2,3}|…|-|–|至|到|或|和|,\s*(?:or|and))*[\s\"'`*_]*\Z",
     re.IGNORECASE,
 )
-_OPENER = re.compile(
-    r"\A[\s>#*_`\"'$(（-]*(?:[^\W\d_]+(?:\s+[^\W\d_]+){0,3}\s*[*_`\"']*\s*(?:[:：=]|is|为|是))?[\s*_`\"'$(（]*\Z",
-    re.IGNORECASE,
-)
-_CLOSER = re.compile(r"\A[\s*_`\"'’”$)）.。!！;；,，]*\Z")
+# A marker that states a value ends its sentence, or a reason follows. In "[[2]] objects" it counts something.
 _STOP = re.compile(
-    r"\A[*_`\"'$)）]*(?:\s*(?:[.,;:!—–(（\n。，；：！-]|because\b|since\b|as\b|for\b|due\b|given\b|因为|由于)|\s*\Z)",
+    r"\A[ \t*_`\"'’”$)）\]}]*(?:[^\w\s]|\n|\Z|"
+    + any_of(
+        "because, since, as, for, due, given, and, but, here, overall, is better, is the better, is "
+        "right, is fair, is correct, is "
+        "appropriate, is justified, is more, it is, wins, seems, out of"
+    )
+    + r"\b|因为|由于|分)",
     re.IGNORECASE,
 )
+_EXPLAINED = re.compile(r"\A[ \t*_`]*(?:[:：=(（]|[-–—](?![-–—]))[ \t*_`]*[^\W\d]")
 
 
 class _Mark(NamedTuple):
@@ -37,8 +41,8 @@ class _Mark(NamedTuple):
 def read_markers(text: str, read: Callable[[str], T | None]) -> tuple[bool, T | None]:
     """Returns whether a text has markers with values, and the one value that they state.
 
-    The answer may begin or end with the marker, or have it once in between. An enumeration of the values, as in an echo
-    of the prompt, states none. Markers that contradict each other state none.
+    An enumeration or a rubric of the values, as in an echo of the prompt, states none, nor does a marker that is
+    negated, compared or weighed. What is left must agree.
 
     Args:
         read: gives the value of a marker's content; None if it is a placeholder, such as `n`. Raises ValueError for
@@ -61,17 +65,17 @@ def read_markers(text: str, read: Callable[[str], T | None]) -> tuple[bool, T | 
             values.append((mark, value))
     if not values:
         return listed, None  # a placeholder leaves the rest of the answer to be read
-    meant = [(mark, value) for mark, value in values if is_meant(text, mark.start, mark.end)]
-    first, last = values[0], values[-1]
-    stated = {value for mark, value in meant if mark == first[0] and _leads(text, mark)}
-    stated |= {value for mark, value in meant if mark == last[0] and _CLOSER.match(text[mark.end :])}
-    if not stated:
-        stated = {value for _, value in meant}
+    values = _without_rubric(text, values)
+    stated = {value for mark, value in values if is_meant(text, mark.start, mark.end) and _STOP.match(text[mark.end :])}
     return True, stated.pop() if len(stated) == 1 else None
 
 
-def _leads(text: str, mark: _Mark) -> bool:
-    return _OPENER.match(text[: mark.start]) is not None and _STOP.match(text[mark.end :]) is not None
+def _without_rubric(text: str, values: list[tuple[_Mark, T]]) -> list[tuple[_Mark, T]]:
+    """Leaves out markers that are explained, as in a rubric, if there are several: "[[5]] - clear, [[4]] - ..."."""
+    explained = [(mark, value) for mark, value in values if _EXPLAINED.match(text[mark.end :])]
+    if len({value for _, value in explained}) < 2:
+        return values
+    return [item for item in values if item not in explained]
 
 
 def _without_lists(text: str, marks: list[_Mark]) -> list[_Mark]:

@@ -27,23 +27,63 @@ _PARTS = frozenset(
 )
 _DOTS = re.compile(r"\A(?:[\s.…·_\-–—*#?]+|\s*[xX]{2,}\s*)\Z")
 _NOTHING = frozenset(
-    {"n/a", "na", "tbd", "todo", "null", "undefined", "nan", "lorem ipsum", "无", "待定", "省略", "略", "占位符"}
+    {
+        "n/a",
+        "na",
+        "tbd",
+        "todo",
+        "null",
+        "undefined",
+        "nan",
+        "lorem ipsum",
+        "无",
+        "待定",
+        "省略",
+        "略",
+        "占位符",
+        "n.a",
+        "to be determined",
+        "问题",
+        "答案",
+        "回答",
+        "指令",
+        "新指令",
+        "描述",
+        "提示词",
+        "请在此填写",
+    }
 )
 _CHINESE = re.compile(
     r"\A(?:在此|此处|这里)?(?:填写|输入|插入|你的|您的|新的|该|这个)(?:的|新)?(?:问题|回答|答案|指令|描述|提示词|文本|内容|标题|选项)+\Z"
 )
+_FORMS = re.compile(
+    r"\$[a-z_]\w*|%s|\{\w*\}|distractor \w{1,5}|(?:one of )?a(?:[,/ ]+(?:or )?[b-h])+"
+    r"|(?:(?:a|an|the|plausible|another|wrong|incorrect|sample|rewritten|evolved|candidate) )+"
+    r"(?:answer|option|question|choice|instruction|prompt|caption)s?(?: (?:\d+|[a-d]))?"
+    r"|(?:the )?(?:first|second|third|next|last) (?:question|instruction|prompt|candidate)"
+    r"|(?:candidate )?(?:question|candidate) \d{1,2}|a\d|placeholder|(?:问题|选项|指令|答案)[\da-d一二三四五]"
+    r"|(?:(?:a|the) )?question about the (?:image|picture|caption|text)"
+    r"|(?:write|put|add|enter|fill in|type) (?:(?:the|your) )?(?:\w+ ){1,2}here|lorem ipsum.*"
+)
+# A single word that a tag or a quote holds is a part of a form; an instruction may speak of one.
+_SAYS = re.compile(r"(?:answer (?:the|in)|insert an?|in response|choose|a prompt response)\b")
 _MOST_WORDS = 9
 
 
 def is_placeholder(text: str) -> bool:
     """Tells whether a text is the place of a content, not the content: "...", "the new prompt", "[your answer]"."""
-    bracketed = text.strip()[:1] in "[<{(（【"
+    bracketed = text.strip()[:1] in "[<{(（【" or (text.strip()[:1] in '"`' and unwrap(text).strip("<>") in _PARTS)
     inner = unwrap(text, brackets=True)
     bare = inner.strip(" .:：。!")
     if not bare or _DOTS.match(inner) or bare.casefold() in _NOTHING or _CHINESE.match(bare):
         return True
-    found = re.findall(r"[a-z']+", bare.casefold())
-    if re.fullmatch(r"(?:question|answer|instruction|option|item|caption|prompt) ?(?:\d+|[a-d]|n)", bare.casefold()):
+    plain = bare.casefold()
+    if _FORMS.fullmatch(plain) or _FORMS.fullmatch(text.strip().casefold()):
+        return True
+    if len(plain) == 1 or (not bracketed and _SAYS.match(plain) and not re.search(r"\b(?:your|here)\b", plain)):
+        return False
+    found = re.findall(r"[a-z']+", plain)
+    if re.fullmatch(r"(?:q|question|answer|instruction|option|item|caption|prompt) ?(?:\d+|[a-d]|n)", bare.casefold()):
         return True
     if not found or len(found) > _MOST_WORDS or bare.endswith("?") or re.search(r"\d|[^\x00-\x7f’“”…–—]", bare):
         return False

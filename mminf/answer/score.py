@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from mminf.answer.clauses import is_meant
-from mminf.answer.clean import any_of, final_text, listed, plain_digits, short, unfence, unwrap
+from mminf.answer.clean import any_of, listed, short, unwrap, verdict_text
 from mminf.answer.markers import read_markers
 from mminf.errors import AskAgain
 
@@ -17,36 +17,65 @@ _WORDS = {
     **{word: n for n, word in enumerate(listed("zero,one,two,three,four,five,six,seven,eight,nine,ten"))},
     **{word: n for n, word in enumerate("一二三四五六七八九十", 1)},
 }
-# An integer that is not a part of another number, of a range or of a sum.
-_N = r"(?<![\d.,\-+])(?P<n>\d{1,3}(?:\.0+)?)(?![\d+]|[.,]\d|\s*[-–~]\s*\d|-(?!\s))"
-_WORD = r"(?P<word>\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten)\b|[一二三四五六七八九十](?=分|\s*$))"
-_NW = rf"(?:{_N}|{_WORD})"
-_MARKUP = r"[\s*_`\"'“”’(\[{（【|>$]*"
-_CLOSING = r"[\s*_`\"'”’)\]}）】|$]*"
-# Words that name a score, and those that may name something else, so that a colon or the like must follow.
-_NARROW = any_of("scores?, ratings?, grade, marks?, rated, 评分, 得分, 分数, 打分, 评级, 给分")
-_WIDE = any_of(
-    "verdict, answer, result, evaluation, assessment, judge?ment, level, conclusion, rank, value, "
-    "等级, 结果, 结论, 答案, 评价, 总分, 最终"
+# An integer that is not a part of another number, of a range, a half or a sum.
+_N = (
+    r"(?<![\d.,\-+/])(?P<n>\d{1,3}(?:\.0+)?)"
+    r"(?![\d+]|[.,]\d|\s*[-–~]\s*\d|-(?!\s)|\s+and\s+a\s+half|\s*分半|\s*点五|\s*分[钟之]|\s*%)"
 )
-_SEPARATOR = r"(?:[:：=]|->|→|=>|\bis\b|\bwould\s+be\b|\bwill\s+be\b|为|是|\s[-–—]\s|–|—)"
+_WORD = (
+    r"(?P<word>\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten)\b|[一二三四五六七八九十](?=分(?!之)|\s*$))"
+)
+_NW = rf"(?:{_N}|{_WORD})"
+_DIGITS = 9
+_MARKUP = r"[ \t*_`\"'“”’(\[{（【|$]*"
+_CLOSING = r"[ \t*_`\"'”’)\]}）】|$]*"
+# Words that name a score; and those that may name something else, so that a colon or the like must follow.
+_NARROW = r"(?<![A-Za-z])" + any_of("scores?, ratings?, grade, marks?, rated, 评分, 得分, 分数, 打分, 评级, 给分")
+_WIDE = r"(?<![A-Za-z])" + any_of(
+    "verdict, answer, result, evaluation, assessment, judge?ment, level, conclusion, 等级, 结果, 结论, 答案, 评价, 最终"
+)
+_SEPARATOR = r"(?:[:：=]|->|→|=>|\bis\b|\bwould\s+be\b|\bshould\s+be\b|\bwill\s+be\b|为|是|\s[-–—]\s|–|—)"
+_COLON = r"(?:[:：=]|->|→|=>|\s[-–—]\s|–|—)"
 # What may follow a score that is stated: an end, a reason, points. A noun would make it a count.
-_REASONS = any_of("because, since, as, for, due, given, and, but, with, in, on, here, overall, out of, to this, to the")
+_REASONS = any_of(
+    "because, since, as, for, due, given, and, but, with, here, overall, in clarity, in total, to this, to the"
+)
 _FITS = any_of("right, fair, correct, appropriate, justified")
-_STOPS = r"\Z|[\n.,;:!?()（\[—–→|/。，；：！？、]|-\s|分|点|因|由"
+_STOPS = r"\Z|[\n.,;:!?()（\[—–→|。，；：！？、\U0001f300-\U0001faff]|-\s|分|点|因|由"
 _AFTER = rf"(?={_CLOSING}(?:{_STOPS}|(?:points?|stars?|{_REASONS}|is\s+{_FITS})\b))"
-_NOT_RANGE = r"(?!\s*(?:or|to|and|或|至|到)\s*\d)"
-_STATED = rf"{_MARKUP}{_NW}{{top}}{_NOT_RANGE}{_AFTER}"
+# Neither a choice of scores, nor several of them, nor a score of another scale.
+_ALONE = (
+    r"(?!\s*(?:分|points?)?\s*(?:,?\s*(?:or|to|and|或|至|到|和)\s*(?:even\s+)?(?:an?\s+|for\s+\w+\s+(?:is\s+)?)?|[,、;]\s*)\d)"
+    r"(?!\s*(?:/|／|\bout\s+of\b|\bof\b)\s*\d)(?!\s+(?:(?:in|for)\s+\w+\s+)?and\b[^.\n]{0,30}\s\d)"
+)
+_STATED = rf"{_MARKUP}{_NW}{{top}}{_ALONE}{_AFTER}"
 _VERBS = any_of(
-    "give, gave, rate, rated, say, score, scored, assign, assigned, go with, award, choose, chose, pick, "
-    "picked, settle on, "
-    "settle for, think, believe, evaluate, judge, consider, vote"
+    "give, gave, rate, rated, score, scored, assign, assigned, go with, award, choose, chose, pick, "
+    "picked, settle on, settle for"
+)
+_SELF = r"(?:(?<![a-z])(?:i|we)(?:['’]d|['’]ll|\s+would|\s+will|\s+shall)?)"
+_THINKS = (
+    r"(?:think|believe|feel|say)(?:\s+that)?(?:\s+(?:it|this|that|the\s+\w+)"
+    r"(?:['’]s|\s+(?:is|deserves|gets|earns|merits|warrants|should\s+be)))?"
 )
 _GIVES = (
-    rf"(?:(?:i|we)(?:['’]d|['’]ll|\s+would|\s+will|\s+shall)?\s+(?:\w+ly\s+)?{_VERBS}"
-    r"|(?:deserve|get|earn|receive|merit|warrant)s?|\brated|\bscored|\bgraded|[得给打评](?:出|为|了)?)"
+    rf"(?:{_SELF}\s+(?:\w+ly\s+)?(?:{_VERBS}|{_THINKS})|(?<![a-z])(?:deserve|get|earn|receive|merit|warrant)s"
+    r"|^\W*(?:rated|scored|graded))"
 )
-_FILLER = r"(?:\s+(?!\d)[^\s.,;:!?\d]+){0,7}?"
+_FILLER = r"(?:\s+(?!\d|there\b|number\b|option\b|page\b|count\b)[^\s.,;:!?\d]+){0,7}?"
+# Words of labels that name no axis of a judgement: "Dogs: 3", "Step: 2".
+_COUNTS = re.compile(
+    r"\b(?:count|number|total|step|page|age|year|day|item|image|figure|option|part|line|row|size|amount|index|id)\b|[^s\W]s\b|数量|个数|步骤|第",
+    re.IGNORECASE,
+)
+_OTHER_SCALE = re.compile(
+    r"\bscale\s+(?:of|from)\s+\d+\s*(?:to|through|-|–)\s*(\d+)|(?:满分|总分)(?:为|是)?\s*[:：]?\s*(\d+)", re.IGNORECASE
+)
+_CORRECTS = re.compile(
+    r"\b(?:actually|correction|revised?|no\s+wait|on\s+second\s+thoughts?|hmm|i\s+mean|changed?\s+(?:it\s+)?to|rather|disagree)\b|→|更正|应为|改为",
+    re.IGNORECASE,
+)
+_ITEM = re.compile(r"(?:\A|\n)\W*\d{1,2}[.)](?:\s+\S|\s*\n)")
 
 
 def parse_score(text: str, low: int = 1, high: int = 5) -> int:
@@ -59,17 +88,28 @@ def parse_score(text: str, low: int = 1, high: int = 5) -> int:
     Raises:
         AskAgain: if no score from `low` to `high` is given, or several are.
     """
-    answer = plain_digits(unfence(final_text(text)))
+    answer = verdict_text(text)
     try:
         marked, score = read_markers(answer, lambda content: _content(content, high))
         if not marked:
             found = set(_json_scores(answer, high)) or set(_stated(answer, low, high))
+            if _takes_back(answer, found, low, high):
+                found = set()
             score = found.pop() if len(found) == 1 else None
     except ValueError:
         score = None
     if score is None or not low <= score <= high:
         raise AskAgain(f"no score from {low} to {high} in {short(text)}")
     return score
+
+
+def _takes_back(answer: str, found: set[int], low: int, high: int) -> bool:
+    """Tells whether an answer corrects itself, or speaks of another scale."""
+    if any(int(one or other) != high for one, other in _OTHER_SCALE.findall(answer)):
+        return True
+    numbers = {int(number) for number in re.findall(r"(?<![\d.])\d(?!\d|\.\d)", _without_scale(answer, low, high))}
+    named = re.findall(rf"{_NARROW}\W{{0,3}}[:：=]\W{{0,3}}(\d)(?!\d)", answer, re.IGNORECASE)
+    return len(set(named)) > 1 or (_CORRECTS.search(answer) is not None and len(numbers | found) > 1)
 
 
 def _content(content: str, high: int) -> int | None:
@@ -79,7 +119,8 @@ def _content(content: str, high: int) -> int | None:
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     if re.fullmatch(r"\d+(?:\.0+)?", text):
-        return int(float(text))
+        digits = text.partition(".")[0].lstrip("0") or "0"
+        return int(digits) if len(digits) < _DIGITS else 10**_DIGITS
     if re.search(r"\d", text):
         raise ValueError(content)
     return None
@@ -92,12 +133,16 @@ def _json_scores(text: str, high: int) -> Iterator[int]:
         return
     try:
         value = json.loads(text[start : end + 1])
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     if not isinstance(value, dict):
         return
-    named = {key: item for key, item in value.items() if re.search(_NARROW, str(key), re.IGNORECASE)}
-    limits = re.compile(r"max|min|scale|out_?of|total", re.IGNORECASE)
+    named = {
+        key: item for key, item in value.items() if re.search(rf"(?:\b|_){_NARROW}(?:\b|_|$)", str(key), re.IGNORECASE)
+    }
+    limits = re.compile(r"max|min|scale|range|out_?of|total", re.IGNORECASE)
+    if not named:
+        value = {key: item for key, item in value.items() if _COUNTS.search(str(key).replace("_", " ")) is None}
     for key, item in (named or value).items():
         if limits.search(str(key)) or isinstance(item, bool):
             continue
@@ -112,27 +157,39 @@ def _json_scores(text: str, high: int) -> Iterator[int]:
 def _stated(answer: str, low: int, high: int) -> Iterator[int]:
     """Every score that the answer states."""
     text = _without_scale(answer, low, high)
-    top = rf"(?:\s*(?:/|\bout\s+of\b)\s*{high}(?!\d))?"
+    top = rf"(?:[\s*_]*(?:/|\bout\s+of\b|\bof\b)[\s*_]*{high}(?!\d))?"
     if (whole := _whole(top).fullmatch(_unwrapped(text))) is not None:
-        yield _number(whole)
+        label = whole["label"] or ""
+        if _COUNTS.search(label) is None and not re.fullmatch(r"[A-Za-z]{1,2}", label):
+            yield _number(whole)
         return
     for pattern in _patterns(top):
         for found in pattern.finditer(text):
-            if is_meant(text, found.start("n" if found["n"] else "word"), found.end()):
+            start, end = found.span("n" if found["n"] else "word")
+            if not _is_item(text, start, end) and is_meant(text, start, found.end()):
                 yield _number(found)
     lines = [line for line in text.splitlines() if re.search(r"\w", line)]
     if len(lines) > 1:
         alone = re.compile(rf"{_MARKUP}{_N}{top}\s*(?:分|points?)?[\s*_`\"'”)\]}}）】|.。!！]*")
         for line in (lines[0], lines[-1]):
-            if (last := alone.fullmatch(line.strip(" |\t"))) is not None:
+            last = alone.fullmatch(line.strip(" |\t"))
+            if last is not None and not (line.rstrip().endswith((".", ")")) and _ITEM.search(text)):
                 yield _number(last)
+
+
+def _is_item(text: str, start: int, end: int) -> bool:
+    """Tells whether a number numbers an item of a list: "1. The question is clear."."""
+    if re.match(r"[.)]\s+\S", text[end : end + 9]) is None:
+        return False
+    begins = re.search(r"(?:\A|\n)\W*\Z", text[:start]) is not None
+    return begins or (text[start:end] == "1" and re.search(r"\s2[.)]\s+\S", text[end:]) is not None)
 
 
 @lru_cache(maxsize=16)
 def _whole(top: str) -> re.Pattern[str]:
     """The score alone, or with the name of an axis or of a level: "4/5", "Clarity: 4", "Level: High (4)"."""
     words = r"[^\W\d_]+(?:[ -][^\W\d_]+){0,3}"
-    label = rf"(?:{words}[\s*_`]*(?:[:：,=(（]|\s[-–—])\s*(?:{words}\s*[(（])?)?"
+    label = rf"(?:(?P<label>{words})[\s*_`]*(?:[:：,=(（]|\s[-–—])\s*(?:{words}\s*[(（])?)?"
     end = r"\s*(?:points?|stars?|分|点)?[\s*_`\"'”)\]}）】.。!！]*"
     return re.compile(rf"{label}{_MARKUP}{_NW}\s*{top}{end}", re.IGNORECASE)
 
@@ -140,25 +197,36 @@ def _whole(top: str) -> re.Pattern[str]:
 @lru_cache(maxsize=16)
 def _patterns(top: str) -> list[re.Pattern[str]]:
     stated = _STATED.replace("{top}", top)
+    digits = rf"{_MARKUP}{_N}{top}{_ALONE}{_AFTER}"
     remark = r"[\s*_`\"']*(?:\([^()]*\))?[\s*_`\"']*"
-    named = rf"{remark}{_SEPARATOR}[:：\s]*(?:an?\s+)?{stated}"
-    begun = r"(?:\s[-–—]\s(?!\s*\d)|[:：,，;；](?!\s*\d)|\s*[(（](?!\d)|\s+(?:because|since|as|for|due)\b|\n)"
+    begun = (
+        r"(?:\s[-–—]\s(?!\s*\d)|[:：,，;；](?!\s*\d)|\s*[(（](?!\d)|\s+(?:because|since|as|for|due)\b"
+        r"|\s*分[。，：,:；]|\n)"
+    )
+    rubric = r"(?!.*(?:\n\W*|[,;，；]\s*|\bto\s+)\d\s*(?:[:：=(（]|\s[-–—]\s))"
     sources = [
         # "Score: 4", "**Rating** (for clarity): 4/5", "the score would be 4", "Verdict: 4"
-        rf"{_NARROW}(?:\s+(?:for|of|on|given)\b{_FILLER})?{named}",
-        rf"{_WIDE}{named}",
-        # "score 5", "a score of 4"
-        rf"\b{_NARROW}[\s*_`]+(?:of\s+)?{stated}",
-        # "I'd give it a 4 since ...", "it deserves a 4", "得8分"
-        rf"(?<![a-z]){_GIVES}{_FILLER}\s*(?:\s(?:an?|as|at)\s+(?:an?\s+)?|\s)?(?:a\s+score\s+of\s+)?{stated}",
+        rf"{_NARROW}(?:\s+(?:for|of|on|given)\b{_FILLER})?{remark}{_SEPARATOR}[:：\s]*(?:an?\s+)?{stated}",
+        rf"{_WIDE}{remark}{_COLON}[:：\s]*(?:an?\s+)?{stated}",
+        rf"\b(?:final|my)\s+(?:answer|verdict)\s+is[:\s]*(?:an?\s+)?{stated}",
+        # "# Score\n4", "| Score |\n|---|\n| 4 |"
+        rf"(?:^|\n)[#\s*|]*{_NARROW}[\s*_`|]*\n[\s*_`|\-]*{stated}",
+        rf"\A\W*{_NARROW}\s+of\s+{stated}",
+        # "score 5", "得分4"
+        rf"(?:^|[\n.;。；])\W*{_NARROW}[ \t*_`]*(?<=[\s分*_`]){stated}(?!\s*[:：])",
+        # "I'd give it a 4 since ...", "it deserves a score of 4"
+        rf"{_GIVES}{_FILLER}\s*(?:\s(?:an?|as|at)\s+(?:an?\s+)?|\s)?(?:a\s+(?:score|rating)\s+of\s+)?{digits}",
+        # "得8分", "我给这条指令4分"
+        rf"[得给打评][^\d\s，。；：,.]{{0,8}}{_NW}{top}\s*分(?![半钟之或]){_ALONE}",
         # "4 is right", "4 seems fair"
         rf"{_MARKUP}{_N}{top}\s+(?:is|seems|would\s+be)\s+(?:the\s+)?(?:{_FITS}|my\s+(?:score|rating|verdict|answer))\b",
-        # "n is 4"
-        rf"\b[nx]\s*(?:is|=)\s*{_N}{_AFTER}",
+        # "[[n]] where n is 4"
+        rf"\[\[?[nx]\]\]?[^\d\n]{{0,30}}\b[nx]\s*(?:is|=)\s*{_N}{_AFTER}",
         # "5 - Very clear", "4 (clear)", "4, because ...": at the beginning, and no list of all scores
-        rf"\A{_MARKUP}{_N}{top}{_CLOSING}{begun}(?!.*\n\W*\d)",
-        # "4/5", "4 out of 5 because ..."
-        rf"{_N}\**{top.removesuffix('?')}(?!\s*\**\s*of\b){_AFTER}",
+        rf"\A{_MARKUP}{_N}{top}{_CLOSING}{begun}(?!.*\n\W*\d){rubric}",
+        # "4/5", "4 out of 5 because ...": at the beginning of a line, or after a label
+        rf"(?:^|[\n:：]|\boverall\b|\bsay\b){_MARKUP}{_N}\**{top.removesuffix('?')}(?!\s*\**\s*(?:of\b|/|in\b|on\b))"
+        rf"(?!\s*\([^()]*\)\s*of\b){_AFTER}",
     ]
     return [re.compile(source, re.IGNORECASE | re.DOTALL) for source in sources]
 
@@ -182,4 +250,4 @@ def _number(found: re.Match[str]) -> int:
     groups: dict[str, Any] = found.groupdict()
     if groups.get("word"):
         return _WORDS[str(groups["word"]).lower()]
-    return int(float(str(groups["n"])))
+    return int(str(groups["n"]).partition(".")[0])

@@ -7,30 +7,58 @@ import re
 from collections.abc import Iterator
 
 from mminf.answer.clauses import is_meant
-from mminf.answer.clean import any_of, final_text, listed, plain_digits, short, unfence, unwrap
+from mminf.answer.clean import any_of, listed, short, unwrap, verdict_text
 from mminf.answer.markers import read_markers
 from mminf.errors import AskAgain
 
 _YES = listed("yes, true, correct, 是, 是的, 正确, 对, 对的")
 _NO = listed("no, false, incorrect, not true, not correct, wrong, untrue, 否, 不, 不是, 不正确, 不对, 错误, 错, 错的")
-_MARKUP = re.compile(r"[*_`#>\"'“”‘’\[\](){}【】|]+")
-_STOP = re.compile(r"\s*(?:[,.;:!，。；：！—–]|\s[-]\s|$)")
-_TRUE = any_of("yes, true, correct, right, accurate, valid")
-# A clause that states the verdict.
-_STATES = re.compile(
-    rf"(?:\b{any_of('answer, verdict, judge?ment, conclusion, result, decision, response')}\s*(?:is|would\s+be|:|=)"
-    r"|\bi(?:['’]d|\s+would|\s+will)?\s+(?:say|answer|conclude)(?:\s*:)?"
-    r"|(?:答案|结论|结果|回答|判断)\s*(?:是|为|:))\s*(?:that\s+)?(?=\S)",
+_VERDICT_KEY = re.compile(
+    r"(?:final[_ ]?)?(?:answer|verdict|result|judge?ment|decision|conclusion)|(?:is[_ ]?)?(?:correct"
+    r"|true)|答案|结论|判断",
     re.IGNORECASE,
 )
+_MARKUP = re.compile(r"[*_`#>\"“”\[\](){}【】「」『』|]+|(?<!\w)['‘’]|['‘’](?!\w)")
+_STOP = re.compile(r"\s*(?:[,.;!，。；！—–]|[:：]|\s[-]\s|$)")
+# "Correct: B" names what is correct.
+_NOT_BEFORE_COLON = frozenset(listed("true, correct, wrong, false, 正确, 对, 错误, 错"))
+_OWN = any_of(
+    "answer, final answer, verdict, judge?ment, conclusion, result, decision, response, my answer, so, "
+    "thus, therefore, hence, 答案, 结论, 结果, 回答, 判断, 因此, 所以"
+)
+_OTHERS = (
+    r"(?<!right )(?<!correct )(?<!given )(?<!true )(?<!gold )(?<!reference )(?<!expected )(?<!正确)(?<!给出的)(?<!标准)"
+)
+# A clause that states the verdict.
+_STATES = re.compile(
+    rf"(?:{_OTHERS}\b{any_of('answer, verdict, judge?ment, conclusion, result, decision, response')}\s*(?:is|:|=)"
+    rf"|\bi(?:['’]d|\s+would|\s+will)?\s+(?:say|answer|conclude)(?:\s*:)?|{_OTHERS}(?:答案|结论|结果|回答|判断)\s*(?:[是为]:?|:))\s*(?:that\s+)?(?=\S)",
+    re.IGNORECASE,
+)
+_TAIL = re.compile(rf"(?:^|[^\w]){_OTHERS}{_OWN}\s*(?:is)?\s*$|\byes\s+or\s+no\s*$", re.IGNORECASE)
+_HEDGES = re.compile(
+    r"^\W*"
+    + any_of(
+        "mostly, mainly, partly, partially, probably, maybe, perhaps, almost, nearly, likely, largely, "
+        "for the most part, more or less, and no, and yes, 大部分, 基本"
+    )
+    + r"\b|\b"
+    + any_of("but, however, although, though, except, apart from, unless, if, not entirely, not quite, not fully")
+    + r"\b|但|不过|然而|除了|如果",
+    re.IGNORECASE,
+)
+_IS = r"(?:\bis|\bare|\bwas|['’]s|\ball|\beverything|\bit)\s+(?:all\s+|\w+ly\s+|quite\s+|entirely\s+)?"
 _POSITIVE = re.compile(
-    rf"(?<!not )(?<!n't )(?<!n’t )(?<!not entirely )(?<!not quite )\b{_TRUE}\b|(?<![不非没])(?:正确|属实)",
+    rf"\byes\b|{_IS}{any_of('true, right, correct, accurate, valid')}\b|\b(?:it|everything"
+    rf"|all)\s+(?:of\s+it\s+)?match(?:es)?\b"
+    r"|^\W*(?:all\s+)?(?:true|correct)\b|(?:是|都)(?:正确|对)的|是的|(?:完全|全部|都)正确",
     re.IGNORECASE,
 )
 _NEGATIVE = re.compile(
     rf"\b{any_of('so, thus, therefore, hence, then, but, and')}\s*[,:]?\s*no\b(?!\s+\w)|[,.;:]\s*no\s*(?:[.!]|$)"
-    rf"|\b{any_of('incorrect, wrong, false, untrue, inaccurate')}\b|(?:\bnot|n['’]t)\s+(?:\w+\s+)?{_TRUE}\b"
-    r"|不正确|不对|错误|有误",
+    rf"|(?<!nothing ){_IS}{any_of('incorrect, wrong, false, untrue, inaccurate')}\b"
+    rf"|(?:\bnot|n['’]t)\s+(?:\w+\s+)?{any_of('true, right, correct, accurate, valid, yes')}\b|(?<!没有)(?:是"
+    rf"|都)?(?:不正确|不对|有误)",
     re.IGNORECASE,
 )
 
@@ -45,7 +73,7 @@ def parse_verdict(text: str, answers: tuple[str, str] = ("Yes", "No")) -> bool:
     Raises:
         AskAgain: if no verdict is said, or both are.
     """
-    answer = plain_digits(unfence(final_text(text)))
+    answer = verdict_text(text)
     words = {word: value for value, known in ((True, _YES), (False, _NO)) for word in known}
     words |= {answers[0].casefold(): True, answers[1].casefold(): False}
 
@@ -68,7 +96,7 @@ def parse_letter(text: str, letters: str) -> str:
     Raises:
         AskAgain: if none is chosen, or several are.
     """
-    answer = plain_digits(unfence(final_text(text)))
+    answer = verdict_text(text)
 
     def read(content: str) -> str | None:
         letter = content.strip().upper()
@@ -86,11 +114,11 @@ def _from_json(answer: str, words: dict[str, bool]) -> Iterator[bool]:
     start, end = answer.find("{"), answer.rfind("}")
     try:
         value = json.loads(answer[start : end + 1]) if 0 <= start < end else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     if isinstance(value, dict):
         for key, item in value.items():
-            if re.search(r"answer|verdict|result|judge|correct|true|答案|结论", str(key), re.IGNORECASE):
+            if _VERDICT_KEY.fullmatch(str(key).strip()):
                 if isinstance(item, bool):
                     yield item
                 elif isinstance(item, str) and item.casefold().strip(" .") in words:
@@ -99,6 +127,8 @@ def _from_json(answer: str, words: dict[str, bool]) -> Iterator[bool]:
 
 def _stated(answer: str, words: dict[str, bool]) -> Iterator[bool]:
     """Every verdict that the answer states."""
+    if answer.startswith("{"):
+        return
     text = " ".join(_MARKUP.sub(" ", answer).casefold().split(" "))
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
     if not lines:
@@ -107,24 +137,19 @@ def _stated(answer: str, words: dict[str, bool]) -> Iterator[bool]:
     longest = sorted(words, key=len, reverse=True)
     leading = next((word for word in longest if first.startswith(word) and _STOP.match(first, len(word))), None)
     if leading is not None:
+        rest = " ".join([first[len(leading) :], *lines[1:]]).strip()
+        if (rest[:1] in (":", "：") and leading in _NOT_BEFORE_COLON) or re.match(r"\.?\s*\d", rest):
+            return  # "Correct: B", "No. 7"
         yield words[leading]
-        rest = " ".join([first[len(leading) :], *lines[1:]])
-        yield from _contradictions(rest, said=words[leading])
-    tail = re.split(r"[:：]", last)[-1].strip().rstrip(".。!！ ").strip()
-    if tail in words:
+        if _HEDGES.search(rest.lstrip(" ,.;:!，。—–-")) or (_NEGATIVE if words[leading] else _POSITIVE).search(rest):
+            yield not words[leading]
+    *before, tail = re.split(r"[:：]", last)
+    tail = tail.strip().rstrip(".。!！ ").strip()
+    if tail in words and (not before or (_TAIL.search(before[-1]) and is_meant(last, len(last), len(last)))):
         yield words[tail]
     flat = " ".join(lines)
     for clause in _STATES.finditer(flat):
         word = next((one for one in longest if flat.startswith(one, clause.end())), None)
-        if (
-            word is not None
-            and _STOP.match(flat, clause.end() + len(word))
-            and is_meant(flat, clause.start(), clause.end())
-        ):
+        end = clause.end() + len(word or "")
+        if word is not None and _STOP.match(flat, end) and is_meant(flat, clause.start(), end):
             yield words[word]
-
-
-def _contradictions(rest: str, *, said: bool) -> Iterator[bool]:
-    """The other verdict, if what follows a verdict takes it back."""
-    if (_NEGATIVE if said else _POSITIVE).search(rest):
-        yield not said

@@ -14,6 +14,7 @@ from mminf.record import Record
 from mminf.step.base import Context, Outcome, step
 from mminf.step.for_each import raise_worst
 from mminf.step.prompt import PromptConfig, PromptStep, cut_off, images_of, warm, with_system
+from mminf.turns import name_tags
 
 _CHOICES = ["[[A]]", "[[B]]", "[[C]]"]
 
@@ -59,7 +60,9 @@ class Compare(PromptStep[CompareConfig]):
         return {self.config.writes: verdict}
 
     async def _judge(self, record: Record, ctx: Context, a: object, b: object, sample: int) -> str:
-        shown = {**record.fields, "a": a, "b": b}
+        # A text's tags speak of its own images; those of the prompt are the record's.
+        named = (name_tags(text) if isinstance(text, str) else text for text in (a, b))
+        shown = {**record.fields, **dict(zip("ab", named, strict=True))}
         turns = with_system(self.template.render(shown, self.config.images), self.config.system)
         answer = await ctx.generate(
             turns, images=images_of(record, turns), sampling=warm(self.sampling, ctx.attempt), sample=sample

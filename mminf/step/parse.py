@@ -11,22 +11,28 @@ from mminf.answer.clean import final_text, short
 from mminf.answer.placeholder import require_content
 from mminf.answer.score import parse_score
 from mminf.errors import AskAgain
+from mminf.media import break_tags
 
 __all__ = ["parse_json", "parse_lines", "parse_regex", "parse_score", "parse_tag", "require_contents"]
 
 _WORD = r"(?:one|two|three|four|five|six|seven|eight|nine|ten|[一二三四五六七八九十]{1,3}|\d{1,2})"
 _MARKED = re.compile(
     r"(?:[-•*–·]\s+|[①-⑳]\s*|#\d{1,2}\s+|\d{1,2}\s+[-–]\s+|[\[(（【]?\d{1,2}\s*[\]).、:：．）】](?!\d)\s*"
-    rf"|[一二三四五六七八九十]{{1,3}}[、.．:：]\s*|\(?[a-h]\)\s+|(?:Q|Question|问题|问|第)\s*{_WORD}\s*(?:个问题)?\s*[.):：]\s*)"
+    rf"|[一二三四五六七八九十]{{1,3}}[、.．:：]\s*|\(?[a-h]\)\s+|(?:Q|Question|问题|问|第)\s*{_WORD}\s*(?:个问题)?\s*[.):：]\s*|Q\s*[.:：]\s+)"
     r"(\S.*)$",
     re.IGNORECASE,
 )
-_LABEL = re.compile(r"(?:request|question|instruction|prompt|请求|问题|指令)\s*[:：]\s*(?=\S)", re.IGNORECASE)
+_LABEL = re.compile(r"(?:request|question|q|instruction|prompt|请求|问题|指令)\s*[:：]\s*(?=\S)", re.IGNORECASE)
 _EMPHASIS = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
 _QUOTES = (('"', '"'), ("“", "”"), ("'", "'"), ("`", "`"), ("「", "」"), ("*", "*"), ("_", "_"))
 # A JSON list or object, perhaps in a fence and behind a line that introduces it; `[1] What?` is a number.
-_JSON = re.compile(r"\s*(?:[^\n\[{]{0,200}[:：.!]\s*)?(?:```\w*\s*)?(?:\{|\[(?!\d{1,2}\]))")
+_JSON = re.compile(r"\s*(?:[^\n\[{]{0,200}[:：.!]\s*)?(?:```\w*\s*)?(?:\{|\[\s*(?:[\"'“{\[]|[-\d.,\s]*\]\s*\Z))")
+# What chatter has in brackets before an object: "as [1] shows: {...}".
+_ASIDES = re.compile(r"(?:[^\[]*\[[^\[\]\"']{0,40}\])+[^\[]*")
 _FENCE = re.compile(r"^\s*```")
+_HEADING = re.compile(r"#{1,6}\s+\D")
+_LONGEST_REPAIRED = 20_000
+"""Characters of broken JSON that is repaired: the time taken grows with their square."""
 
 
 def parse_tag(text: str, tag: str) -> str:
@@ -50,10 +56,27 @@ def parse_json(text: str) -> Any:
     Raises:
         AskAgain: if there is no object or list, or it was cut off before its end.
     """
-    text = final_text(text)
+    try:
+        return _broken(_read_json(final_text(text)))
+    except (RecursionError, ValueError) as error:  # nested a thousand deep; a number of thousands of digits
+        raise AskAgain(f"no readable JSON in {short(text)}: {error}") from error
+
+
+def _broken(value: Any) -> Any:
+    """Returns a value with its texts' media tags broken: `\\u003cimage>` in JSON is a tag as well."""
+    if isinstance(value, str):
+        return break_tags(value)
+    if isinstance(value, list):
+        return [_broken(item) for item in value]
+    return {key: _broken(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _read_json(text: str) -> Any:
+    if _ASIDES.fullmatch(text, 0, max(0, text.find("{"))) is not None:
+        text = text[text.find("{") :]
     if (start := re.search(r"[{\[]", text)) is not None:
         # The first whole value as it stands: fences and chatter may be around it, and fences inside its strings.
-        with contextlib.suppress(json.JSONDecodeError, RecursionError):
+        with contextlib.suppress(json.JSONDecodeError):
             return _first_values(text, start.start())
     fenced = re.search(r"^```(?:json)?[ \t]*\n(.*?)^```", text, re.DOTALL | re.IGNORECASE | re.MULTILINE)
     body = (fenced[1] if fenced else text).strip()
@@ -68,6 +91,8 @@ def parse_json(text: str) -> Any:
     if _is_open(body):
         raise AskAgain(f"JSON is cut off in {short(text)}")
     body = body[: end + 1]
+    if len(body) > _LONGEST_REPAIRED:
+        raise AskAgain(f"no readable JSON in {short(text)}")
     from json_repair import repair_json
 
     value = repair_json(body, return_objects=True)
@@ -120,6 +145,9 @@ def parse_lines(text: str) -> list[str]:
     lines = [
         _EMPHASIS.sub(r"\2", line.strip()) for line in text.splitlines() if line.strip() and not _FENCE.match(line)
     ]
+    if sum(line.startswith("|") and line.endswith("|") for line in lines) > 1:
+        raise AskAgain(f"a table, no list, in {short(text)}")
+    lines = [line.removesuffix("<br>").rstrip() for line in lines if not _HEADING.match(line)]
     marked = [found[1] for line in lines if (found := _MARKED.match(line))]
     if len(marked) < 2 or 3 * len(marked) < len(lines):
         plain = [line for line in lines if not line.rstrip("*_ ").endswith((":", "："))]

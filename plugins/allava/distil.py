@@ -9,6 +9,7 @@ from pydantic import Field
 from rapidfuzz import fuzz
 
 from mminf.answer.clean import short
+from mminf.answer.ground import strange_words
 from mminf.errors import AskAgain
 from mminf.step.base import step
 from mminf.step.generate import BaseGenerate, GenerateConfig
@@ -52,7 +53,11 @@ class Distil(BaseGenerate[DistilConfig]):
 def _chosen(question: str, candidates: list[str]) -> str:
     """Returns the candidate that a model repeats as its choice. Raises AskAgain if it is another question."""
     best = max(candidates, key=lambda candidate: fuzz.ratio(_plain(question), _plain(candidate)))
-    if fuzz.ratio(_plain(question), _plain(best)) < _SAME:
+    if (
+        fuzz.ratio(_plain(question), _plain(best)) < _SAME
+        or strange_words(question, best)
+        or strange_words(best, question)
+    ):
         raise AskAgain(f"the chosen question is not one of the candidates: {short(question)}")
     return best
 

@@ -16,6 +16,7 @@ from mminf.step.parse import parse_json
 
 LETTERS = ("A", "B", "C", "D")
 _SAID = re.compile(r"(?:the\s+)?(?:correct\s+)?answer(?:\s+is)?\s*[:：]?\s*", re.IGNORECASE)
+_OWN_LETTER = re.compile(r"\(?[A-Da-d]\s*[.):]")
 _WITH_TEXT = re.compile(r"([A-D])\s*[.):：]\s*(\S.*)", re.DOTALL)
 
 
@@ -75,7 +76,9 @@ def read_pairs(text: str, *, options: bool = False) -> list[tuple[str, str]]:
 
 
 def _choice(number: int, question: str, answer: str, options: Any) -> tuple[str, str]:
-    if isinstance(options, list):
+    if isinstance(options, list) and all(_OWN_LETTER.match(str(option)) for option in options):
+        options = {str(option).strip(" (")[0]: str(option) for option in options}  # in whatever order
+    elif isinstance(options, list):
         options = dict(zip(LETTERS, options, strict=False)) if len(options) == len(LETTERS) else None
     if not isinstance(options, dict) or {str(key).strip().upper() for key in options} != set(LETTERS):
         raise AskAgain(f"pair {number} has no options A to D")

@@ -12,7 +12,8 @@ from mminf.step.parse import parse_lines, parse_tag
     [
         "...", "…", "[...]", "___", "xxx", "[your answer here]", "<the new response>", "(insert answer)", "the new prompt", "the description",
         "the five questions, one a line", "the question that you took", "your question here", "an instruction", "N/A", "TBD", "null", "Question 1",
-        "option B", "在此填写问题", "你的回答", "无",
+        "option B", "在此填写问题", "你的回答", "无", "问题", "$QUESTION", "%s", "{0}", "a plausible wrong option", "distractor 2", "A/B/C/D", "[question]",
+        "lorem ipsum dolor", "write your answer here", "to be determined", "a question about the image", "`<answer>`", "Sample question",
     ],
 )  # fmt: skip
 def test_the_words_of_a_form_are_placeholders(text: str) -> None:
@@ -25,7 +26,7 @@ def test_the_words_of_a_form_are_placeholders(text: str) -> None:
     "text",
     [
         "What is this?", "Yes", "4", "A dog.", "The red one", "two lines", "Describe the image.", "Which word is in the image?", "The first option",
-        "X", "No", "text", "Write a caption", "What is the title?", "图中有几只猫？", "The answer to the riddle is time.", "[1] What is red?",
+        "(A)", "$5", "Answer the question.", "Answer in one word.", "In response to the request", "X", "No", "text", "Write a caption", "What is the title?", "图中有几只猫？", "The answer to the riddle is time.", "[1] What is red?",
     ],
 )  # fmt: skip
 def test_contents_are_not(text: str) -> None:

@@ -69,6 +69,13 @@ FOUND = [
         "Is it calm? Explain your answer.",
     ),
     ("Instruction: Compare the two.\nUse a table.", "Compare the two.\nUse a table.", "Compare the two.\nUse a table."),
+    (f"Instruction: {ASKED} (The rest describes it.)", TEXT, ASKED),
+    (f"Instruction: {{{ASKED}}}", TEXT, ASKED),
+    (f'"Instruction": "{ASKED}",', TEXT, ASKED),
+    (f"“Instruction: {ASKED}”", TEXT, ASKED),
+    (f"Instruction: {ASKED}<|im_end|>\n<|im_start|>user\nInstruction: Is it?", TEXT, ASKED),
+    (f"Instruction: {ASKED} [End of Text] The water is calm.", TEXT, ASKED),
+    (f"Instruction: {ASKED}\nAntwort: Drei.", TEXT, ASKED),
     (f"指令：{CHINESE}", f"{CHINESE}水面平静。", CHINESE),
     (f"提取的指令：{CHINESE}\n\n解释：这是一个问题。", f"{CHINESE}水面平静。", CHINESE),
     (f"答案：\n指令：{CHINESE}有三条船。", f"{CHINESE}水面平静。", CHINESE),
@@ -78,7 +85,7 @@ NONE = [
     "NO_INST - only a description", "NO_INST: the text describes boats.", "NO_INST\n\nInstruction: The text describes boats only",
     "The text only describes a harbour, so the answer is NO_INST.", "There is no request in it. NO_INST", "Instruction: NO_INST (a caption)",
     "Instruction: None", "Instruction: 无", "Instruction: There is no instruction.", '{"instruction": null}', '{"instruction": "NO_INST"}',
-    "NO_INST\n\nExample 7\n[Begin of Text]\nIs it?\n[End of Text]\nAnswer:\nInstruction: Is it?", "<think>Instruction: maybe</think>NO_INST",
+    "NO_INST\n\nExample 7\n[Begin of Text]\nIs it?\n[End of Text]\nAnswer:\nInstruction: Is it?", "<think>Instruction: maybe</think>NO_INST", "NO_INST ✅", "Instruction: NO_INST\n\nIt describes boats.",
 ]  # fmt: skip
 REFUSED = [
     "", "Instruction:", "Instruction: **", "Instruction: ...", "Instruction: [an instruction]", "Instruction: N/A", ASKED, f"Question: {ASKED}",
@@ -146,6 +153,16 @@ def test_an_instruction_without_a_word_of_the_text_never_passes(asked: list[str]
     sampled = " ".join(f"{word[::-1]}{word[::-1]}" for word in said)
     with pytest.raises(AskAgain):
         parse_instruction(f"Instruction: {' '.join(asked)}?", sampled)
+
+
+@given(st.integers(0, 16), st.sampled_from(["white", "no", "not", "three", "42", "without"]))
+def test_one_word_more_or_other_is_refused_in_any_place(place: int, other: str) -> None:
+    sampled = "How many of the boats with red sails are lying in the small harbour below the old church?"
+    words = sampled.split()
+    for asked in ([*words[:place], other, *words[place:]], [*words[:place], other, *words[place + 1 :]]):
+        if words[place : place + 1] != ["church?"] and len(asked) > place + 1:
+            with pytest.raises(AskAgain):
+                parse_instruction(f"Instruction: {' '.join(asked)}", sampled)
 
 
 def test_a_cut_off_answer_counts_if_the_instruction_was_over() -> None:

@@ -6,11 +6,23 @@ import json
 from collections.abc import Callable
 
 import pytest
+from mminf_plugins.allava.distil import _chosen
+
+from mminf.errors import AskAgain
 
 from ..conftest import ROOT
 from .conftest import Play
 
 Pictures = Callable[..., list[str]]
+
+
+@pytest.mark.parametrize("question", ["How many rats are on the sofa?", "Why isn't the cat on the sofa?"])
+def test_a_question_with_another_word_is_not_the_candidate(question: str) -> None:
+    candidates = ["How many cats are on the sofa?", "Why is the cat on the sofa?"]
+    assert _chosen("how many cats are on the sofa", candidates) == candidates[0]
+    with pytest.raises(AskAgain, match="is not one of the candidates"):
+        _chosen(question, candidates)
+
 
 WHOLE = """<start of description>
 A {0}.

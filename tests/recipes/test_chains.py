@@ -299,10 +299,7 @@ def test_prompts_evolve_for_several_rounds_and_in_chinese(play: Play, pictures: 
 def test_scores_out_of_ten_are_not_ten(play: Play, pictures: Pictures, said: str) -> None:
     """The released code took the last number, and stored none."""
     found = play("match_score", rows(pictures("red"), instruction="what?", response="this"), f"return {said!r}")
-    if "of 10" in said and "out" not in said:
-        assert "no score from 1 to 10" in found.failed["red"], "two numbers and no word between them: asked again"
-    else:
-        assert found.rows["match_score.jsonl"][0]["match"] == 8
+    assert found.rows["match_score.jsonl"][0]["match"] == 8
 
 
 def test_half_points_are_no_score(play: Play, pictures: Pictures) -> None:

@@ -53,6 +53,7 @@ def test_answers_to_choices_are_bare_letters(answer: str) -> None:
 
 def test_options_may_be_a_list_or_repeat_their_letters() -> None:
     wanted = read_pairs(text(choice(1)), options=True)
+    assert read_pairs(text(choice(1, Options=["B. two", "A. one", "D. four", "C. three"])), options=True) == wanted
     assert read_pairs(text(choice(1, Options=["one", "two", "three", "four"])), options=True) == wanted
     assert (
         read_pairs(

@@ -424,6 +424,11 @@ return "[[A]]" if len(a) > len(b) else "[[B]]" if len(b) > len(a) else "[[C]]"
     verdicts = {name: row["better"] for name, row in found["rows"].items()}
     assert verdicts == {"first": "first", "second": "second", "equal": "tie", "biased": "tie"}
     assert len(calls(calls_log)) == 8
+    tagged = (
+        'return "[[A]]" if "a=Is [image 2] red?" in text else "[[B]]" if "b=Is [image 2] red?" in text else "[[C]]"'
+    )
+    found = go(steps, {"id": "tag", "one": "<image>Is <image> red?", "two": "no"}, reply=tagged)
+    assert found["rows"]["tag"]["better"] == "first", "tags of the texts are no places of the prompt"
     found = go(steps, {"id": "mute", "one": "a", "two": "b"}, reply='return "both are nice"')
     assert "the judge chose none of [[A]], [[B]], [[C]]" in found["failed"]["mute"]
     with pytest.raises(RecipeError, match="does not show b"):
@@ -491,6 +496,25 @@ def test_json_that_was_cut_off_is_never_mended() -> None:
         parse_json('[{"q": "a?"}, {"q": "b?"}')
     assert parse_json('{"a": [1, 2,], }') == {"a": [1, 2]}
     assert parse_json('{"a": 1}\n{"a": 2}') == [{"a": 1}, {"a": 2}]
+    assert parse_json('As [1] and [see below] show: {"a": [1]}') == {"a": [1]}
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 20_000 + "]" * 20_000, '{"a": ' + "9" * 5_000 + "}", "\\boxed{4} " * 5_000, '{"a":' * 9_000]
+)
+def test_json_that_no_one_can_read_is_asked_for_again(text: str) -> None:
+    with pytest.raises(AskAgain):
+        parse_json(text)
+
+
+def test_tags_that_json_hides_mark_no_place() -> None:
+    assert parse_json('{"q": ["Is \\u003cimage\\u003e red?"]}') == {"q": ["Is < image> red?"]}
+
+
+def test_a_form_is_no_list() -> None:
+    for text in ("1. [question]\n2. [question]", "1. 问题\n2. 问题", "| # | Question |\n|---|---|\n| 1 | Why? |"):
+        with pytest.raises(AskAgain):
+            parse_lines(text)
 
 
 def test_a_tag_that_is_named_before_it_is_opened() -> None:
