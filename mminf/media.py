@@ -7,15 +7,43 @@ model wrote holds no places: its tags are broken by a space.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 TAG = "<image>"
-CHATS = ("messages", "conversations")
+CHATS = ("messages", "conversations", "rejected_messages")
 """Columns with a whole conversation: ms-swift's and LLaVA's."""
-_PLACED = (*CHATS, "instruction")
-_OTHER_MEDIA = ("videos", "video", "audios", "audio")
+OWN_CHATS = CHATS[:2]
+_PLACED = (*OWN_CHATS, "instruction")
+_FILMS = (
+    "mp4",
+    "m4v",
+    "avi",
+    "mov",
+    "mkv",
+    "webm",
+    "mpg",
+    "mpeg",
+    "mpeg4",
+    "wmv",
+    "flv",
+    "3gp",
+    "ogv",
+    "mjpeg",
+    "gifv",
+)
+_SOUNDS = ("wav", "mp3", "flac", "ogg", "m4a", "opus", "aac", "wma", "aiff", "amr")
+OTHER_MEDIA_ENDINGS = frozenset({*_FILMS, *_SOUNDS})
+"""Endings of files with film or sound."""
+_FILE_SUFFIX = r"[_-]?(?:path|file|file_?name|url|uri|link|bytes|data|src)s?"
+_OTHER_COLUMN = re.compile(rf"(?:video|audio)s?(?P<rest>{_FILE_SUFFIX}|[_-]?\d+)?", re.IGNORECASE)
+_OTHER_FILE = re.compile(rf"[^\n]{{1,1000}}\.(?:{'|'.join(sorted(OTHER_MEDIA_ENDINGS))})(?:\?\S*)?", re.IGNORECASE)
+_SPOKEN = frozenset(
+    {"instruction", "response", "answer", "question", "prompt", "query", "text", "caption", "output", "input"}
+)
 _OTHER_TAGS = re.compile(r"<(?:video|audio)>")
 _TEXT_KEYS = ("content", "value")
 # What ms-swift's templates replace in a text (`Template.special_tokens`), and the form that it loads files by.
@@ -52,45 +80,98 @@ def chat_texts(chat: Any) -> Iterator[str]:
     Raises:
         ValueError: if a turn holds media as parts of its content.
     """
-    for turn in chat if isinstance(chat, list) else []:
+    if isinstance(chat, str) and chat.lstrip().startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):
+            chat = json.loads(chat)
+    if not isinstance(chat, list):
+        yield from texts_of(chat)
+        return
+    for turn in chat:
         if not isinstance(turn, Mapping):
+            yield from texts_of(turn)
             continue
+        _check_columns(turn)
         content = next((turn[key] for key in _TEXT_KEYS if key in turn), None)
-        if isinstance(content, list):
-            kinds = {str(part.get("type")) for part in content if isinstance(part, Mapping)}
-            if other := sorted(kinds - {"text"}):
-                raise ValueError(
-                    f"a turn has content of type {', '.join(other)}; write <image> tags into the text and list the "
-                    "files in `images`"
-                )
+        parts = content if isinstance(content, list) else [content]
+        kinds = {str(part.get("type")) for part in parts if isinstance(part, Mapping)}
+        if other := sorted(kinds - {"text"}):
+            raise ValueError(
+                f"a turn has content of type {', '.join(other)}; write <image> tags into the text and list the files "
+                "in `images`"
+            )
         yield from texts_of(content)
 
 
-def count_tags(texts: Iterator[str]) -> int:
+def count_tags(texts: Iterable[str]) -> int:
     """Returns the number of `<image>` tags in texts."""
     return sum(text.count(TAG) for text in texts)
 
 
+def check_other_media(row: Mapping[str, Any]) -> None:
+    """Checks a row, as its source has it, for video and audio, which no step can show yet.
+
+    Raises:
+        ValueError: if it has a column with such media, or a tag for them in a conversation or around a text.
+    """
+    _check_columns(row)
+    for name, value in row.items():
+        texts = list(chat_texts(value) if name in CHATS else texts_of(value) if name in _PLACED else ())
+        if any(has_other_tags(text) for text in texts) or (isinstance(value, str) and _is_asked_of_other(value)):
+            raise ValueError(f"{name!r} has a <video> or <audio> tag, and video and audio are not supported yet")
+
+
+def has_other_tags(text: str) -> bool:
+    """Tells whether a text has a place for a video or a sound."""
+    return "<" in text and _OTHER_TAGS.search(text) is not None
+
+
 def check_media(fields: Mapping[str, Any]) -> None:
-    """Checks a row's media against its tags.
+    """Checks a row's images against its tags, and that it has no other media.
 
     Args:
         fields: a row, its images in `images`.
 
     Raises:
-        ValueError: if the row has video or audio, which no step can show yet, or more tags than images.
+        ValueError: as `check_other_media`, or if the row has more tags than images.
     """
-    for name in _OTHER_MEDIA:
-        if isinstance(fields.get(name), str | list | Mapping) and fields[name]:
-            raise ValueError(f"has {name!r}, and video and audio are not supported yet")
+    check_other_media(fields)
     images = fields.get("images")
     count = len(images) if isinstance(images, list) else 0
-    for name, value in fields.items():
-        texts = list(chat_texts(value) if name in CHATS else texts_of(value) if name in _PLACED else ())
-        if any(_OTHER_TAGS.search(text) for text in texts) or (isinstance(value, str) and _is_asked_of_other(value)):
-            raise ValueError(f"{name!r} has a <video> or <audio> tag, and video and audio are not supported yet")
-        if (tags := count_tags(iter(texts))) > count:
+    for name in _PLACED:
+        value = fields.get(name)
+        tags = count_tags(chat_texts(value) if name in CHATS else texts_of(value))
+        if tags > count:
             raise ValueError(f"{name!r} has {tags} <image> tags, but the row has {count} images")
+
+
+def _check_columns(row: Mapping[str, Any]) -> None:
+    pictured = any(row.get(name) for name in ("images", "image"))
+    for name, value in row.items():
+        if not isinstance(value, str | bytes | list | Mapping) or not _holds_anything(value):
+            continue
+        called = _OTHER_COLUMN.fullmatch(str(name))
+        # A row with images may say which film they are from.
+        if (called is not None and (not called["rest"] or not pictured)) or (
+            not pictured and name not in _SPOKEN and _names_other(value)
+        ):
+            raise ValueError(f"has {name!r}, and video and audio are not supported yet")
+
+
+def _holds_anything(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_holds_anything(item) for item in value.values())
+    if isinstance(value, list):
+        return any(_holds_anything(item) for item in value)
+    return value is not None and value not in ("", b"", False)
+
+
+def _names_other(value: Any) -> bool:
+    """Tells whether a column is the name of a film or sound, or a list of such names."""
+    if isinstance(value, list):
+        return bool(value) and all(_names_other(item) for item in value)
+    if isinstance(value, Mapping):  # a file as `datasets` keeps it
+        return any(_names_other(value.get(name)) for name in ("path", "url"))
+    return isinstance(value, str) and _OTHER_FILE.fullmatch(value.strip()) is not None
 
 
 def _is_asked_of_other(text: str) -> bool:

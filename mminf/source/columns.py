@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from mminf.errors import ImageError, SourceError
 from mminf.image import MAX_BYTES, embedded_bytes, looks_like_image_bytes, looks_like_image_name
@@ -16,74 +17,124 @@ PEEK = 100
 """Rows in which columns with images are looked for."""
 _WORD = r"(?:images?|imgs?|pictures?|pics?|photos?|screenshots?|frames?|views?|jpe?g|png|webp)"
 _SUFFIX = r"(?:[_-]?(?:path|file|file_?name|file_?path|url|uri|link|src|bytes|data|base64|b64|local))*"
-_NAMED = re.compile(rf"(?:{_WORD}{_SUFFIX}|file_?names?|file_?paths?)", re.IGNORECASE)
-_NUMBERED = re.compile(rf"(?P<stem>{_WORD})[_-]?(?P<number>\d+)(?P<rest>{_SUFFIX})", re.IGNORECASE)
+_FILE = re.compile(r"file_?names?|file_?paths?", re.IGNORECASE)
+_NAMED = re.compile(rf"(?P<stem>{_WORD})(?:[_-]?(?P<number>\d+))?(?P<rest>{_SUFFIX})", re.IGNORECASE)
 # Pictures about the picture: asked for by name only.
 _AUXILIARY = re.compile(
-    r"mask|thumb|segment|depth|annot|preview|icon|heat|edge|normal|hint|control|reject", re.IGNORECASE
+    r"mask|thumb|segm|(?:^|[._-])seg|depth|annot|preview|icon|heat|edge|normal|hint|control|reject", re.IGNORECASE
 )
 _REMOTE = re.compile(r"url|uri|link", re.IGNORECASE)
 
 
+class _Name(NamedTuple):
+    """What a column's name says: `image_2_url` is the second of the series `image__url`, and somewhere else."""
+
+    series: str
+    number: int
+    remote: bool
+    file: bool
+
+
+@lru_cache(maxsize=4096)
+def _read_name(name: str) -> _Name | None:
+    if _FILE.fullmatch(name):
+        return _Name(name.lower(), 0, remote=False, file=True)
+    if (found := _NAMED.fullmatch(name)) is None:
+        return None
+    stem, rest = found["stem"].lower(), found["rest"].lower()
+    return _Name(f"{stem} {rest}", int(found["number"] or 0), _REMOTE.search(rest) is not None, file=False)
+
+
+def is_auxiliary(name: str) -> bool:
+    """Tells whether a column or file is called as masks, thumbnails and depth maps are."""
+    return _AUXILIARY.search(name) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class ImageColumns:
-    """Where the images of a row are.
+    """Where the images of rows are.
 
     Attributes:
-        choices: alternatives, the best first; a row's images are those of the first that it has. Several columns in one
-            alternative are several images, in order.
-        found: whether the columns were found by name or content, and not named by the recipe.
+        named: the columns that the recipe names, in order; the others are not asked then.
+        content: a column with a name of its own that holds nothing but images.
     """
 
-    choices: tuple[tuple[str, ...], ...] = ()
-    found: bool = False
+    named: tuple[str, ...] = ()
+    content: str | None = None
+
+    def find(self, row: Mapping[str, Any]) -> tuple[str, ...]:
+        """Returns the columns of a row that its images are taken from, in order; none where it has none.
+
+        `images` and `image` come first, with numbered columns of the same word. Else columns that are called like
+        images: embedded files before paths, paths before URLs; numbered ones are one list.
+
+        Raises:
+            ValueError: if columns with different names hold different images.
+        """
+        if self.named:
+            return tuple(name for name in self.named if not is_empty(row.get(name)))
+        if not is_empty(row.get("images")):
+            return ("images",)
+        series: dict[str, list[tuple[int, str]]] = {}
+        for name, value in row.items():
+            if (read := _read_name(name)) is not None and not is_empty(value) and _is_plausible(read, value):
+                series.setdefault(read.series, []).append((read.number, name))
+        if not is_empty(row.get("image")):
+            return tuple(name for _, name in sorted(series.get("image ", [(0, "image")])))
+        if not series:
+            return (self.content,) if self.content and not is_empty(row.get(self.content)) else ()
+        ranked: dict[int, list[tuple[str, ...]]] = {}
+        for items in series.values():
+            names = tuple(name for _, name in sorted(items))
+            ranked.setdefault(_rank(names[0], row[names[0]]), []).append(names)
+        best = ranked[min(ranked)]
+        if len(best) > 1 and len({repr([row[name] for name in names]) for names in best}) > 1:
+            raise ValueError(
+                f"columns {', '.join(name for names in best for name in names)} hold different images; say which are "
+                f"meant, for example `columns: {{image: {best[0][0]}}}` in the source"
+            )
+        return best[0]
 
     def take(self, row: Mapping[str, Any]) -> list[Any]:
-        """Returns a row's images as the row has them; none where it has none."""
-        for names in self.choices:
-            values = (row.get(name) for name in names)
-            items = [item for value in values for item in (value if isinstance(value, list) else [value])]
-            if items := [item for item in items if not _is_empty(item)]:
-                return items
-        return []
-
-    def __str__(self) -> str:
-        shown = [" and ".join(names) for names in self.choices if names[0] not in STANDARD]
-        return f"column {', else '.join(shown)}"
-
-    @property
-    def names(self) -> frozenset[str]:
-        return frozenset(name for names in self.choices for name in names)
+        """Returns a row's images as the row has them; none where it has none. Raises as `find` does."""
+        values = (row[name] for name in self.find(row))
+        items = (item for value in values for item in (value if isinstance(value, list) else [value]))
+        return [item for item in items if not is_empty(item)]
 
 
 def find_columns(rows: Sequence[Mapping[str, Any]]) -> ImageColumns:
-    """Returns the columns that hold images, told by the first rows.
-
-    `images` and `image` count, whatever else there is. Else columns that are called like images and hold some; numbered
-    ones (`image_0`, `jpg_1`) are one list. Else the one column that holds nothing but images.
+    """Returns where images are in rows of which these are the first.
 
     Raises:
-        SourceError: if several columns with other names hold images.
+        SourceError: if several columns hold images, and their names don't say which are meant.
     """
+    plan = ImageColumns()
+    try:
+        if any(plan.find(row) for row in rows):
+            return plan
+    except ValueError as error:
+        raise SourceError(str(error)) from error
     names = list(dict.fromkeys(name for row in rows for name in row))
-    if any(not _is_empty(row.get(name)) for row in rows for name in STANDARD):
-        return ImageColumns(tuple((name,) for name in STANDARD))
-    holding = [name for name in names if name not in STANDARD and _hold_images(row.get(name) for row in rows)]
-    plain = [name for name in holding if _AUXILIARY.search(name) is None]
-    named = [name for name in plain if _NAMED.fullmatch(name)]
-    plain = [name for name in plain if name in named or not any(_is_sentence(row.get(name)) for row in rows)]
-    series = _find_series(plain)
-    local = [(name,) for name in named if not _REMOTE.search(name)]
-    remote = [(name,) for name in named if _REMOTE.search(name)]
-    choices = (*local, *series, *remote)
-    if not choices and len(plain) > 1:
+    holding = [
+        name
+        for name in names
+        if name not in STANDARD and not is_auxiliary(name) and _hold_images(row.get(name) for row in rows)
+    ]
+    if len(holding) > 1:
         raise SourceError(
-            f"columns {', '.join(plain)} hold images, and none is called `image`; say which is meant, for example "
-            f"`columns: {{image: {plain[0]}}}` in the source, or a list for several images per row"
+            f"columns {', '.join(holding)} hold images, and none is called `image`; say which is meant, for example "
+            f"`columns: {{image: {holding[0]}}}` in the source, or a list for several images per row"
         )
-    if not choices:
-        choices = tuple((name,) for name in plain)
-    return ImageColumns((*((name,) for name in STANDARD), *choices), found=bool(choices))
+    return ImageColumns(content=holding[0] if holding else None)
+
+
+def check_named(named: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Checks that the columns that a recipe names are there. Raises SourceError."""
+    known = list(dict.fromkeys(name for row in rows for name in row))
+    if missing := [name for name in named if rows and name not in known]:
+        raise SourceError(
+            f"`columns` names {', '.join(missing)}, but the rows have: {', '.join(map(str, known))[:300]}"
+        )
 
 
 def map_columns(row: Mapping[str, Any], columns: Mapping[str, Sequence[str]]) -> Fields:
@@ -98,6 +149,15 @@ def drop_binary(fields: Mapping[str, Any]) -> tuple[Fields, list[str]]:
     return ({name: value for name, value in fields.items() if name not in binary} if binary else dict(fields)), binary
 
 
+def is_empty(value: Any) -> bool:
+    """Tells whether a value holds nothing: null, an empty text, list or file, or an object of nulls."""
+    if isinstance(value, dict):
+        return all(item is None for item in value.values())
+    if isinstance(value, list):
+        return all(is_empty(item) for item in value)
+    return value is None or value in ("", b"")
+
+
 def _has_bytes(value: Any) -> bool:
     if isinstance(value, dict):
         return any(_has_bytes(item) for item in value.values())
@@ -106,23 +166,37 @@ def _has_bytes(value: Any) -> bool:
     return isinstance(value, bytes | bytearray | memoryview)
 
 
-def _find_series(names: Sequence[str]) -> list[tuple[str, ...]]:
-    found: dict[tuple[str, str], list[tuple[int, str]]] = {}
-    for name in names:
-        if (match := _NUMBERED.fullmatch(name)) is not None:
-            found.setdefault((match["stem"], match["rest"]), []).append((int(match["number"]), name))
-    return [tuple(name for _, name in sorted(items)) for items in found.values()]
+def _rank(name: str, value: Any) -> int:
+    """Files in the row come before images elsewhere, local ones before URLs, and `file_name` names anything."""
+    read = _read_name(name)
+    if _has_bytes(value):
+        return 0
+    assert read is not None
+    return 2 if read.file else 3 if read.remote else 1
+
+
+def _is_plausible(read: _Name, value: Any) -> bool:
+    """Tells whether a column that is called like an image holds one: its own file may be missing or broken, then."""
+    if isinstance(value, list):
+        return any(_is_plausible(read, item) for item in value if not is_empty(item))
+    if isinstance(value, str):
+        bare = read.series.endswith(" ")  # `photo`, not `photo_path`: it may say what is in it
+        named = not read.file and (not bare or "/" in value) and " " not in value.strip()
+        return named or _is_image(value)
+    if isinstance(value, dict):
+        return bool(value.keys() <= {"bytes", "path", "url"})
+    return isinstance(value, bytes)
 
 
 def _hold_images(values: Iterable[Any]) -> bool:
     """Tells whether all values that are there are images, and there is one."""
-    present = [value for value in values if not _is_empty(value)]
-    return bool(present) and all(_is_image(value) for value in present)
+    present = [value for value in values if not is_empty(value)]
+    return bool(present) and all(_is_image(value) and not _is_sentence(value) for value in present)
 
 
 def _is_image(value: Any) -> bool:
     if isinstance(value, list):
-        return all(_is_image(item) for item in value)
+        return all(_is_image(item) for item in value if not is_empty(item))
     if isinstance(value, dict):
         if isinstance(value.get("bytes"), bytes):
             return looks_like_image_bytes(value["bytes"])
@@ -140,9 +214,3 @@ def _is_image(value: Any) -> bool:
 def _is_sentence(value: Any) -> bool:
     """Tells whether a text that ends as a file's name does may say something: "Compare it with b.png"."""
     return isinstance(value, str) and " " in value.strip() and "/" not in value
-
-
-def _is_empty(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(item is None for item in value.values())
-    return value is None or value == "" or value == []

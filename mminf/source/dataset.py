@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import operator
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -52,10 +54,23 @@ class DatasetOnDisk(RowSource):
                 raise SourceError(f"{self.path} has no split {self.config.split!r}, but {', '.join(loaded)}")
             loaded = loaded[self.config.split]
         for name, feature in loaded.features.items():
-            inner = getattr(feature, "feature", feature)
-            if isinstance(inner, datasets.Image):
-                # The bytes as they are: decoding and encoding again would change the images.
-                raw = datasets.Image(decode=False)
-                kind = raw if inner is feature else datasets.List(raw)
-                loaded = loaded.cast_column(name, kind)
+            if (raw := _undecoded(feature)) is not feature:
+                loaded = loaded.cast_column(name, raw)
         return loaded
+
+
+def _undecoded(feature: Any) -> Any:
+    """Returns a feature whose media come as the bytes that they are; decoding them would change or fail them."""
+
+    if isinstance(feature, dict):
+        named = {name: _undecoded(item) for name, item in feature.items()}
+        return feature if all(named[name] is item for name, item in feature.items()) else named
+    if isinstance(feature, list):
+        inner = [_undecoded(item) for item in feature]
+        return feature if all(map(operator.is_, inner, feature)) else inner
+    if getattr(feature, "decode", False):
+        return dataclasses.replace(feature, decode=False)
+    if (held := getattr(feature, "feature", None)) is not None:
+        raw = _undecoded(held)
+        return feature if raw is held else dataclasses.replace(feature, feature=raw)
+    return feature

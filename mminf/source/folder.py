@@ -54,7 +54,7 @@ class ImageWalk:
     """Yields the image files at and below a path in name order; hidden files and folders are left out.
 
     Links to files are listed; the image policy decides whether they may lead out of the folder. Links to folders are
-    followed inside the allowed roots, each target once, and never into a folder that is being read already.
+    followed inside the allowed roots, each target once, and not into what is read anyway, where it is.
 
     Args:
         root: absolute, without links.
@@ -100,10 +100,18 @@ class ImageWalk:
         if self._roots is not None and not any(Path(real).is_relative_to(root) for root in self._roots):
             self.left.links.append(self._name(link.path))
             return None
+        if self._reads(real):
+            return None
         if real in self._entered:
             return None
         self._entered.add(real)
         return real
+
+    def _reads(self, real: str) -> bool:
+        """Tells whether a folder is read anyway, where it is."""
+        root = Path(os.path.realpath(self.root))
+        inside = Path(real).relative_to(root).parts if Path(real).is_relative_to(root) else (".",)
+        return not any(part.startswith(".") for part in inside)
 
     def _name(self, folder: str) -> str:
         return os.path.relpath(folder, self.root)

@@ -7,16 +7,27 @@ import itertools
 import logging
 import os
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mminf.errors import ImageError, shorten_text
 from mminf.image import MAX_BYTES, embedded_bytes
-from mminf.media import check_media
+from mminf.media import check_media, check_other_media
+from mminf.recipe.config import SourceConfig
 from mminf.record import Fields, Record
 from mminf.source.base import BadRow, Numbered, Source, json_fields
-from mminf.source.columns import PEEK, STANDARD, ImageColumns, drop_binary, find_columns, map_columns
+from mminf.source.columns import (
+    PEEK,
+    STANDARD,
+    ImageColumns,
+    check_named,
+    drop_binary,
+    find_columns,
+    is_auxiliary,
+    is_empty,
+    map_columns,
+)
 from mminf.storage import is_remote
 
 log = logging.getLogger("mminf")
@@ -82,22 +93,30 @@ class RowReader:
         Raises:
             ValueError, ImageError: if an embedded image is broken, or tags and media don't match.
         """
-        taken = self.images.take(row)
+        check_other_media(row)
+        sources, taken = self.images.find(row), self.images.take(row)
         fields = map_columns(row, self.renamed)
         if taken:
             fields["images"] = [self._uri(item, folder) for item in taken]
-            for name in self.images.names - {"images"}:
-                if _is_embedded(fields.get(name)):
+            for name in sources:
+                if name != "images" and _is_embedded(fields.get(name)):
                     del fields[name]
-        elif not isinstance(fields.get("images"), list | None):
-            del fields["images"]  # empty in a form of its own
+            self._tell("images are in column %s", [name for name in sources if name not in STANDARD])
+        elif self.images.named or not isinstance(fields.get("images"), list | None):
+            fields.pop("images", None)  # not what the recipe names, or empty in a form of its own
+        if isinstance(rejected := fields.get("rejected_images"), list):
+            fields["rejected_images"] = [self._uri(item, folder) for item in rejected if not is_empty(item)]
         fields, binary = drop_binary(fields)
-        if new := [name for name in binary if name not in self._told]:
-            self._told.update(new)
-            log.info("binary data is left out: column %s", ", ".join(new))
+        self._tell("binary data is left out: column %s", binary)
         fields = json_fields(fields)
         check_media(fields)
         return fields
+
+    def _tell(self, line: str, names: Sequence[str]) -> None:
+        """Logs something about columns, once for each of them."""
+        if new := [name for name in names if name not in self._told]:
+            self._told.update(new)
+            log.info(line, ", ".join(new))
 
     def _uri(self, item: Any, folder: Path) -> str:
         if isinstance(item, Mapping):
@@ -106,6 +125,8 @@ class RowReader:
             return self._store(item)
         if not isinstance(item, str):
             raise ValueError(f"an image is a path, a URI or the file's bytes, not {type(item).__name__}")
+        if item.startswith(("b'", 'b"')):
+            raise ValueError(f"an image is a path, a URI or the file's bytes, not the text {shorten_text(item, 60)!r}")
         if (data := embedded_bytes(item, MAX_BYTES)) is not None:
             return self._store(data)
         return item if "://" in item else str((self.image_root or folder) / item)
@@ -134,6 +155,11 @@ def _is_embedded(value: Any) -> bool:
     return isinstance(value, bytes)
 
 
+def named_columns(config: SourceConfig) -> tuple[str, ...]:
+    """Returns the columns that a recipe names as images, in order."""
+    return tuple(name for field in STANDARD for name in config.columns.get(field, ()))
+
+
 class RowSource(Source):
     """Base of the sources whose records are rows with columns.
 
@@ -146,8 +172,6 @@ class RowSource(Source):
         super().__init__(config, base, scratch)
         self._images: ImageColumns | None = None
         self._told: set[str] = set()
-        if named := [name for field in STANDARD for name in config.columns.get(field, ())]:
-            self._images = ImageColumns((tuple(named),))
 
     @abstractmethod
     def _first_rows(self) -> Iterator[Mapping[str, Any]]:
@@ -160,9 +184,13 @@ class RowSource(Source):
             SourceError: if it can't be told which columns hold the images.
         """
         if self._images is None:
-            self._images = find_columns(list(itertools.islice(self._first_rows(), PEEK)))
-            if self._images.found:
-                log.info("%s: images are in %s", self.path.name, self._images)
+            rows = list(itertools.islice(self._first_rows(), PEEK))
+            named = named_columns(self.config)
+            check_named([name for names in self.config.columns.values() for name in names], rows)
+            self._images = ImageColumns(named) if named else find_columns(rows)
+            aside = sorted({name for row in rows for name in row if is_auxiliary(name)})
+            if aside and not named and not any(self._images.find(row) for row in rows):
+                log.info("columns %s are not taken as images; `columns: {image: ...}` takes them", ", ".join(aside))
         return RowReader(
             Numbered(self.config.id, self.part),
             self._images,

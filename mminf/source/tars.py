@@ -6,6 +6,7 @@ key.
 
 from __future__ import annotations
 
+import logging
 import re
 import tarfile
 from collections.abc import Iterator
@@ -14,18 +15,17 @@ from typing import Any
 
 from mminf.errors import shorten_text
 from mminf.image import MAX_BYTES, SUFFIXES
+from mminf.media import OTHER_MEDIA_ENDINGS
 from mminf.record import Fields, Record
 from mminf.source.base import BadRow, Numbered, Source, clean_id, load_json, source
-from mminf.source.columns import ImageColumns
-from mminf.source.reader import UNREADABLE, RowReader
+from mminf.source.columns import ImageColumns, is_auxiliary
+from mminf.source.reader import UNREADABLE, RowReader, named_columns
 from mminf.storage import fingerprint_files, list_files, open_bytes
 
 SPAN = 10**9
 """Samples that a shard may have: a record's number is its shard's, times this, plus its own within the shard."""
+log = logging.getLogger("mminf")
 REFUSED = "refused"
-_OTHER_MEDIA = frozenset(
-    {"mp4", "avi", "mov", "mkv", "webm", "mpg", "mpeg", "wav", "mp3", "flac", "ogg", "m4a", "opus"}
-)
 _TEXTS = frozenset({"txt", "text", "caption", "cls", "transcript"})
 
 
@@ -42,6 +42,10 @@ class WebDataset(Source):
 
     cuts = True
     gaps = True
+
+    def __init__(self, config: Any, base: Path, scratch: Path) -> None:
+        super().__init__(config, base, scratch)
+        self._told: set[str] = set()
 
     def check(self) -> None:
         super().check()
@@ -67,14 +71,14 @@ class WebDataset(Source):
         number = 0
         reader = RowReader(
             Numbered(self.config.id),
-            ImageColumns((("images",),)),
+            ImageColumns(),
             renamed=self.config.columns,
             scratch=self.scratch,
-            told=set(),
+            told=self._told,
         )
         try:
             seen: dict[str, int] = {}
-            for number, (key, members) in enumerate(_samples(file)):
+            for number, (key, members) in enumerate(_samples(file, self._told)):
                 name = clean_id(f"{file.name}/{key}")
                 seen[key] = seen.get(key, 0) + 1
                 if not by_file and not self._owns(name):
@@ -91,15 +95,29 @@ class WebDataset(Source):
 
     def _record(self, name: str, members: dict[str, bytes], seq: int, reader: RowReader) -> Record | BadRow:
         try:
-            images = [members[ending] for ending in sorted(members, key=natural_order) if _is_image(ending)]
-            fields = reader.fields({**_fields(members), **({"images": images} if images else {})}, self.path)
+            fields = _fields(members)
+            if images := self._images_of(members):
+                # Image paths of where the shard was made mean nothing here.
+                fields = {name: value for name, value in fields.items() if name != "image"} | {"images": images}
+            fields = reader.fields(fields, self.path)
         except UNREADABLE as error:
             return BadRow(name, shorten_text(f"{name} can't be read: {error}", 300), seq)
         return Record(name, fields, seq)
 
+    def _images_of(self, members: dict[str, bytes]) -> list[bytes]:
+        """Returns a sample's images: those that the recipe names, or all but masks and the like, in natural order."""
+        if named := named_columns(self.config):
+            return [members[name.lower()] for name in named if name.lower() in members]
+        endings = sorted((ending for ending in members if _is_image(ending)), key=natural_order)
+        return [members[ending] for ending in endings if not is_auxiliary(ending)]
 
-def _samples(file: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Yields key and files of each sample, by their endings, as they come."""
+
+def _samples(file: Path, told: set[str]) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Yields key and files of each sample, by their endings, as they come.
+
+    Args:
+        told: the endings that were said to be left out.
+    """
     with open_bytes(file) as stream, tarfile.open(fileobj=stream, mode="r|*") as tar:
         key: str | None = None
         members: dict[str, bytes] = {}
@@ -111,10 +129,13 @@ def _samples(file: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
                 yield key, members
                 members = {}
             key = found
-            if ending.rpartition(".")[2] in _OTHER_MEDIA:
+            if not OTHER_MEDIA_ENDINGS.isdisjoint(ending.split(".")):
                 members[REFUSED] = f"has {member.name}, and video and audio are not supported yet".encode()
                 continue
             if not _is_wanted(ending):
+                if ending not in told:
+                    told.add(ending)
+                    log.info("%s: members that end in .%s are left out", file.name, ending)
                 continue
             if member.size > MAX_BYTES:
                 members[REFUSED] = f"{member.name} has {member.size:,} bytes, more than {MAX_BYTES:,}".encode()
@@ -155,8 +176,7 @@ def _fields(members: dict[str, bytes]) -> Fields:
             row = load_json(data)
             if not isinstance(row, dict):
                 raise ValueError(f"its .json holds no object, but {type(row).__name__}")
-            # Image paths of where the shard was made mean nothing here.
-            fields |= {name: value for name, value in row.items() if name not in ("images", "image")}
+            fields |= row
         elif ending in _TEXTS:
             fields[ending] = data.decode("utf-8").strip()
     return fields

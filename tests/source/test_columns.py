@@ -16,6 +16,7 @@ from PIL import Image
 
 import mminf
 from mminf.errors import SourceError
+from mminf.media import check_other_media
 from mminf.plugin import discover
 from mminf.record import Record
 from mminf.registry import SOURCES
@@ -39,35 +40,78 @@ B64 = base64.b64encode(png()).decode()
 
 
 def found(*rows: dict[str, Any]) -> list[tuple[str, ...]]:
-    """The columns beside the standard ones that were found."""
-    return [names for names in find_columns(rows).choices if names not in (("images",), ("image",))]
+    """The columns of each row that its images are taken from."""
+    plan = find_columns(rows)
+    return [plan.find(row) for row in rows]
 
 
 @pytest.mark.parametrize(
     ("row", "columns"),
     [
-        ({"images": ["a.png"], "image_path": "b.png"}, []),
-        ({"image": "a.png", "mask": {"bytes": png(), "path": None}}, []),
-        ({"file_name": "a.png", "text": "x"}, [("file_name",)]),
-        ({"image_path": "x/a.JPG"}, [("image_path",)]),
-        ({"img": "a.webp"}, [("img",)]),
-        ({"jpg": png()}, [("jpg",)]),
-        ({"picture": {"bytes": png(), "path": "a.png"}}, [("picture",)]),
-        ({"image_url": "https://h.example/a.png?w=3"}, [("image_url",)]),
-        ({"image_base64": B64}, [("image_base64",)]),
-        ({"image_0": "a.png", "image_10": "c.png", "image_2": "b.png"}, [("image_0", "image_2", "image_10")]),
-        ({"jpg_0": png(), "jpg_1": png("blue"), "label_0": 1}, [("jpg_0", "jpg_1")]),
-        ({"image_url": "https://h.example/a.png", "image_path": "a.png"}, [("image_path",), ("image_url",)]),
-        ({"left": "a.png", "text": "a.png or b.png?"}, [("left",)]),
-        ({"diagram": {"bytes": png(), "path": None}, "caption": "x"}, [("diagram",)]),
-        ({"photo": "a.png", "thumbnail": "t.png", "depth_map": "d.png"}, [("photo",)]),
-        ({"text": "See a.png", "file": "notes.txt", "url": "https://h.example/page"}, []),
-        ({"image_id": 7, "image_caption": "a cat"}, []),
-        ({"images": None, "image": "a.png"}, []),
+        ({"images": ["a.png"], "image_path": "b.png"}, ("images",)),
+        ({"image": "a.png", "mask": {"bytes": png(), "path": None}}, ("image",)),
+        ({"image": "a.png", "jpg_0": png(), "jpg_1": png()}, ("image",)),
+        ({"image": "a.png", "image_2": "b.png", "image_10": "c.png"}, ("image", "image_2", "image_10")),
+        ({"file_name": "a.png", "text": "x"}, ("file_name",)),
+        ({"image_path": "x/a.JPG"}, ("image_path",)),
+        ({"image_path": "pics/0001"}, ("image_path",)),
+        ({"image_path": "missing"}, ("image_path",)),
+        ({"img": "a.webp"}, ("img",)),
+        ({"img": "a red ball"}, ()),
+        ({"jpg": png()}, ("jpg",)),
+        ({"jpg": b"<html>404"}, ("jpg",)),
+        ({"jpg": b""}, ()),
+        ({"picture": {"bytes": png(), "path": "a.png"}}, ("picture",)),
+        ({"image_url": "https://h.example/a.png?w=3"}, ("image_url",)),
+        ({"image_url": "https://h.example/img?id=3"}, ("image_url",)),
+        ({"image_base64": B64}, ("image_base64",)),
+        ({"image_0": "a.png", "image_10": "c.png", "image_2": "b.png"}, ("image_0", "image_2", "image_10")),
+        ({"image_0": "a.png", "image_1": None, "image_2": ""}, ("image_0",)),
+        ({"jpg_0": png(), "jpg_1": png("blue"), "label_0": 1}, ("jpg_0", "jpg_1")),
+        ({"image_url": "https://h.example/a.png", "image_path": "a.png"}, ("image_path",)),
+        ({"image_0_url": "https://h.example/a", "image_0": "a.png"}, ("image_0",)),
+        ({"file_name": "0001.jpg", "img": {"bytes": png(), "path": None}}, ("img",)),
+        ({"left": "a.png", "text": "a.png or b.png?"}, ("left",)),
+        ({"left": ["a.png", None]}, ("left",)),
+        ({"diagram": {"bytes": png(), "path": None}, "caption": "x"}, ("diagram",)),
+        ({"photo": "a.png", "thumbnail": "t.png", "depth_map": "d.png"}, ("photo",)),
+        ({"thumbnail": "t.png"}, ()),
+        ({"text": "See a.png", "file": "notes.txt", "url": "https://h.example/page"}, ()),
+        ({"image_id": 7, "image_caption": "a cat"}, ()),
+        ({"images": None, "image": "a.png"}, ("image",)),
+        ({"images": [None], "image": {"bytes": None, "path": None}}, ()),
     ],
 )  # fmt: skip
-def test_columns_are_found_by_name_and_content(row: dict[str, Any], columns: list[tuple[str, ...]]) -> None:
-    assert found(row) == columns
+def test_columns_are_found_by_name_and_content(row: dict[str, Any], columns: tuple[str, ...]) -> None:
+    assert found(row) == [columns]
+
+
+def test_rows_that_come_late_are_looked_at_themselves() -> None:
+    rows = [{"image_1": "a.png", "q": n} for n in range(200)] + [
+        {"image_1": "a.png", "image_2": "b.png"},
+        {"photo": "c.png"},
+    ]
+    plan = find_columns(rows[:100])
+    assert plan.take(rows[-2]) == ["a.png", "b.png"]
+    assert plan.take(rows[-1]) == ["c.png"]
+
+
+def test_one_bad_value_is_its_own_rows_matter() -> None:
+    rows = [{"image_path": "a.png"}, {"image_path": "N/A"}, {"image_path": None}, {"image_path": "b.png"}]
+    assert found(*rows) == [("image_path",), ("image_path",), (), ("image_path",)]
+
+
+def test_different_images_under_names_of_one_rank_must_be_told_apart() -> None:
+    with pytest.raises(SourceError, match="columns img, photo hold different images"):
+        find_columns([{"img": "a.png", "photo": "b.png"}])
+    assert found({"img": "a.png", "photo": "a.png"}) == [("img",)]
+
+
+def test_columns_that_a_recipe_names_must_be_there(rows: Callable[..., Path]) -> None:
+    with pytest.raises(SourceError, match="`columns` names picc, but the rows have: id, pic"):
+        read(rows({"id": "a", "pic": "a.png"}), columns={"image": "picc"})
+    (record,) = read(rows({"id": "a", "left": None, "images": ["b.png"]}), columns={"image": "left"})
+    assert isinstance(record, Record) and "images" not in record.fields
 
 
 def test_each_row_takes_what_it_has() -> None:
@@ -97,6 +141,33 @@ def read(path: Path, **settings: Any) -> list[Record | BadRow]:
 def images(record: Record | BadRow) -> list[str]:
     assert isinstance(record, Record), record
     return list(record.fields["images"])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"video": {"bytes": b"x", "path": None}}, {"mp4": "a.mp4"}, {"clip": "s3://b/c.mp4"}, {"video_path": "v"}, {"Videos": ["v.mp4"]},
+        {"audio_path": ["a.wav"]}, {"messages": [{"role": "user", "content": "x", "videos": ["v.mp4"]}]},
+        {"messages": [{"role": "user", "content": {"type": "video", "video": "v.mp4"}}]}, {"messages": {"role": ["user"], "content": ["<video>x"]}},
+        {"rejected_messages": [{"role": "assistant", "content": "<video>x"}]}, {"messages": '[{"role": "user", "content": "<audio>x"}]'},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_video_and_audio_in_any_form_fail(row: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="not supported|content of type video"):
+        check_other_media(row)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"video": None}, {"videos": [""]}, {"video": {"bytes": None, "path": None}}, {"videos": [None]}, {"response": "song.mp3"},
+        {"images": ["f.png"], "source": "film.mp4"}, {"images": ["f.png"], "video_path": "film.mp4"}, {"video_id": "x"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_only_speaks_of_video_passes(row: dict[str, Any]) -> None:
+    check_other_media(row)
 
 
 def test_a_recipe_maps_columns(tmp_path: Path, rows: Callable[..., Path]) -> None:
@@ -153,9 +224,7 @@ def test_embedded_images_are_written_once(tmp_path: Path, rows: Callable[..., Pa
     first, second, third, broken = read(path)
     assert images(first) == images(second)
     assert Path(images(first)[0]).read_bytes() == png()
-    assert isinstance(third, Record) and "images" not in third.fields, (
-        "`images` are there, so other columns are not asked"
-    )
+    assert images(third) == images(first)
     assert isinstance(broken, BadRow) and len(broken.reason) <= 300
     (only,) = read(rows({"id": "c", "image_base64": B64}, name="only.jsonl"))
     assert images(only) == images(first)
@@ -200,6 +269,25 @@ def test_any_image_feature(tmp_path: Path) -> None:
         assert image.getpixel((0, 0)) == (255, 0, 0)
 
 
+def test_other_media_of_a_dataset_fail_their_rows(tmp_path: Path) -> None:
+    import datasets
+
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    (tmp_path / "b.mp4").write_bytes(b"film")
+    rows = [
+        {"id": "a", "sound": str(tmp_path / "a.wav"), "film": None},
+        {"id": "b", "sound": None, "film": str(tmp_path / "b.mp4")},
+        {"id": "c", "sound": None, "film": None},
+    ]
+    made = datasets.Dataset.from_list(rows)
+    made = made.cast_column("sound", datasets.Audio()).cast_column("film", datasets.Video())
+    made.save_to_disk(str(tmp_path / "ds"))
+    first, second, third = read(tmp_path / "ds")
+    for bad in (first, second):
+        assert isinstance(bad, BadRow) and "video and audio are not supported" in bad.reason
+    assert isinstance(third, Record)
+
+
 def write_tar(path: Path, members: dict[str, bytes]) -> Path:
     with tarfile.open(path, "w") as tar:
         for name, data in members.items():
@@ -216,6 +304,13 @@ def test_numbered_members_of_a_tar_come_in_natural_order(tmp_path: Path) -> None
     path = write_tar(tmp_path / "s.tar", {"a.json": json.dumps({"q": 1}).encode(), **dict(sorted(members.items()))})
     (record,) = read(path)
     assert [Path(uri).read_bytes() for uri in images(record)] == [png(colour) for colour in colours]
+
+
+def test_masks_of_a_tar_are_taken_by_name_only(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "s.tar", {"a.jpg": png(), "a.mask.png": png("blue"), "a.svg": b"x"})
+    assert [Path(uri).read_bytes() for uri in images(read(path)[0])] == [png()]
+    named = read(path, columns={"image": ["mask.png", "jpg"]})
+    assert [Path(uri).read_bytes() for uri in images(named[0])] == [png("blue"), png()]
 
 
 def test_video_members_of_a_tar_fail_their_sample(tmp_path: Path) -> None:

@@ -124,10 +124,17 @@ def test_a_link_to_what_is_above_the_folder_ends(pics: Path) -> None:
     assert ids(pics, allow_any_path=True) == ["a.png", "sub/above/z.png", "sub/b.png"]
 
 
-def test_links_inside_are_followed_once(pics: Path) -> None:
+def test_links_to_what_is_read_anyway_bring_no_image_twice(pics: Path) -> None:
     for name in ("l1", "l2"):
         (pics / name).symlink_to("sub")
-    assert ids(pics) == ["a.png", "l1/b.png", "sub/b.png"]
+    assert ids(pics) == ["a.png", "sub/b.png"]
+
+
+def test_links_to_a_hidden_folder_inside_are_followed_once(pics: Path) -> None:
+    (pics / "sub").rename(pics / ".store")
+    for name in ("l1", "l2"):
+        (pics / name).symlink_to(".store")
+    assert ids(pics) == ["a.png", "l1/b.png"]
 
 
 def test_links_do_not_multiply(tmp_path: Path) -> None:
