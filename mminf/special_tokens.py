@@ -12,13 +12,17 @@ from functools import lru_cache
 from typing import Any
 
 _FORMS = (
-    r"<\|[^<>|\s]{1,60}\|?>",  # <|im_end|>, <|tool_response>
+    r"<\|[^<>|\s](?:[^<>|\n]{0,58}[^<>|\s])?\|?>",  # <|im_end|>, <|tool_response>, <|image start|>
     r"<[^<>|\s]{1,60}\|>",  # <turn|>
     r"<｜[^<>｜]{1,60}｜>",  # DeepSeek's full-width bars
     r"</?seed:\w+>",
     r"</?longcat_\w+>",
     r"\[/?INST\]",
-    r"\[(?:IMG|IMG_BREAK|IMG_END|SYSTEM_PROMPT|/SYSTEM_PROMPT|AVAILABLE_TOOLS|/AVAILABLE_TOOLS|TOOL_CALLS)\]",
+    r"\[/?(?:IMG|IMG_BREAK|IMG_END|AUDIO|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]",
+    r"\[(?:g|s)?MASK\]",  # GLM
+    r"\[UNUSED_TOKEN_\d+\]",  # InternLM
+    r"<(?:extra|reserved|unused|reserved_special_token)_?\d+>",
+    r"<[CB]_(?:Q|A|SYS|USYS)>",  # Baichuan, BlueLM
     r"<</?SYS>>",
     r"\]<\]\w+\[>\[",  # MiniMax
 )
@@ -29,12 +33,14 @@ _WORDS = (
     "<image_placeholder>", "<patch_placeholder>", "<audio_patch>", "</image>", "<slice>", "</slice>", "<image_id>",
     "</image_id>", "<frame_start>", "<frame_end>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>",
     "<end_of_sentence>", "<begin_of_document>", "<image_start>", "<image_end>", "<vision_start>", "<vision_end>",
-    "<_system>", "<_user>", "<_bot>", "<image_newline>", "<image_sep>",
+    "<_system>", "<_user>", "<_bot>", "<_end>", "<image_newline>", "<image_sep>", "<sop>", "<eop>", "<eoa>", "<EOI>",
+    "<beginning_of_sentence>", "<human>", "<bot>", "<begin_of_image>", "<audio_start>", "<audio_end>", "<ImageHere>",
+    "<image_atom>", "<ovis_visual_atom>",
 )  # fmt: skip
 _NEVER = frozenset({"<image>", "<think>", "</think>", "<video>", "<audio>"})
 """Tokens of some vocabularies that have a meaning of their own in rows."""
-_PATHS = frozenset({"images", "image", "id"})
-"""Keys whose values are names, not text."""
+_NAMES = frozenset({"images", "image", "rejected_images", "id"})
+"""Columns whose values are names, not text."""
 
 
 @lru_cache(maxsize=32)
@@ -62,15 +68,26 @@ def escape_tokens(text: str, tokens: frozenset[str] = frozenset()) -> str:
     """
     if not tokens and "<" not in text and "[" not in text:
         return text
-    return _pattern(tokens).sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+    # What is left around an escaped token may be one: "[[INST]INST]".
+    while (escaped := _pattern(tokens).sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)) != text:
+        text = escaped
+    return text
 
 
 def escape_row(row: Any, tokens: frozenset[str] = frozenset()) -> Any:
-    """Returns a dataset's row with special tokens escaped in all of its texts; names of files and ids stay."""
-    if isinstance(row, str):
-        return escape_tokens(row, tokens)
-    if isinstance(row, list):
-        return [escape_row(item, tokens) for item in row]
-    if isinstance(row, dict):
-        return {key: value if key in _PATHS else escape_row(value, tokens) for key, value in row.items()}
-    return row
+    """Returns a dataset's row with special tokens escaped in all of its texts and keys; its images and its id stay."""
+    if not isinstance(row, dict):
+        return _escape(row, tokens)
+    return {
+        escape_tokens(key, tokens): value if key in _NAMES else _escape(value, tokens) for key, value in row.items()
+    }
+
+
+def _escape(value: Any, tokens: frozenset[str]) -> Any:
+    if isinstance(value, str):
+        return escape_tokens(value, tokens)
+    if isinstance(value, list):
+        return [_escape(item, tokens) for item in value]
+    if isinstance(value, dict):
+        return {escape_tokens(key, tokens): _escape(item, tokens) for key, item in value.items()}
+    return value

@@ -20,7 +20,7 @@ import jinja2.meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mminf.errors import MissingField, RecordError
-from mminf.media import TAG
+from mminf.media import TAG, has_other_tags
 from mminf.turns import REST, Draft, ImagePart, Place, Turn, name_tags, place_images, split_tags
 
 ROLES = ("system", "user", "assistant")
@@ -44,8 +44,13 @@ class _Images:
     def __str__(self) -> str:
         return _mark("images", "") if self._marks else ""
 
-    def __getitem__(self, index: int) -> str:
-        return self._marks[index]
+    def __getitem__(self, index: int | slice) -> str:
+        try:
+            found = self._marks[index]
+        except (IndexError, TypeError) as error:
+            count = len(self._marks)
+            raise jinja2.TemplateRuntimeError(f"images[{index!r}]: the record has {count} images") from error
+        return found if isinstance(found, str) else "".join(found)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._marks)
@@ -150,7 +155,7 @@ class Template:
         if count or "images" in self.reads:
             values["images"] = _Images(count)
         values = {
-            name: _place_tags(value, name, shown=count > 0) if name != "images" else value
+            name: _place_tags(value, name, shown=bool(shown)) if name != "images" else value
             for name, value in values.items()
         }
         try:
@@ -160,8 +165,18 @@ class Template:
         except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
             raise RecordError(f"template {self.name}: {error}") from error
         if count and "images" not in self.uses:
-            text = _mark("images", "") + text
+            text = _lead(text)
         return _split_turns(text, self.name)
+
+
+def _lead(text: str) -> str:
+    """Returns a rendered text with all images at the begin of its first user turn."""
+    images = _mark("images", "")
+    if not (first := _MARK.match(text.lstrip())) or first[1].lower() != "role":
+        return images + text
+    text = text.lstrip()
+    user = _mark("role", "user")
+    return text.replace(user, user + images, 1) if user in text else text + user + images
 
 
 def _with_tags(source: str) -> str:
@@ -194,6 +209,8 @@ def _place_tags(value: Any, name: str, *, shown: bool) -> Any:
     def replace(item: Any) -> Any:
         nonlocal number
         if isinstance(item, str):
+            if has_other_tags(item):
+                raise RecordError(f"field {name!r} has a <video> or <audio> tag, and video and audio are not supported")
             if TAG not in item:
                 return item
             if not shown:
@@ -215,7 +232,7 @@ def _tag_mark(place: Place) -> str:
 
 
 def _split_turns(text: str, name: str) -> tuple[Draft, ...]:
-    if "\x02" not in text:
+    if "\x02" not in text and _NONCE[:6] not in text:
         return (Draft("user", (text.strip(),)),) if text.strip() else ()
     turns: list[tuple[str, list[str | ImagePart | Place]]] = [("user", [])]
     last = 0

@@ -254,11 +254,33 @@ def test_conversations_of_the_other_format(tmp_path: Path) -> None:
     }
 
 
+def test_conversations_of_the_other_format_get_the_tags_that_are_missing(tmp_path: Path) -> None:
+    images = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    chat = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Is <image> red?"},
+        {"role": "assistant", "content": "Yes."},
+    ]
+    _, (written,) = convert(tmp_path, "llava", [{"id": "a", "messages": chat, "images": images}])
+    assert written["conversations"][1] == {"from": "human", "value": "<image>\nIs <image> red?"}
+    assert written["image"] == images
+
+
+def test_columns_of_the_source_are_no_new_conversation(tmp_path: Path) -> None:
+    row = {
+        "messages": [{"role": "user", "content": "What?"}, {"role": "assistant", "content": "A."}],
+        "response": "B.",
+        "instruction": "Why?",
+    }
+    _, written = convert(tmp_path, "swift", [row])
+    assert written == [row]
+
+
 # Special tokens
 
 TOKENS = [
     "<|im_end|>", "<|image_pad|>", "<|vision_start|>", "<｜end▁of▁sentence｜>", "</s>", "<bos>", "<start_of_turn>", "<image_soft_token>",
-    "<IMG_CONTEXT>", "[INST]", "[/INST]", "[IMG]", "<<SYS>>", "<|tool_response>", "<turn|>", "<image_placeholder>", "<seed:eos>",
+    "<IMG_CONTEXT>", "[gMASK]", "<sop>", "[UNUSED_TOKEN_3]", "<extra_0>", "<C_Q>", "[TOOL_RESULTS]", "<|image start|>", "[INST]", "[/INST]", "[IMG]", "<<SYS>>", "<|tool_response>", "<turn|>", "<image_placeholder>", "<seed:eos>",
 ]  # fmt: skip
 
 
@@ -266,7 +288,7 @@ TOKENS = [
 def test_special_tokens_become_text(token: str) -> None:
     escaped = escape_tokens(f"Say {token} twice: {token}")
     assert token not in escaped
-    assert escaped.replace(" ", "") == f"Say{token}twice:{token}"
+    assert escaped.replace(" ", "") == f"Say{token}twice:{token}".replace(" ", "")
     assert escape_tokens(escaped) == escaped
 
 
@@ -280,6 +302,16 @@ def test_rows_are_escaped_once_and_keep_their_form(row: Any) -> None:
     escaped = escape_row(row)
     assert escape_row(escaped) == escaped
     assert json.dumps(escaped).count("{") >= json.dumps(row).count("{") - json.dumps(row).count("<")
+
+
+def test_what_is_left_around_a_token_is_no_token() -> None:
+    for text in ("[[INST]INST]", "<<s>s>", "]<]a[>[INST]", "<<|im_end|>|im_end|>"):
+        escaped = escape_tokens(text)
+        assert escape_tokens(escaped) == escaped and escaped.replace(" ", "") == text
+    assert escape_row({"images": ["<s>.png"], "meta": {"image": "<s>", "<s>": "x"}}) == {
+        "images": ["<s>.png"],
+        "meta": {"image": "< s>", "< s>": "x"},
+    }
 
 
 def test_what_is_no_token_stays() -> None:

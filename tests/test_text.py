@@ -74,3 +74,43 @@ def test_images_that_are_no_list_fail_the_record() -> None:
         Template("{{ images }}").render({"images": "a.png"})
     with pytest.raises(RecordError, match="shows images, but the record has none"):
         Template("{{ images }}").render({"images": None})
+
+
+def test_pieces_of_the_images() -> None:
+    three = {"images": ["a", "b", "c"]}
+    (turn,) = Template("{{ images[1:] }} before {{ images[0] }}").render(three)
+    assert turn.parts == (ImagePart(1), ImagePart(2), " before ", ImagePart(0))
+    with pytest.raises(RecordError, match=r"images\[3\]: the record has 3 images"):
+        Template("{{ images[3] }}").render(three)
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ('{{ role("system") }}Judge.{{ role("user") }}What?', [("system", ("Judge.",)), ("user", (0, "What?"))]),
+        (
+            '{{ role("assistant") }}Yes?{{ role("user") }}What?{{ role("user") }}Where?',
+            [("assistant", ("Yes?",)), ("user", (0, "What?")), ("user", ("Where?",))],
+        ),
+        ('{{ role("system") }}Judge.', [("system", ("Judge.",)), ("user", (0,))]),
+        ("What?", [("user", (0, "What?"))]),
+    ],
+)
+def test_images_that_no_template_places_come_first_in_the_user_turn(source: str, shown: list[object]) -> None:
+    turns = Template(source).render({"images": ["a"]}, True)
+    assert [
+        (turn.role, tuple(part.index if isinstance(part, ImagePart) else part for part in turn.parts)) for turn in turns
+    ] == shown
+
+
+def test_a_filter_must_not_cut_a_place() -> None:
+    for source in ("{{ (images ~ '')[1:] }}", "{{ (images ~ '') | truncate(9, true, '') }}"):
+        with pytest.raises(RecordError, match="a filter cuts a text where an image stands in it"):
+            Template(source).render({"images": ["a"]})
+
+
+def test_places_of_what_is_not_there_fail_the_record() -> None:
+    with pytest.raises(RecordError, match="1 <image> tags, but the record has 0 images"):
+        Template("{{ q }}").render({"q": "What is in <image>?", "images": []}, "optional")
+    with pytest.raises(RecordError, match="'q' has a <video> or <audio> tag"):
+        Template("{{ q }}").render({"q": "What happens in <video>?"})

@@ -38,4 +38,7 @@ def present(answer: Generation, reasoning: str) -> Generation:
     """
     text = join_reasoning(answer.text, answer.reasoning) if reasoning == "keep" else answer.text
     broken = break_tags(text)
-    return answer if broken == answer.text else dataclasses.replace(answer, text=broken)
+    thought = None if answer.reasoning is None else break_tags(answer.reasoning)
+    if broken == answer.text and thought == answer.reasoning:
+        return answer
+    return dataclasses.replace(answer, text=broken, reasoning=thought)

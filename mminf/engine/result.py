@@ -70,7 +70,11 @@ class RunResult:
 
 def open_sinks(recipe: Recipe, output: Path) -> list[Sink]:
     """Returns a recipe's sinks."""
-    return [SINKS.get(sink.type)(sink.config, output) for sink in recipe.sinks]
+    sinks = [SINKS.get(sink.type)(sink.config, output) for sink in recipe.sinks]
+    made = frozenset[str]().union(*(step.writes for step in recipe.steps))
+    for opened in sinks:
+        opened.follow(made)
+    return sinks
 
 
 def tell_target(journal: Journal, stage: int, target: int) -> None:

@@ -64,6 +64,7 @@ class Sink(ABC):
         self.path = output / config.path
         self.where = Expression(config.where) if config.where is not None else None
         self.tokens: frozenset[str] = frozenset()
+        self.made: frozenset[str] | None = None
 
     @abstractmethod
     def row(self, record: Record) -> dict[str, Any] | None:
@@ -84,6 +85,10 @@ class Sink(ABC):
 
     def check(self) -> None:
         """Raises RecipeError if the sink can't write, before anything runs."""
+
+    def follow(self, made: frozenset[str]) -> None:
+        """Tells the sink which fields the recipe's steps write; the others that records have are their source's."""
+        self.made = made
 
     def escape(self, tokens: frozenset[str]) -> None:
         """Escapes these special tokens in texts as well: those of the run's models."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from mminf.errors import RecordError
-from mminf.media import CHATS, TAG, check_media
+from mminf.media import OWN_CHATS, TAG, check_media, count_tags
 from mminf.recipe.config import Names, SinkConfig
 from mminf.record import Record, derive_seed
 from mminf.sink.base import Sink, json_text, plain_text, sink
@@ -54,7 +54,7 @@ class _Chat(Sink):
         return frozenset([*turns, *system, *self.config.columns])
 
     def missing(self, fields: frozenset[str]) -> frozenset[str]:
-        if self.config.turns is None and fields.intersection(CHATS) and not fields & self._pair:
+        if self.config.turns is None and fields.intersection(OWN_CHATS) and not self._has_pair(fields):
             return frozenset(self.config.columns) - fields
         return super().missing(fields)
 
@@ -84,15 +84,16 @@ class _Chat(Sink):
     def _named_images(self, images: list[str]) -> dict[str, Any]:
         """Returns the row's column with images."""
 
-    @property
-    def _pair(self) -> frozenset[str]:
-        return frozenset([self.config.user, self.config.assistant])
+    def _has_pair(self, fields: Set[str]) -> bool:
+        """Tells whether a step has made a turn of user or assistant; columns of the source are no new conversation."""
+        pair = {self.config.user, self.config.assistant}
+        return bool(pair & fields if self.made is None else pair & fields & self.made)
 
     def _own_chat(self, record: Record) -> str | None:
         """Returns the column with the record's own conversation, if no step has made another one of it."""
-        if self.config.turns is not None or self._pair & record.fields.keys():
+        if self.config.turns is not None or self._has_pair(record.fields.keys()):
             return None
-        return next((name for name in CHATS if isinstance(record.get(name), list)), None)
+        return next((name for name in OWN_CHATS if isinstance(record.get(name), list)), None)
 
     def _copy(self, record: Record) -> dict[str, Any]:
         """Returns the row that a record came from, with its own conversation and columns.
@@ -108,7 +109,7 @@ class _Chat(Sink):
         except ValueError as error:
             raise RecordError(str(error)) from error
         images = self.images(record)
-        fields = {key: value for key, value in record.fields.items() if key not in (*CHATS, "images", "image")}
+        fields = {key: value for key, value in record.fields.items() if key not in (*OWN_CHATS, "images", "image")}
         if self.config.columns or self.config.optional:
             fields = self.columns(record)
         if "id" in record.fields:
@@ -117,8 +118,17 @@ class _Chat(Sink):
         shown = self._named_images(images) if images else {}
         if not images and ("images" in record.fields or "image" in record.fields):
             shown = {"images" if "images" in record.fields else "image": own}
+        if name != self.chat:
+            turns = self._all_tagged(turns, len(images))
         chat = record[name] if name == self.chat else [self._turn(role, text) for role, text in turns]
         return fields | self._content(chat, shown)
+
+    def _all_tagged(self, turns: list[tuple[str, str]], images: int) -> list[tuple[str, str]]:
+        """Returns a conversation with a tag for each image; those without one come first, as in ms-swift."""
+        missing = images - count_tags(text for _, text in turns)
+        first = next(number for number, (role, _) in enumerate(turns) if role == "user")
+        tags = f"{TAG}{self.between}" * missing
+        return [(role, tags + text if number == first else text) for number, (role, text) in enumerate(turns)]
 
     def images(self, record: Record) -> list[str]:
         """Returns the record's images as the dataset names them."""

@@ -14,7 +14,7 @@ from mminf.step.base import Context, Outcome, step
 from mminf.step.extract import Extraction
 from mminf.step.for_each import raise_worst
 from mminf.step.prompt import HistoryField, PromptConfig, PromptStep, continue_chat, cut_off
-from mminf.text import Template, images_in
+from mminf.text import Template
 from mminf.turns import Draft
 
 
@@ -79,7 +79,7 @@ class BaseGenerate(PromptStep[G]):
         turns = super().drafts(record)
         if self.config.history is None:
             return turns
-        shown = bool(self.shown and images_in(record.fields))
+        shown = bool(self.shown)
         return continue_chat(self.config.history.drafts(record), turns, shown=shown)
 
     async def run(self, record: Record, ctx: Context) -> Outcome:

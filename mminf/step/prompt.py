@@ -167,7 +167,11 @@ def continue_chat(earlier: tuple[Draft, ...], turns: tuple[Draft, ...], *, shown
     elif earlier:
         first, *others = earlier
         earlier = (Draft(first.role, (REST, *first.parts)), *others)
-        turns = tuple(Draft(turn.role, tuple(part for part in turn.parts if part != REST)) for turn in turns)
+        # All images stand before; named ones, `images[0]`, would come a second time.
+        turns = tuple(
+            Draft(turn.role, tuple(part for part in turn.parts if part != REST and not isinstance(part, ImagePart)))
+            for turn in turns
+        )
         turns = tuple(turn for turn in turns if turn.parts)
     system = tuple(turn for turn in turns if turn.role == "system")
     return (*system, *earlier, *(turn for turn in turns if turn.role != "system"))
