@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mminf.answer.clean import any_of, final_text, listed, short, unfence, unwrap
-from mminf.answer.ground import UNSPACED, coverage, skipped_words, strange_words
+from mminf.answer.clean import final_text, listed, short, unfence, unwrap
+from mminf.answer.ground import coverage, skipped_words, strange_words
 from mminf.answer.placeholder import is_placeholder
 from mminf.errors import AskAgain
 from mminf.step.parse import parse_json
+
+from .extent import cut, drop_stray, tidy
 
 GROUNDED = 0.75
 """Share of an instruction's words that must be in the text that it was taken out of."""
@@ -23,9 +24,6 @@ _ENDED = re.compile(r"<\|(?:im_end|endoftext|eot_id|end)\|>|</s>", re.IGNORECASE
 """What a model goes on behind after it ended its answer."""
 _BLANKS = re.compile(r"\n(?:[^\S\n]*\n){2,}")
 _KEY = re.compile(r"[\"'](?:instruction|指令|指示)[\"']\s*:", re.IGNORECASE)
-_LIST_MARK = re.compile(r"^(?:[>\-*•]|\d{1,2}[.)])\s+")
-_STRAY = 0.5
-"""A last sentence with fewer words of the text is the classifier's own."""
 _MARKUP = r"[ \t>#*_`\"'“”\-•·]*"
 _NOUN = r"(?:instruction|指令|指示)"
 _HEAD = re.compile(
@@ -65,67 +63,10 @@ _NO_WORDS = frozenset(
     )
 )
 _N_A = frozenset({"n/a", "na", "null", "nil"})
-# What a line begins with that is no longer the instruction.
-_ANSWERS = any_of(
-    "(?:(?:correct|sample|suggested|expected) )?(?:answer|response|reply|solution|output)s?, "
-    "explanation, reason(?:ing)?, "
-    "rationale, analysis, justification, description, caption, translation, summary, assistant, 答案, 回答, "
-    "解释, 理由, 分析, 描述, 翻译, 译文, 答案是, "
-    "ans\\.?, antwort, réponse, respuesta, risposta, ответ, 答え, 답"
-)
-_LABELS = any_of("notes?, remark, comment, context, 说明, 注意?, 备注")
-_REMARKS = any_of(
-    r"(?:the )?(?:(?:correct|right) )?answer (?:is|would be)\b, answer [a-d]\b, option [a-d] is\b, 正确答案, sure[,!]"
-)
-_OWN_REMARKS = any_of(
-    r"note that\b, \(?note\b, \[?(?:begin|end) of text\]?, text\s*[:：], next text\b, input\s*[:：], "
-    r"example \d+\s*:?\s*$, "
-    r"now the text\b, i (?:have|left|copied|extracted|removed|took)\b, <\|im_end\|>, <\|im_start\|>, <\|eot_id\|>"
-)
-_ABOUT = any_of("instruction, text, question, extracted, caption, answer")
-_IS_ANSWER = re.compile(rf"^[ \t>*_`(（\[-]*(?:{_ANSWERS}[ \t*_]*[:：]|{_REMARKS})", re.IGNORECASE)
-# The classifier's own words, unless the sampled text has that line.
-_IS_REMARK = re.compile(
-    rf"^[ \t>*_`(（\[-]*(?:{_LABELS}[ \t*_]*[:：]|{_OWN_REMARKS}"
-    rf"|(?:this|the[ \t]+(?:text|rest|instruction))[ \t]+(?:is|was|contains|asks|only|above|then)\b.{{0,60}}\b{_ABOUT})"
-    r"|^[ \t]*(?:-{3,}|\*{3,}|={3,}|\"{3})[ \t]*$|^[ \t]*#{1,6}[ \t]|^[ \t]*\(.*\)[ \t]*$",
-    re.IGNORECASE,
-)
 _NEXT = re.compile(
     r"^[ \t]*(?:example[ \t]+\d+|\[begin of text\]|(?:next )?text[ \t]*:|input[ \t]*:|now the text\b)",
     re.IGNORECASE | re.MULTILINE,
 )
-_INLINE_END = re.compile(r"\[End of Text\]", re.IGNORECASE)
-_INLINE_ANSWER = re.compile(
-    r"(?<=[?？.。!！:：])[ \t]*[(\[*_]*(?:(?:correct[ \t]+)?(?:answer|response|答案|回答)[ \t]*[*_]*[ \t]*[:：]"
-    r"|A[:：](?!.*\bB[:：.)])).*\Z",
-    re.IGNORECASE | re.DOTALL,
-)
-_OPTION = re.compile(
-    r"^[ \t]*(?:[-*•][ \t]*)?(?:\*\*)?[(\[（]?(?:[A-Ja-j]|[1-9]\d?|[ivxIVX]{1,4}|[①-⑳])(?:[ "
-    r"\t]*[.)\]、:：）．]|[ \t]+[-–])(?:\*\*)?[ \t]*\S"
-)
-_BULLET = re.compile(r"^[ \t]*[-*•][ \t]+\S")
-_INLINE_OPTIONS = re.compile(r"(?:^|[\s(（？?])A[ \t]*[.)、:：）．].*?[\s(（]B[ \t]*[.)、:：）．]", re.DOTALL)
-# How a statement begins that answers the question before it.
-_STATES = re.compile(
-    r"^\W*(?:(?:"
-    + any_of(
-        "the, it, it['’]s, its, there, this, that, these, those, he, she, they, we, a, an, in the, on "
-        "the, at the, yes, no, because, based on, "
-        "according to, one, two, three, four, five, six, seven, eight, nine, ten, \\d+, most, some, both, all, none, "
-        "es, ein, eine, der, die, das, ja, nein, oui, non, il y a, c['’]est, un, une, el, la, los, las, hay, sí"
-    )
-    + r")\b(?!\s+or\s+no\b)|i\s+(?!want|need|would)\w|[有是这那它他她]|因为|图中|图片|画面|答)",
-    re.IGNORECASE,
-)
-_CODE = re.compile(r"[=(){};]|^\s*[!-~]*[^.!\s\W]\s*$", re.ASCII)
-# Between sentences: after a question mark only where another sentence begins.
-_SENTENCE = re.compile(
-    rf"(?<=[?])(?=\s+[A-Z¿¡\"'“(]|\s*[{UNSPACED}])\s*|(?<=[？!！。؟])(?!\s*[\"'”’)）\]])\s*|(?<=[^\s][^A-Z\s]\.)\s+(?=[A-Z\d\"'“(\[{UNSPACED}])"
-)
-_PREFIX = re.compile(r"^(?:the\s+(?:text|user)\s+asks|question|q|问题|问)\s*[:：]\s*", re.IGNORECASE)
-_TRAILING = frozenset({"So", "Sk", "Cf", "Cn", "Co", "Mn"})
 
 
 class Echo(AskAgain):
@@ -231,8 +172,8 @@ def _from_json(answer: str) -> str | None:
 def _read_value(rest: str, sampled: str | None, examples: Sequence[str]) -> Reading:
     if _NONE_VALUE.match(rest.strip()) is not None:
         return Reading(None, ended=True)
-    value, ended = _cut(rest, sampled or "")
-    value = _tidy(value, sampled or "")
+    value, ended = cut(rest, sampled or "")
+    value = tidy(value, sampled or "")
     if value.casefold().strip(" .。!") in _NO_WORDS:
         return Reading(None, ended=True)
     if not value or value.casefold() in _N_A or is_placeholder(value):
@@ -241,122 +182,10 @@ def _read_value(rest: str, sampled: str | None, examples: Sequence[str]) -> Read
         return Reading(value, ended)
     if any(_same(value, example) for example in examples) and coverage(value, sampled) < 1:
         raise Echo(f"the classifier repeated an example of the prompt: {short(value)}")
-    kept = _drop_stray(value, sampled)
+    kept = drop_stray(value, sampled)
     if strange_words(kept, sampled) or coverage(kept, sampled) < GROUNDED or skipped_words(kept, sampled) > _SKIPPED:
         raise AskAgain(f"the instruction is not in the sampled text: {short(kept)}")
     return Reading(kept, ended or kept != value)
-
-
-def _cut(rest: str, sampled: str) -> tuple[str, bool]:
-    """Ends an instruction where something else begins: an answer, a note, the next example."""
-    kept: list[str] = []
-    said: list[str] = []  # the last lines that are not blank
-    fenced = False
-    lines = rest.strip("\n").splitlines()
-    for number, line in enumerate(lines):
-        if line.lstrip().startswith("```"):
-            if not said and not line.strip("` \n"):
-                continue  # a fence around the instruction
-            fenced = not fenced
-        elif said and not fenced and _ends_at(line, said, lines[number + 1 : number + 3], sampled):
-            return "\n".join(kept), True
-        kept.append(line)
-        if line.strip():
-            said = [*said[-2:], line]
-    text = "\n".join(kept)
-    if text.count("```") % 2:
-        text = text.rstrip().removesuffix("```")
-    shorter = _INLINE_ANSWER.sub("", _INLINE_END.split(text, maxsplit=1)[0])
-    return shorter, shorter != text
-
-
-def _ends_at(line: str, said: list[str], later: list[str], sampled: str) -> bool:
-    """Tells whether a line does not belong to the instruction any more."""
-    if _IS_ANSWER.match(line):
-        return True
-    if _IS_REMARK.match(line):
-        return line.strip() not in sampled or _is_question(said[-1])
-    return _answers(said, line, later)
-
-
-def _answers(said: list[str], line: str, later: list[str]) -> bool:
-    """Tells whether a line after a question, or after its options, states something, and so answers it."""
-    bullets = _BULLET.match(line) is not None and (_BULLET.match(said[-1]) or any(map(_BULLET.match, later)))
-    options = _OPTION.match(line) is not None and (_OPTION.match(said[-1]) or any(map(_OPTION.match, later)))
-    if not line.strip() or bullets or options or _CODE.search(line) or line.rstrip().endswith(("?", "？", ":", "：")):
-        return False
-    after_options = len(said) > 2 and all(_OPTION.match(one) or _BULLET.match(one) for one in said[-2:])
-    alone = _OPTION.match(line) is not None  # one option is none
-    states = _STATES.match(line) is not None or line.rstrip().endswith(("です。", "ます。"))
-    return (_is_question(said[-1]) and (states or alone)) or (after_options and not any(map(_OPTION.match, later)))
-
-
-def _is_question(line: str) -> bool:
-    return line.rstrip(" *_\"'”’)").endswith(("?", "？", "؟"))
-
-
-def _tidy(value: str, sampled: str) -> str:
-    text = value.strip()
-    if text[:1] == '"' and text.endswith('",'):
-        text = text[:-1]  # a line of a JSON object
-    for mark in ('\\"', "**", "*", '"', "`", "”"):
-        opened = mark == "”" and "“" in text
-        if text.count(mark) == 1 and not opened and (text.endswith(mark) or text.startswith(mark)):
-            text = text.removesuffix(mark).removeprefix(mark).strip()  # the other one is before the label
-    text = unwrap(text.removeprefix('\\"').removesuffix('\\"'))
-    if text.startswith("```") and text.endswith("```") and "\n" not in text:
-        text = text.strip("`").strip()
-    for first, last in (("[", "]"), ("(", ")"), ("<", ">"), ("{", "}")):
-        if text.startswith(first) and text.endswith(last) and text not in sampled and first not in text[1:]:
-            text = text[1:-1].strip()  # the brackets of a form
-    for prefix in (_PREFIX, _LIST_MARK):
-        if (found := prefix.match(text)) is not None and found[0].strip() not in sampled:
-            text = text[found.end() :]
-    if text.strip("*_` ") == "":
-        return ""
-    while text and unicodedata.category(text[-1]) in _TRAILING and text[-1] not in sampled:
-        text = text[:-1].rstrip()
-    return text
-
-
-def _drop_stray(value: str, sampled: str) -> str:
-    """Leaves out last sentences that the sampled text does not have, and an answer in the line of its question."""
-    if "```" in value:
-        return value
-    pieces = _pieces(value)
-    asked = [number for number, piece in enumerate(pieces) if _is_question(piece)]
-    if asked and _INLINE_OPTIONS.search(value) is None and sum(map(bool, map(_OPTION.match, pieces))) < 2:
-        last = next(
-            (number for number in range(asked[-1] + 1, len(pieces)) if _is_statement(pieces[number])), len(pieces)
-        )
-        pieces = pieces[:last]
-    while len(pieces) > 1 and (_is_aside(pieces[-1], sampled) or coverage(pieces[-1], sampled) < _STRAY):
-        pieces.pop()
-    return "".join(pieces).strip() or value
-
-
-def _is_aside(piece: str, sampled: str) -> bool:
-    """Tells whether a sentence is a remark in brackets that the sampled text does not have."""
-    text = piece.strip().strip("*_")
-    return text[:1] + text[-1:] in ("()", "[]", "（）") and text not in sampled
-
-
-def _is_statement(piece: str) -> bool:
-    return bool(piece.strip()) and _CODE.search(piece) is None and _STATES.match(piece) is not None
-
-
-def _pieces(value: str) -> list[str]:
-    """The sentences and lines of a text, with the white space after each."""
-    found: list[str] = []
-    for line in value.splitlines(keepends=True):
-        start = 0
-        for gap in _SENTENCE.finditer(line):
-            if gap.end() > start:
-                found.append(line[start : gap.end()])
-                start = gap.end()
-        if start < len(line):
-            found.append(line[start:])
-    return found
 
 
 def _same(one: str, other: str) -> bool:

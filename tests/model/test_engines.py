@@ -151,7 +151,7 @@ def test_scores_are_constrained(engine: Engine, loaded: list[LoadedImage]) -> No
 def test_a_score_costs_one_token_and_is_what_the_judge_would_have_written(
     engine: Engine, loaded: list[LoadedImage]
 ) -> None:
-    rubric = mminf.load("oasis", profile="demo").steps[2].template  # solvability
+    rubric = next(step.template for step in mminf.load("oasis", profile="demo").steps if step.name == "solvability")
     asked = rubric.render({"images": ["x"], "instruction": "What is at the top left?"})
     plain = [dataclasses.replace(ask(image, max_tokens=8), turns=asked) for image in loaded]
     settings = {"choices": [f"[[{n}]]" for n in range(1, 6)], "logprobs": True, "max_tokens": 8}
