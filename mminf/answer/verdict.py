@@ -18,6 +18,8 @@ _VERDICT_KEY = re.compile(
     r"|true)|答案|结论|判断",
     re.IGNORECASE,
 )
+# Beside a verdict they must agree with it: {"answer": "yes", "true_in_image": false}.
+_LIKE_VERDICTS = re.compile(r"(?:^|_)(?:true|correct|valid|right)(?:_|$)", re.IGNORECASE)
 _MARKUP = re.compile(r"[*_`#>\"“”\[\](){}【】「」『』|]+|(?<!\w)['‘’]|['‘’](?!\w)")
 _STOP = re.compile(r"\s*(?:[,.;!，。；！—–]|[:：]|\s[-]\s|$)")
 # "Correct: B" names what is correct.
@@ -47,6 +49,7 @@ _HEDGES = re.compile(
     + r"\b|但|不过|然而|除了|如果",
     re.IGNORECASE,
 )
+_DOUBT = re.compile(r"\W*(?:but|though|although|however)\W+i(?:['’]m|\s+am)\s+(?:not\s+\w+|unsure|uncertain)")
 _IS = r"(?:\bis|\bare|\bwas|['’]s|\ball|\beverything|\bit)\s+(?:all\s+|\w+ly\s+|quite\s+|entirely\s+)?"
 _POSITIVE = re.compile(
     rf"\byes\b|{_IS}{any_of('true, right, correct, accurate, valid')}\b|\b(?:it|everything"
@@ -117,8 +120,9 @@ def _from_json(answer: str, words: dict[str, bool]) -> Iterator[bool]:
     except (ValueError, RecursionError):
         return
     if isinstance(value, dict):
+        verdicts = any(_VERDICT_KEY.fullmatch(str(key).strip()) for key in value)
         for key, item in value.items():
-            if _VERDICT_KEY.fullmatch(str(key).strip()):
+            if _VERDICT_KEY.fullmatch(str(key).strip()) or (verdicts and _LIKE_VERDICTS.search(str(key))):
                 if isinstance(item, bool):
                     yield item
                 elif isinstance(item, str) and item.casefold().strip(" .") in words:
@@ -144,12 +148,16 @@ def _stated(answer: str, words: dict[str, bool]) -> Iterator[bool]:
         if _HEDGES.search(rest.lstrip(" ,.;:!，。—–-")) or (_NEGATIVE if words[leading] else _POSITIVE).search(rest):
             yield not words[leading]
     *before, tail = re.split(r"[:：]", last)
+    if not before and len(lines) > 1 and lines[-2].endswith((":", "：")):
+        before = [lines[-2][:-1]]  # the label has a line of its own
     tail = tail.strip().rstrip(".。!！ ").strip()
-    if tail in words and (not before or (_TAIL.search(before[-1]) and is_meant(last, len(last), len(last)))):
+    end = len(last.rstrip(".。!！ "))
+    if tail in words and (not before or (_TAIL.search(before[-1]) and is_meant(last, end, end))):
         yield words[tail]
     flat = " ".join(lines)
     for clause in _STATES.finditer(flat):
         word = next((one for one in longest if flat.startswith(one, clause.end())), None)
         end = clause.end() + len(word or "")
-        if word is not None and _STOP.match(flat, end) and is_meant(flat, clause.start(), end):
+        doubted = _DOUBT.match(flat, end) is not None
+        if word is not None and not doubted and _STOP.match(flat, end) and is_meant(flat, clause.start(), end):
             yield words[word]

@@ -11,7 +11,7 @@ SAID = [
     ("Yes", True), ("YES", True), ("yes.", True), ('"Yes"', True), ("```\nYes\n```", True), ("[[Yes]]", True), ("\\boxed{No}", False),
     ("True", True), ("False.", False), ("**No**.", False), ("Verdict: Yes", True), ("**Answer:** No", False), ("Final answer: **Yes**", True),
     ("My answer is no, since the cup is blue.", False), ("I would say no.", False), ('{"answer": "No"}', False), ("The answer is: yes.", True),
-    ("Yes.\n\nThe cup is red and the table is brown.", True), ("No. The cup is blue, not red.", False), ("No — the dog is absent.", False),
+    ("Answer:\nNo", False), ('{"answer": "No", "has_text": true}', False), ("Yes.\n\nThe cup is red and the table is brown.", True), ("No. The cup is blue, not red.", False), ("No — the dog is absent.", False),
     ("The part says three dogs.\nThere are two.\n\nNo", False), ("Answer with Yes or No: No", False), ("No, that is not true.", False),
     ("是的，图中有一只猫。", True), ("不，图中没有狗。", False), ("答案是否", False), ("结论：不正确", False), ("<think>No?</think>Yes", True),
     ("Yes, it does not show a cat", True), ("Wrong.", False), ("对的", True),
@@ -22,6 +22,7 @@ NOT_SAID = [
     "No objects are missing", "No doubt about it", "No problem, all there. Yes", "True north is up", "False teeth are visible", "Correct answer: B",
     "Yes, but that is wrong", "Yes, although the colour is wrong.", "Yes, the description is incorrect.", "No, it is correct",
     "It is true that the cup is red.", "This is not true of the image.", "Partly correct.", "不完全正确", "<think>Yes", "I can't see the image.",
+    "Given answer:\nNo", "I'd say yes, but I'm not sure.", '{"answer": "Yes", "true_in_image": false}', "如果杯子是红色，答案：是。",
 ]  # fmt: skip
 
 
@@ -51,7 +52,17 @@ def test_letters(text: str, letter: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["A or B", "[[A]] or [[B]]", "[[D]]", "A is better than B", "not [[A]]", "", "[[A]] [[B]] [[C]]"]
+    "text",
+    [
+        "A or B",
+        "[[A]] or [[B]]",
+        "[[D]]",
+        "A is better than B",
+        "not [[A]]",
+        "",
+        "[[A]] [[B]] [[C]]",
+        "In [[B]] it is wrong.",
+    ],
 )
 def test_letters_that_nobody_chose(text: str) -> None:
     with pytest.raises(AskAgain):
