@@ -34,6 +34,11 @@ def tokens(text: str) -> list[str]:
     return _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
+def is_quoted(text: str, source: str) -> bool:
+    """Tells whether a text stands in its source letter by letter; white space, punctuation and case aside."""
+    return "".join(tokens(text)) in "".join(tokens(source))
+
+
 def coverage(text: str, source: str) -> float:
     """Returns the share of a text's words that are in its source, each as often as there; 1 for a text without words.
 

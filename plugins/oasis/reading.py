@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mminf.answer.clean import final_text, listed, short, unfence, unwrap
-from mminf.answer.ground import coverage, skipped_words, strange_words
+from mminf.answer.ground import coverage, is_quoted, skipped_words, strange_words
 from mminf.answer.placeholder import is_placeholder
 from mminf.errors import AskAgain
 from mminf.step.parse import parse_json
@@ -183,7 +183,9 @@ def _read_value(rest: str, sampled: str | None, examples: Sequence[str]) -> Read
     if any(_same(value, example) for example in examples) and coverage(value, sampled) < 1:
         raise Echo(f"the classifier repeated an example of the prompt: {short(value)}")
     kept = drop_stray(value, sampled)
-    if strange_words(kept, sampled) or coverage(kept, sampled) < GROUNDED or skipped_words(kept, sampled) > _SKIPPED:
+    if not is_quoted(kept, sampled) and (
+        strange_words(kept, sampled) or coverage(kept, sampled) < GROUNDED or skipped_words(kept, sampled) > _SKIPPED
+    ):
         raise AskAgain(f"the instruction is not in the sampled text: {short(kept)}")
     return Reading(kept, ended or kept != value)
 

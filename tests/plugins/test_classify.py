@@ -69,6 +69,7 @@ FOUND = [
         "Is it calm? Explain your answer.",
     ),
     ("Instruction: Compare the two.\nUse a table.", "Compare the two.\nUse a table.", "Compare the two.\nUse a table."),
+    ("Instruction: How many boats lie in the harbour?", "HowMany boats lie in the har bour?", ASKED),
     (f"Instruction: {ASKED} (The rest describes it.)", TEXT, ASKED),
     (f"Instruction: {{{ASKED}}}", TEXT, ASKED),
     (f'"Instruction": "{ASKED}",', TEXT, ASKED),
