@@ -90,6 +90,10 @@ def skipped_words(text: str, source: str) -> int:
 
 
 def _alike(word: str, there: Counter[str]) -> str | None:
+    """The word of a source that a word may be: with or without a plural's ending, or with a typo mended."""
+    for other in (f"{word}s", word.removesuffix("s")):
+        if len(word) > 2 and there[other] > 0:
+            return other
     if len(word) < _LONG:
         return None
     others = [other for other, count in there.items() if count > 0 and len(other) >= _LONG]

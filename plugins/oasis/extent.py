@@ -58,7 +58,8 @@ _STATES = re.compile(
         "according to, one, two, three, four, five, six, seven, eight, nine, ten, \\d+, most, some, both, all, none, "
         "es, ein, eine, der, die, das, ja, nein, oui, non, il y a, c['’]est, un, une, el, la, los, las, hay, sí"
     )
-    + r")\b(?!\s+or\s+no\b)|i\s+(?!want|need|would)\w|[有是这那它他她]|因为|图中|图片|画面|答)",
+    + r")\b(?!\s+or\s+no\b)|i\s+(?:can|cannot|see|think|believe|count|notice|observe|guess|would\s+say|don['’]t)\b"
+    r"|i['’]m\s+sorry\b|[有是这那它他她]|因为|图中|图片|画面|答)",
     re.IGNORECASE,
 )
 _CODE = re.compile(r"[=(){};]|^\s*[!-~]*[^.!\s\W]\s*$", re.ASCII)

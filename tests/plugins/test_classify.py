@@ -69,6 +69,13 @@ FOUND = [
         "Is it calm? Explain your answer.",
     ),
     ("Instruction: Compare the two.\nUse a table.", "Compare the two.\nUse a table.", "Compare the two.\nUse a table."),
+    ("Instruction: How many cats are there?", "how many cat are there\nThe sofa is grey.", "How many cats are there?"),
+    (
+        "Instruction: Can you tell me what this is? I found it in my garden.",
+        "Can you tell me what this is? I found it in my garden. It is a beetle.",
+        "Can you tell me what this is? I found it in my garden.",
+    ),
+    (f"Instruction: {ASKED} I can see three.", f"{ASKED} I can see three.", ASKED),
     ("Instruction: How many boats lie in the harbour?", "HowMany boats lie in the har bour?", ASKED),
     (f"Instruction: {ASKED} (The rest describes it.)", TEXT, ASKED),
     (f"Instruction: {{{ASKED}}}", TEXT, ASKED),
