@@ -40,7 +40,7 @@ _IS_REMARK = re.compile(
 _INLINE_END = re.compile(r"\[End of Text\]", re.IGNORECASE)
 _INLINE_ANSWER = re.compile(
     r"(?<=[?？.。!！:：])[ \t]*[(\[*_]*(?:(?:correct[ \t]+)?(?:answer|response|答案|回答)[ \t]*[*_]*[ \t]*[:：]"
-    r"|A[:：](?!.*\bB[:：.)])).*\Z",
+    r"|A[:：](?!.*\bB[:：.)])|Ans[.:]|(?:(?<=[?？])|(?<=[?？] ))(?:→|->|=>)).*\Z",
     re.IGNORECASE | re.DOTALL,
 )
 _OPTION = re.compile(
@@ -60,6 +60,16 @@ _STATES = re.compile(
     )
     + r")\b(?!\s+or\s+no\b)|i\s+(?:can|cannot|see|think|believe|count|notice|observe|guess|would\s+say|don['’]t)\b"
     r"|i['’]m\s+sorry\b|[有是这那它他她]|因为|图中|图片|画面|答)",
+    re.IGNORECASE,
+)
+# How a caption begins that follows a command.
+_DESCRIBES = re.compile(
+    r"\W*(?:(?:the|this)\s+(?:image|picture|photo|photograph|scene|drawing|painting|screenshot)\s+"
+    r"(?:shows|depicts|features|contains|captures|presents|displays|is\s+of)\b"
+    r"|in\s+(?:the|this)\s+(?:image|picture|photo|scene),?\s+(?:there|a|an|two|three|we|the)\b"
+    r"|(?:a|an|one|two|three|several|some)\s+(?:\w+\s+)?(?:man|men|woman|women|person|people|boys?|girls?|child|children|"
+    r"dogs?|cats?|couple|group)\s+(?:of\s+\w+\s+)?(?:\w+ing|is|are|stands?|sits?|walks?|wears?|holds?|lies?|plays?|rides?)\b"
+    r"|(?:图中|图片中|画面中|照片中|这张图片(?:展示|显示)|一位|一个人|一只|一名))",
     re.IGNORECASE,
 )
 _CODE = re.compile(r"[=(){};]|^\s*[!-~]*[^.!\s\W]\s*$", re.ASCII)
@@ -160,6 +170,9 @@ def drop_stray(value: str, sampled: str) -> str:
             (number for number in range(asked[-1] + 1, len(pieces)) if _is_statement(pieces[number])), len(pieces)
         )
         pieces = pieces[:last]
+    described = next((number for number in range(1, len(pieces)) if _DESCRIBES.match(pieces[number])), len(pieces))
+    if not any(map(_is_question, pieces[described:])):
+        pieces = pieces[:described]
     while len(pieces) > 1 and (_is_aside(pieces[-1], sampled) or coverage(pieces[-1], sampled) < _STRAY):
         pieces.pop()
     return "".join(pieces).strip() or value
