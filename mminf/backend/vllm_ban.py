@@ -1,7 +1,7 @@
 """A vLLM V1 logits processor that forbids tokens; loaded by name inside vLLM's engine process.
 
 vLLM V1 takes no processor with a request, but one for the whole engine, which reads `SamplingParams.extra_args`
-(vLLM docs, "Logits Processors"). Rows that share a ban share one mask, so a step costs one indexed write a ban.
+(vLLM docs, "Logits Processors"). Rows that share a ban share one mask, so each step costs one indexed write per ban.
 """
 
 from __future__ import annotations
@@ -9,9 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor, MoveDirectionality
+from vllm.sampling_params import SamplingParams
+from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
+from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
 ARGUMENT = "mminf_banned"
+
+
+def _banned(params: SamplingParams, *_: object) -> tuple[int, ...] | None:
+    """Returns the token ids that a request forbids, or None."""
+    return tuple((params.extra_args or {}).get(ARGUMENT, ())) or None
 
 
 class BanTokens(LogitsProcessor):
@@ -27,24 +34,8 @@ class BanTokens(LogitsProcessor):
         return False
 
     def update_state(self, batch_update: BatchUpdate | None) -> None:
-        if batch_update is None:
-            return
-        for index in batch_update.removed:
-            self.bans.pop(index, None)
-        for index, params, _, _ in batch_update.added:
-            banned = tuple((params.extra_args or {}).get(ARGUMENT, ()))
-            if banned:
-                self.bans[index] = banned
-            else:
-                self.bans.pop(index, None)
-        for source, target, direction in batch_update.moved:
-            moved = self.bans.pop(source, None)
-            replaced = self.bans.pop(target, None)
-            if moved is not None:
-                self.bans[target] = moved
-            if direction is MoveDirectionality.SWAP and replaced is not None:
-                self.bans[source] = replaced
-        self._regroup()
+        if process_dict_updates(self.bans, batch_update, _banned):
+            self._regroup()
 
     def _regroup(self) -> None:
         rows: dict[tuple[int, ...], list[int]] = {}

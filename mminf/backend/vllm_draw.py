@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor, MoveDirectionality
+from vllm.sampling_params import SamplingParams
+from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
+from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
 from mminf.backend.draw import Rules, Uniforms, draw, penalize_output, penalize_repetition
 
@@ -82,6 +84,15 @@ def arguments(
     return {ARGUMENT: [seed, rules, repetition_penalty, frequency_penalty, presence_penalty]}
 
 
+def _row(params: SamplingParams, prompt: list[int] | None, output: list[int]) -> Row | None:
+    """Returns the state of a request that is drawn here, or None."""
+    asked = (params.extra_args or {}).get(ARGUMENT)
+    if asked is None:
+        return None
+    seed, rules, *penalties = asked
+    return Row(Settings(Rules(*rules), *penalties), Uniforms(seed), prompt or (), output)
+
+
 class DrawTokens(LogitsProcessor):
     """Leaves each row that has `extra_args["mminf_draw"]` with the one token that it draws.
 
@@ -97,23 +108,8 @@ class DrawTokens(LogitsProcessor):
         return False
 
     def update_state(self, batch_update: BatchUpdate | None) -> None:
-        if batch_update is None:
+        if not process_dict_updates(self.rows, batch_update, _row):
             return
-        for index in batch_update.removed:
-            self.rows.pop(index, None)
-        for index, params, prompt, output in batch_update.added:
-            asked = (params.extra_args or {}).get(ARGUMENT)
-            if asked is None:
-                self.rows.pop(index, None)
-            else:
-                seed, rules, *penalties = asked
-                self.rows[index] = Row(Settings(Rules(*rules), *penalties), Uniforms(seed), prompt or (), output)
-        for source, target, direction in batch_update.moved:
-            moved, replaced = self.rows.pop(source, None), self.rows.pop(target, None)
-            if moved is not None:
-                self.rows[target] = moved
-            if direction is MoveDirectionality.SWAP and replaced is not None:
-                self.rows[source] = replaced
         groups: dict[Settings, list[int]] = {}
         for index, row in self.rows.items():
             groups.setdefault(row.settings, []).append(index)
