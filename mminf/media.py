@@ -1,8 +1,8 @@
-"""Media in rows: tags are the places where images go, as in ms-swift and LLaVA.
+"""Media in rows: tags are the positions of images, as in ms-swift and LLaVA.
 
-`<image>` in the text of a row from the source marks where its image goes, in prompts and in datasets. If there are
-fewer tags than images, the images without a tag come first (ms-swift documentation, "Custom dataset"). Text that a
-model wrote holds no places: its tags are broken by a space.
+`<image>` in the text of a source's row is the position of an image, in prompts and in datasets. If there are fewer
+tags than images, the images without a tag come first (ms-swift documentation, "Custom dataset"). Model output has no
+positions: a space breaks its tags.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _FILMS = (
 )
 _SOUNDS = ("wav", "mp3", "flac", "ogg", "m4a", "opus", "aac", "wma", "aiff", "amr")
 OTHER_MEDIA_ENDINGS = frozenset({*_FILMS, *_SOUNDS})
-"""Endings of files with film or sound."""
+"""Extensions of video and audio files."""
 _FILE_SUFFIX = r"[_-]?(?:path|file|file_?name|url|uri|link|bytes|data|src)s?"
 _OTHER_COLUMN = re.compile(rf"(?:video|audio)s?(?P<rest>{_FILE_SUFFIX}|[_-]?\d+)?", re.IGNORECASE)
 _OTHER_FILE = re.compile(rf"[^\n]{{1,1000}}\.(?:{'|'.join(sorted(OTHER_MEDIA_ENDINGS))})(?:\?\S*)?", re.IGNORECASE)
@@ -51,12 +51,12 @@ _TAGS = re.compile(r"<(/?(?:image|video|audio|img|bbox|ref-object|start-image|co
 
 
 def break_tags(text: str) -> str:
-    """Returns a text that a model wrote, with a space in each media tag, so that it marks no place."""
+    """Returns model output with a space in each media tag, so that it is not a position."""
     return _TAGS.sub(r"< \1", text) if "<" in text else text
 
 
 def break_other_tags(text: str, kept: frozenset[str] = frozenset({TAG})) -> str:
-    """Returns a text with a space in each media tag but those that are kept."""
+    """Returns a text with a space in each media tag, except those in `kept`."""
     if "<" not in text:
         return text
     return _TAGS.sub(lambda found: found[0] if found[0] in kept else f"< {found[1]}", text)
@@ -78,7 +78,7 @@ def chat_texts(chat: Any) -> Iterator[str]:
     """Yields the texts of a conversation's turns.
 
     Raises:
-        ValueError: if a turn holds media as parts of its content.
+        ValueError: if the content of a turn has parts with media.
     """
     if isinstance(chat, str) and chat.lstrip().startswith("["):
         with contextlib.suppress(ValueError, RecursionError):
@@ -108,10 +108,10 @@ def count_tags(texts: Iterable[str]) -> int:
 
 
 def check_other_media(row: Mapping[str, Any]) -> None:
-    """Checks a row, as its source has it, for video and audio, which no step can show yet.
+    """Checks that a row has no video or audio, which no step can show yet.
 
     Raises:
-        ValueError: if it has a column with such media, or a tag for them in a conversation or around a text.
+        ValueError: if it has such a column, or a tag in a conversation or at the start or end of a text.
     """
     _check_columns(row)
     for name, value in row.items():
@@ -121,12 +121,12 @@ def check_other_media(row: Mapping[str, Any]) -> None:
 
 
 def has_other_tags(text: str) -> bool:
-    """Tells whether a text has a place for a video or a sound."""
+    """Tells whether a text has a `<video>` or `<audio>` tag."""
     return "<" in text and _OTHER_TAGS.search(text) is not None
 
 
 def check_media(fields: Mapping[str, Any]) -> None:
-    """Checks a row's images against its tags, and that it has no other media.
+    """Checks that a row does not have more tags than images, and has no other media.
 
     Args:
         fields: a row, its images in `images`.
@@ -150,7 +150,7 @@ def _check_columns(row: Mapping[str, Any]) -> None:
         if not isinstance(value, str | bytes | list | Mapping) or not _holds_anything(value):
             continue
         called = _OTHER_COLUMN.fullmatch(str(name))
-        # A row with images may say which film they are from.
+        # A row with images may name the video that they are from.
         if (called is not None and (not called["rest"] or not pictured)) or (
             not pictured and name not in _SPOKEN and _names_other(value)
         ):
@@ -166,7 +166,7 @@ def _holds_anything(value: Any) -> bool:
 
 
 def _names_other(value: Any) -> bool:
-    """Tells whether a column is the name of a film or sound, or a list of such names."""
+    """Tells whether a value is the name of a video or audio file, or a list of such names."""
     if isinstance(value, list):
         return bool(value) and all(_names_other(item) for item in value)
     if isinstance(value, Mapping):  # a file as `datasets` keeps it
@@ -175,6 +175,6 @@ def _names_other(value: Any) -> bool:
 
 
 def _is_asked_of_other(text: str) -> bool:
-    """Tells whether a text of any column begins or ends with a tag, as questions about a video do."""
+    """Tells whether a text starts or ends with such a tag, as questions about a video do."""
     text = text.strip()
     return text.startswith(("<video>", "<audio>")) or text.endswith(("<video>", "<audio>"))

@@ -1,8 +1,8 @@
-"""Tells what a model thought from what it answered.
+"""Separates a model's reasoning from its answer.
 
-Reasoning models write their thought before the answer, between markers that differ by model family. The markers are
-those that the families' chat templates and vLLM's and ms-swift's reasoning parsers name. A thought that was begun and
-never closed means that the answer is missing.
+Reasoning models write their reasoning before the answer, between markers that differ by model family. The markers
+here are those of the families' chat templates and of the reasoning parsers of vLLM and ms-swift. If reasoning is
+opened and not closed, the answer is missing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PAIRS = (
 _MARKER = re.compile(
     "|".join(f"(?P<open{n}>{_PAIRS[n][0]})|(?P<close{n}>{_PAIRS[n][1]})" for n in range(len(_PAIRS))), re.M | re.I
 )
-# What families put around the answer that follows a thought.
+# Wrappers of the answer after the reasoning.
 _WRAPS = (
     ("<answer>", "</answer>"), ("<response>", "</response>"), ("<final>", "</final>"), ("<output>", "</output>"),
     ("<|START_RESPONSE|>", "<|END_RESPONSE|>"), ("<|begin_of_solution|>", "<|end_of_solution|>"),
@@ -44,7 +44,7 @@ _TAGS = re.compile(rf"<[ ]?({_USUAL}|answer|response|final|output)[ ]?>", re.I)
 _QUOTES = "`'\"“”‘’「」"
 # A word, a closing marker, a word in lower case: the marker is spoken of inside a sentence.
 _IN_SENTENCE = re.compile(r"\w[ \t]+\Z"), re.compile(r"\A[ \t]+[a-z]")
-# What may stand before a thought without being an answer.
+# A text before the reasoning that is not an answer.
 _OPENER = re.compile(
     r"\A(?:<\|[^<>|\s]+\|>\s*(?:assistant)?"
     r"|(?:(?:sure|okay|ok|alright|certainly|of course|well|hmm|first|好的|好)\b[.!:,…。！：， ]*)?"
@@ -58,8 +58,8 @@ class Parts(NamedTuple):
 
     Attributes:
         text: the answer.
-        reasoning: the thought, without its markers; None if there is none.
-        complete: false if a thought was not closed, or if it can't be told where the answer begins.
+        reasoning: without its markers; None if there is none.
+        complete: false if reasoning is not closed, or if the start of the answer is ambiguous.
     """
 
     text: str
@@ -68,9 +68,9 @@ class Parts(NamedTuple):
 
 
 def split_reasoning(output: str, prompt: Callable[[], str] = str) -> Parts:
-    """Returns the answer and the thought in a model's output.
+    """Returns the answer and the reasoning in a model's output.
 
-    A closing marker without an opening one ends a thought that the chat template has opened in the prompt. A marker in
+    A closing marker without an opening one ends reasoning that the chat template opened in the prompt. A marker in
     quotes or backticks is text.
 
     Args:
@@ -111,12 +111,12 @@ def split_reasoning(output: str, prompt: Callable[[], str] = str) -> Parts:
 
 
 def join_reasoning(text: str, reasoning: str | None) -> str:
-    """Returns thought and answer in one text, the thought in `<think>` tags, whichever way the model wrote it."""
+    """Returns reasoning and answer in one text, the reasoning in `<think>` tags."""
     return text if reasoning is None else f"<think>\n{reasoning}\n</think>\n\n{text}"
 
 
 def _unwrapped(text: str, asked: set[str]) -> str:
-    """Returns an answer without what a family puts around it after a thought."""
+    """Returns an answer without the wrapper that a model family puts around it."""
     for first, last in _WRAPS:
         if text[: len(first)].lower() == first.lower() and first.strip("<>") not in asked:
             inner = text[len(first) :].rstrip()

@@ -72,8 +72,8 @@ class Request:
         images: decoded images.
         open_turn: `user` ends the prompt inside the last user turn, `assistant` inside a begun answer.
         seed: in [0, 2**31); the answer depends on it where the sampling has a temperature.
-        ends: strings that end the generation, and after which nothing of the answer is read: what is read does not
-            depend on them, so they are not in `settings`.
+        ends: stop strings after which the step reads nothing. The result does not depend on them, so they are not in
+            `settings`.
     """
 
     turns: tuple[Turn, ...]
@@ -126,14 +126,14 @@ class Generation:
     """What a model answered.
 
     Attributes:
-        text: the answer, without the tokens that ended it, and without the thought.
-        finish_reason: `stop` if the answer is complete; `length` if max_tokens cut it off, or a thought was not closed;
-            else what the server says (`content_filter`, ...).
+        text: the answer, without end tokens and without reasoning.
+        finish_reason: `stop` if the answer is complete; `length` if max_tokens cut it off, or if its reasoning is not
+            closed; otherwise the server's value (`content_filter`, ...).
         prompt_tokens, completion_tokens: as the backend counted them, images included.
         logprobs: natural log-probability of each drawn token, where the sampling asked for them.
         choice_logprobs: the same of each of `sampling.choices`, among them, where one token told them apart.
         vector: of encoders: the embedding, float32, little-endian.
-        reasoning: what the model thought before it answered; None if it did not.
+        reasoning: the model's reasoning before the answer; None if there is none.
     """
 
     text: str
@@ -147,5 +147,5 @@ class Generation:
 
     @property
     def complete(self) -> bool:
-        """Whether the model ended the answer itself. Only then may anything follow from it."""
+        """Whether the model ended the answer itself; only then is it used."""
         return self.finish_reason == "stop"

@@ -1,7 +1,7 @@
-"""Special tokens in texts: a trainer's tokenizer, or a server's, would read them as what they stand for.
+"""Escapes special tokens in texts, which a tokenizer of a trainer or server would otherwise read as tokens.
 
-The forms and words are those of ms-swift's templates and of the tokenizers that these belong to. What a run's own
-models have besides is added by name.
+The forms and words are those of ms-swift's templates and of their models' tokenizers. Further tokens of the models
+of a run are passed by name.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _WORDS = (
     "<image_atom>", "<ovis_visual_atom>",
 )  # fmt: skip
 _NEVER = frozenset({"<image>", "<think>", "</think>", "<video>", "<audio>"})
-"""Tokens of some vocabularies that have a meaning of their own in rows."""
+"""Special tokens of some vocabularies that have a meaning in rows and stay."""
 _NAMES = frozenset({"images", "image", "rejected_images", "id"})
-"""Columns whose values are names, not text."""
+"""Columns whose values are file names or ids, not text."""
 
 
 @lru_cache(maxsize=32)
@@ -50,7 +50,7 @@ def _pattern(tokens: frozenset[str]) -> re.Pattern[str]:
 
 
 def own_tokens(tokens: Iterable[str]) -> frozenset[str]:
-    """Returns the special tokens of a tokenizer that look like tokens, and would not be escaped anyway."""
+    """Returns the special tokens of a tokenizer that are not words and that the built-in list does not cover."""
     known = _pattern(frozenset())
     return frozenset(
         token
@@ -61,21 +61,21 @@ def own_tokens(tokens: Iterable[str]) -> frozenset[str]:
 
 
 def escape_tokens(text: str, tokens: frozenset[str] = frozenset()) -> str:
-    """Returns a text with a space after the first character of each special token, so that it stays text.
+    """Returns a text with a space after the first character of each special token.
 
     Args:
-        tokens: of the run's models, besides those that all models' texts are escaped for.
+        tokens: further special tokens, those of the run's models.
     """
     if not tokens and "<" not in text and "[" not in text:
         return text
-    # What is left around an escaped token may be one: "[[INST]INST]".
+    # Escaping can make a new token of the text around it: "[[INST]INST]".
     while (escaped := _pattern(tokens).sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)) != text:
         text = escaped
     return text
 
 
 def escape_row(row: Any, tokens: frozenset[str] = frozenset()) -> Any:
-    """Returns a dataset's row with special tokens escaped in all of its texts and keys; its images and its id stay."""
+    """Returns a row of a dataset with special tokens escaped in all texts and keys, except images and id."""
     if not isinstance(row, dict):
         return _escape(row, tokens)
     return {

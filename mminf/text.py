@@ -28,7 +28,7 @@ _NONCE = secrets.token_hex(8)
 _MARK = re.compile(rf"\x02{_NONCE}:(image|images|role|tag|lead):([\w.]*)\x03", re.IGNORECASE)
 
 Shown = bool | Literal["optional"]
-"""Whether a prompt shows the record's images: `true` needs some, `optional` shows those that are there."""
+"""Whether a prompt shows the record's images: `true` requires at least one, `optional` does not."""
 
 
 def _mark(kind: str, value: str) -> str:
@@ -129,7 +129,7 @@ class Template:
 
     @property
     def shown(self) -> Shown:
-        """Whether the template shows images where nobody says so: if it prints them, or asks whether there are any."""
+        """The default of `images`: true if the template prints them, `optional` if it tests whether there are any."""
         return True if "images" in self.reads else "optional" if "images" in self.uses else False
 
     def render(self, fields: Mapping[str, Any], images: Shown | None = None) -> tuple[Turn, ...]:
@@ -144,7 +144,7 @@ class Template:
         return place_images(self.draft(fields, images), len(images_in(fields)))
 
     def draft(self, fields: Mapping[str, Any], images: Shown | None = None) -> tuple[Draft, ...]:
-        """Returns the turns before the places of images are numbered; see `render`."""
+        """Returns the turns with places that are not resolved to images yet; arguments and errors as for `render`."""
         shown = self.shown if images is None else images
         values = {name: fields[name] for name in self.uses if name in fields and name != "images"}
         count = len(images_in(fields)) if shown else 0
@@ -170,7 +170,7 @@ class Template:
 
 
 def _lead(text: str) -> str:
-    """Returns a rendered text with all images at the begin of its first user turn."""
+    """Returns a rendered text with all images at the start of its first user turn."""
     images = _mark("images", "")
     if not (first := _MARK.match(text.lstrip())) or first[1].lower() != "role":
         return images + text
@@ -180,7 +180,7 @@ def _lead(text: str) -> str:
 
 
 def _with_tags(source: str) -> str:
-    """Returns a template's text with its own `<image>` tags as what they mean: all images, or one each."""
+    """Returns a template's text with its `<image>` tags as expressions: one tag shows all images, several one each."""
     if source.count(TAG) == 1 and "images" not in source:
         return source.replace(TAG, "{{ images }}")
     for number in range(source.count(TAG)):
@@ -189,10 +189,10 @@ def _with_tags(source: str) -> str:
 
 
 def images_in(fields: Mapping[str, Any]) -> list[str]:
-    """Returns a record's images; none where the field is missing or null.
+    """Returns a record's images; none if the field is missing or null.
 
     Raises:
-        RecordError: if the field holds anything but a list.
+        RecordError: if the value is not a list.
     """
     found = fields.get("images")
     if found is None:
@@ -203,7 +203,7 @@ def images_in(fields: Mapping[str, Any]) -> list[str]:
 
 
 def _place_tags(value: Any, name: str, *, shown: bool) -> Any:
-    """Replaces the media tags in a field's value by marks, or by words where no images are shown."""
+    """Replaces the media tags in a field's value by marks, or by words if no images are shown."""
     number = 0
 
     def replace(item: Any) -> Any:
@@ -254,7 +254,7 @@ def _split_turns(text: str, name: str) -> tuple[Draft, ...]:
     if last < len(text):
         turns[-1][1].append(text[last:])
     if any(_NONCE[:6] in part for _, parts in turns for part in parts if isinstance(part, str)):
-        raise RecordError(f"template {name}: a filter cuts a text where an image stands in it")
+        raise RecordError(f"template {name}: a filter cuts a text at the position of an image")
     trimmed = (_trim(role, parts) for role, parts in turns)
     return tuple(turn for turn in trimmed if turn.parts)
 

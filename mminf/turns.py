@@ -1,4 +1,4 @@
-"""The turns of a chat, and where images stand in them."""
+"""The turns of a chat and the positions of images in them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from mminf.media import TAG
 
 @dataclass(frozen=True, slots=True)
 class ImagePart:
-    """The place of image `index` (from 0) of a request inside a turn."""
+    """The position of image `index` (from 0) of a request in a turn."""
 
     index: int
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place that is not numbered yet.
+    """The position of an image that is not resolved to a number yet.
 
     Attributes:
-        name: tells tags apart; a text that is shown twice shows its images twice. Empty: all images that no tag places.
-        leads: a tag before the first word of its text.
+        name: identifies a tag; a text that is shown twice shows its images twice. Empty: all images without a tag.
+        leads: the tag is before the first word of its text.
     """
 
     name: str = ""
@@ -43,7 +43,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A turn whose places are not numbered yet."""
+    """A turn whose places are not resolved yet."""
 
     role: str
     parts: tuple[str | ImagePart | Place, ...]
@@ -53,7 +53,7 @@ REST = Place()
 
 
 def split_tags(text: str, name: str) -> tuple[str | Place, ...]:
-    """Returns a text's pieces and the places of its tags."""
+    """Splits a text at its tags: returns the pieces and the places between them."""
     pieces = text.split(TAG)
     found: list[str | Place] = []
     for number, piece in enumerate(pieces):
@@ -65,7 +65,7 @@ def split_tags(text: str, name: str) -> tuple[str | Place, ...]:
 
 
 def name_tags(text: str) -> str:
-    """Returns a text for a prompt without images: outer tags are left out, inner ones are replaced by words."""
+    """Returns a text for a prompt without images: tags at both ends are removed, others become words."""
     pieces = text.split(TAG)
     left_out = 0
     while len(pieces) > 1 and not pieces[0].strip():
@@ -78,10 +78,10 @@ def name_tags(text: str) -> str:
 
 
 def place_images(turns: Sequence[Draft], count: int) -> tuple[Turn, ...]:
-    """Returns the turns with every place numbered.
+    """Returns the turns with every place resolved to an image.
 
-    The tags of all turns take the last images in order; `REST` shows the others. A tag that leads its text is left to
-    `REST`, where there is one: there its image comes first as well, and engines can share what comes first.
+    The tags of all turns take the last images, in order; `REST` shows the others. If there is a `REST`, it also shows
+    the image of a tag that leads its text: the image comes first there, too, and engines can reuse the prefix.
 
     Args:
         count: how many images the record has.
@@ -112,7 +112,7 @@ def place_images(turns: Sequence[Draft], count: int) -> tuple[Turn, ...]:
 
 
 def _joined(parts: Iterable[str | ImagePart]) -> tuple[str | ImagePart, ...]:
-    """Joins texts that stand next to each other."""
+    """Joins adjacent texts."""
     found: list[str | ImagePart] = []
     for part in parts:
         if isinstance(part, str) and found and isinstance(found[-1], str):

@@ -105,7 +105,7 @@ def test_images_that_no_template_places_come_first_in_the_user_turn(source: str,
 
 def test_a_filter_must_not_cut_a_place() -> None:
     for source in ("{{ (images ~ '')[1:] }}", "{{ (images ~ '') | truncate(9, true, '') }}"):
-        with pytest.raises(RecordError, match="a filter cuts a text where an image stands in it"):
+        with pytest.raises(RecordError, match="a filter cuts a text at the position of an image"):
             Template(source).render({"images": ["a"]})
 
 

@@ -1,4 +1,4 @@
-"""Reads what models really write. Pure functions: a value, or `AskAgain`. In doubt, an answer is refused.
+"""Parsers of model output: pure functions that return a value or raise `AskAgain`.
 
-A value counts only where the answer states it; a wrong row is worse than another question.
+A value counts only if the answer states it. Ambiguous answers are refused: a wrong row is worse than a retry.
 """

@@ -1,4 +1,4 @@
-"""Clauses of a judge's answer: whether what is said in one is meant."""
+"""Decides whether a judge means a value that a clause of its answer contains."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SENTENCE = re.compile(r"[!?\n。！？]|\.(?!\d)")
 _BOUNDARY = re.compile(
     r"[,;:!?\n，；：！？。、]|\.(?!\d)|\s[-–—→]\s|—|→|\bbut\b|\byet\b|\bhowever\b|但是?|不过", re.IGNORECASE
 )
-# What makes a value one that is only spoken of: negation, doubt, an earlier thought, a wish, a comparison.
+# A value after these words is mentioned, not stated: negation, doubt, an earlier thought, a wish, a comparison.
 _UNMEANT = re.compile(
     "\\b"
     + any_of(
@@ -41,10 +41,10 @@ _WEIGHED = re.compile(
 
 
 def is_meant(text: str, start: int, end: int) -> bool:
-    """Tells whether a value is stated: not negated, weighed, compared, guessed at, or true on a condition.
+    """Tells whether a value is stated: not negated, considered, compared, guessed or conditional.
 
     Args:
-        start, end: where the value is.
+        start, end: the position of the value in the text.
     """
     clause = max((found.end() for found in _BOUNDARY.finditer(text, 0, start)), default=0)
     sentence = max((found.end() for found in _SENTENCE.finditer(text, 0, start)), default=0)

@@ -1,4 +1,4 @@
-"""Takes off an answer what is around it: thought, end tokens, fences, quotes, emphasis."""
+"""Removes what surrounds an answer: reasoning, end tokens, fences, quotes, emphasis."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RUN = re.compile(r"([^\w\n])\1{9,}")
 _BLANK = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r"\n(?:[^\S\n]*\n){2,}")
 _ENDS = 2000
-"""Characters of a verdict's first and last part that are read: it is at the begin or the end of an answer."""
+"""Characters at the start and at the end of an answer that are searched for a verdict."""
 _PAIRS = (
     ("**", "**"), ("__", "__"), ("*", "*"), ("_", "_"), ("`", "`"), ('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"),
     ("「", "」"), ("『", "』"), ("«", "»"),
@@ -24,7 +24,7 @@ _BRACKETS = (("[", "]"), ("(", ")"), ("（", "）"), ("【", "】"), ("<", ">"),
 
 
 def listed(words: str) -> tuple[str, ...]:
-    """Returns the words of a list with commas between them."""
+    """Returns the items of a comma-separated list."""
     return tuple(word.strip() for word in words.split(","))
 
 
@@ -34,19 +34,19 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def any_of(words: str) -> str:
-    """Returns a pattern that matches any of the words of a list; white space in them is free."""
+    """Returns a pattern for any item of a comma-separated list; a space in an item matches any white space."""
     return "(?:" + "|".join(re.sub(" +", r"\\s+", word) for word in listed(words)) + ")"
 
 
 def final_text(text: str) -> str:
-    """Returns an answer without the thought before it and without tokens that ended it.
+    """Returns an answer without the reasoning before it and without end tokens.
 
     Raises:
-        AskAgain: if the thought was not closed.
+        AskAgain: if the reasoning is not closed.
     """
     parts = split_reasoning(text)
     if not parts.complete:
-        raise AskAgain(f"the answer was cut off in its thought: {short(text)}")
+        raise AskAgain(f"the answer was cut off in its reasoning: {short(text)}")
     answer = parts.text.rstrip()
     while (end := _END.search(answer, max(0, len(answer) - _LONGEST_END))) is not None:
         answer = answer[: end.start()].rstrip()
@@ -54,12 +54,12 @@ def final_text(text: str) -> str:
 
 
 def verdict_text(text: str) -> str:
-    """Returns an answer as verdicts are looked for in it: its begin and its end, digits in ASCII, no fence around it.
+    """Returns an answer in the form in which verdicts are searched: start and end only, ASCII digits, no fence.
 
-    Runs of white space and of marks are shortened, so that the patterns take no time on what a model repeats endlessly.
+    Runs of white space and of marks are shortened, so that endless repetition does not slow the patterns down.
 
     Raises:
-        AskAgain: if the thought before it was not closed.
+        AskAgain: if the reasoning before it is not closed.
     """
     answer = _WRAPS.sub(" ", unfence(final_text(text)))
     if len(answer) > 2 * _ENDS:  # cut between words
@@ -69,7 +69,7 @@ def verdict_text(text: str) -> str:
 
 
 def unfence(text: str) -> str:
-    """Returns what is in a code fence, if the whole text is in one."""
+    """Returns the content of a code fence if the whole text is in it."""
     bare = text.strip()
     fence = bare[:3]
     first, _, body = bare.partition("\n")
@@ -80,7 +80,7 @@ def unfence(text: str) -> str:
 
 
 def unwrap(text: str, *, brackets: bool = False) -> str:
-    """Returns a text without quotes and emphasis around the whole of it; with `brackets`, without brackets, too."""
+    """Returns a text without quotes and emphasis around it; with `brackets`, also without brackets."""
     text = text.strip()
     pairs = _PAIRS + _BRACKETS if brackets else _PAIRS
     while True:
@@ -105,6 +105,6 @@ def plain_digits(text: str) -> str:
 
 
 def short(text: str, limit: int = 80) -> str:
-    """Returns a text for a message: one line, quoted."""
+    """Returns a text for a message: one line, shortened, quoted."""
     text = " ".join(text.split())
     return repr(text if len(text) <= limit else text[: limit - 1] + "…")

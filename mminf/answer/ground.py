@@ -1,4 +1,4 @@
-"""Whether a text that was taken out of another is really in it: words in common, in any script."""
+"""Compares the words of a text, in any script, with the source that it was extracted from."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ _LITTLE = frozenset(
         "did can please there what which here 的 了 在 是 和 请 这 那 有"
     )
 )
-"""Words that a text may have besides its source's without saying anything else."""
+"""Function words: a text may add them to its source without a change of meaning."""
 _MOST = 400
-"""Words of which alignments and likenesses are looked at: both take the square of the words."""
+"""Words at most that are aligned and compared, since the time grows with their square."""
 _ALIKE = 80  # of 100: a typo mended, a plural made
 _LONG = 5  # letters of a word that may be alike
 
 
 def tokens(text: str) -> list[str]:
-    """Returns the words of a text, case and compatibility forms aside."""
+    """Returns the words of a text, case-folded and in NFKC."""
     return _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
 def is_quoted(text: str, source: str) -> bool:
-    """Tells whether a text stands in its source letter by letter; white space, punctuation and case aside."""
+    """Tells whether the source contains a text, regardless of white space, punctuation and case."""
     return "".join(tokens(text)) in "".join(tokens(source))
 
 
 def coverage(text: str, source: str) -> float:
-    """Returns the share of a text's words that are in its source, each as often as there; 1 for a text without words.
+    """Returns the share of a text's words that are in its source, counted with repetition; 1 for a text without words.
 
-    Words of five letters and more count as the same if they are alike (RapidFuzz ratio of 80 or more).
+    Words of five or more letters are equal if their RapidFuzz ratio is at least 80.
     """
     said, there = tokens(text), Counter(tokens(source))
     if not said:
@@ -57,7 +57,7 @@ def coverage(text: str, source: str) -> float:
 
 
 def strange_words(text: str, source: str) -> int:
-    """Returns the number of a text's words that say something and are not in its source: names, numbers, negations."""
+    """Returns the number of a text's words that are not in its source, without function words."""
     there = Counter(tokens(source))
     strange = 0
     for word in tokens(text):
@@ -70,9 +70,9 @@ def strange_words(text: str, source: str) -> int:
 
 
 def skipped_words(text: str, source: str) -> int:
-    """Returns the most words of one sentence of the source that a text leaves out between words that it takes.
+    """Returns the size of the largest gap that a text leaves in a sentence of its source, in words.
 
-    "Write the sum" leaves four words out of "Write a function that returns the sum": it asks for something else.
+    "Write the sum" leaves a gap of four words in "Write a function that returns the sum", and asks for something else.
     """
     said, there, sentence = tokens(text), [], []
     for number, part in enumerate(_SENTENCES.split(source)):
@@ -90,7 +90,7 @@ def skipped_words(text: str, source: str) -> int:
 
 
 def _alike(word: str, there: Counter[str]) -> str | None:
-    """The word of a source that a word may be: with or without a plural's ending, or with a typo mended."""
+    """Returns a similar word of the source: singular or plural, or with a corrected typo."""
     for other in (f"{word}s", word.removesuffix("s")):
         if len(word) > 2 and there[other] > 0:
             return other

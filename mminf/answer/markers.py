@@ -39,10 +39,10 @@ class _Mark(NamedTuple):
 
 
 def read_markers(text: str, read: Callable[[str], T | None]) -> tuple[bool, T | None]:
-    """Returns whether a text has markers with values, and the one value that they state.
+    """Returns whether a text has markers, and the value that they state; None if they state none or several.
 
     An enumeration or a rubric of the values, as in an echo of the prompt, states none, nor does a marker that is
-    negated, compared or weighed. What is left must agree.
+    negated, compared or considered. The others must agree.
 
     Args:
         read: gives the value of a marker's content; None if it is a placeholder, such as `n`. Raises ValueError for
@@ -71,7 +71,7 @@ def read_markers(text: str, read: Callable[[str], T | None]) -> tuple[bool, T | 
 
 
 def _without_rubric(text: str, values: list[tuple[_Mark, T]]) -> list[tuple[_Mark, T]]:
-    """Leaves out markers that are explained, as in a rubric, if there are several: "[[5]] - clear, [[4]] - ..."."""
+    """Removes the markers of a rubric, which explains several values: "[[5]] - clear, [[4]] - ..."."""
     explained = [(mark, value) for mark, value in values if _EXPLAINED.match(text[mark.end :])]
     if len({value for _, value in explained}) < 2:
         return values
@@ -79,7 +79,7 @@ def _without_rubric(text: str, values: list[tuple[_Mark, T]]) -> list[tuple[_Mar
 
 
 def _without_lists(text: str, marks: list[_Mark]) -> list[_Mark]:
-    """Leaves out enumerations: three different markers or more with commas and the like between them, or `A to B`."""
+    """Removes enumerations: three or more different markers with separators between them, or `A to B`."""
     runs: list[list[_Mark]] = []
     for mark in marks:
         if runs and _BETWEEN.match(text[runs[-1][-1].end : mark.start]):

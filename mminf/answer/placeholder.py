@@ -1,4 +1,4 @@
-"""Placeholders: what a model copies from the form that a prompt shows, in place of content."""
+"""Finds placeholders: parts of a prompt's form that a model copies instead of writing content."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ _FORMS = re.compile(
     r"|(?:(?:a|the) )?question about the (?:image|picture|caption|text)"
     r"|(?:write|put|add|enter|fill in|type) (?:(?:the|your) )?(?:\w+ ){1,2}here|lorem ipsum.*"
 )
-# A single word that a tag or a quote holds is a part of a form; an instruction may speak of one.
+# Instructions in the words of a form.
 _SAYS = re.compile(r"(?:answer (?:the|in)|insert an?|in response|choose|a prompt response)\b")
 _MOST_WORDS = 9
 
 
 def is_placeholder(text: str) -> bool:
-    """Tells whether a text is the place of a content, not the content: "...", "the new prompt", "[your answer]"."""
+    """Tells whether a text is a placeholder: "...", "the new prompt", "[your answer]"."""
     bracketed = text.strip()[:1] in "[<{(（【" or (text.strip()[:1] in '"`' and unwrap(text).strip("<>") in _PARTS)
     inner = unwrap(text, brackets=True)
     bare = inner.strip(" .:：。!")
@@ -94,7 +94,7 @@ def is_placeholder(text: str) -> bool:
 
 
 def require_content(text: str, what: str) -> str:
-    """Returns a text that was taken out of an answer. Raises AskAgain if it is empty or a placeholder."""
+    """Returns the text. Raises AskAgain if it is empty or a placeholder."""
     if not text.strip() or is_placeholder(text):
         raise AskAgain(f"{what} is only a placeholder: {short(text)}" if text.strip() else f"{what} is empty")
     return text

@@ -104,7 +104,7 @@ def parse_score(text: str, low: int = 1, high: int = 5) -> int:
 
 
 def _takes_back(answer: str, found: set[int], low: int, high: int) -> bool:
-    """Tells whether an answer corrects itself, or speaks of another scale."""
+    """Tells whether an answer corrects itself or uses another scale."""
     if any(int(one or other) != high for one, other in _OTHER_SCALE.findall(answer)):
         return True
     numbers = {int(number) for number in re.findall(r"(?<![\d.])\d(?!\d|\.\d)", _without_scale(answer, low, high))}
@@ -127,7 +127,7 @@ def _content(content: str, high: int) -> int | None:
 
 
 def _json_scores(text: str, high: int) -> Iterator[int]:
-    """The scores in an answer that is a JSON object, alone or in a fence with words around it."""
+    """Yields the scores in an answer that is or contains a JSON object."""
     start, end = text.find("{"), text.rfind("}")
     if start < 0 or end < start:
         return
@@ -155,7 +155,7 @@ def _json_scores(text: str, high: int) -> Iterator[int]:
 
 
 def _stated(answer: str, low: int, high: int) -> Iterator[int]:
-    """Every score that the answer states."""
+    """Yields every score that the answer states."""
     text = _without_scale(answer, low, high)
     top = rf"(?:[\s*_]*(?:/|\bout\s+of\b|\bof\b)[\s*_]*{high}(?!\d))?"
     if (whole := _whole(top).fullmatch(_unwrapped(text))) is not None:
@@ -178,7 +178,7 @@ def _stated(answer: str, low: int, high: int) -> Iterator[int]:
 
 
 def _is_item(text: str, start: int, end: int) -> bool:
-    """Tells whether a number numbers an item of a list: "1. The question is clear."."""
+    """Tells whether a number is the number of a list item: "1. The question is clear."."""
     if re.match(r"[.)]\s+\S", text[end : end + 9]) is None:
         return False
     begins = re.search(r"(?:\A|\n)\W*\Z", text[:start]) is not None
@@ -232,7 +232,7 @@ def _patterns(top: str) -> list[re.Pattern[str]]:
 
 
 def _without_scale(text: str, low: int, high: int) -> str:
-    """Takes out what only names the scale: "1 to 5", "(1-5)", "on a scale of 1 to 5", 满分5分."""
+    """Removes mentions of the scale: "1 to 5", "(1-5)", "on a scale of 1 to 5", 满分5分."""
     before = r"(?:\b(?:on|in|from|between|using|with|of)\b[\s\w]{0,30}?)?"
     after = r"(?!\d|\s*(?:stars?|points?)\s+(?:is|are))\s*(?:分)?\s*[)）\]]?"
     scale = rf"[(（\[]?\s*{before}(?<![\d.]){low}\s*(?:to|and|through|-|–|—|~|至|到|\.\.)\s*{high}{after}"

@@ -18,7 +18,7 @@ _VERDICT_KEY = re.compile(
     r"|true)|答案|结论|判断",
     re.IGNORECASE,
 )
-# Beside a verdict they must agree with it: {"answer": "yes", "true_in_image": false}.
+# Next to a verdict, these keys must agree with it: {"answer": "yes", "true_in_image": false}.
 _LIKE_VERDICTS = re.compile(r"(?:^|_)(?:true|correct|valid|right)(?:_|$)", re.IGNORECASE)
 _MARKUP = re.compile(r"[*_`#>\"“”\[\](){}【】「」『』|]+|(?<!\w)['‘’]|['‘’](?!\w)")
 _STOP = re.compile(r"\s*(?:[,.;!，。；！—–]|[:：]|\s[-]\s|$)")
@@ -67,7 +67,7 @@ _NEGATIVE = re.compile(
 
 
 def parse_verdict(text: str, answers: tuple[str, str] = ("Yes", "No")) -> bool:
-    r"""Returns what a judge said: `answers`, or words that mean the same; case and markup aside.
+    r"""Returns a judge's verdict: one of `answers`, or a word with the same meaning, in any case and markup.
 
     A verdict counts where it is the whole answer or its last line, begins the answer with a stop after it, is in a
     marker (`[[Yes]]`, `\boxed{Yes}`), or in a clause that states it ("The answer is no"). Words inside of sentences
@@ -94,7 +94,7 @@ def parse_verdict(text: str, answers: tuple[str, str] = ("Yes", "No")) -> bool:
 
 
 def parse_letter(text: str, letters: str) -> str:
-    """Returns the letter that a judge chose with `[[A]]`, or by itself.
+    """Returns the letter that a judge chose, as `[[A]]` or as its whole answer.
 
     Raises:
         AskAgain: if none is chosen, or several are.
@@ -130,7 +130,7 @@ def _from_json(answer: str, words: dict[str, bool]) -> Iterator[bool]:
 
 
 def _stated(answer: str, words: dict[str, bool]) -> Iterator[bool]:
-    """Every verdict that the answer states."""
+    """Yields every verdict that the answer states."""
     if answer.startswith("{"):
         return
     text = " ".join(_MARKUP.sub(" ", answer).casefold().split(" "))
@@ -149,7 +149,7 @@ def _stated(answer: str, words: dict[str, bool]) -> Iterator[bool]:
             yield not words[leading]
     *before, tail = re.split(r"[:：]", last)
     if not before and len(lines) > 1 and lines[-2].endswith((":", "：")):
-        before = [lines[-2][:-1]]  # the label has a line of its own
+        before = [lines[-2][:-1]]  # the label is on a separate line
     tail = tail.strip().rstrip(".。!！ ").strip()
     end = len(last.rstrip(".。!！ "))
     if tail in words and (not before or (_TAIL.search(before[-1]) and is_meant(last, end, end))):

@@ -136,9 +136,9 @@ class Spelling:
 
 
 def find_spelling(tokenizer: Any) -> Spelling:
-    """Returns how a tokenizer's vocabulary is written, told from what the tokenizer makes of a few tokens.
+    """Returns how a tokenizer's vocabulary is written, found by decoding a few tokens.
 
-    The vocabulary itself does not tell: SentencePiece vocabularies, Gemma's for one, contain a literal `Ġ`.
+    The vocabulary alone is ambiguous: SentencePiece vocabularies such as Gemma's contain a literal `Ġ`.
     """
     return Spelling(
         byte_level=_spells(tokenizer, ["ðŁĻĤ"], "🙂") or _declares_byte_level(tokenizer),
@@ -151,7 +151,7 @@ def find_spelling(tokenizer: Any) -> Spelling:
 def _spells(tokenizer: Any, tokens: list[str], text: str) -> bool:
     try:
         return str(tokenizer.convert_tokens_to_string(tokens)).strip() == text
-    except Exception:  # a tokenizer with code of its own fails on tokens that it lacks, each in its own way
+    except Exception:  # remote code of a tokenizer raises any error for tokens that it lacks
         return False
 
 

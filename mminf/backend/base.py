@@ -121,7 +121,7 @@ class Backend(ABC):
         return None
 
     def special_tokens(self) -> frozenset[str]:
-        """Returns the special tokens of a loaded model's tokenizer, which no text of a dataset may speak."""
+        """Returns the special tokens of a loaded model's tokenizer, which datasets must escape."""
         return frozenset()
 
     def unsupported(self, sampling: Sampling) -> list[str]:

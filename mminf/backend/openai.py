@@ -275,7 +275,7 @@ def _read(answer: dict[str, Any]) -> Generation:
         logprobs = None
         if choice.get("logprobs"):
             logprobs = tuple(float(token["logprob"]) for token in choice["logprobs"]["content"])
-        # Servers that part thought and answer call the thought by one of these names.
+        # Servers that separate the reasoning use one of these names.
         reasoning = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
         if message.get("content") is None and message.get("refusal"):
             raise RequestError(f"the model refused: {str(message['refusal'])[:200]}")

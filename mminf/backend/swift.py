@@ -30,7 +30,7 @@ log = logging.getLogger("mminf")
 
 MARK = "mminf"
 _WARNED: set[str] = set()
-# What a template may begin the answer with.
+# The part of a template that ms-swift repeats before the answer.
 _THOUGHT_PREFIX = re.compile(r"(?:\s*</?think>\s*)+")
 _LONGEST = 16  # characters of a token that may follow a stop string
 _DATE = re.compile(r"Today Date: \d{1,2} \w{3} \d{4}")
@@ -105,7 +105,7 @@ class SwiftBackend(Backend):
         content = choice.logprobs["content"] if request.sampling.logprobs and choice.logprobs else None
         chances = None
         if (decision := self._decision(request)) is not None:
-            # Some templates open a thought in the prompt, and ms-swift puts what they opened in front of the answer.
+            # Some templates open the reasoning in the prompt; ms-swift repeats that part before the answer.
             if (chosen := decision.read(split_reasoning(text).text)) is None:
                 raise RequestError(f"{self.config.backend}: answered {text!r}, which is no choice")
             text, finish_reason = chosen, "stop"
@@ -247,7 +247,7 @@ class SwiftBackend(Backend):
         template.encode = encode
 
     def _warn(self, template: Any) -> None:
-        """Logs what is wrong with the template, once for all replicas and reloads of a model."""
+        """Logs problems of the template, once for all replicas and reloads of a model."""
         for problem in check_template(template, template.tokenizer):
             line = f"model {self.config.model!r}: {problem}"
             if line not in _WARNED:
@@ -341,7 +341,7 @@ class SwiftBackend(Backend):
         return sorted({int(end) for end in ends if end is not None})
 
     def _explain(self, error: BaseException) -> str:
-        """Returns an error of ms-swift or an engine in our own terms, or as it is with advice."""
+        """Returns an error of ms-swift in terms of our settings, or the error itself with advice."""
         return explain_types(str(error)) or f"{shorten(error, 600)}\n{self._advice(error)}"
 
     def _advice(self, error: BaseException) -> str:

@@ -1,7 +1,7 @@
-"""Finds out, before the first call, whether a chat template fits its model; and says which setting to mend.
+"""Checks before the first call whether a chat template fits its model, and names the setting to change.
 
-A template that does not fit gives fluent answers of poor quality and no error. Signs of it are markers that the model
-has no token for, and prompts that differ from those of the model's own chat template.
+A template that does not fit causes no error, but answers of poor quality. It shows in markers that are not tokens of
+the model, and in prompts that differ from those of the model's own chat template.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from mminf.errors import nearest
 # `<|im_start|>`, `<end_of_turn>`, `<s>`, `[INST]`, `<<SYS>>`: what templates mark turns with.
 _MARKER = re.compile(r"<<?/?[^<>\s{}]{1,40}>?>|\[/?[A-Z][A-Z_]+\]")
 _THOUGHT = re.compile(r"^\s*<[^<>]*think[^<>]*>.*$", re.DOTALL)
-# What Llama 3's own template is told; see `_pin_date` in swift.py.
+# The date for Llama 3's template; see `_pin_date` in swift.py.
 _DATE = "26 Jul 2024"
 _USER, _SYSTEM = "ab12 cd34?", "ef56 gh78."
 _SHOWN = 60
 
 
 def check_template(template: Any, tokenizer: Any) -> list[str]:
-    """Returns what is wrong with a ms-swift template for a model, one line each; empty if it fits.
+    """Returns the problems of a ms-swift template for a model, one line each; none if it fits.
 
     Args:
         template: a ms-swift template, as an engine has it.
@@ -109,7 +109,7 @@ def _difference(template: Any, tokenizer: Any, own: Any, messages: list[dict[str
     try:
         models = _render_own(tokenizer, own, messages)
         ours = _render(template, tokenizer, messages)
-    except Exception as error:  # chat templates raise what they like
+    except Exception as error:  # chat templates raise any error
         raise _RefusedError from error
     if _USER.replace(" ", "") not in models.replace(" ", ""):  # a template that wants content in parts
         raise _RefusedError
@@ -166,7 +166,7 @@ def _cut(text: str, place: int) -> str:
 
 
 def explain_types(error: str) -> str | None:
-    """Returns which of our settings answers an error of ms-swift about types of models or templates, or None.
+    """Returns an error of ms-swift about model or template types in terms of our settings; None for other errors.
 
     Args:
         error: the text of ms-swift's error.
@@ -178,7 +178,7 @@ def explain_types(error: str) -> str | None:
         if refused := re.search(rf"{kind}: '([^']*)' not in \[(.*)\]", error, re.DOTALL):
             names = re.findall(r"'([^']+)'", refused[2])
             close = nearest(refused[1], names)
-            known = close if "did you mean" in close else f"; ms-swift knows {len(names)}, and none is spelled alike"
+            known = close if "did you mean" in close else f"; ms-swift knows {len(names)}, and none has a similar name"
             return f"`{setting}: {refused[1]}` is not a {what} of ms-swift{known}"
         if re.search(rf"match `{kind}`|suitable `{kind}`", error):
             listed = re.search(r"possible types found: \[(.*?)\]", error, re.DOTALL)

@@ -39,7 +39,7 @@ GREEDY: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What requests share that are worked on together."""
+    """Settings of a request; requests with equal settings are drawn together."""
 
     rules: Rules
     repetition: float

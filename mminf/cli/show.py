@@ -44,7 +44,7 @@ def show(
         for role, parts in call["chat"] or []:
             typer.echo(f"[{role}] {_plain(_chat(parts))}")
         if call["reasoning"]:
-            typer.echo(f"(thought) {_plain(call['reasoning'])}")
+            typer.echo(f"(reasoning) {_plain(call['reasoning'])}")
         tokens = f"{call['prompt_tokens']}+{call['completion_tokens']} tokens"
         typer.echo(f"-> {_plain(call['text'])}\n   ({call['finish_reason']}, {tokens}, {call['seconds']:.2f} s)")
 

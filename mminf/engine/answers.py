@@ -1,4 +1,4 @@
-"""What becomes of a model's output before a step sees it."""
+"""Converts model output to the form that steps see."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from mminf.request import Generation, Request
 
 
 def separate(answer: Generation, request: Request) -> Generation:
-    """Returns the answer with its thought apart, as the journal keeps it.
+    """Returns the answer with its reasoning separated, as the journal stores it.
 
-    An answer whose thought was not closed is incomplete. Log-probabilities are left out where there was a thought: they
-    can't be told apart by tokens.
+    An answer whose reasoning is not closed is truncated. If there is reasoning, log-probabilities are left out: they
+    can't be assigned to the two parts.
     """
     if answer.vector is not None:
         return answer
@@ -31,10 +31,10 @@ def separate(answer: Generation, request: Request) -> Generation:
 
 
 def present(answer: Generation, reasoning: str) -> Generation:
-    """Returns the answer as steps see it: its media tags mark no places.
+    """Returns the answer as steps see it: its media tags are broken.
 
     Args:
-        reasoning: the engine's setting; `keep` puts the thought back in front of the answer.
+        reasoning: the engine's setting; `keep` puts the reasoning before the answer.
     """
     text = join_reasoning(answer.text, answer.reasoning) if reasoning == "keep" else answer.text
     broken = break_tags(text)

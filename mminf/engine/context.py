@@ -57,7 +57,7 @@ class Shared:
         return found
 
     def keep_tokens(self, engine: Engine) -> None:
-        """Keeps a loaded model's special tokens in the journal: datasets are written when it is gone again."""
+        """Stores a loaded model's special tokens in the journal: datasets are written after it is unloaded."""
         if engine in self._met:
             return
         self._met.add(engine)
@@ -148,7 +148,7 @@ class StepContext:
         reasoning = engine.backend.config.reasoning
         if (known := self.shared.journal.recall(key)) is not None:
             stats.recalled += 1
-            # Journals of earlier versions hold outputs whole.
+            # Journals of earlier versions have the reasoning in the answer.
             return key, present(separate(known, request), reasoning)
         self.shared.check_draining()
         if not self.shared.pool.admit(engine):

@@ -23,7 +23,7 @@ from mminf.record import Record, digest
 from mminf.text import Expression
 
 READING = 2
-"""Counted up when answers are read otherwise: outcomes are computed again then, from the answers in the memo."""
+"""Version of the parsers. If it increases, outcomes are computed again from the answers in the memo."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Images that nobody checked: found, bounded, hashed and decoded before a model sees them."""
+"""Reads, checks, hashes and decodes untrusted images."""
 
 from mminf.image.decode import Decoded, decode_image
 from mminf.image.embed import embedded_bytes

@@ -1,4 +1,4 @@
-"""Image files to pixels: an explicit list of decoders, with bounds."""
+"""Decodes image files, with an explicit list of decoders and with limits."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from mminf.image.policy import MAX_PIXELS
 if TYPE_CHECKING:
     from PIL import Image
 
-# Only these are loaded, and only the one that the content asks for is run: Pillow knows more than 40 formats, some of
-# which start programs (EPS: Ghostscript). MPO is found by the JPEG decoder.
+# Only these are loaded, and the content of a file selects the one that is run. Pillow has more than 40 formats, some
+# of which start programs (EPS: Ghostscript). The JPEG decoder also reads MPO.
 _DECODERS = {
     "JPEG": "PIL.JpegImagePlugin",
     "PNG": "PIL.PngImagePlugin",
@@ -38,8 +38,8 @@ class Decoded(NamedTuple):
     Attributes:
         pixels: upright, RGB, 8 bit, without transparency.
         mime: type of the file.
-        plain: the file is JPEG, PNG or WebP, and any decoder makes the same pixels of it.
-        scaled: what kind of samples was scaled to 8 bits; None where the file has 8 bits.
+        plain: the file is JPEG, PNG or WebP, and any decoder gives the same pixels.
+        scaled: the kind of samples that were scaled to 8 bits; None if the file has 8 bits.
     """
 
     pixels: Image.Image
@@ -126,7 +126,7 @@ def _open(data: bytes, name: str) -> Any:
     from PIL import Image
 
     _load_decoders()
-    # MPO is what the JPEG decoder makes of a file with several pictures.
+    # The JPEG decoder also reads MPO, which is JPEG with several pictures.
     return Image.open(io.BytesIO(data), formats=(name,))
 
 
@@ -140,7 +140,7 @@ def _load_decoders() -> None:
             from pillow_heif import register_heif_opener
 
             register_heif_opener()
-    # Limits are checked here, and what else Pillow warns of is either an error or harmless.
+    # Limits are checked here; Pillow's other warnings are harmless or become errors.
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 

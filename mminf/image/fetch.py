@@ -1,4 +1,4 @@
-"""Images behind http(s) URLs."""
+"""Fetches images from http(s) URLs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _threads = threading.local()
 
 
 class _Passing(Exception):
-    """A failure that may pass; `wait` is what the server asked for, in seconds."""
+    """A temporary failure; `wait` is the server's Retry-After in seconds."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
@@ -31,7 +31,7 @@ class _Passing(Exception):
 
 
 def fetch(uri: str, policy: ImagePolicy) -> bytes:
-    """Returns what a URL answers. Redirects are followed to allowed hosts; failures that may pass are retried.
+    """Returns the content of a URL. Redirects are followed to allowed hosts; temporary failures are retried.
 
     Raises:
         ImageError: if the host is not allowed, the server refuses, or the answer is too large or too slow.
@@ -108,7 +108,7 @@ def _session() -> Any:
 def _read(response: Any, uri: str, max_bytes: int, deadline: float) -> bytes:
     chunks: list[bytes] = []
     size = 0
-    # read1 returns what has arrived, so that a slow server can't hold a read beyond the deadline.
+    # read1 returns the bytes received so far, so that a slow server can't extend a read beyond the deadline.
     read = getattr(response.raw, "read1", response.raw.read)
     while chunk := read(_CHUNK, decode_content=True):
         chunks.append(chunk)

@@ -1,4 +1,4 @@
-"""Image formats that are accepted: their names, endings and first bytes."""
+"""Accepted image formats: their names, extensions and first bytes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def has_heif() -> bool:
 HEIF_SUFFIXES = frozenset(_ENDINGS["HEIF"])
 ALL_SUFFIXES = frozenset(suffix for suffixes in _ENDINGS.values() for suffix in suffixes)
 SUFFIXES = ALL_SUFFIXES if has_heif() else ALL_SUFFIXES - HEIF_SUFFIXES
-"""Endings of files that are read as images; the content of a file decides its format."""
+"""Extensions of files that are read as images; the content of a file decides its format."""
 
 
 def sniff(data: bytes) -> str | None:

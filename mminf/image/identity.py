@@ -1,4 +1,4 @@
-"""What tells one image from another: a digest of its content, and size and time of its file."""
+"""Identity of images: a digest of the content, and size and modification time of the file."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mminf.image.policy import is_url, local_path
 from mminf.storage import info_token, object_info
 
 _HEAD = 32  # bytes that show the format
-# Earlier versions clipped samples of more than 8 bits. With the mark, what they found is not used again.
+# Earlier versions clipped samples of more than 8 bits. The prefix makes their digests and answers invalid.
 _VERSION = "2:"
 
 
 class ImageStat(NamedTuple):
-    """What tells cheaply whether a file is still the same: URI, bytes, modification time in ns.
+    """A cheap check whether a file is unchanged: URI, size in bytes, modification time in ns.
 
-    The URI has a prefix where an earlier version may have made other pixels of the file.
+    The URI has a prefix if an earlier version may have decoded the file to other pixels.
     """
 
     uri: str
@@ -31,7 +31,7 @@ class ImageStat(NamedTuple):
 def image_digest(data: bytes) -> str:
     """Returns 64 hex digits that depend on a file's content: SHA-256 of its bytes.
 
-    Of an image with more than 8 bits per sample it is another one: earlier versions had the first, and other pixels.
+    Images with more than 8 bits per sample have a digest of their own, since earlier versions decoded other pixels.
     """
     found = hashlib.sha256(data).hexdigest()
     return hashlib.sha256(f"{_VERSION}{found}".encode()).hexdigest() if is_wide(data) else found
@@ -54,7 +54,7 @@ def stat_image(uri: str) -> ImageStat | None:
 
 
 def stat_object(uri: str) -> ImageStat | None:
-    """The same of an object behind a URI, whose store says what changes with it; one request."""
+    """Returns the same for an object behind a URI, with its store's ETag or the like; one request."""
     if is_url(uri):
         return None
     try:

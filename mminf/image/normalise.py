@@ -1,4 +1,4 @@
-"""Pixels as every backend gets them: upright, RGB, 8 bit, transparency on white."""
+"""Normalises images for all backends: upright, RGB, 8 bit, transparency on white."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def normalise(image: Any, reopen: Callable[[], Any]) -> Normalised:
 
 
 def _find_turn(image: Any) -> Any:
-    """Returns what puts an image upright, as its EXIF or XMP orientation says; None if it is upright."""
+    """Returns the transposition to upright, by EXIF or XMP orientation; None if the image is upright."""
     from PIL.Image import Transpose
 
     turns = {
@@ -60,7 +60,7 @@ def _find_turn(image: Any) -> Any:
 
 
 def _to_rgb(image: Any) -> Any:
-    """Converts an image of 8 bits to RGB; what is transparent becomes white, as on a page."""
+    """Converts an image of 8 bits to RGB, with transparency on white."""
     from PIL import Image
 
     image.load()
@@ -91,7 +91,7 @@ def _shared_image() -> type[Image.Image]:
     from PIL import Image as Pillow
 
     class SharedImage(Pillow.Image):
-        """An image whose copy.deepcopy is itself.
+        """An image for which copy.deepcopy returns the image itself.
 
         ms-swift deep-copies a request several times on its way to the model; nothing on the way writes into the
         pixels.
@@ -104,7 +104,7 @@ def _shared_image() -> type[Image.Image]:
 
 
 def share(image: Image.Image) -> Image.Image:
-    """Returns the image with a deep copy that is itself."""
+    """Returns the image as one for which copy.deepcopy returns the image itself."""
     image.load()
     shared = _shared_image()()
     shared.__dict__.update(image.__dict__)

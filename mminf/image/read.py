@@ -1,4 +1,4 @@
-"""Bytes of an image that a record names."""
+"""Reads the bytes of an image."""
 
 from __future__ import annotations
 

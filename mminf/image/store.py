@@ -1,4 +1,4 @@
-"""Images of a run: each is loaded once while it is wanted, off the event loop."""
+"""Loads the images of a run, with a cache, outside the event loop."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ENTRY = 1000  # bytes that an image takes without its content
 
 
 class View(NamedTuple):
-    """A form in which an image is wanted.
+    """A form of an image that a backend needs.
 
     Attributes:
         kind: `pixels` (a PIL image, RGB), or `url` (a `data:` URL, as chat servers take it). Both have the same pixels.
@@ -52,8 +52,8 @@ class LoadedImage:
     Attributes:
         uri: as the record has it.
         digest: 64 hex digits that depend on the file's content (`image_digest`).
-        views: what the store has made of it so far, by form.
-        size: bytes that it takes.
+        views: the forms that the store has made so far.
+        size: bytes of memory.
     """
 
     uri: str
@@ -71,7 +71,7 @@ class LoadedImage:
 
 
 class DigestCache:
-    """Where the digests of unchanged files are kept between runs (the journal, or nothing)."""
+    """Cache of the digests of unchanged files between runs: the journal; this base class stores nothing."""
 
     def get(self, stat: ImageStat) -> str | None:
         return None
@@ -81,12 +81,12 @@ class DigestCache:
 
 
 class ImageStore:
-    """Loads each image once while it is wanted, off the event loop.
+    """Loads each image once, outside the event loop, and caches it.
 
     Args:
         policy: what may be read.
-        digests: where digests of unchanged files are kept, so that a resumed run need not read them.
-        capacity: how many bytes of images are kept for the next call about them; what requests hold lives on.
+        digests: cache of digests, so that a resumed run does not read unchanged files.
+        capacity: size of the cache in bytes; images of requests in flight are not evicted.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class ImageStore:
         try:
             data: bytes = await self._run(self._reread, image, pool=self._pool_for(image.uri))
         except ImageError:
-            self._drop(image)  # the next one who opens it gets the file as it is then
+            self._drop(image)  # the next call opens the new file
             raise
         return data
 
@@ -177,7 +177,7 @@ class ImageStore:
             self._bytes -= image.size
 
     def _keep(self, image: LoadedImage) -> None:
-        """Counts what an image takes, and lets go of those that were asked for longest ago."""
+        """Updates the size of an image in the cache, and evicts the least recently used ones."""
         size = _ENTRY + len(image.data or b"") + sum(_size(made) for made in image.views.values())
         if self._loaded.get(image.uri) is image:
             self._bytes += size - image.size
@@ -190,7 +190,7 @@ class ImageStore:
         return await asyncio.get_running_loop().run_in_executor(pool or self._pool, function, *args)
 
     def _pool_for(self, uri: str) -> ThreadPoolExecutor:
-        """Threads that wait for stores and servers are not those that work on a core."""
+        """Returns separate threads for remote images, so that waiting does not block decoding."""
         if not is_uri(uri):
             return self._pool
         if self._fetchers is None:

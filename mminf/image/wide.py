@@ -1,7 +1,7 @@
 """Samples of more than 8 bits (16-bit, 32-bit and float images) scaled to 8 bits.
 
-Pillow takes the high byte of 16-bit colours, and clips other wide samples at 255. Here they are scaled by the range of
-their type, or by the image's own minimum and maximum where it uses less than a quarter of that range.
+Pillow takes the high byte of 16-bit colours and clips other wide samples at 255. Here they are scaled by the range of
+their type, or by the minimum and maximum of the image if its values take less than a quarter of that range.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def wide_kind(image: Any) -> str | None:
 
 
 def check_layout(image: Any) -> None:
-    """Raises ImageError for an opened TIFF that Pillow reads wrong: 16-bit colours in separate planes."""
+    """Raises ImageError for an opened TIFF that Pillow misreads: 16-bit colours in separate planes."""
     tags = getattr(image, "tag_v2", {})
     planes = tags.get(_PLANES) == 2 and len(tags.get(_BITS) or ()) > 1
     if planes and tags[_BITS][0] > 8:
@@ -55,10 +55,10 @@ def check_layout(image: Any) -> None:
 
 
 def pick_span(low: float, high: float, span: tuple[float, float]) -> tuple[float, float]:
-    """Returns which values become black and white, of an image with values from `low` to `high`.
+    """Returns the values that become black and white in an image with values from `low` to `high`.
 
     Args:
-        span: the range of the type; it is used where the values are in it and take a quarter of it or more.
+        span: the range of the type; it is used if the values are in it and take at least a quarter of it.
     """
     inside = span[0] <= low and high <= span[1]
     if inside and (low == high or high - low >= (span[1] - span[0]) / 4):

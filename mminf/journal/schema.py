@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS memo (
     prompt_id INTEGER, prompt BLOB
 ) WITHOUT ROWID;
 
--- What models thought before the answers of the memo. A table of its own, so that older journals stay readable.
+-- The reasoning before the answers of the memo. A separate table, so that older journals stay readable.
 CREATE TABLE IF NOT EXISTS reasoning (key BLOB PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 
 -- The embeddings that were answers, float32, little-endian.
@@ -73,7 +73,7 @@ CREATE TABLE IF NOT EXISTS retries (
 """
 
 TOKENS = "special_tokens:"
-"""What the keys in `meta` begin with that hold models' special tokens."""
+"""Prefix of the keys in `meta` for models' special tokens."""
 HAS_REASONING = "SELECT 1 FROM sqlite_master WHERE name = 'reasoning'"
 """Journals of earlier versions, opened for reading, lack the table."""
 

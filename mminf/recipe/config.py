@@ -49,8 +49,8 @@ class EngineConfig(Config):
     max_concurrency: int | None = Field(None, ge=1, description="At most so many calls in flight; None: unbounded.")
     reasoning: Literal["split", "keep", "off"] = Field(
         "split",
-        description="What becomes of a thought before the answer: `split` keeps it apart, `keep` leaves it in the "
-        "answer, in <think> tags, `off` asks the model not to think.",
+        description="The model's reasoning: `split` separates it from the answer, `keep` leaves it before the "
+        "answer, in <think> tags, `off` asks the model not to reason.",
     )
 
 
@@ -65,15 +65,15 @@ class SourceConfig(Config):
     )
     allow_any_path: bool = Field(False, description="Let rows name any image file that this user can read.")
     allow_hosts: Names = Field(
-        default_factory=list, description="Hosts, or `host:port`, that images may be fetched from."
+        default_factory=list, description="Hosts, as `host` or `host:port`, that images may be fetched from."
     )
     image_root: Location | None = Field(
-        None, description="Folder, or URI, that relative image paths start from; by default that of the rows' file."
+        None, description="Folder or URI at which relative image paths start; by default the input file's folder."
     )
     columns: dict[str, Names] = Field(
         default_factory=dict,
-        description="Field -> the column that it comes from. `image` may come from several, in order; without it, "
-        "columns with images are found by name and content.",
+        description="Field -> column. `image` can have several columns, in order; without it, image columns are "
+        "found by name and content.",
     )
     max_image_pixels: int = Field(MAX_PIXELS, ge=1, description="Larger images fail before they are decoded.")
 

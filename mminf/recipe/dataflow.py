@@ -177,7 +177,7 @@ def undefined_reads(
                 f"step {later!r} writes it, but comes later" if later else f"nothing provides it{nearest(name, known)}"
             )
             if name == "images" and later is None:
-                hint += "; `images: false` asks about text alone"
+                hint += "; `images: false` shows the text only"
             problems.append(Problem(where, f"step {step.name!r} reads field {name!r}, but {hint}"))
         known |= step.writes
     return problems

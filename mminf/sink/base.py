@@ -80,18 +80,18 @@ class Sink(ABC):
         return frozenset()
 
     def missing(self, fields: frozenset[str]) -> frozenset[str]:
-        """Returns the fields that a row needs and that are not among those that records have."""
+        """Returns the fields that a row needs and that records with these fields lack."""
         return self.reads - fields
 
     def check(self) -> None:
         """Raises RecipeError if the sink can't write, before anything runs."""
 
     def follow(self, made: frozenset[str]) -> None:
-        """Tells the sink which fields the recipe's steps write; the others that records have are their source's."""
+        """Sets the fields that the recipe's steps write; other fields come from the source."""
         self.made = made
 
     def escape(self, tokens: frozenset[str]) -> None:
-        """Escapes these special tokens in texts as well: those of the run's models."""
+        """Sets further special tokens to escape: those of the run's models."""
         self.tokens = tokens
 
     def attach(self, assets: Assets) -> None:

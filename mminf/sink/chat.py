@@ -85,18 +85,18 @@ class _Chat(Sink):
         """Returns the row's column with images."""
 
     def _has_pair(self, fields: Set[str]) -> bool:
-        """Tells whether a step has made a turn of user or assistant; columns of the source are no new conversation."""
+        """Tells whether a step writes the user's or assistant's field; such columns of the source don't count."""
         pair = {self.config.user, self.config.assistant}
         return bool(pair & fields if self.made is None else pair & fields & self.made)
 
     def _own_chat(self, record: Record) -> str | None:
-        """Returns the column with the record's own conversation, if no step has made another one of it."""
+        """Returns the column with the record's conversation, if no step writes a new one."""
         if self.config.turns is not None or self._has_pair(record.fields.keys()):
             return None
         return next((name for name in OWN_CHATS if isinstance(record.get(name), list)), None)
 
     def _copy(self, record: Record) -> dict[str, Any]:
-        """Returns the row that a record came from, with its own conversation and columns.
+        """Returns the row of the source, with its conversation and columns.
 
         Raises:
             RecordError: if tags and media don't match, or the turns are not a conversation.
@@ -182,7 +182,7 @@ class _Chat(Sink):
 
 
 def read_chat(chat: Any) -> list[tuple[str, str]]:
-    """Returns (role, text) of a conversation's turns, whichever format it has; roles are ms-swift's.
+    """Returns (role, text) of a conversation's turns in either format; roles are ms-swift's.
 
     Raises:
         ValueError: if it is not a conversation: users and assistants in turn, a system turn before them.

@@ -1,4 +1,4 @@
-"""Which columns of rows hold images: by the recipe's word, by name, and by content."""
+"""Finds the image columns of rows: those that the recipe names, or by name, or by content."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mminf.record import Fields
 
 STANDARD = ("images", "image")
 PEEK = 100
-"""Rows in which columns with images are looked for."""
+"""Number of rows that are searched for image columns."""
 _WORD = r"(?:images?|imgs?|pictures?|pics?|photos?|screenshots?|frames?|views?|jpe?g|png|webp)"
 _SUFFIX = r"(?:[_-]?(?:path|file|file_?name|file_?path|url|uri|link|src|bytes|data|base64|b64|local))*"
 _FILE = re.compile(r"file_?names?|file_?paths?", re.IGNORECASE)
 _NAMED = re.compile(rf"(?P<stem>{_WORD})(?:[_-]?(?P<number>\d+))?(?P<rest>{_SUFFIX})", re.IGNORECASE)
-# Pictures about the picture: asked for by name only.
+# Images derived from the image: used only if the recipe names them.
 _AUXILIARY = re.compile(
     r"mask|thumb|segm|(?:^|[._-])seg|depth|annot|preview|icon|heat|edge|normal|hint|control|reject", re.IGNORECASE
 )
@@ -27,7 +27,7 @@ _REMOTE = re.compile(r"url|uri|link", re.IGNORECASE)
 
 
 class _Name(NamedTuple):
-    """What a column's name says: `image_2_url` is the second of the series `image__url`, and somewhere else."""
+    """A column's name, parsed: `image_2_url` is number 2 of the series `image url`, and remote."""
 
     series: str
     number: int
@@ -46,30 +46,30 @@ def _read_name(name: str) -> _Name | None:
 
 
 def is_auxiliary(name: str) -> bool:
-    """Tells whether a column or file is called as masks, thumbnails and depth maps are."""
+    """Tells whether a column or file is named like a mask, thumbnail or depth map."""
     return _AUXILIARY.search(name) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class ImageColumns:
-    """Where the images of rows are.
+    """The image columns of a source.
 
     Attributes:
-        named: the columns that the recipe names, in order; the others are not asked then.
-        content: a column with a name of its own that holds nothing but images.
+        named: the columns that the recipe names, in order; if there are any, no others are used.
+        content: a column that contains only images, but does not have the name of an image column.
     """
 
     named: tuple[str, ...] = ()
     content: str | None = None
 
     def find(self, row: Mapping[str, Any]) -> tuple[str, ...]:
-        """Returns the columns of a row that its images are taken from, in order; none where it has none.
+        """Returns the columns of a row that contain its images, in order; none if it has no images.
 
-        `images` and `image` come first, with numbered columns of the same word. Else columns that are called like
-        images: embedded files before paths, paths before URLs; numbered ones are one list.
+        `images` and `image` take precedence, with numbered columns of the same word. Then come columns with the name
+        of an image column: bytes before paths, paths before URLs; numbered columns are one list.
 
         Raises:
-            ValueError: if columns with different names hold different images.
+            ValueError: if columns with different names contain different images.
         """
         if self.named:
             return tuple(name for name in self.named if not is_empty(row.get(name)))
@@ -90,23 +90,26 @@ class ImageColumns:
         best = ranked[min(ranked)]
         if len(best) > 1 and len({repr([row[name] for name in names]) for names in best}) > 1:
             raise ValueError(
-                f"columns {', '.join(name for names in best for name in names)} hold different images; say which are "
-                f"meant, for example `columns: {{image: {best[0][0]}}}` in the source"
+                f"columns {', '.join(name for names in best for name in names)} contain different images; "
+                f"choose in the source, for example `columns: {{image: {best[0][0]}}}`"
             )
         return best[0]
 
     def take(self, row: Mapping[str, Any]) -> list[Any]:
-        """Returns a row's images as the row has them; none where it has none. Raises as `find` does."""
+        """Returns the values of a row's image columns in one list. Raises as `find` does."""
         values = (row[name] for name in self.find(row))
         items = (item for value in values for item in (value if isinstance(value, list) else [value]))
         return [item for item in items if not is_empty(item)]
 
 
 def find_columns(rows: Sequence[Mapping[str, Any]]) -> ImageColumns:
-    """Returns where images are in rows of which these are the first.
+    """Returns the image columns of a source.
+
+    Args:
+        rows: the first rows.
 
     Raises:
-        SourceError: if several columns hold images, and their names don't say which are meant.
+        SourceError: if several columns contain images and no name decides.
     """
     plan = ImageColumns()
     try:
@@ -122,14 +125,14 @@ def find_columns(rows: Sequence[Mapping[str, Any]]) -> ImageColumns:
     ]
     if len(holding) > 1:
         raise SourceError(
-            f"columns {', '.join(holding)} hold images, and none is called `image`; say which is meant, for example "
-            f"`columns: {{image: {holding[0]}}}` in the source, or a list for several images per row"
+            f"columns {', '.join(holding)} contain images, and none is named `image`; choose in the source, for "
+            f"example `columns: {{image: {holding[0]}}}`, or a list for several images per row"
         )
     return ImageColumns(content=holding[0] if holding else None)
 
 
 def check_named(named: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Checks that the columns that a recipe names are there. Raises SourceError."""
+    """Checks that the rows have the columns that a recipe names. Raises SourceError."""
     known = list(dict.fromkeys(name for row in rows for name in row))
     if missing := [name for name in named if rows and name not in known]:
         raise SourceError(
@@ -138,19 +141,19 @@ def check_named(named: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None
 
 
 def map_columns(row: Mapping[str, Any], columns: Mapping[str, Sequence[str]]) -> Fields:
-    """Returns a row with the fields that a recipe takes from columns of other names."""
+    """Returns a row with the fields that a recipe maps to other columns."""
     taken = {field: names[0] for field, names in columns.items() if field not in STANDARD}
     return {**row, **{field: row[name] for field, name in taken.items() if name in row}}
 
 
 def drop_binary(fields: Mapping[str, Any]) -> tuple[Fields, list[str]]:
-    """Returns the fields without bytes, and the names of the others."""
+    """Returns the fields without binary data, and the names of those with binary data."""
     binary = [name for name, value in fields.items() if _has_bytes(value)]
     return ({name: value for name, value in fields.items() if name not in binary} if binary else dict(fields)), binary
 
 
 def is_empty(value: Any) -> bool:
-    """Tells whether a value holds nothing: null, an empty text, list or file, or an object of nulls."""
+    """Tells whether a value is empty: null, an empty text, list or file, or an object of nulls."""
     if isinstance(value, dict):
         return all(item is None for item in value.values())
     if isinstance(value, list):
@@ -167,7 +170,7 @@ def _has_bytes(value: Any) -> bool:
 
 
 def _rank(name: str, value: Any) -> int:
-    """Files in the row come before images elsewhere, local ones before URLs, and `file_name` names anything."""
+    """Returns the precedence of a column, 0 first: bytes, paths, `file_name`, URLs."""
     read = _read_name(name)
     if _has_bytes(value):
         return 0
@@ -176,7 +179,7 @@ def _rank(name: str, value: Any) -> int:
 
 
 def _is_plausible(read: _Name, value: Any) -> bool:
-    """Tells whether a column that is called like an image holds one: its own file may be missing or broken, then."""
+    """Tells whether a column with the name of an image column is one; its file may still be missing or broken."""
     if isinstance(value, list):
         return any(_is_plausible(read, item) for item in value if not is_empty(item))
     if isinstance(value, str):
@@ -189,7 +192,7 @@ def _is_plausible(read: _Name, value: Any) -> bool:
 
 
 def _hold_images(values: Iterable[Any]) -> bool:
-    """Tells whether all values that are there are images, and there is one."""
+    """Tells whether there are values that are not empty, and all of them are images."""
     present = [value for value in values if not is_empty(value)]
     return bool(present) and all(_is_image(value) and not _is_sentence(value) for value in present)
 
@@ -212,5 +215,5 @@ def _is_image(value: Any) -> bool:
 
 
 def _is_sentence(value: Any) -> bool:
-    """Tells whether a text that ends as a file's name does may say something: "Compare it with b.png"."""
+    """Tells whether a text that ends like a file name may be a sentence: "Compare it with b.png"."""
     return isinstance(value, str) and " " in value.strip() and "/" not in value

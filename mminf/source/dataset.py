@@ -60,7 +60,7 @@ class DatasetOnDisk(RowSource):
 
 
 def _undecoded(feature: Any) -> Any:
-    """Returns a feature whose media come as the bytes that they are; decoding them would change or fail them."""
+    """Returns a feature that gives the bytes of media instead of decoding them."""
 
     if isinstance(feature, dict):
         named = {name: _undecoded(item) for name, item in feature.items()}

@@ -1,4 +1,4 @@
-"""Makes records of rows: names them, finds their images, checks their media."""
+"""Converts rows to records: sets their ids, finds their images, checks their media."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from mminf.source.columns import (
 from mminf.storage import is_remote
 
 log = logging.getLogger("mminf")
-# What a row can hold that no record can be made of.
+# Errors of rows that can't be converted to a record.
 UNREADABLE = (TypeError, ValueError, OSError, RecursionError, OverflowError, ImageError)
 
 
 class RowReader:
-    """Makes records of a source's rows.
+    """Converts the rows of a source to records.
 
     Args:
         numbered: gives records their ids and numbers.
         images: the columns with images.
         renamed: field -> the columns that the recipe takes it from.
         scratch: folder for images that come embedded in rows; they are written there once.
-        told: names of columns that were said to be left out.
-        image_root: where relative image paths start from; None: the folder that `read` is given.
+        told: names of columns that were already logged.
+        image_root: folder of relative image paths; None: the folder that `read` gets.
     """
 
     def __init__(
@@ -67,11 +67,11 @@ class RowReader:
     def read(self, row: Mapping[str, Any], where: str, folder: Path) -> Iterator[Record | BadRow]:
         """Yields the record of a row of JSON or Arrow values, if it belongs to this part.
 
-        The row is named before anything of it is unpacked, which may mean to write its images.
+        The id is set before anything is unpacked: rows of other parts must not write their images.
 
         Args:
             where: file and line, for errors.
-            folder: that relative image paths start from.
+            folder: folder of relative image paths.
         """
         try:
             name = self.numbered.name(row)
@@ -103,7 +103,7 @@ class RowReader:
                     del fields[name]
             self._tell("images are in column %s", [name for name in sources if name not in STANDARD])
         elif self.images.named or not isinstance(fields.get("images"), list | None):
-            fields.pop("images", None)  # not what the recipe names, or empty in a form of its own
+            fields.pop("images", None)  # not the columns that the recipe names, or an empty value that is not a list
         if isinstance(rejected := fields.get("rejected_images"), list):
             fields["rejected_images"] = [self._uri(item, folder) for item in rejected if not is_empty(item)]
         fields, binary = drop_binary(fields)
@@ -145,7 +145,7 @@ class RowReader:
 
 
 def _is_embedded(value: Any) -> bool:
-    """Tells whether a column holds files, not names of files."""
+    """Tells whether a value contains files, not names of files."""
     if isinstance(value, list):
         return any(_is_embedded(item) for item in value)
     if isinstance(value, Mapping):
@@ -163,7 +163,7 @@ def named_columns(config: SourceConfig) -> tuple[str, ...]:
 class RowSource(Source):
     """Base of the sources whose records are rows with columns.
 
-    The columns that hold images are told by the first rows, once.
+    The first rows decide, once, whether an image column is found by content.
     """
 
     cuts = True
@@ -175,13 +175,13 @@ class RowSource(Source):
 
     @abstractmethod
     def _first_rows(self) -> Iterator[Mapping[str, Any]]:
-        """Yields rows from the beginning, those that can be read."""
+        """Yields the first readable rows."""
 
     def _open_reader(self) -> RowReader:
-        """Returns what makes records of the rows.
+        """Returns the reader of the rows.
 
         Raises:
-            SourceError: if it can't be told which columns hold the images.
+            SourceError: if several columns contain images and no name decides.
         """
         if self._images is None:
             rows = list(itertools.islice(self._first_rows(), PEEK))
@@ -190,7 +190,7 @@ class RowSource(Source):
             self._images = ImageColumns(named) if named else find_columns(rows)
             aside = sorted({name for row in rows for name in row if is_auxiliary(name)})
             if aside and not named and not any(self._images.find(row) for row in rows):
-                log.info("columns %s are not taken as images; `columns: {image: ...}` takes them", ", ".join(aside))
+                log.info("not used as images: column %s; to use one, set `columns: {image: ...}`", ", ".join(aside))
         return RowReader(
             Numbered(self.config.id, self.part),
             self._images,

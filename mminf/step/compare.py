@@ -60,7 +60,7 @@ class Compare(PromptStep[CompareConfig]):
         return {self.config.writes: verdict}
 
     async def _judge(self, record: Record, ctx: Context, a: object, b: object, sample: int) -> str:
-        # A text's tags speak of its own images; those of the prompt are the record's.
+        # The tags in these texts are not positions in this prompt.
         named = (name_tags(text) if isinstance(text, str) else text for text in (a, b))
         shown = {**record.fields, **dict(zip("ab", named, strict=True))}
         turns = with_system(self.template.render(shown, self.config.images), self.config.system)

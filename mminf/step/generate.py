@@ -39,7 +39,7 @@ class GenerateConfig(PromptConfig):
     )
 
     reasoning: str | None = Field(
-        None, description="Field for what the model thought before it answered; an answer without it is asked again."
+        None, description="Field for the model's reasoning; an answer without reasoning is retried."
     )
 
     @model_validator(mode="after")

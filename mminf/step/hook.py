@@ -27,8 +27,8 @@ class HookConfig(StepConfig):
     writes: str = Field("sampled_text", description="Field for the sampled text.")
     images: Shown = Field(
         True,
-        description="Show the record's images: `true` fails a record without any, `optional` samples from those that "
-        "are there, `false` from the text model alone.",
+        description="Show the record's images: with `true`, a record without images fails; `optional` shows the "
+        "images, if there are any; `false` shows none.",
     )
     history: HistoryField = Field(
         None, description="Field with the turns of the conversation so far; the model goes on with the user's next."
@@ -89,7 +89,7 @@ class BaseHook(Step[H]):
     async def run(self, record: Record, ctx: Context) -> Outcome:
         images = images_in(record.fields) if self.config.images else []
         if self.config.images is True and not images:
-            raise RecordError("the record has no image to hook (`images: optional` samples without)")
+            raise RecordError("the record has no image to hook (`images: optional` samples without one)")
         earlier = self.config.history.drafts(record) if self.config.history else ()
         chat = (*continue_chat(earlier, (), shown=bool(images)), Draft("user", () if earlier else (REST,)))
         turns = with_system(place_images(chat, len(images)), self.config.system)

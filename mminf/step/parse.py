@@ -1,4 +1,4 @@
-"""Reads what models really write: tags, JSON, lists, patterns. None of it is a placeholder of the prompt's form."""
+"""Parses model output: tags, JSON, lists, patterns. Placeholders of the prompt's form are refused."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _EMPHASIS = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
 _QUOTES = (('"', '"'), ("“", "”"), ("'", "'"), ("`", "`"), ("「", "」"), ("*", "*"), ("_", "_"))
 # A JSON list or object, perhaps in a fence and behind a line that introduces it; `[1] What?` is a number.
 _JSON = re.compile(r"\s*(?:[^\n\[{]{0,200}[:：.!]\s*)?(?:```\w*\s*)?(?:\{|\[\s*(?:[\"'“{\[]|[-\d.,\s]*\]\s*\Z))")
-# What chatter has in brackets before an object: "as [1] shows: {...}".
+# Brackets in the words before an object: "as [1] shows: {...}".
 _ASIDES = re.compile(r"(?:[^\[]*\[[^\[\]\"']{0,40}\])+[^\[]*")
 _FENCE = re.compile(r"^\s*```")
 _HEADING = re.compile(r"#{1,6}\s+\D")
 _LONGEST_REPAIRED = 20_000
-"""Characters of broken JSON that is repaired: the time taken grows with their square."""
+"""Characters of broken JSON at most that is repaired, since the time grows with their square."""
 
 
 def parse_tag(text: str, tag: str) -> str:
@@ -63,7 +63,7 @@ def parse_json(text: str) -> Any:
 
 
 def _broken(value: Any) -> Any:
-    """Returns a value with its texts' media tags broken: `\\u003cimage>` in JSON is a tag as well."""
+    """Returns a value with the media tags of its texts broken; `\\u003cimage>` in JSON is a tag as well."""
     if isinstance(value, str):
         return break_tags(value)
     if isinstance(value, list):
@@ -137,7 +137,7 @@ def parse_lines(text: str) -> list[str]:
     come once.
 
     Raises:
-        AskAgain: if it is JSON that can't be read, or holds anything but a list of texts; if an item is a placeholder.
+        AskAgain: if it is JSON that can't be read or is not a list of texts, or if an item is a placeholder.
     """
     text = final_text(text)
     if _JSON.match(text):
@@ -146,7 +146,7 @@ def parse_lines(text: str) -> list[str]:
         _EMPHASIS.sub(r"\2", line.strip()) for line in text.splitlines() if line.strip() and not _FENCE.match(line)
     ]
     if sum(line.startswith("|") and line.endswith("|") for line in lines) > 1:
-        raise AskAgain(f"a table, no list, in {short(text)}")
+        raise AskAgain(f"a table instead of a list in {short(text)}")
     lines = [line.removesuffix("<br>").rstrip() for line in lines if not _HEADING.match(line)]
     marked = [found[1] for line in lines if (found := _MARKED.match(line))]
     if len(marked) < 2 or 3 * len(marked) < len(lines):
@@ -199,7 +199,7 @@ def parse_regex(text: str, pattern: str) -> dict[str, str] | str:
 
 
 def require_contents(value: Any, what: str) -> Any:
-    """Returns a value that was read from an answer. Raises AskAgain if a text in it is a placeholder."""
+    """Returns the value. Raises AskAgain if a text in it is a placeholder."""
     if isinstance(value, str) and value.strip():
         require_content(value, what)
     elif isinstance(value, list):

@@ -33,8 +33,8 @@ class PromptConfig(StepConfig):
     )
     images: Shown | None = Field(
         None,
-        description="Show the record's images: `true` fails a record without any, `optional` asks about those that are "
-        "there. By default as the template does: `true` if it prints `images`.",
+        description="Show the record's images: with `true`, a record without images fails; `optional` shows the "
+        "images, if there are any. The default depends on the template: `true` if it prints `images`.",
     )
     sampling: Sampling = Field(default_factory=lambda: Sampling(), description="How tokens are drawn.")
 
@@ -63,7 +63,7 @@ class PromptStep(Step[P]):
 
     @property
     def ends(self) -> Sequence[str]:
-        """Strings that end the generation, after which the step reads nothing."""
+        """Stop strings; the step reads nothing after them."""
         found: Sequence[str] = getattr(self.config, "ends", ())
         return found
 
@@ -96,7 +96,7 @@ class PromptStep(Step[P]):
         return with_system(place_images(drafts, len(images_in(record.fields))), self.config.system)
 
     def drafts(self, record: Record) -> tuple[Draft, ...]:
-        """Returns the chat with the places of images not numbered yet."""
+        """Returns the chat with places that are not resolved to images yet."""
         return self.template.draft(record.fields, self.config.images)
 
     async def ask(self, record: Record, ctx: Context, sampling: Sampling | None = None, sample: int = 0) -> Generation:
@@ -111,7 +111,7 @@ class PromptStep(Step[P]):
         )
 
     async def ask_whole(self, record: Record, ctx: Context, sampling: Sampling | None = None) -> Generation:
-        """Does what `ask` does, for answers from which something is read. Raises AskAgain if the answer was cut off."""
+        """Like `ask`, but raises AskAgain if the answer is truncated."""
         answer = await self.ask(record, ctx, sampling)
         if not answer.complete:
             raise AskAgain(cut_off(answer))
@@ -119,10 +119,10 @@ class PromptStep(Step[P]):
 
 
 def cut_off(answer: Generation) -> str:
-    """Returns why an answer is not whole."""
+    """Returns why an answer is not complete."""
     if answer.finish_reason == "length":
         return f"the answer was cut off after {answer.completion_tokens} tokens (`sampling.max_tokens`)"
-    return f"the answer is not whole: the engine ended it with {answer.finish_reason!r}"
+    return f"the answer is not complete: the engine ended it with {answer.finish_reason!r}"
 
 
 class History(Config):
@@ -133,7 +133,7 @@ class History(Config):
     assistant: str = Field("response", description="What the answer is called.")
 
     def drafts(self, record: Record) -> tuple[Draft, ...]:
-        """Returns the turns of a record's conversation so far, with places where its texts have media tags.
+        """Returns the turns of a record's conversation so far, with places for the media tags of its texts.
 
         Raises:
             RecordError: if the field holds anything else.
@@ -155,7 +155,7 @@ def continue_chat(earlier: tuple[Draft, ...], turns: tuple[Draft, ...], *, shown
     """Returns a conversation with its next turns.
 
     Args:
-        shown: images are shown; those that no tag places stand at the start of the first turn.
+        shown: images are shown; those without a tag are at the start of the first turn.
     """
     if not shown:
         earlier = tuple(
@@ -167,7 +167,7 @@ def continue_chat(earlier: tuple[Draft, ...], turns: tuple[Draft, ...], *, shown
     elif earlier:
         first, *others = earlier
         earlier = (Draft(first.role, (REST, *first.parts)), *others)
-        # All images stand before; named ones, `images[0]`, would come a second time.
+        # The first turn has all images; `images[0]` would show one of them twice.
         turns = tuple(
             Draft(turn.role, tuple(part for part in turn.parts if part != REST and not isinstance(part, ImagePart)))
             for turn in turns

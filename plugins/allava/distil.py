@@ -16,7 +16,7 @@ from mminf.step.generate import BaseGenerate, GenerateConfig
 from mminf.step.parse import parse_lines, parse_tag
 
 _SAME = 92
-"""Of 100 (RapidFuzz ratio): what a model changes in a question that it repeats is a comma or a word."""
+"""RapidFuzz ratio from which two questions are the same: models change punctuation when they repeat one."""
 _FIELDS = {
     "caption": "description",
     "candidates": "candidate questions",
@@ -51,7 +51,7 @@ class Distil(BaseGenerate[DistilConfig]):
 
 
 def _chosen(question: str, candidates: list[str]) -> str:
-    """Returns the candidate that a model repeats as its choice. Raises AskAgain if it is another question."""
+    """Returns the candidate that a model chose. Raises AskAgain if the question is not one of them."""
     best = max(candidates, key=lambda candidate: fuzz.ratio(_plain(question), _plain(candidate)))
     if (
         fuzz.ratio(_plain(question), _plain(best)) < _SAME

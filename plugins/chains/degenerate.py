@@ -53,13 +53,15 @@ _SYMBOLS = frozenset("%&#@*^")
 class DegenerateConfig(StepConfig):
     reads: Names = Field(description="Fields with the texts.")
     echo_of: Names = Field(
-        default_factory=list, description="Fields that a text must not merely repeat: the instruction, say."
+        default_factory=list, description="Fields that a text must not merely repeat, for example the instruction."
     )
     system: Names = Field(
         default_factory=list,
-        description="System prompts that a text must not repeat, besides chat templates' usual ones.",
+        description="System prompts that a text must not repeat, in addition to those of common chat templates.",
     )
-    similarity: float = Field(0.9, ge=0.5, le=1, description="From this share of equal words on a text is an echo.")
+    similarity: float = Field(
+        0.9, ge=0.5, le=1, description="Share of equal words from which a text counts as an echo."
+    )
 
 
 @step("degenerate")
@@ -106,9 +108,9 @@ def find_debris(text: str) -> str | None:
     if not any(map(str.isalnum, _TOKENS.sub("", bare))) and not _is_symbol(bare):
         return f"has no words: {shorten(bare)!r}"
     if (token := _TOKEN_AT_END.search(bare)) is not None and not (token[0].strip() == "</s>" and "<s>" in bare):
-        return f"holds a special token: {shorten(token[0])!r}"
+        return f"contains a special token: {shorten(token[0])!r}"
     if (found := _GARBLED.search(bare)) is not None:
-        return f"holds a replacement character: {shorten(bare[max(0, found.start() - 20) :], 40)!r}"
+        return f"contains a replacement character: {shorten(bare[max(0, found.start() - 20) :], 40)!r}"
     if (closers := _CLOSERS.search(bare)) is not None and _count_unopened(bare) >= 4:
         return f"ends in {shorten(closers[0])!r}"
     return None

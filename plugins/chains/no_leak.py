@@ -37,5 +37,5 @@ class NoLeak(Step[NoLeakConfig]):
         for name in self.config.reads:
             found = find_leak(as_text(record[name]), self.config.sources)
             if found is not None:
-                return Drop(f"{name} speaks of its source: {shorten(found)!r}")
+                return Drop(f"{name} refers to its source: {shorten(found)!r}")
         return {}

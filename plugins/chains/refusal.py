@@ -18,7 +18,7 @@ class RefusalConfig(StepConfig):
     reads: Names = Field(description="Fields with the texts.")
     partial: Literal["keep", "drop"] = Field(
         "keep",
-        description='What becomes of a text that goes on with an answer: "I can\'t identify the man, but he smiles."',
+        description='A text that refuses and then answers: "I can\'t identify the man, but he smiles."',
     )
 
 

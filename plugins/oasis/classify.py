@@ -24,7 +24,7 @@ class ClassifyConfig(PromptConfig):
     template: str | None = Field("oasis/classify.jinja", description="Template file.")
     ends: Names = Field(
         default_factory=lambda: ["\n[Begin of Text]"],
-        description="Strings where the answer is over: the model begins another example of the prompt's form.",
+        description="Stop strings: after them the model would write another example in the form of the prompt's.",
     )
     captions: Literal["drop", "keep"] = Field(
         "drop", description="What becomes of captions; kept ones have a `kind` and no instruction."

@@ -1,4 +1,4 @@
-"""Tells where the instruction that a classifier's answer names ends, and what around it is not part of it."""
+"""Finds the extent of the instruction in a classifier's answer: where it ends, and what surrounds it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from mminf.answer.ground import UNSPACED, coverage
 
 _LIST_MARK = re.compile(r"^(?:[>\-*•]|\d{1,2}[.)])\s+")
 _STRAY = 0.5
-"""A last sentence with fewer words of the text is the classifier's own."""
-# What a line begins with that is no longer the instruction.
+"""If a smaller share of the last sentence is in the sampled text, the classifier added it."""
+# Labels of lines after the instruction.
 _ANSWERS = any_of(
     "(?:(?:correct|sample|suggested|expected) )?(?:answer|response|reply|solution|output)s?, "
     "explanation, reason(?:ing)?, "
@@ -30,7 +30,7 @@ _OWN_REMARKS = any_of(
 )
 _ABOUT = any_of("instruction, text, question, extracted, caption, answer")
 _IS_ANSWER = re.compile(rf"^[ \t>*_`(（\[-]*(?:{_ANSWERS}[ \t*_]*[:：]|{_REMARKS})", re.IGNORECASE)
-# The classifier's own words, unless the sampled text has that line.
+# Words of the classifier, unless the line is in the sampled text.
 _IS_REMARK = re.compile(
     rf"^[ \t>*_`(（\[-]*(?:{_LABELS}[ \t*_]*[:：]|{_OWN_REMARKS}"
     rf"|(?:this|the[ \t]+(?:text|rest|instruction))[ \t]+(?:is|was|contains|asks|only|above|then)\b.{{0,60}}\b{_ABOUT})"
@@ -82,7 +82,7 @@ _TRAILING = frozenset({"So", "Sk", "Cf", "Cn", "Co", "Mn"})
 
 
 def cut(rest: str, sampled: str) -> tuple[str, bool]:
-    """Returns an instruction up to where something else begins, such as an answer or a note, and whether it does.
+    """Returns the instruction without an answer or note after it, and whether there was one.
 
     Args:
         rest: the answer after its label.
@@ -110,7 +110,7 @@ def cut(rest: str, sampled: str) -> tuple[str, bool]:
 
 
 def _ends_at(line: str, said: list[str], later: list[str], sampled: str) -> bool:
-    """Tells whether a line does not belong to the instruction any more."""
+    """Tells whether the instruction ends before this line."""
     if _IS_ANSWER.match(line):
         return True
     if _IS_REMARK.match(line):
@@ -119,7 +119,7 @@ def _ends_at(line: str, said: list[str], later: list[str], sampled: str) -> bool
 
 
 def _answers(said: list[str], line: str, later: list[str]) -> bool:
-    """Tells whether a line after a question, or after its options, states something, and so answers it."""
+    """Tells whether a line answers the question, or the options, before it: whether it is a statement."""
     bullets = _BULLET.match(line) is not None and (_BULLET.match(said[-1]) or any(map(_BULLET.match, later)))
     options = _OPTION.match(line) is not None and (_OPTION.match(said[-1]) or any(map(_OPTION.match, later)))
     if not line.strip() or bullets or options or _CODE.search(line) or line.rstrip().endswith(("?", "？", ":", "：")):
@@ -160,7 +160,7 @@ def tidy(value: str, sampled: str) -> str:
 
 
 def drop_stray(value: str, sampled: str) -> str:
-    """Leaves out last sentences that the sampled text does not have, and an answer in the line of its question."""
+    """Removes answers, captions, and last sentences that are not in the sampled text."""
     if "```" in value:
         return value
     pieces = _pieces(value)
@@ -189,7 +189,7 @@ def _is_statement(piece: str) -> bool:
 
 
 def _pieces(value: str) -> list[str]:
-    """The sentences and lines of a text, with the white space after each."""
+    """Splits a text into sentences and lines, each with the white space after it."""
     found: list[str] = []
     for line in value.splitlines(keepends=True):
         start = 0

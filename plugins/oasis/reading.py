@@ -1,4 +1,4 @@
-"""Reads what a classifier writes: the instruction that it found in a sampled text, or that there is none."""
+"""Reads a classifier's answer: the instruction in a sampled text, or that there is none."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mminf.step.parse import parse_json
 from .extent import cut, drop_stray, tidy
 
 GROUNDED = 0.75
-"""Share of an instruction's words that must be in the text that it was taken out of."""
+"""Share of an instruction's words that must be in the sampled text."""
 _SKIPPED = 3
-"""Words of a sentence that may be left out between words that are taken; more, and it asks for something else."""
+"""Largest allowed gap in a sentence, in words; with a larger gap, the instruction asks for something else."""
 LONGEST = 20_000
-"""Characters of an answer that is read."""
+"""Characters of an answer at most."""
 _ENDED = re.compile(r"<\|(?:im_end|endoftext|eot_id|end)\|>|</s>", re.IGNORECASE)
-"""What a model goes on behind after it ended its answer."""
+"""End tokens; some models continue after them."""
 _BLANKS = re.compile(r"\n(?:[^\S\n]*\n){2,}")
 _KEY = re.compile(r"[\"'](?:instruction|指令|指示)[\"']\s*:", re.IGNORECASE)
 _MARKUP = r"[ \t>#*_`\"'“”\-•·]*"
@@ -48,7 +48,7 @@ _ENDS_WITH_NONE = re.compile(
     rf"(?:[.!。:：]|->|→|\b(?:is|answer|therefore|so|thus|hence)\b|是|为)[\s*_`\"'“\[]{{0,5}}{_NO_INST}[\s*_`\"'”\].。!]*\Z",
     re.IGNORECASE,
 )
-# What says of the verdict that it is not meant.
+# Words that retract the verdict.
 _DENIED = re.compile(
     r"\b(?:not|no\s+wait|if|write|say|cannot|can['’]?t|isn['’]t|were|or\s+instruction)\b|不是|不适用|如果|只写",
     re.IGNORECASE,
@@ -70,15 +70,15 @@ _NEXT = re.compile(
 
 
 class Echo(AskAgain):
-    """What an answer names is the prompt's own; what comes after it may be the answer."""
+    """The answer repeats a part of the prompt; the actual answer may follow."""
 
 
 class Reading(NamedTuple):
     """What a classifier's answer says.
 
     Attributes:
-        instruction: as it is in the sampled text; None if the answer says that there is none.
-        ended: something came after the instruction, so it was not cut off with the answer.
+        instruction: None if the answer says that there is none.
+        ended: the answer continues after the instruction, so the instruction is not truncated.
     """
 
     instruction: str | None
@@ -86,7 +86,7 @@ class Reading(NamedTuple):
 
 
 def parse_instruction(text: str, sampled: str | None = None, examples: Sequence[str] = ()) -> str | None:
-    """Returns the instruction that a classifier names, or None where it says that there is none; see `read_answer`."""
+    """Returns the instruction in a classifier's answer, or None if it says that there is none; see `read_answer`."""
     return read_answer(text, sampled, examples).instruction
 
 
@@ -94,8 +94,8 @@ def read_answer(text: str, sampled: str | None = None, examples: Sequence[str] =
     """Reads a classifier's answer.
 
     Args:
-        sampled: the text that was classified. The instruction must be grounded in it: three of four words are there,
-            and all that say something. That keeps out echoes of the prompt and paraphrases. None: not checked.
+        sampled: the text that was classified. All words of the instruction, except function words, must be in it. This
+            excludes paraphrases and copies of the prompt. None: not checked.
         examples: the instructions of the prompt's own examples.
 
     Raises:
@@ -133,12 +133,12 @@ def read_answer(text: str, sampled: str | None = None, examples: Sequence[str] =
 
 
 def _is_denied(answer: str, found: re.Match[str]) -> bool:
-    """Tells whether the rest of the line takes NO_INST back: "NO_INST, no wait"."""
+    """Tells whether the rest of the line retracts NO_INST: "NO_INST, no wait"."""
     return _DENIED.search(answer[found.end() :].partition("\n")[0][:40]) is not None
 
 
 def _says_none(answer: str) -> bool:
-    """Tells whether an answer without a head says that there is no instruction, at its end or as a whole."""
+    """Tells whether an answer without a label says that there is no instruction, as a whole or at its end."""
     if unwrap(answer, brackets=True).casefold().strip(" .。!") in _NO_WORDS:
         return True
     ends = _ENDS_WITH_NONE.search(answer)
@@ -177,7 +177,7 @@ def _read_value(rest: str, sampled: str | None, examples: Sequence[str]) -> Read
     if value.casefold().strip(" .。!") in _NO_WORDS:
         return Reading(None, ended=True)
     if not value or value.casefold() in _N_A or is_placeholder(value):
-        raise Echo(f"the classifier named no instruction, but {short(rest.strip())}")
+        raise Echo(f"the classifier wrote {short(rest.strip())} instead of an instruction")
     if sampled is None:
         return Reading(value, ended)
     if any(_same(value, example) for example in examples) and coverage(value, sampled) < 1:

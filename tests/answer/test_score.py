@@ -53,7 +53,7 @@ def test_other_numbers_are_refused(text: str) -> None:
 
 
 def test_a_thought_that_is_not_closed_is_refused() -> None:
-    with pytest.raises(AskAgain, match="cut off in its thought"):
+    with pytest.raises(AskAgain, match="cut off in its reasoning"):
         parse_score("<think>[[4]] I guess")
 
 

@@ -335,7 +335,7 @@ def test_reasons_quote_a_part(run_filter: Filter) -> None:
         {"id": "none", "text": None, "question": QUESTION},
     )  # fmt: skip
     assert kept == ["fine"]
-    assert dropped["leak"] == "text speaks of its source: 'the tags'"
+    assert dropped["leak"] == "text refers to its source: 'the tags'"
     assert dropped["refusal"] == "text refuses: \"I'm sorry, but I can't assist with that.\""
     assert dropped["loop"].startswith("text repeats 'what a very long sentence")
     assert dropped["echo"] == f"text repeats question: {QUESTION!r}"

@@ -166,7 +166,7 @@ def test_requests_are_one_line_and_give_nothing_away(play: Play, pictures: Pictu
     found = play("detailed_instruction", items, reply)
     row = found.rows["detailed_instruction.jsonl"][0]
     assert [message["content"] for message in row["messages"]] == ["<image>What colour is all of it?", "All is red."]
-    assert found.dropped["blue"] == ("no_leak", "instruction speaks of its source: 'the description'")
+    assert found.dropped["blue"] == ("no_leak", "instruction refers to its source: 'the description'")
     assert found.failed["green"] == "request: 2 items, not 1 to 1 (3 attempts)"
 
 

@@ -102,7 +102,7 @@ def test_one_bad_value_is_its_own_rows_matter() -> None:
 
 
 def test_different_images_under_names_of_one_rank_must_be_told_apart() -> None:
-    with pytest.raises(SourceError, match="columns img, photo hold different images"):
+    with pytest.raises(SourceError, match="columns img, photo contain different images"):
         find_columns([{"img": "a.png", "photo": "b.png"}])
     assert found({"img": "a.png", "photo": "a.png"}) == [("img",)]
 
@@ -126,7 +126,7 @@ def test_each_row_takes_what_it_has() -> None:
 
 
 def test_several_columns_with_other_names_must_be_told_apart() -> None:
-    with pytest.raises(SourceError, match=r"columns left, right hold images.*columns: \{image: left\}"):
+    with pytest.raises(SourceError, match=r"columns left, right contain images.*columns: \{image: left\}"):
         find_columns([{"left": "a.png", "right": "b.png"}])
 
 
