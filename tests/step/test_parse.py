@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mminf.errors import AskAgain
-from mminf.step.parse import parse_json, parse_regex, parse_score, parse_tag
+from mminf.step.parse import parse_json, parse_lines, parse_regex, parse_score, parse_tag
 
 
 @pytest.mark.parametrize(
@@ -110,3 +110,89 @@ def test_patterns() -> None:
     assert parse_regex("Q: why?", r"Q: (.*)") == "why?"
     with pytest.raises(AskAgain, match="nothing matches"):
         parse_regex("x", "Q:")
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("1. What is it?\n2. Who made it?", ["What is it?", "Who made it?"]),
+        ("Here are five questions:\n\n1) One?\n2) Two?\n\nI hope this helps!", ["One?", "Two?"]),
+        ("- **One?**\n* Two?\n• Three?", ["One?", "Two?", "Three?"]),
+        ("Sure! Questions:\nOne?\nTwo?", ["One?", "Two?"]),
+        ('["One?", "Two?"]', ["One?", "Two?"]),
+        ('```json\n["One?", "Two?"]\n```', ["One?", "Two?"]),
+        ("Q1: One?\nQuestion 2: Two?", ["One?", "Two?"]),
+        ("1、图中有什么？\n2、它在哪里？", ["图中有什么？", "它在哪里？"]),
+        ("以下是问题：\n图中有什么？", ["图中有什么？"]),
+        ("One?\nOne?\nTwo?", ["One?", "Two?"]),
+        ("3.5 metres wide\n10:30 on the clock", ["3.5 metres wide", "10:30 on the clock"]),
+        ("“One?”", ["One?"]),
+        ("   \n \n", []),
+        ("1.What is it?\n12.Who?", ["What is it?", "Who?"]),
+        ("问题一：图中有什么？\n问题二：它在哪里？", ["图中有什么？", "它在哪里？"]),
+        ("第一个问题：图中有什么？\n第二个问题：它在哪里？", ["图中有什么？", "它在哪里？"]),
+        ("一、图中有什么？\n二、它在哪里？", ["图中有什么？", "它在哪里？"]),
+        ("① One?\n② Two?", ["One?", "Two?"]),
+        ("1．One?\n2．Two?", ["One?", "Two?"]),
+        ("a) One?\nb) Two?", ["One?", "Two?"]),
+        ("[1] One?\n[2] Two?", ["One?", "Two?"]),
+        ("Question One: One?\nQuestion Two: Two?", ["One?", "Two?"]),
+        ("1 - One?\n2 - Two?", ["One?", "Two?"]),
+        ("#1 One?\n#2 Two?", ["One?", "Two?"]),
+        ("Request: Do it.", ["Do it."]),
+        ("What is the man holding?\n- Is it a cup?", ["What is the man holding?", "Is it a cup?"]),
+        (
+            "1. **Composition**: What is in front?\n2. *Colour*: Which?",
+            ["Composition: What is in front?", "*Colour*: Which?"],
+        ),
+        ('1. "STOP" is on the sign; why?\n2. "All of it?"', ['"STOP" is on the sign; why?', "All of it?"]),
+        ('Describe the sign that says "Exit"', ['Describe the sign that says "Exit"']),
+        ('Here you go:\n```json\n[\n "One?",\n "Two?"\n]\n```', ["One?", "Two?"]),
+        ('{"questions": ["One?", "Two?"]}', ["One?", "Two?"]),
+        ('[{"question": "One?"},\n {"question": "Two?"}]', ["One?", "Two?"]),
+        ('{"question": "One?"}\n{"question": "Two?"}', ["One?", "Two?"]),
+    ],
+)
+def test_lists_as_models_write_them(text: str, items: list[str]) -> None:
+    assert parse_lines(text) == items
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['["One?", "Where is the', '{"a": ["x"], "b": ["y"]}', '[["One?"]]', '[{"q": "One?", "a": "Yes."}]', "[1, 2]"],
+)
+def test_json_that_is_no_list_of_texts_is_asked_for_again(text: str) -> None:
+    with pytest.raises(AskAgain):
+        parse_lines(text)
+
+
+def test_json_that_was_cut_off_is_never_mended() -> None:
+    with pytest.raises(AskAgain, match="cut off"):
+        parse_json('{"pairs": [{"q": "a?", "a": "b"}, {"q": "c?", "a": "{x} and the')
+    with pytest.raises(AskAgain, match="cut off"):
+        parse_json('[{"q": "a?"}, {"q": "b?"}')
+    assert parse_json('{"a": [1, 2,], }') == {"a": [1, 2]}
+    assert parse_json('{"a": 1}\n{"a": 2}') == [{"a": 1}, {"a": 2}]
+    assert parse_json('As [1] and [see below] show: {"a": [1]}') == {"a": [1]}
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 20_000 + "]" * 20_000, '{"a": ' + "9" * 5_000 + "}", "\\boxed{4} " * 5_000, '{"a":' * 9_000]
+)
+def test_json_that_no_one_can_read_is_asked_for_again(text: str) -> None:
+    with pytest.raises(AskAgain):
+        parse_json(text)
+
+
+def test_tags_that_json_hides_mark_no_place() -> None:
+    assert parse_json('{"q": ["Is \\u003cimage\\u003e red?"]}') == {"q": ["Is < image> red?"]}
+
+
+def test_a_form_is_no_list() -> None:
+    for text in ("1. [question]\n2. [question]", "1. 问题\n2. 问题", "| # | Question |\n|---|---|\n| 1 | Why? |"):
+        with pytest.raises(AskAgain):
+            parse_lines(text)
+
+
+def test_a_tag_that_is_named_before_it_is_opened() -> None:
+    assert parse_tag("Let me use <prompt> first.\n<prompt>Real?</prompt> done", "prompt") == "Real?"
