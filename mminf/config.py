@@ -14,6 +14,9 @@ def _as_list(value: Any) -> Any:
 Names = Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
 """A list of names; one name may stand without its brackets."""
 
+HIDDEN_INPUT = "hidden_input"
+"""Type of validation errors that are told without the value that they are about."""
+
 
 class Config(BaseModel):
     """Base of all configs.
@@ -22,5 +25,7 @@ class Config(BaseModel):
         shorthand: the field that a bare value in the recipe stands for (`keep: a > 1`).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
     shorthand: ClassVar[str | None] = None

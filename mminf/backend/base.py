@@ -36,6 +36,8 @@ SPEED_ONLY = frozenset(
         "attn_impl",
         "base_url",  # openai: which server has the model
         "api_key_env",
+        "headers",
+        "query",
         "server",
         "timeout",
         "retries",

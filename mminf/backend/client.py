@@ -7,27 +7,36 @@ or httpx cost (docs/design.md has the figures).
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import math
-import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
-import orjson
 from yarl import URL
 
+from mminf.backend.address import EndpointConfig, fill_in, find_proxy, key_headers
 from mminf.backend.base import shorten
-from mminf.backend.endpoints import Endpoint, EndpointConfig, Endpoints, Lease, backoff, retry_after
+from mminf.backend.chat_answer import NoAnswerError, read_answer
+from mminf.backend.endpoints import Endpoint, Endpoints, Lease, backoff, retry_after
+from mminf.backend.failures import HOPELESS, Failure, Kind, Streak, error_inside, fix, read_failure, similar
+from mminf.backend.parameters import Change, adapt, apply, merge, rejected
+from mminf.backend.wire import BrokenBodyError, parse_json, read_body
 from mminf.errors import EngineError, RequestError
+from mminf.limits import ANSWER_BYTES, LISTING_BYTES
 from mminf.record import json_bytes
+from mminf.redact import redact
+from mminf.request import Generation
 
 log = logging.getLogger("mminf")
 Probe = Callable[[Lease], Awaitable[None]]
 _MEETING, _CHECKING = 30, 10  # seconds in which a server lists its models
 _LOST = (aiohttp.ClientError, OSError)  # a TimeoutError is an OSError
+_GIVEN_UP = 3
+"""Calls in a row that a server refused for as long as `timeout` lasts; then it is not only full."""
+_CHANGES = 8
+"""Parameters at most that one call may lose."""
 
 
 class Passing(Exception):
@@ -46,20 +55,32 @@ class Refused(Passing):
         self.seconds = seconds
 
 
+class Rejected(Exception):
+    """The server rejects a parameter of the call, and would accept it after a change."""
+
+
 class Client:
     """Sends calls to the endpoints of one engine.
 
     Args:
         config: an OpenAIConfig.
+
+    Raises:
+        EngineError: if the environment lacks what `headers`, `query` or `extra_body` name.
     """
 
     def __init__(self, config: Any) -> None:
         self.config = config
+        self.extra_body = fill_in(config.extra_body, "extra_body")
         self.endpoints = Endpoints([self._endpoint(item) for item in config.base_url], self._answers, config.patience)
+        self._changes: dict[str, Change] = {}
+        self._streak = Streak()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=config.timeout),
-            headers={"Content-Type": "application/json"},
+            # Unpacked here, up to a limit; answers are small, so they are asked for as they are.
+            auto_decompress=False,
+            headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
@@ -78,7 +99,7 @@ class Client:
         if found := [problem for problem in problems if problem]:
             raise EngineError("\n".join(found))
 
-    async def post(self, payload: dict[str, Any], probe: Probe | None = None) -> Any:
+    async def post(self, payload: dict[str, Any], probe: Probe | None = None) -> Generation:
         """Sends a call until it is answered, and returns the answer.
 
         Args:
@@ -86,10 +107,9 @@ class Client:
 
         Raises:
             RequestError: if the server refuses this call, or failed on it too often.
-            EngineError: if no server answers any more.
+            EngineError: if no server answers any more, or every call would fail as this one does.
         """
-        body = json_bytes(payload, "replace")
-        failures, deadline = 0, math.inf
+        failures, changes, deadline = 0, 0, math.inf
         last: Endpoint | None = None
         while True:
             lease = await self.endpoints.take(avoid=last)
@@ -97,12 +117,19 @@ class Client:
             try:
                 if probe is not None and not last.leaves_open:
                     await probe(lease)
-                return await self.send(lease, body)
+                return await self.send(lease, payload)
+            except Rejected as error:
+                changes += 1
+                if changes > _CHANGES:
+                    raise RequestError(str(error)) from error
+                continue
             except Refused as error:
                 # Seconds for which the server asked don't count: it said that it would answer later.
                 deadline = min(deadline, time.monotonic() + self.config.timeout) + error.seconds
                 if time.monotonic() > deadline:
-                    raise RequestError(f"{error} (and so on for {self.config.timeout:g} s)") from error
+                    refused = f"{error} (and so on for {self.config.timeout:g} s)"
+                    self._check_streak("busy", refused, _GIVEN_UP)
+                    raise RequestError(refused) from error
                 continue
             except Passing as error:
                 failures, deadline = failures + 1, math.inf
@@ -113,30 +140,44 @@ class Client:
             if not self.endpoints.has_other(last):
                 await asyncio.sleep(backoff(failures - 1))
 
-    async def send(self, lease: Lease, body: bytes) -> Any:
+    async def send(self, lease: Lease, payload: dict[str, Any]) -> Generation:
         """Sends a call once, and returns the answer.
 
         Raises:
             Passing: if it may be sent again.
+            Rejected: if it may be sent again at once: with other parameters.
             RequestError: if the server refuses this call.
+            EngineError: if it refuses every call, or a setting of the recipe.
         """
         endpoint = lease.endpoint
+        payload = self._adapted(payload)
+        body = json_bytes(payload, "replace")
         try:
-            async with self._session.post(endpoint.chat, data=body, headers=endpoint.headers) as response:
-                content = await response.read()
+            async with self._session.post(
+                endpoint.chat, data=body, headers=endpoint.headers, proxy=endpoint.proxy, allow_redirects=False
+            ) as response:
+                content = await read_body(response, ANSWER_BYTES)
         except _LOST as error:
             late = isinstance(error, TimeoutError)
-            failure = f"no answer within {self.config.timeout:g} s" if late else shorten(error)
+            failure = f"no answer within {self.config.timeout:g} s" if late else redact(shorten(error))
             self.endpoints.failed(lease, failure)
             raise Passing(f"{endpoint.url}: {failure}") from error
+        except BrokenBodyError as error:
+            raise Passing(f"{endpoint.url}: {error}") from error
         if response.status != 200:
-            raise self._failure(lease, response.status, content, response.headers.get("Retry-After"))
+            header = response.headers.get
+            refused = read_failure(response.status, content, after=header("Retry-After"), target=header("Location"))
+            raise self._failure(lease, refused, payload, header("Retry-After"))
         try:
-            answer = _parse(content)
-        except ValueError as error:
-            raise Passing(f"{endpoint.url}: {shorten(error)}") from error
+            answer = parse_json(content)
+            if (inside := error_inside(answer)) is not None:
+                raise self._failure(lease, read_failure(*inside), payload)
+            found = read_answer(answer)
+        except (BrokenBodyError, NoAnswerError) as error:
+            raise Passing(f"{endpoint.url}: {error}") from error
         self.endpoints.succeeded(lease)
-        return answer
+        self._streak.end()
+        return found
 
     async def try_each(self, probe: Probe) -> None:
         """Probes every endpoint that takes a call now; those that fail in passing are left out."""
@@ -145,79 +186,139 @@ class Client:
                 continue
             try:
                 await probe(lease)
-            except Passing as error:
+            except (Passing, Rejected) as error:
                 log.debug("%s was not probed: %s", endpoint.url, error)
             finally:
                 self.endpoints.give_back(lease)
 
-    def _failure(self, lease: Lease, status: int, content: bytes, after: str | None) -> Exception:
-        """Notes what a refusal says of its endpoint, and returns what it means for the call."""
-        text = " ".join(content.decode("utf-8", "replace").split())
-        said = f"answered {status}: {text[:300]}"
-        failure = f"{lease.endpoint.url} {said}"
-        if status == 429 or (status == 503 and after is not None):
+    def _adapted(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Returns a payload with the engine's own parameters, and without what the server has rejected."""
+        whole = merge(payload, self.extra_body)
+        try:
+            return apply(whole, self._changes)
+        except KeyError as error:  # left out for a value that had no effect; this one has, so the server decides
+            return apply(whole, {name: change for name, change in self._changes.items() if name != error.args[0]})
+
+    def _failure(self, lease: Lease, failure: Failure, payload: dict[str, Any], after: str | None = None) -> Exception:
+        """Notes what a refusal says of its endpoint, and returns what it means for the call.
+
+        Raises:
+            EngineError: if every call would meet it.
+        """
+        endpoint = lease.endpoint
+        told = f"{endpoint.url} {failure.said}"
+        if failure.kind == "busy":
             seconds = retry_after(after)
-            self.endpoints.refused(lease, seconds)
-            return Refused(failure, seconds or 0.0)
-        if status >= 500:
-            self.endpoints.failed(lease, f"{said[:100]!r}")
-            return Passing(failure)
-        if status in (408, 409):
-            return Passing(failure)
+            self.endpoints.refused(lease, seconds, failure.said)
+            return Refused(told, seconds or 0.0)
+        if failure.kind == "down":
+            self.endpoints.failed(lease, f"{failure.said[:100]!r}")
+            return Passing(told)
+        if failure.kind == "again":
+            return Passing(told)
+        if (name := rejected(failure, payload)) is not None:
+            self._change(adapt(name, payload, failure, model=self.config.model, own=self.extra_body))
+            return Rejected(told)
+        if failure.kind in HOPELESS:
+            return self._hopeless(lease, failure, told)
         self.endpoints.succeeded(lease)  # it is up, and the fault is the call's
-        return RequestError(failure)
+        return RequestError(told)
+
+    def _change(self, change: Change) -> None:
+        if change.name not in self._changes:
+            self._changes[change.name] = change
+            done = f"is sent as {change.other}" if change.other else "is left out"
+            log.warning("model %r rejects %s; it %s, since %s", self.config.model, change.name, done, change.why)
+
+    def _hopeless(self, lease: Lease, failure: Failure, told: str) -> Exception:
+        """What every call to this endpoint meets: with others beside it, calls go there; alone, it stops the run."""
+        endpoint = lease.endpoint
+        hint = fix(
+            failure,
+            url=endpoint.url,
+            key_env=endpoint.key_env,
+            has_key=bool(endpoint.headers),
+            model=self.config.model,
+            models=endpoint.models,
+        )
+        told = f"{told}; {hint}"
+        self._check_streak(failure.kind, told, HOPELESS[failure.kind])
+        if len(list(self.endpoints)) > 1 and failure.kind != "access":
+            self.endpoints.failed(lease, failure.said)
+            return Passing(told)
+        self.endpoints.succeeded(lease)
+        return RequestError(told)
+
+    def _check_streak(self, kind: Kind, told: str, most: int) -> None:
+        if self._streak.add(kind, most):
+            raise EngineError(f"{told}; {most} calls in a row met this, so the run stops, and what is done is kept")
 
     def _endpoint(self, config: EndpointConfig) -> Endpoint:
-        url = config.url.rstrip("/")
         key_env = config.api_key_env or self.config.api_key_env
-        key = os.environ.get(key_env)
+        query = fill_in({**self.config.query, **config.own_query}, "query")
+        headers = fill_in({**self.config.headers, **config.headers}, "headers")
+        keys = (
+            {}
+            if any(name.lower() in ("authorization", "api-key") for name in headers)
+            else key_headers(config.base, key_env)
+        )
         return Endpoint(
-            url,
-            chat=URL(f"{url}/chat/completions"),
+            config.base,
+            chat=URL(f"{config.base}/chat/completions").update_query(query),
+            listing_url=URL(f"{config.base}/models").update_query(query),
             key_env=key_env,
-            headers={"Authorization": f"Bearer {key}"} if key else {},
+            headers={**keys, **headers},
+            proxy=find_proxy(config.base),
             limit=config.max_concurrency or math.inf,
         )
 
     async def _answers(self, endpoint: Endpoint) -> bool:
         try:
-            status, _ = await self._list_models(endpoint, _CHECKING)
+            status, _, _ = await self._list_models(endpoint, _CHECKING)
         except (*_LOST, ValueError):
             return False
         return status in (200, endpoint.listing)
 
-    async def _list_models(self, endpoint: Endpoint, seconds: float) -> tuple[int, Any]:
-        url = f"{endpoint.url}/models"
+    async def _list_models(self, endpoint: Endpoint, seconds: float) -> tuple[int, Any, str | None]:
+        """Returns status, list, and where it redirects to."""
         limit = aiohttp.ClientTimeout(total=seconds)
-        async with self._session.get(url, timeout=limit, headers=endpoint.headers) as response:
-            return response.status, await response.json(content_type=None) if response.status == 200 else None
+        url = endpoint.listing_url or f"{endpoint.url}/models"
+        async with self._session.get(
+            url, timeout=limit, headers=endpoint.headers, proxy=endpoint.proxy, allow_redirects=False
+        ) as response:
+            content = await read_body(response, LISTING_BYTES) if response.status == 200 else b""
+        return response.status, parse_json(content) if content else None, response.headers.get("Location")
 
     async def _meet(self, endpoint: Endpoint) -> str | None:
         """Notes what answers at an endpoint. Returns what is wrong with it, or None."""
         name = self.config.model
         try:
-            status, listing = await self._list_models(endpoint, _MEETING)
+            status, listing, target = await self._list_models(endpoint, _MEETING)
+        except BrokenBodyError as error:
+            log.info("%s lists no models that can be read: %s", endpoint.url, error)
+            status, listing, target = 200, None, None
         except (*_LOST, ValueError) as error:
             return (
-                f"model {name!r}: no server answers at {endpoint.url} ({shorten(error)}); start it, or correct the "
-                "engine's `base_url`"
+                f"model {name!r}: no server answers at {endpoint.url} ({redact(shorten(error))}); start it, or correct "
+                "the engine's `base_url`"
             )
         if status in (401, 403):
             return f"{endpoint.url} refuses the key ({status}); put it into the environment variable {endpoint.key_env}"
+        if 300 <= status < 400 and target:
+            shown = redact(target)[:120]
+            return f"{endpoint.url} redirects to {shown}; put the right address into the engine's `base_url`"
         if status < 500 and status != 429:
             endpoint.listing = status
-        listed = listing.get("data") if isinstance(listing, dict) else None
-        models = [item for item in listed or [] if isinstance(item, dict)]
-        names = [str(item.get("id")) for item in models]
-        if names and name not in names:
-            return f"{endpoint.url} serves {', '.join(names[:8])}, not {name!r}"
+        models = _listed(listing)
+        endpoint.models = tuple(str(item.get("id")) for item in models if item.get("id"))
+        if endpoint.models and name not in endpoint.models:
+            return f"{endpoint.url} does not serve {name!r}{similar(name, endpoint.models)}"
         owner = str(models[0].get("owned_by", "")) if models else ""
         endpoint.server = {"vllm": "vllm", "swift": "swift", "ms-swift": "swift"}.get(owner, "openai")
         return None
 
 
-def _parse(content: bytes) -> Any:
-    try:
-        return orjson.loads(content)
-    except ValueError:  # some servers write NaN or Infinity as log-probability
-        return json.loads(content)
+def _listed(listing: Any) -> list[dict[str, Any]]:
+    """Returns the models of a listing; some servers list them without an object around them."""
+    data = listing.get("data") if isinstance(listing, dict) else listing
+    return [item for item in data if isinstance(item, dict)] if isinstance(data, list) else []

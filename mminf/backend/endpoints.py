@@ -11,12 +11,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
-
-from mminf.config import Config
 from mminf.errors import EngineError
 
 if TYPE_CHECKING:
@@ -29,45 +25,16 @@ FIRST_CHECK, LAST_CHECK = 1.0, 30.0  # seconds between two health checks, double
 LONGEST_PAUSE, WORTH_TELLING = 300.0, 10.0  # seconds of a pause
 
 
-class EndpointConfig(Config):
-    """An address with settings of its own. In recipes a bare address will do."""
-
-    shorthand: ClassVar[str | None] = "url"
-    url: str = Field(description="http://host:port/v1 or https://host/v1.")
-    max_concurrency: int | None = Field(None, ge=1, description="At most so many calls in flight at this address.")
-    api_key_env: str | None = Field(None, description="Variable that holds its key; by default the engine's.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_address(cls, value: Any) -> Any:
-        return {"url": value} if isinstance(value, str) else value
-
-    @model_serializer(mode="wrap")
-    def _to_address(self, dump: SerializerFunctionWrapHandler) -> Any:
-        """Bare again, so that journals and digests of recipes with bare addresses stay what they were."""
-        return self.url if self.max_concurrency is None and self.api_key_env is None else dump(self)
-
-    @field_validator("url")
-    @classmethod
-    def _no_secrets(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("an address is http://host:port/v1 or https://host/v1")
-        if parts.username or parts.password or parts.query:
-            raise ValueError(
-                "an address holds no password or query, since recipes are kept in journals; use api_key_env"
-            )
-        return url
-
-
 @dataclass(slots=True, eq=False)
 class Endpoint:
     """One address, and how it does.
 
     Attributes:
-        chat: where calls go.
+        chat, listing_url: where calls go, and where it lists its models.
         key_env: environment variable that holds the key, for messages.
         headers: hold the key.
+        proxy: that calls go through, None: none.
+        models: names that it lists.
         limit: at most so many calls in flight; inf: as many as come.
         circuit: `open` after too many failures, then it gets no calls; `half-open` once a health check has passed,
             then it gets one call on trial.
@@ -86,6 +53,8 @@ class Endpoint:
     chat: URL
     key_env: str
     headers: dict[str, str] = field(repr=False)
+    listing_url: URL | None = None
+    proxy: str | None = field(default=None, repr=False)
     limit: float = math.inf
     circuit: Literal["closed", "open", "half-open"] = "closed"
     era: int = 0
@@ -96,6 +65,7 @@ class Endpoint:
     refusals: int = 0
     pause: asyncio.TimerHandle | None = None
     server: str = "openai"
+    models: tuple[str, ...] = ()
     listing: int = 200
     leaves_open: bool = False
 
@@ -198,11 +168,12 @@ class Endpoints:
         if endpoint.circuit == "half-open" or endpoint.failures >= FAILURES:
             self._open(endpoint)
 
-    def refused(self, lease: Lease, seconds: float | None) -> None:
+    def refused(self, lease: Lease, seconds: float | None, said: str = "") -> None:
         """Lets an endpoint rest that takes no more calls for now.
 
         Args:
             seconds: for how long; None: longer from one refusal in a row to the next.
+            said: its words, for the log.
         """
         endpoint = lease.endpoint
         if seconds is None:
@@ -217,7 +188,7 @@ class Endpoints:
                 return
             endpoint.pause.cancel()
         elif seconds >= WORTH_TELLING:
-            log.info("%s takes no calls for %.0f s", endpoint.url, seconds)
+            log.info("%s takes no calls for %.0f s; it %s", endpoint.url, seconds, said or "is full")
         endpoint.pause = loop.call_at(until, self._end_pause, endpoint)
 
     async def close(self) -> None:

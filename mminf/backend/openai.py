@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
+from mminf.backend.address import EndpointConfig, ServerConfig, check_variable, check_variables, hidden
 from mminf.backend.base import Backend, backend
-from mminf.backend.endpoints import FULL, EndpointConfig, Lease
+from mminf.backend.endpoints import FULL, Lease
 from mminf.backend.scripted import show_chat
-from mminf.errors import EngineError, RequestError
+from mminf.errors import EngineError
 from mminf.image import View
 from mminf.media import break_tags
 from mminf.recipe.config import EngineConfig
-from mminf.record import json_bytes
 from mminf.request import Generation, Rendered, Request, Sampling, spelled_out
 from mminf.special_tokens import escape_tokens
 from mminf.turns import ImagePart, Turn
@@ -40,7 +40,10 @@ Addresses = Annotated[
 """Servers, each with settings of its own or a bare address; one may stand without brackets."""
 
 
-class OpenAIConfig(EngineConfig):
+_OURS = ("model", "messages", "stream", "n")
+
+
+class OpenAIConfig(EngineConfig, ServerConfig):
     base_url: Addresses = Field(
         default_factory=lambda: ["http://127.0.0.1:8000/v1"],
         validate_default=True,
@@ -49,6 +52,11 @@ class OpenAIConfig(EngineConfig):
         "of its own is `{url, max_concurrency, api_key_env}`.",
     )
     api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable that holds the key; never the key.")
+    extra_body: dict[str, Any] = Field(
+        default_factory=dict,
+        description="More parameters of every call, over mminf's own (`{reasoning_effort: low}`); null takes one out. "
+        "`${NAME}` in a text is the environment variable's value.",
+    )
     server: Literal["auto", "openai", "vllm", "swift"] = Field(
         "auto", description="What answers: decides which settings it understands. `auto` asks the server."
     )
@@ -59,10 +67,23 @@ class OpenAIConfig(EngineConfig):
         300, gt=0, description="Seconds to wait while no server answers, before the run stops; it can be resumed then."
     )
 
+    @field_validator("api_key_env")
+    @classmethod
+    def _check_variable(cls, name: str) -> str:
+        return check_variable(name)
+
+    @field_validator("extra_body")
+    @classmethod
+    def _check_body(cls, body: dict[str, Any]) -> dict[str, Any]:
+        if found := [name for name in _OURS if name in body]:
+            raise hidden(f"`extra_body` can't set {', '.join(found)}")
+        _check_texts(body)
+        return body
+
     @field_validator("base_url")
     @classmethod
     def _no_address_twice(cls, endpoints: list[EndpointConfig]) -> list[EndpointConfig]:
-        urls = [endpoint.url.rstrip("/") for endpoint in endpoints]
+        urls = [endpoint.base for endpoint in endpoints]
         if twice := sorted({url for url in urls if urls.count(url) > 1}):
             raise ValueError(f"{', '.join(twice)} is named twice")
         return endpoints
@@ -100,9 +121,9 @@ class OpenAIBackend(Backend):
         client = await self._open()
         self._tell_unsupported(request.sampling)
         if request.open_turn != "user":
-            return _read(await client.post(self._payload(request)))
+            return await client.post(self._payload(request))
         await self._check_open_turn(client)
-        return _read(await client.post(self._payload(request), partial(self._probe_open_turn, client)))
+        return await client.post(self._payload(request), partial(self._probe_open_turn, client))
 
     def render(self, request: Request) -> Rendered:
         return Rendered(show_chat(request.turns, request.open_turn), None)
@@ -166,7 +187,7 @@ class OpenAIBackend(Backend):
 
     async def _count_tokens(self, client: Client, lease: Lease, open_turn: str | None) -> int:
         payload = self._payload(Request((_PROBE,), (), Sampling(max_tokens=1), open_turn, 0))
-        return _read(await client.send(lease, json_bytes(payload, "replace"))).prompt_tokens
+        return (await client.send(lease, payload)).prompt_tokens
 
     def _hint(self) -> str:
         if self.server == "swift":
@@ -234,8 +255,16 @@ class OpenAIBackend(Backend):
         new = set(self.unsupported(sampling)) - self._told if self.config.server == "auto" else set()
         if new:
             self._told |= new
-            url, names = self.config.base_url[0].url, ", sampling.".join(sorted(new))
+            url, names = self.config.base_url[0].base, ", sampling.".join(sorted(new))
             log.warning("%s can't be told sampling.%s; it runs without", url, names)
+
+
+def _check_texts(value: Any) -> None:
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_texts(item)
+    elif isinstance(value, str):
+        check_variables(value)
 
 
 def _add_vllm(payload: dict[str, Any], request: Request) -> None:
@@ -256,38 +285,3 @@ def _add_swift(payload: dict[str, Any], request: Request) -> None:
         payload["structured_outputs_regex"] = "|".join(re.escape(choice) for choice in request.sampling.choices)
     if request.open_turn == "user":
         payload["chat_template_kwargs"] = {"mminf": {"open_turn": "user"}, "response_prefix": ""}
-
-
-def _text(content: Any) -> str:
-    """Some servers answer with a list of parts."""
-    if isinstance(content, list):
-        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    if content is None or isinstance(content, str):
-        return content or ""
-    raise ValueError(f"content is {type(content).__name__}")
-
-
-def _read(answer: dict[str, Any]) -> Generation:
-    try:
-        choice = answer["choices"][0]
-        message = choice["message"]
-        usage = answer.get("usage") or {}
-        logprobs = None
-        if choice.get("logprobs"):
-            logprobs = tuple(float(token["logprob"]) for token in choice["logprobs"]["content"])
-        # Servers that separate the reasoning use one of these names.
-        reasoning = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
-        if message.get("content") is None and message.get("refusal"):
-            raise RequestError(f"the model refused: {str(message['refusal'])[:200]}")
-        if message.get("content") is None and not reasoning:
-            _text(message["content"])  # a message without content is no answer
-        return Generation(
-            text=_text(message.get("content")),
-            finish_reason=str(choice.get("finish_reason") or "stop"),
-            prompt_tokens=int(usage.get("prompt_tokens") or 0),
-            completion_tokens=int(usage.get("completion_tokens") or 0),
-            logprobs=logprobs,
-            reasoning=reasoning or None,
-        )
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise RequestError(f"the server's answer has no text: {str(answer)[:300]}") from error

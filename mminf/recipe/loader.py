@@ -9,7 +9,8 @@ from typing import Any, get_args
 import jinja2
 from pydantic import BaseModel, ValidationError
 
-from mminf.errors import MminfError, PluginError, Problem, RecipeError, nearest
+from mminf.config import HIDDEN_INPUT
+from mminf.errors import MminfError, PluginError, Problem, RecipeError, nearest, shorten_text
 from mminf.plugin import broken_plugins, discover
 from mminf.recipe.config import Config, EngineConfig, RunConfig
 from mminf.recipe.dataflow import undefined_reads
@@ -24,6 +25,7 @@ from mminf.recipe.override import (
     step_name,
 )
 from mminf.recipe.repeat import RepeatConfig
+from mminf.redact import redact
 from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS, Registry
 from mminf.text import Expression
 
@@ -298,7 +300,9 @@ def _explain(item: Any, cls: type[BaseModel], loc: Path_) -> str:
         return f"unknown key {str(loc[-1])!r}{nearest(str(loc[-1]), owner.model_fields)}"
     if item["type"] == "missing":
         return f"key {name!r} is missing"
-    return f"{name}: {item['msg']}, not {item['input']!r}"
+    if item["type"] == HIDDEN_INPUT:
+        return f"{name}: {item['msg']}"
+    return f"{name}: {item['msg']}, not {redact(shorten_text(repr(item['input'])))}"
 
 
 def _owner(cls: type[BaseModel], path: Path_) -> type[BaseModel]:

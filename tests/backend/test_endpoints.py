@@ -20,7 +20,8 @@ from yarl import URL
 
 import mminf
 from mminf import api
-from mminf.backend.endpoints import FAILURES, Endpoint, EndpointConfig, Endpoints, Lease, retry_after
+from mminf.backend.address import EndpointConfig
+from mminf.backend.endpoints import FAILURES, Endpoint, Endpoints, Lease, retry_after
 from mminf.backend.openai import OpenAIConfig
 from mminf.errors import EngineError, RequestError
 
@@ -71,7 +72,7 @@ def test_addresses_are_bare_or_have_settings_of_their_own() -> None:
     for wrong, message in (
         ([ONE, ONE + "/"], "http://one/v1 is named twice"),
         ([{"url": ONE, "max_concurency": 3}], "Extra inputs are not permitted"),
-        ([{"url": "http://me:secret@one/v1"}], "an address holds no password"),
+        ([{"url": "http://me:secret@one/v1"}], "an address holds no user or password"),
         ([{"url": ONE, "max_concurrency": 0}], "greater than or equal to 1"),
         ([], "at least 1 item"),
     ):
@@ -88,7 +89,9 @@ def test_addresses_in_recipes_and_their_schema(write_recipe: Callable[[str], Pat
     assert urls([]) == [ONE, TWO]
     assert urls([f"engines.e.base_url={TWO}"]) == [TWO]
     assert urls([f"engines.e.base_url=[{{url: {TWO}}}, {ONE}]"]) == [TWO, ONE]
-    with pytest.raises(mminf.errors.RecipeError, match="unknown key 'limit'; known: api_key_env, max_concurrency, url"):
+    with pytest.raises(
+        mminf.errors.RecipeError, match="unknown key 'limit'; known: api_key_env, headers, max_concurrency, query, url"
+    ):
         urls([f"engines.e.base_url=[{{url: {TWO}, limit: 3}}]"])
     kinds = OpenAIConfig.model_json_schema()["properties"]["base_url"]["anyOf"]
     own = {"$ref": "#/$defs/EndpointConfig"}
@@ -431,7 +434,7 @@ def test_a_call_that_meets_nothing_but_refusals_fails_in_the_end() -> None:
     async def run() -> None:
         async with serve(always(429, Retry_After="0.02")) as mock:
             backend = make(mock.url, timeout=0.2)
-            with pytest.raises(RequestError, match=r"answered 429: .*\(and so on for 0.2 s\)"):
+            with pytest.raises(RequestError, match=r"answered 429 \(and so on for 0.2 s\)"):
                 await backend.generate(request())
             assert len(mock.calls) > 2
             await backend.close()
@@ -493,7 +496,7 @@ def test_alone_an_endpoint_gets_the_call_again_after_backoff(way: str, monkeypat
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
+@pytest.mark.parametrize("status", [400, 413, 415, 422])
 def test_what_another_try_would_not_change_fails_the_request_at_once(status: int) -> None:
     async def run() -> None:
         async with serve(always(status)) as one, serve(always(status)) as two:
@@ -666,7 +669,7 @@ def test_all_that_is_wrong_with_servers_is_said_at_once() -> None:
             with pytest.raises(EngineError) as caught:
                 await backend.generate(request())
             lines = str(caught.value).splitlines()
-            assert lines[0] == f"{wrong.url} serves other, not 'm'"
+            assert lines[0] == f"{wrong.url} does not serve 'm'; it serves other"
             assert lines[1] == (f"{closed.url} refuses the key (401); put it into the environment variable KEY_OF_IT")
             assert lines[2].startswith(f"model 'm': no server answers at {dead.url} (ServerDisconnectedError")
             assert len(lines) == 3

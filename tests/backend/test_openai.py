@@ -121,7 +121,7 @@ def test_several_servers_share_the_calls() -> None:
     ("change", "message"),
     [
         ({"url": "http://127.0.0.1:9/v1"}, "no server answers at http://127.0.0.1:9/v1"),
-        ({"models": ("other", "more")}, "serves other, more, not 'm'"),
+        ({"models": ("other", "another")}, "does not serve 'm'; it serves other, another"),
     ],
     ids=["no server", "no such model"],
 )
@@ -158,9 +158,9 @@ def test_a_server_that_ignores_the_open_turn_is_found_out() -> None:
 
 def test_an_answer_without_text_fails_its_request() -> None:
     async def run() -> None:
-        async with server(lambda body, n: web.json_response({"error": "odd"})) as (url, _):
-            backend = make(url)
-            with pytest.raises(RequestError, match="has no text"):
+        async with server(lambda body, n: web.json_response({"choices": [{"message": None}]})) as (url, _):
+            backend = make(url, retries=1)
+            with pytest.raises(RequestError, match=r"has no text.*sent 2 times"):
                 await backend.generate(request())
             await backend.close()
 

@@ -1,0 +1,91 @@
+"""Reads the answer of a server that speaks OpenAI's chat protocol."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from mminf.backend.wire import whole_number
+from mminf.errors import RequestError
+from mminf.redact import hide_secrets
+from mminf.request import Generation
+
+_STOP = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence", "stop_token", "complete", "finished"})
+_LENGTH = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
+"""How servers and the gateways before them call the two ends of an answer."""
+
+
+class NoAnswerError(ValueError):
+    """A body without an answer in it; the same call may get one."""
+
+
+def read_answer(answer: Any) -> Generation:
+    """Returns what a server's answer says.
+
+    Raises:
+        RequestError: if the model refused, or its server kept the answer back: asking again would not help.
+        NoAnswerError: if there is no answer in it.
+    """
+    try:
+        choice = answer["choices"][0]
+        message = choice["message"]
+        finish_reason = _finish_reason(choice.get("finish_reason"))
+        # Servers that separate the reasoning use one of these names.
+        reasoning = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
+        content = message.get("content")
+        if not content:
+            _check_kept_back(message, finish_reason)
+        if content is None and not reasoning:
+            raise NoAnswerError(f"the server's answer has no text: {_show(answer)}")
+        usage = answer.get("usage")
+        usage = usage if isinstance(usage, dict) else {}
+        return Generation(
+            text=hide_secrets(_text(content)),
+            finish_reason=finish_reason,
+            prompt_tokens=whole_number(usage.get("prompt_tokens")),
+            completion_tokens=whole_number(usage.get("completion_tokens")),
+            logprobs=_logprobs(choice.get("logprobs")),
+            reasoning=hide_secrets(reasoning) or None,
+        )
+    except (AttributeError, KeyError, IndexError, TypeError) as error:
+        raise NoAnswerError(f"the server's answer has no text: {_show(answer)}") from error
+
+
+def _check_kept_back(message: dict[str, Any], finish_reason: str) -> None:
+    if refusal := message.get("refusal"):
+        raise RequestError(f"the model refused: {str(refusal)[:200]}")
+    if finish_reason == "content_filter":
+        raise RequestError("the server's content filter kept the answer back")
+    if message.get("tool_calls") or message.get("function_call"):
+        raise RequestError("the model called a tool instead of answering")
+
+
+def _finish_reason(value: Any) -> str:
+    """Returns `stop` or `length` for what servers call so, and all else as it is."""
+    if value is None or value == "":
+        return "stop"  # some servers name none
+    said = str(value).lower()
+    return "stop" if said in _STOP else "length" if said in _LENGTH else said[:40]
+
+
+def _text(content: Any) -> str:
+    """Some servers answer with a list of parts."""
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+    if content is None or isinstance(content, str):
+        return content or ""
+    raise NoAnswerError(f"the server's answer is {type(content).__name__}, not text")
+
+
+def _logprobs(found: Any) -> tuple[float, ...] | None:
+    """Returns the log-probabilities of the tokens, None if any of them is missing."""
+    tokens = found.get("content") if isinstance(found, dict) else None
+    if not isinstance(tokens, list) or not tokens:
+        return None
+    values = [token.get("logprob") if isinstance(token, dict) else None for token in tokens]
+    numbers = [float(value) for value in values if isinstance(value, int | float) and not math.isnan(value)]
+    return tuple(numbers) if len(numbers) == len(values) else None
+
+
+def _show(answer: Any) -> str:
+    return hide_secrets(str(answer))[:200]

@@ -1,0 +1,136 @@
+"""Parameters of a call that a server rejects by name: renamed or left out where the recipe loses nothing by that."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from mminf.backend.failures import Failure
+from mminf.errors import EngineError
+
+_REJECTED = re.compile(
+    r"unsupported|not support|n['o]t supported|unrecogni[sz]ed|unknown|unexpected|not permitted|not allowed"
+    r"|extra_forbidden|extra inputs|cannot find field|additional propert|invalid (?:parameter|argument|field)"
+    r"|not a valid (?:parameter|argument|field)|deprecated|use '?max_completion_tokens",
+    re.IGNORECASE,
+)
+_NEUTRAL: dict[str, frozenset[Any]] = {
+    "temperature": frozenset({1}),
+    "top_p": frozenset({1}),
+    "top_k": frozenset({-1, 0}),
+    "min_p": frozenset({0}),
+    "repetition_penalty": frozenset({1}),
+    "frequency_penalty": frozenset({0}),
+    "presence_penalty": frozenset({0}),
+    "min_tokens": frozenset({0}),
+}
+"""Values that are what a server does by itself."""
+_FREE = {
+    "seed": "samples can't be drawn again there",
+    "structured_outputs": "answers are checked when they are read",
+    "structured_outputs_regex": "answers are checked when they are read",
+}
+"""Parameters that no recipe asks for, and what is lost without them."""
+_SETTINGS = {
+    "structured_outputs": "sampling.choices",
+    "stop": "sampling.stop",
+    "reasoning_effort": "reasoning",
+    "chat_template_kwargs": "reasoning",
+}
+
+
+class Change(NamedTuple):
+    """A change of payloads: a parameter gets another name, or, where that is None, is left out.
+
+    Attributes:
+        why: what to tell the user.
+    """
+
+    name: str
+    other: str | None
+    why: str
+
+
+def rejected(failure: Failure, payload: Mapping[str, Any]) -> str | None:
+    """Returns the parameter of a payload that a refusal is about, None if it is about none."""
+    if failure.status not in (400, 422) or not _REJECTED.search(failure.words):
+        return None
+    known = [name for name in payload if name not in ("model", "messages")]
+    if failure.parameter is not None:
+        named = failure.parameter.partition(".")[0].partition("[")[0]
+        return named if named in known else None
+    found = {name: place for name in known for place in _places(name, failure.words)}
+    return min(found, key=lambda name: found[name]) if found else None
+
+
+def adapt(name: str, payload: Mapping[str, Any], failure: Failure, *, model: str, own: Mapping[str, Any]) -> Change:
+    """Returns the change by which a server accepts what it rejected.
+
+    Args:
+        own: the engine's `extra_body`.
+
+    Raises:
+        EngineError: if the recipe asks for what the server rejects, naming the setting.
+    """
+    value = payload[name]
+    if name == "max_tokens" and (failure.parameter == name or "max_completion_tokens" in failure.words):
+        return Change(name, "max_completion_tokens", "it is called max_completion_tokens there")
+    if name in own:
+        raise EngineError(f"model {model!r} {failure.said}; change the engine's `extra_body.{name}`")
+    if isinstance(value, int | float) and value in _NEUTRAL.get(name, ()):
+        return Change(name, None, f"{value:g} is what the server does anyway")
+    if name in _FREE:
+        return Change(name, None, _FREE[name])
+    setting = _SETTINGS.get(name, f"sampling.{name}")
+    hint = f"; or the engine's `extra_body: {{{name}: null}}`, and it answers in its own way" if name != "stop" else ""
+    other = " (1 is accepted by most)" if name == "temperature" else ""
+    raise EngineError(
+        f"model {model!r} does not take {name}={_short(value)} ({failure.said}); change `{setting}`{other} in the "
+        f"steps that use it{hint}"
+    )
+
+
+def apply(payload: dict[str, Any], changes: Mapping[str, Change]) -> dict[str, Any]:
+    """Returns a payload as the server accepts it.
+
+    Raises:
+        KeyError: with the name of a parameter that was left out for a value without effect, and now has one.
+    """
+    if not changes:
+        return payload
+    changed = dict(payload)
+    for change in changes.values():
+        if change.name not in changed:
+            continue
+        value = changed.pop(change.name)
+        if change.other is not None:
+            changed.setdefault(change.other, value)
+        elif change.name in _NEUTRAL and value not in _NEUTRAL[change.name]:
+            raise KeyError(change.name)
+    return changed
+
+
+def merge(payload: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a payload with the engine's own parameters; null takes one out, mappings are merged."""
+    merged = dict(payload)
+    for name, value in extra.items():
+        if value is None:
+            merged.pop(name, None)
+        elif isinstance(value, Mapping) and isinstance(merged.get(name), Mapping):
+            merged[name] = merge(dict(merged[name]), value)
+        else:
+            merged[name] = value
+    return merged
+
+
+def _places(name: str, words: str) -> Iterator[int]:
+    found = re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", words)
+    if found is not None:
+        yield found.start()
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:59]}…"

@@ -1,0 +1,89 @@
+"""Limits for everything that comes from outside: one table, whose entries errors name.
+
+A limit is far above what real data has, and keeps one odd input from taking all memory or time. The environment
+variable `MMINF_<NAME>` changes one for a process and those that it starts.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+
+from mminf.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit.
+
+    Args:
+        name: as errors and docs/limits.md have it.
+        default: where the environment says nothing.
+        unit: bytes, seconds, characters, ...
+        about: what it applies to.
+    """
+
+    name: str
+    default: int
+    unit: str
+    about: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that changes it."""
+        return f"MMINF_{self.name.upper()}"
+
+    @property
+    def value(self) -> int:
+        """The limit in force. Raises UsageError if its environment variable is not a positive whole number."""
+        return _value(self.variable, os.environ.get(self.variable), self.default)
+
+    def __str__(self) -> str:
+        return f"at most {self.value:,} {self.unit} (limit {self.name}; {self.variable} changes it)"
+
+
+@cache
+def _value(variable: str, given: str | None, default: int) -> int:
+    if given is None:
+        return default
+    if not (given.isascii() and given.isdecimal()) or len(given) > 18 or int(given) < 1:
+        raise UsageError(f"{variable} is a whole number over 0, not {given[:40]!r}")
+    return int(given)
+
+
+MIB = 2**20
+ANSWER_BYTES = Limit("answer_bytes", 32 * MIB, "bytes", "a server's answer, unpacked")
+LISTING_BYTES = Limit("listing_bytes", 8 * MIB, "bytes", "a server's list of models, unpacked")
+LINE_BYTES = Limit("line_bytes", 256 * MIB, "bytes", "a line of a text, JSON Lines, CSV or TSV file, unpacked")
+JSON_BYTES = Limit("json_bytes", 1024 * MIB, "bytes", "a JSON file, which is read whole, and a JSON member of a tar")
+BATCH_BYTES = Limit("batch_bytes", 1024 * MIB, "bytes", "a batch of Parquet rows, unpacked")
+IMAGE_BYTES = Limit("image_bytes", 256 * MIB, "bytes", "an image file, and an image embedded in a row")
+IMAGE_SECONDS = Limit("image_seconds", 120, "seconds", "fetching an image, with all tries and redirects")
+IMAGE_REDIRECTS = Limit("image_redirects", 5, "redirects", "fetching an image")
+RECIPE_BYTES = Limit("recipe_bytes", 4 * MIB, "bytes", "a recipe, and a value of `--set`")
+RECIPE_VALUES = Limit("recipe_values", 100_000, "values", "a recipe, its aliases and merged keys followed")
+RECIPE_DEPTH = Limit("recipe_depth", 64, "levels", "nested values in a recipe, and nested parts of an expression")
+EXPRESSION_WORK = Limit(
+    "expression_work", 50_000_000, "characters and items", "what one evaluation of an expression or template makes"
+)
+EXPRESSION_DIGITS = Limit("expression_digits", 1000, "digits", "a number in an expression or template")
+REASON_CHARACTERS = Limit("reason_characters", 1000, "characters", "the reason why a record failed or was dropped")
+
+LIMITS = (
+    ANSWER_BYTES,
+    LISTING_BYTES,
+    LINE_BYTES,
+    JSON_BYTES,
+    BATCH_BYTES,
+    IMAGE_BYTES,
+    IMAGE_SECONDS,
+    IMAGE_REDIRECTS,
+    RECIPE_BYTES,
+    RECIPE_VALUES,
+    RECIPE_DEPTH,
+    EXPRESSION_WORK,
+    EXPRESSION_DIGITS,
+    REASON_CHARACTERS,
+)
+"""All of them, in the order of docs/limits.md."""
