@@ -7,6 +7,7 @@ holds a random number of this process, so text from a record can't forge one.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 from collections import deque
@@ -17,10 +18,10 @@ from typing import Any, Literal
 
 import jinja2
 import jinja2.meta
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from mminf.errors import MissingField, RecordError
+from mminf.errors import MissingField, RecordError, shorten_text
 from mminf.media import TAG, has_other_tags
+from mminf.sandbox import BoundedEnvironment, bounded, spend
 from mminf.turns import REST, Draft, ImagePart, Place, Turn, name_tags, place_images, split_tags
 
 ROLES = ("system", "user", "assistant")
@@ -70,18 +71,15 @@ def _refuse_null(value: Any) -> Any:
         raise jinja2.TemplateRuntimeError(
             "it would print null; leave the record out with `when`, or guard it with `if`"
         )
+    if isinstance(value, str):
+        spend(len(value))
     return value
 
 
-class _Environment(ImmutableSandboxedEnvironment):
-    def __init__(self, **options: Any) -> None:
-        super().__init__(
-            undefined=jinja2.StrictUndefined, finalize=_refuse_null, keep_trailing_newline=False, **options
-        )
-        self.globals = {"role": _role, "range": self.globals["range"]}
-
-
-_ENVIRONMENT = _Environment(trim_blocks=True, lstrip_blocks=True)
+_ENVIRONMENT = BoundedEnvironment(
+    finalize=_refuse_null, keep_trailing_newline=False, trim_blocks=True, lstrip_blocks=True
+)
+_ENVIRONMENT.globals["role"] = _role
 _GLOBALS = dict(_ENVIRONMENT.globals)
 
 
@@ -116,6 +114,10 @@ class Template:
     def __init__(self, source: str, name: str = "prompt") -> None:
         self.source = source.strip("\n")
         self.name = name
+        with _compiling(name):
+            self._compile()
+
+    def _compile(self) -> None:
         written = _with_tags(self.source)
         tree = _ENVIRONMENT.parse(written)
         tests = [test.node for test in tree.find_all(jinja2.nodes.Test) if test.name == "defined"]
@@ -158,12 +160,8 @@ class Template:
             name: _place_tags(value, name, shown=bool(shown)) if name != "images" else value
             for name, value in values.items()
         }
-        try:
+        with _failing(f"template {self.name}"):
             text = render(self._template, values)
-        except jinja2.UndefinedError as error:
-            raise MissingField(f"template {self.name}: {error}") from error
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
-            raise RecordError(f"template {self.name}: {error}") from error
         if count and "images" not in self.uses:
             text = _lead(text)
         return _split_turns(text, self.name)
@@ -278,7 +276,8 @@ class Expression:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self.reads, self._compiled = _compile(source)
+        with _compiling("expression"):
+            self.reads, self._compiled = _compile(source)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Expression, (self.source,)
@@ -289,21 +288,19 @@ class Expression:
         Raises:
             RecordError: if a field is missing or the operation fails on this record's values.
         """
-        try:
+        with _failing(repr(self.source)):
             context = make_context(self._compiled, {name: fields[name] for name in self.reads if name in fields})
             deque(self._compiled.root_render_func(context), maxlen=0)
             value = context.vars["result"]
             if isinstance(value, jinja2.Undefined):
                 str(value)  # a strict undefined raises on any use
             return value
-        except jinja2.UndefinedError as error:
-            raise MissingField(f"{self.source!r}: {error}") from error
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
-            raise RecordError(f"{self.source!r}: {error}") from error
 
     def test(self, fields: Mapping[str, Any]) -> bool:
         """Returns the truth of the expression; raises as calling it does."""
-        return bool(self(fields))
+        value = self(fields)
+        with _failing(repr(self.source)):
+            return bool(value)
 
     def parts(self) -> tuple[Expression, ...]:
         """Returns what the expression's outermost `and`s join; itself alone where there is none."""
@@ -322,9 +319,45 @@ class Expression:
         return tuple(Expression(text.strip()) for text in texts)
 
 
+@contextlib.contextmanager
+def _failing(what: str) -> Iterator[None]:
+    """Bounds an evaluation, and makes a RecordError of whatever it raises.
+
+    Filters and methods raise nearly anything on odd values: LookupError for an unknown encoding, AssertionError,
+    MemoryError, KeyError for a format's field.
+    """
+    try:
+        with bounded():
+            yield
+    except RecordError:
+        raise
+    except jinja2.UndefinedError as error:
+        raise MissingField(f"{what}: {error}") from error
+    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+        raise RecordError(f"{what}: {shorten_text(str(error), 300)}") from error
+    except Exception as error:
+        raise RecordError(f"{what}: {type(error).__name__}: {shorten_text(str(error), 300)}") from error
+
+
+@contextlib.contextmanager
+def _compiling(name: str) -> Iterator[None]:
+    """Makes a TemplateSyntaxError of whatever the compilation of a text raises: it may be nested too deeply."""
+    try:
+        yield
+    except jinja2.TemplateSyntaxError:
+        raise
+    except RecursionError as error:
+        raise jinja2.TemplateSyntaxError("is nested too deeply", 1, name) from error
+    except Exception as error:  # numbers of thousands of digits, Python's own limits of nesting
+        raise jinja2.TemplateSyntaxError(shorten_text(str(error), 200), 1, name) from error
+
+
 def failed_check(check: Expression, fields: Mapping[str, Any]) -> str:
     """Returns why a record was dropped: the condition that is false for it, and the values that it was tested on."""
-    values = ", ".join(f"{name}={fields[name]!r}" if name in fields else f"no {name}" for name in sorted(check.reads))
+    values = ", ".join(
+        f"{name}={shorten_text(repr(fields[name]), 200)}" if name in fields else f"no {name}"
+        for name in sorted(check.reads)
+    )
     return f"not {check.source} ({values[:200]})"
 
 

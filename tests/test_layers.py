@@ -12,7 +12,20 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # Each layer may import itself and what stands above it here.
 LAYERS = [
-    {"errors", "config", "registry", "record", "image", "text", "request", "part", "storage", "world", "limits", "redact"}
+    {
+        "errors",
+        "config",
+        "registry",
+        "record",
+        "image",
+        "text",
+        "request",
+        "part",
+        "storage",
+        "world",
+        "limits",
+        "redact",
+    }
     | {"media", "turns", "reasoning", "answer", "special_tokens"},
     {"plugin", "recipe"},
     {"journal", "backend", "step", "source", "sink", "demo_model", "content", "server"},
