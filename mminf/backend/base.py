@@ -42,6 +42,7 @@ SPEED_ONLY = frozenset(
         "timeout",
         "retries",
         "patience",
+        "price",
         "latency",  # scripted
         "trust_remote_code",
     }

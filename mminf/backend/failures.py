@@ -86,7 +86,7 @@ def error_inside(answer: Any) -> tuple[int, bytes] | None:
             return None
     elif not (error := answer.get("error")) and answer.get("object") != "error":
         return None
-    error = error or answer
+    error = error or (answer if choice is None else {"message": "the answer ended in an error"})
     code = error.get("code") if isinstance(error, dict) else None
     return _status(code), json.dumps({"error": error}).encode()
 

@@ -125,7 +125,12 @@ def print_result(result: RunResult) -> None:
         typer.echo(
             f"  all failures: mminf status {result.output}; to ask anew: mminf retry {result.output}, then run again"
         )
-    if result.state == "interrupted":
+    if result.stopped is not None:
+        typer.echo(
+            f"{result.stopped}; with a larger one, the same command goes on. To write the datasets as they are: "
+            f"`mminf export RECIPE --output {result.output}`"
+        )
+    elif result.state == "interrupted":
         typer.echo(f"{result.calls} model calls are kept; run the same command again to go on")
     elif result.state == "waiting":
         typer.echo("the shards go on from here: run each of them again, then merge again")

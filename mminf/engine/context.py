@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mminf.engine.answers import present, separate
+from mminf.engine.budget import Budget
 from mminf.engine.engines import Engine, Pool
 from mminf.engine.stats import RunStats
 from mminf.errors import EngineError, ImageError, Interrupted, Parked
@@ -37,6 +38,7 @@ class Shared:
     pool: Pool
     stats: RunStats
     retries: dict[tuple[str, str], int] = field(default_factory=dict)
+    budget: Budget | None = None
     _keys: dict[str, Any] = field(default_factory=dict)
     _met: set[Engine] = field(default_factory=set)
 
@@ -68,6 +70,18 @@ class Shared:
         """Raises Interrupted if no new call may start."""
         if self.stats.draining:
             raise Interrupted("the run is draining")
+
+    def begin_call(self) -> None:
+        """Counts a call against the budget. Raises Interrupted, and lets the run end, if there is none left."""
+        if self.budget is not None and self.stats.stopped is None:
+            self.stats.stopped = self.budget.begin()
+        if self.stats.stopped is not None:
+            raise Interrupted(self.stats.stopped)
+
+    def end_call(self, engine: str, answer: Generation | None) -> None:
+        """Counts what a call has spent; None: it got no answer."""
+        if self.budget is not None:
+            self.budget.end(engine, answer)
 
 
 class StepContext:
@@ -155,8 +169,13 @@ class StepContext:
             raise Parked(f"{engine.stats.model} is not loaded")
         for image in opened:
             await self.shared.images.decode(image, engine.backend.view)
-        answer, seconds = await self._ask(engine, request, chat)
-        answer = separate(answer, request)
+        self.shared.begin_call()
+        given = None
+        try:
+            given, seconds = await self._ask(engine, request, chat)
+        finally:
+            self.shared.end_call(self.step.engine, given)
+        answer = separate(given, request)
         if (text := clean(answer.text)) != answer.text:
             # As the journal will give it back: a lone surrogate must not make a resumed run another one.
             answer = dataclasses.replace(answer, text=text)

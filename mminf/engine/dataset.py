@@ -56,7 +56,7 @@ async def run_dataset_stage(stage: StagePlan, shared: Shared) -> None:
             rows = [_row(stage, step, record, outcome) for record, outcome in batch]
             _count(rows, shared.stats.steps[step.name], shared.stats)
             await shared.journal.write_rows(rows)
-            if shared.stats.draining:
+            if shared.stats.ending:
                 shared.stats.unfinished = True
                 return
 

@@ -309,7 +309,8 @@ def interrupted(run: Run) -> RunResult:
     with open_journals(run.output) as journals:
         calls = sum(int(step["calls"]) for journal in journals for step in journal.totals().values())
         failures = [failure for journal in journals for failure in journal.failures(5)]
-        return RunResult("interrupted", run.target, count_records(*journals), [], failures[:5], calls)
+        counts, stopped = count_records(*journals), run.stats.stopped
+        return RunResult("interrupted", run.target, counts, [], failures[:5], calls, stopped=stopped)
 
 
 def unfinished(progress: Mapping[Part, Progress], of: int, phase: Phase, recipe: str) -> list[str]:

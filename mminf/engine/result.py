@@ -47,6 +47,7 @@ class RunResult:
         failures: (id, step, reason) of the first five records that failed.
         calls: model calls in the journal, of all runs.
         shard: the part of the records that was run; None: all.
+        stopped: why it was interrupted, if nobody asked for that.
     """
 
     state: str
@@ -56,15 +57,16 @@ class RunResult:
     failures: list[tuple[str, str | None, str | None]] = field(default_factory=list)
     calls: int = 0
     shard: Part | None = None
+    stopped: str | None = None
 
     @property
     def exit_code(self) -> int:
-        """0 if anything was done, 1 if no record came to its end, 130 after an interruption.
+        """0 if anything was done, 1 if no record came to its end, 130 after an interruption, 3 at the end of a budget.
 
         A shard that is finished has 0: what it has none of, others may have.
         """
         if self.state == "interrupted":
-            return 130
+            return 130 if self.stopped is None else 3
         return 0 if self.counts.done or self.shard is not None or self.state == "waiting" else 1
 
 

@@ -16,9 +16,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from mminf.engine.budget import Budget
 from mminf.engine.context import Shared
 from mminf.engine.dataset import Records, run_dataset_stage
 from mminf.engine.engines import Engine, Pool, fits
+from mminf.engine.first_failures import FirstFailures
 from mminf.engine.plan import StagePlan, check_fields, make_plan
 from mminf.engine.replicas import make_engines
 from mminf.engine.result import RunResult, count_records, open_sinks, tell_target, write_sinks
@@ -75,7 +77,7 @@ class Run:
             steps={step.name: StepStats(step.name) for step in recipe.steps},
             engines={name: engine.stats for name, engine in self.engines.items()},
         )
-        self.digest = digest([recipe.resolved(), self.limit])
+        self.digest = digest([_without_bounds(recipe.resolved()), self.limit])
         self.keep_engines = False
         self.position: int | None = None
         self._tasks: asyncio.Task[Any] | None = None
@@ -180,6 +182,7 @@ class Run:
         shared = Shared(
             self.recipe.run.seed, journal, images, self.engines, self.pool, self.stats, retries=journal.retries()
         )
+        shared.budget = self._budget(journal, part)
         self.source.part = part
         self._tasks = asyncio.create_task(self._stages(shared, stages, quota or self.recipe.run.target))
         state = "failed"
@@ -188,7 +191,7 @@ class Run:
             state = "interrupted" if self.stats.unfinished else "finished"
         except (Interrupted, EngineError, asyncio.CancelledError):
             # Ctrl-C reaches an engine's own processes as well, so a dying engine is no failure then.
-            if not self.stats.draining:
+            if not self.stats.ending:
                 raise
             state = "interrupted"
         finally:
@@ -200,6 +203,19 @@ class Run:
             journal.set_meta("finished_at", str(time.time()))
         await journal.flush()
         return state
+
+    def _budget(self, journal: Journal, part: Part | None) -> Budget | None:
+        if self.recipe.run.budget is None:
+            return None
+        prices = {name: config.price for name, config in self.recipe.engines.items() if config.price is not None}
+        return Budget(
+            self.recipe.run.budget,
+            prices,
+            {step.name: step.engine for step in self.recipe.steps if step.engine is not None},
+            share=1 / part.of if part is not None else 1.0,
+            before=journal.base.totals() if journal.base is not None else {},
+            own=journal.totals(),
+        )
 
     async def close_engines(self) -> None:
         """Frees all models."""
@@ -216,7 +232,8 @@ class Run:
                 tell_target(journal, self.plan[-1].index, target)
             written = write_sinks(self.sinks, self.plan, journal, self.source.policy(), target)
         calls = sum(int(step["calls"]) for step in journal.totals().values())
-        return RunResult(state, self.target, count_records(journal), written, journal.failures(5), calls)
+        counts = count_records(journal)
+        return RunResult(state, self.target, counts, written, journal.failures(5), calls, stopped=self.stats.stopped)
 
     def count(self) -> int | None:
         """Returns how many records there are, where that is known."""
@@ -235,14 +252,19 @@ class Run:
                 window = self._window(stage)
                 last = LAST * window if self.recipe.run.window is None else 0
                 total = self.stats.total if stage.index == 0 and wanted is None else None
-                scheduler = Scheduler(
-                    stage, shared, window, wanted, last, total // part.of if total and part is not None else total
-                )
+                total = total // part.of if total and part is not None else total
+                first = self._first_failures(stage, shared.journal)
+                scheduler = Scheduler(stage, shared, window, wanted, last, total, first)
                 await scheduler.run(self._read() if stage.index == 0 else self._left_by(stage.index - 1, shared))
                 self.position = scheduler.position
             if self.stats.unfinished:
                 return
             await shared.journal.flush()
+
+    def _first_failures(self, stage: StagePlan, journal: Journal) -> FirstFailures:
+        """A stage from which records have come before works, whatever those fail for that are tried again first."""
+        names = [step.name for step in stage.steps]
+        return FirstFailures(names, None if journal.has_done(stage.index) else self.recipe.run.max_same_failures)
 
     def _left_by(self, stage: int, shared: Shared) -> Iterator[Record | BadRow]:
         part = self.source.part
@@ -323,6 +345,11 @@ def open_source(recipe: Recipe, output: Path) -> Source:
 def gpus_needed(run: Run) -> int:
     """Returns how many GPUs a process needs that holds the recipe's local models: those of the largest one."""
     return max((engine.backend.gpus() for engine in run.engines.values()), default=0)
+
+
+def _without_bounds(resolved: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out what only decides when a run stops: with a larger budget, it is the same run that goes on."""
+    return {key: value for key, value in resolved.items() if key not in ("budget", "max_same_failures")}
 
 
 def installed_versions() -> dict[str, str]:

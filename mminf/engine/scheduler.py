@@ -15,6 +15,7 @@ from typing import Any
 
 from mminf.engine.context import Shared, StepContext
 from mminf.engine.engines import Engine
+from mminf.engine.first_failures import FirstFailures
 from mminf.engine.plan import StagePlan
 from mminf.errors import AskAgain, EngineError, Interrupted, JournalError, Parked, RecordError
 from mminf.journal import Row, Tree, Waiting, path_text
@@ -25,6 +26,7 @@ from mminf.text import failed_check
 
 log = logging.getLogger("mminf")
 _PLAIN = frozenset({str, int, float, bool, type(None)})  # JSON without a closer look
+_SKIPPED: Mapping[str, Any] = {}
 FIRST_GUESS = 0.25  # of the records of a recipe with filters are accepted, about
 
 
@@ -52,6 +54,7 @@ class Scheduler:
         last: so many records may be in flight when no more than these are left to take. The calls of one record go one
             after the other, so the last ones keep an engine full for longer if more of them are under way.
         total: how many records will come, where that is known.
+        first_failures: stops a run whose first records all fail in the same way.
 
     Attributes:
         position: number of the last record that was taken; None when there are no more.
@@ -65,6 +68,7 @@ class Scheduler:
         target: int | None = None,
         last: int = 0,
         total: int | None = None,
+        first_failures: FirstFailures | None = None,
     ) -> None:
         self.stage = stage
         self.shared = shared
@@ -79,6 +83,7 @@ class Scheduler:
         self._writes = tuple(step.writes for step in stage.steps)
         self.blocked: Counter[int] = Counter()
         self.position: int | None = None
+        self.first_failures = first_failures or FirstFailures((), None)
         self._parked = 0
         self._pulled = 0
         self._exhausted = False
@@ -95,7 +100,7 @@ class Scheduler:
             self._parked = 0
             await self._pass((Waiting(record, {}, None) for record in self._pull(records)), self.total)
             while self.blocked and not stats.unfinished:
-                if stats.draining:
+                if stats.ending:
                     stats.unfinished = True
                     return
                 waiting = self.blocked.total()
@@ -174,7 +179,7 @@ class Scheduler:
                 self._left -= 1
                 if self._left < self.last:
                     self._ending.set()
-            if stats.draining:
+            if stats.ending:
                 stats.unfinished = True
                 return
             if isinstance(record, BadRow):
@@ -306,7 +311,20 @@ class Scheduler:
         stats.settled += 1
 
     async def attempt(self, index: int, record: Record) -> Any:
-        """Runs a step, as often as its attempts allow. Returns its outcome, or an End for a record that fails."""
+        """Runs a step, as often as its attempts allow. Returns its outcome, or an End for a record that fails.
+
+        Raises:
+            EngineError: if the first records have all failed in this way.
+        """
+        outcome = await self._attempt(index, record)
+        if isinstance(outcome, End):
+            if (stop := self.first_failures.failed(self.stage.steps[index].name, outcome.reason or "")) is not None:
+                raise EngineError(stop)
+        elif outcome is not _SKIPPED:
+            self.first_failures.passed(self.stage.steps[index].name)
+        return outcome
+
+    async def _attempt(self, index: int, record: Record) -> Any:
         step = self.stage.steps[index]
         stats = self.shared.stats.steps[step.name]
         base = self.shared.retries.get((record.id, step.name), 0) if self.shared.retries else 0
@@ -314,7 +332,7 @@ class Scheduler:
         try:
             if step.condition is not None and not step.condition.test(record.fields):
                 stats.passed_by += 1
-                return {}
+                return _SKIPPED
             for number in range(step.config.attempts):
                 if number:
                     stats.repeated += 1

@@ -55,6 +55,8 @@ class RunStats:
         total: records of the source, None while unknown.
         read: records taken from the source; resumed: those that an earlier run had finished.
         settled: source records that are final, with all their children.
+        draining: the user wants the run to end.
+        stopped: why it ends by itself before its records do; calls that were begun then are waited for.
     """
 
     steps: dict[str, StepStats]
@@ -67,6 +69,12 @@ class RunStats:
     started: float = field(default_factory=time.monotonic)
     draining: bool = False
     unfinished: bool = False
+    stopped: str | None = None
+
+    @property
+    def ending(self) -> bool:
+        """Whether no new call may begin."""
+        return self.draining or self.stopped is not None
 
     @property
     def seconds(self) -> float:

@@ -136,11 +136,14 @@ class RankWork:
         while phase is not None:
             self.board.write(f"phase/{number}", phase.dump())
             state = await work_part(run, Part(0, self.rank.of), phase)
-            if {state, *await self._all(run, f"done/{number}")} != {"finished"}:
+            states = {state, *await self._all(run, f"done/{number}")}
+            if states != {"finished"}:
+                # A rank whose budget is used up says so instead of its state.
+                run.stats.stopped = run.stats.stopped or min(states - {"finished", "interrupted"}, default=None)
                 raise Interrupted("a rank was interrupted")
             phase, number = await coordinator.merge(phase), number + 1
         (run.target / NONCE).unlink(missing_ok=True)
-        result = await coordinator.end("interrupted" if run.stats.draining else "finished")
+        result = await coordinator.end("interrupted" if run.stats.ending else "finished")
         self.board.write(f"phase/{number}", "")
         await self._all(run, "gone")  # the store may live in a process that ends with this one
         return result
@@ -165,7 +168,7 @@ class RankWork:
             phase = Phase.load(text)
             assert phase is not None
             state = await work_part(run, Part(self.rank.number, self.rank.of), phase)
-            self.board.write(f"done/{number}/{self.rank.number}", state)
+            self.board.write(f"done/{number}/{self.rank.number}", run.stats.stopped or state)
             if state != "finished":
                 return _nothing(run, state)
             number += 1

@@ -94,8 +94,8 @@ class PartWorker:
             run = self._open()
             state = asyncio.run_coroutine_threadsafe(self._work(run, part, phase), self._loop).result()
         except MminfError as error:
-            return {**row, "state": "failed", "error": f"{socket.gethostname()}: {error}"}
-        return {**row, "state": state, "error": ""}
+            return {**row, "state": "failed", "error": f"{socket.gethostname()}: {error}", "stopped": ""}
+        return {**row, "state": state, "error": "", "stopped": run.stats.stopped or ""}
 
     def _open(self) -> Run:
         """Makes the run on the first call: an error of a constructor would not reach the driver as one."""
@@ -183,11 +183,11 @@ class RayWork:
                     await self._wait(run, asyncio.to_thread(self._phase, run, order, phase, workers, of))
                     phase = await coordinator.merge(phase)
             except (Interrupted, asyncio.CancelledError):
-                if not run.stats.draining:
+                if not run.stats.ending:
                     raise
                 return interrupted(run)
             (run.target / NONCE).unlink(missing_ok=True)
-            return await coordinator.end("interrupted" if run.stats.draining else "finished")
+            return await coordinator.end("interrupted" if run.stats.ending else "finished")
 
     async def _wait(self, run: Run, work: Coroutine[Any, Any, None]) -> None:
         """Waits for a phase; when the run drains, the workers are told."""
@@ -221,7 +221,8 @@ class RayWork:
             for row in done.iter_rows():
                 if row["error"]:
                     raise EngineError(f"part {row['number']} of {of}: {row['error']}")
-                if row["state"] != "finished" or run.stats.draining:
+                run.stats.stopped = row["stopped"] or run.stats.stopped
+                if row["state"] != "finished" or run.stats.ending:
                     raise Interrupted("the run is draining")
         except ray.exceptions.RayError as error:
             raise EngineError(

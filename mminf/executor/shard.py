@@ -44,7 +44,9 @@ def shard_work(part: Part) -> Callable[[Run], Coroutine[Any, Any, RunResult]]:
             with Journal(part_folder(run.output, part), base=run.output) as journal:
                 calls = sum(int(step["calls"]) for step in journal.totals().values())
                 counts = replace(count_records(journal), pending=None)  # how many of the records are its is not known
-                return RunResult(state, run.target, counts, [], journal.failures(5), calls, part)
+                return RunResult(
+                    state, run.target, counts, [], journal.failures(5), calls, part, stopped=run.stats.stopped
+                )
 
     return work
 
@@ -97,7 +99,7 @@ async def merge_work(run: Run) -> RunResult:
             phase = await coordinator.merge(await coordinator.resume())
         if phase is not None:
             return await coordinator.pause()
-        return await coordinator.end("interrupted" if run.stats.draining else "finished")
+        return await coordinator.end("interrupted" if run.stats.ending else "finished")
 
 
 async def _merge_nothing(run: Run, coordinator: Coordinator) -> RunResult:

@@ -15,7 +15,7 @@ from mminf.journal.codec import BELOW, below, below_path, clean, deflate, inflat
 from mminf.journal.lock import release_lock, take_lock
 from mminf.journal.merge import FrozenJournal
 from mminf.journal.row import Call, Place, Row, Waiting, row_of
-from mminf.journal.schema import FILE, HAS_REASONING, TABLES, TOKENS, VERSION, connect
+from mminf.journal.schema import FILE, HAS_REASONING, TABLES, TOKENS, TOTALS, VERSION, connect, totals_of
 from mminf.journal.writer import Work, Writer
 from mminf.record import Record, to_json
 from mminf.request import Generation
@@ -307,6 +307,11 @@ class Journal(DigestCache):
             return int(self._one(sql, *below(stage, record))[0])
         return int((self.base.one(sql, *below(stage, record)) or [0])[0])
 
+    def has_done(self, stage: int) -> bool:
+        """Tells whether a record has ever come to the end of a stage."""
+        sql = "SELECT 1 FROM rows WHERE stage = ? AND state = 'done' LIMIT 1"
+        return self._own_or_base(sql, stage) is not None
+
     def count_before(self, stage: int, seq: int) -> int:
         """Returns how many records of this run a stage has accepted that come from before a place in the source."""
         sql = "SELECT count(*) FROM rows WHERE stage = ? AND run >= ? AND state = 'done' AND seq < ?"
@@ -431,11 +436,7 @@ class Journal(DigestCache):
 
     def totals(self) -> dict[str, dict[str, float]]:
         """Returns per step: calls, prompt_tokens, completion_tokens, seconds."""
-        rows = self._reader.execute(
-            "SELECT step, count(*), sum(prompt_tokens), sum(completion_tokens), sum(seconds) FROM memo GROUP BY step"
-        )
-        names = ("calls", "prompt_tokens", "completion_tokens", "seconds")
-        return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
+        return totals_of(self._reader.execute(TOTALS))
 
     # Retries
 

@@ -20,7 +20,7 @@ from mminf.errors import JournalError
 from mminf.journal.codec import BELOW, below_path
 from mminf.journal.lock import hold
 from mminf.journal.row import Row, row_of
-from mminf.journal.schema import FILE, HAS_REASONING, TABLES, TOKENS, VERSION, connect
+from mminf.journal.schema import FILE, HAS_REASONING, TABLES, TOKENS, TOTALS, VERSION, connect, totals_of
 from mminf.part import Part
 
 PARTS = "parts"
@@ -61,6 +61,10 @@ class FrozenJournal:
         """Returns a setting of the run."""
         row = self.one("SELECT value FROM meta WHERE key = ?", key)
         return None if row is None else str(row[0])
+
+    def totals(self) -> dict[str, dict[str, float]]:
+        """Returns per step: calls, prompt_tokens, completion_tokens, seconds."""
+        return totals_of(self.all(TOTALS))
 
     def rows(self, stage: int) -> Iterator[Row]:
         """Yields the last run's rows of a stage that are done, in source order, streamed."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 FILE = "journal.sqlite"
 VERSION = 2
@@ -74,8 +76,16 @@ CREATE TABLE IF NOT EXISTS retries (
 
 TOKENS = "special_tokens:"
 """Prefix of the keys in `meta` for models' special tokens."""
+TOTALS = "SELECT step, count(*), sum(prompt_tokens), sum(completion_tokens), sum(seconds) FROM memo GROUP BY step"
+"""Columns: step, calls, prompt_tokens, completion_tokens, seconds."""
 HAS_REASONING = "SELECT 1 FROM sqlite_master WHERE name = 'reasoning'"
 """Journals of earlier versions, opened for reading, lack the table."""
+
+
+def totals_of(rows: Iterable[tuple[Any, ...]]) -> dict[str, dict[str, float]]:
+    """Returns the rows of `TOTALS` by step and column."""
+    names = ("calls", "prompt_tokens", "completion_tokens", "seconds")
+    return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
 
 
 def connect(path: Path) -> sqlite3.Connection:

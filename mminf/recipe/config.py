@@ -41,12 +41,28 @@ class StepConfig(Config):
     attempts: int = Field(3, ge=1, le=100, description="How often a step is tried before its record fails.")
 
 
+class PriceConfig(Config):
+    """What an engine's tokens cost, in any currency."""
+
+    input: float = Field(0.0, ge=0, description="Price of a million tokens of prompts.")
+    output: float = Field(0.0, ge=0, description="Price of a million tokens of answers.")
+
+
+class BudgetConfig(Config):
+    """What all runs into one output may spend together. A run that has spent it stops; a larger one goes on."""
+
+    calls: int | None = Field(None, ge=1, description="Model calls that were answered.")
+    tokens: int | None = Field(None, ge=1, description="Tokens of prompts and answers.")
+    money: float | None = Field(None, gt=0, description="By the engines' `price`.")
+
+
 class EngineConfig(Config):
     """What every engine takes. A backend's config adds its own keys."""
 
     backend: str = Field(description="The kind of thing that serves the model.")
     model: str = Field(description="Model id, local path, or `builtin:demo`.")
     max_concurrency: int | None = Field(None, ge=1, description="At most so many calls in flight; None: unbounded.")
+    price: PriceConfig | None = Field(None, description="What its tokens cost, for `budget: {money: ...}`.")
     reasoning: Literal["split", "keep", "off"] = Field(
         "split",
         description="The model's reasoning: `split` separates it from the answer, `keep` leaves it before the "
@@ -110,6 +126,10 @@ class RunConfig(Config):
     )
     max_loaded_engines: int | None = Field(
         None, ge=1, description="At most so many models in this process at a time; by default as many as memory holds."
+    )
+    budget: BudgetConfig | None = Field(None, description="Stop once so many calls, tokens or money are spent.")
+    max_same_failures: int | None = Field(
+        20, ge=1, description="Stop if the first so many records of a step all fail in the same way; null: never."
     )
     plugins: Names = Field(default_factory=list, description="Plugin files, relative to the recipe, or modules.")
     templates: list[Path] = Field(default_factory=list, description="Further template folders.")

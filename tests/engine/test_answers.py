@@ -175,7 +175,7 @@ def test_a_refusal_of_the_server_is_the_reason() -> None:
         ask({"content": None, "refusal": "I can't help with that."})
 
 
-@pytest.mark.parametrize("finish", ["content_filter", "tool_calls", "error"])
+@pytest.mark.parametrize("finish", ["content_filter", "tool_calls"])
 def test_half_an_answer_is_not_an_answer(finish: str) -> None:
     found, _ = ask({"content": "The image shows a"}, finish)
     assert not found.complete

@@ -1,0 +1,94 @@
+"""What a run may spend: calls, tokens and money, over all runs into one output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mminf.recipe.config import BudgetConfig, PriceConfig
+from mminf.request import Generation
+
+MILLION = 1_000_000
+
+
+@dataclass(slots=True)
+class Spent:
+    """What was spent: answered calls, tokens of prompts and answers, and money by the engines' prices."""
+
+    calls: float = 0
+    tokens: float = 0
+    money: float = 0
+
+    def add(self, calls: float, prompt_tokens: float, completion_tokens: float, price: PriceConfig | None) -> None:
+        """Adds answered calls of one engine."""
+        self.calls += calls
+        self.tokens += prompt_tokens + completion_tokens
+        if price is not None:
+            self.money += (prompt_tokens * price.input + completion_tokens * price.output) / MILLION
+
+
+class Budget:
+    """Says when a run has spent what its recipe allows.
+
+    Calls are counted when they start, so their number is never exceeded. Tokens and money are known when the answer is
+    there: what is in flight then comes on top.
+
+    Args:
+        config: of the recipe.
+        prices: of the engines that have one.
+        engine_of: engine of each step, by name.
+        share: of the budget that this process has; several share one.
+        before: totals by step that count for all of them, as `Journal.totals` returns them.
+        own: totals by step of this process's own journal.
+    """
+
+    def __init__(
+        self,
+        config: BudgetConfig,
+        prices: Mapping[str, PriceConfig],
+        engine_of: Mapping[str, str],
+        *,
+        share: float = 1.0,
+        before: Mapping[str, Mapping[str, float]],
+        own: Mapping[str, Mapping[str, float]],
+    ) -> None:
+        self._config = config
+        self._prices = prices
+        self._before = _sum(before, prices, engine_of)
+        self._spent = _sum(own, prices, engine_of)
+        self._share = share
+        self._in_flight = 0
+
+    def begin(self) -> str | None:
+        """Counts a call that starts. Returns why it must not, or None."""
+        if (reached := self._reached()) is not None:
+            return reached
+        self._in_flight += 1
+        return None
+
+    def end(self, engine: str, answer: Generation | None) -> None:
+        """Counts a call that has ended; None: without an answer."""
+        self._in_flight -= 1
+        if answer is not None:
+            self._spent.add(1, answer.prompt_tokens, answer.completion_tokens, self._prices.get(engine))
+
+    def _reached(self) -> str | None:
+        config, spent = self._config, self._spent
+        for limit, before, ours, name in (
+            (config.calls, self._before.calls, spent.calls + self._in_flight, "calls"),
+            (config.tokens, self._before.tokens, spent.tokens, "tokens"),
+            (config.money, self._before.money, spent.money, "money"),
+        ):
+            if limit is not None and ours >= (limit - before) * self._share:
+                return f"the budget of {limit:,.15g} {name} is used up"
+        return None
+
+
+def _sum(
+    totals: Mapping[str, Mapping[str, float]], prices: Mapping[str, PriceConfig], engine_of: Mapping[str, str]
+) -> Spent:
+    spent = Spent()
+    for step, total in totals.items():
+        price = prices.get(engine_of.get(step, ""))
+        spent.add(total["calls"], total["prompt_tokens"], total["completion_tokens"], price)
+    return spent
