@@ -190,13 +190,16 @@ def images_in(fields: Mapping[str, Any]) -> list[str]:
     """Returns a record's images; none if the field is missing or null.
 
     Raises:
-        RecordError: if the value is not a list.
+        RecordError: if the value is not a list of texts.
     """
     found = fields.get("images")
     if found is None:
         return []
     if not isinstance(found, list):
         raise RecordError(f"field 'images' is not a list, but {type(found).__name__}")
+    for image in found:
+        if not isinstance(image, str):
+            raise RecordError(f"field 'images' holds {type(image).__name__}, not a path or URI")
     return found
 
 

@@ -25,6 +25,7 @@ LAYERS = [
         "world",
         "limits",
         "redact",
+        "sandbox",
     }
     | {"media", "turns", "reasoning", "answer", "special_tokens"},
     {"plugin", "recipe"},

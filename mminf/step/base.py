@@ -198,6 +198,20 @@ class DatasetStep(Step[C], ABC):
             records: streamed from the journal; may be iterated over more than once.
         """
 
+    @staticmethod
+    def each(
+        records: Iterable[Record], decide: Callable[[Record], Outcome]
+    ) -> Iterator[tuple[Record, Outcome | RecordError]]:
+        """Yields every record with what `decide` returns for it; what it raises, on an odd value, fails that record."""
+        for record in records:
+            try:
+                outcome: Outcome | RecordError = decide(record)
+            except RecordError as error:
+                outcome = error
+            except Exception as error:
+                outcome = RecordError(f"{type(error).__name__}: {error}")
+            yield record, outcome
+
     async def run(self, record: Record, ctx: Context) -> Outcome:
         raise NotImplementedError(f"{self.type} works on the whole dataset")
 

@@ -36,13 +36,12 @@ class Deduplicate(DatasetStep[DeduplicateConfig]):
 
     def run_all(self, records: Iterable[Record], ctx: Context) -> Iterator[tuple[Record, Outcome | RecordError]]:
         seen: Any = {"exact": _Exact, "minhash": _MinHash, "image": _ImageHash}[self.config.method](self.config, ctx)
-        for record in records:
-            try:
-                twin = seen.find_or_add(record)
-            except RecordError as error:
-                yield record, error
-                continue
-            yield record, {} if twin is None else Drop(f"duplicate of {twin}")
+
+        def decide(record: Record) -> Outcome:
+            twin = seen.find_or_add(record)
+            return {} if twin is None else Drop(f"duplicate of {twin}")
+
+        return self.each(records, decide)
 
 
 class _Exact:

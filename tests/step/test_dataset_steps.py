@@ -148,3 +148,60 @@ sinks:
     llava = read_rows(tmp_path / "out" / "llava.jsonl")
     assert llava[0]["conversations"][0]["value"] == "<image>\nlook <image> here"  # type: ignore[index]
     assert len(llava[0]["image"]) == 2  # type: ignore[arg-type]
+
+
+ODD = [
+    None,
+    5,
+    -1.5,
+    True,
+    "",
+    "x",
+    "\ud800",
+    [],
+    [None],
+    [5],
+    [[["a"]]],
+    ["", None],
+    {},
+    {"a": [1]},
+    [{}],
+    "x" * 100_000,
+]
+
+
+@pytest.mark.parametrize("method", ["exact", "minhash", "image"])
+def test_odd_values_fail_their_records_and_no_other(method: str, tmp_path: Path) -> None:
+    Image.new("RGB", (50, 50), "red").save(tmp_path / "red.png")
+    field = "images" if method == "image" else "text"
+    good = [str(tmp_path / "red.png")] if method == "image" else "the same old text as ever"
+    records = [Record(f"odd{number}", {field: value}) for number, value in enumerate(ODD)]
+    records = [Record("first", {field: good}), Record("lacks it", {}), *records, Record("last", {field: good})]
+    found = dropped("deduplicate", records, reads=field, method=method)
+    assert found["last"] == "duplicate of first"
+    assert "first" not in found
+
+
+def test_a_run_goes_on_past_odd_images(write_recipe: Callable[[str], Path], rows: Callable[..., Path]) -> None:
+    rows(
+        {"id": "bad", "q": "a", "pics": [None]},
+        {"id": "odd", "q": "a", "pics": 5},
+        {"id": "good", "q": "b", "pics": []},
+    )
+    recipe = write_recipe(
+        """
+engines: {s: {backend: scripted, answer: hi}}
+source: {jsonl: rows.jsonl}
+steps:
+  - set: {images: pics}
+  - deduplicate: {reads: images, method: image}
+  - generate: {engine: s, prompt: '{{ q }}', writes: response, images: false}
+sinks: [{jsonl: o.jsonl}]
+"""
+    )
+    result = api.run(recipe, output=recipe.parent / "out")
+    assert {record: reason for record, _, reason in result.failures} == {
+        "bad": "field 'images' holds NoneType, not a path or URI",
+        "odd": "field 'images' is not a list, but int",
+    }
+    assert result.counts.done == 1
