@@ -36,6 +36,8 @@ def to_path(text: Any, base: Path | None = None) -> Path:
     Raises:
         UsageError: if the URI's scheme is unknown, or what reads it is not installed.
     """
+    if isinstance(text, str) and "\0" in text:
+        raise UsageError(f"{text!r:.120}: a path has no NUL character")
     if not isinstance(text, str):
         return cast("Path", text) if base is None or is_remote(text) else base / text
     if not is_uri(text):

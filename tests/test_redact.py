@@ -6,15 +6,17 @@ import json
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mminf.redact import hide_secrets, is_secret_name, keep_secret, read_secret, redact
 
+from .fuzz import fuzz
+
 SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=60)
 
 
-@settings(max_examples=200, deadline=None)
+@fuzz(200)
 @given(SECRETS, st.text(max_size=20), st.text(max_size=20))
 def test_a_kept_secret_is_found_however_it_is_spelled(secret: str, before: str, after: str) -> None:
     keep_secret(secret)

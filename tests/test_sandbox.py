@@ -8,11 +8,13 @@ from typing import Any
 
 import jinja2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mminf.errors import RecordError
 from mminf.text import Expression, Template
+
+from .fuzz import fuzz
 
 FIELDS = {"n": 3, "q": "a question", "items": ["a", "b"], "big": 10**15, "row": {"w": 10**12}, "text": "x" * 10_000}
 
@@ -147,7 +149,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=500, deadline=None)
+@fuzz(500)
 @given(st.lists(st.one_of(ATOMS, PIECES), min_size=1, max_size=9), VALUES)
 def test_random_expressions_end_in_a_value_or_an_error_of_the_record(pieces: list[str], value: Any) -> None:
     try:

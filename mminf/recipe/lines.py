@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mminf.errors import Problem, RecipeError
+from mminf.errors import Problem, RecipeError, shorten_text
+from mminf.limits import RECIPE_BYTES, RECIPE_DEPTH, RECIPE_VALUES
 
 Path_ = tuple[str | int, ...]
-_MAX_NODES = 100_000
+_Entries = dict[str, tuple[yaml.Node, yaml.Node]]
 _PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+_MERGE, _TIMESTAMP = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:timestamp"
+_TOO_LARGE = 2**63
 
 
 class Document:
@@ -47,20 +52,27 @@ def load_document(path: Path) -> Document:
         RecipeError: if it can't be read, isn't YAML, or has a key twice.
     """
     try:
+        if path.stat().st_size > RECIPE_BYTES.value:
+            raise RecipeError([Problem(str(path), f"is too large for a recipe: {RECIPE_BYTES}")])
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise RecipeError([Problem(str(path), f"can't be read: {error}")]) from error
     return parse_document(text, str(path))
 
 
 def parse_document(text: str, file: str) -> Document:
     """Parses YAML text; errors and lines are reported against `file`. Raises as `load_document` does."""
+    if len(text) > RECIPE_BYTES.value:
+        raise RecipeError([Problem(shorten_text(file), f"is too large: {RECIPE_BYTES}")])
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{file}:{mark.line + 1}" if mark else file
-        raise RecipeError([Problem(where, f"is not YAML: {getattr(error, 'problem', None) or error}")]) from error
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise RecipeError([Problem(where, f"is not YAML: {problem}")]) from error
+    except RecursionError as error:
+        raise RecipeError([Problem(file, f"is nested too deeply: {RECIPE_DEPTH}")]) from error
     builder = _Builder(file)
     data = builder.build(node, ()) if node is not None else None
     if builder.problems:
@@ -69,46 +81,99 @@ def parse_document(text: str, file: str) -> Document:
 
 
 class _Builder:
+    """Makes plain data of YAML nodes: mappings with texts as keys, lists, texts, numbers, booleans and null."""
+
     def __init__(self, file: str) -> None:
         self.file = file
         self.where: dict[Path_, str] = {}
         self.problems: list[Problem] = []
         self._open: set[int] = set()
+        self._merged: dict[int, _Entries] = {}
         self._scalars = yaml.SafeLoader("")
 
     def build(self, node: yaml.Node, path: Path_) -> Any:
-        where = f"{self.file}:{node.start_mark.line + 1}"
+        where = self._line(node)
         self.where.setdefault(path, where)
-        if len(self.where) > _MAX_NODES:  # aliases of aliases can name more nodes than there are atoms
-            raise RecipeError([Problem(where, f"expands to more than {_MAX_NODES:,} values; use fewer aliases")])
-        if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN_TAGS:
+        if len(self.where) > RECIPE_VALUES.value:  # aliases of aliases can name more nodes than there are atoms
+            raise RecipeError([Problem(where, f"expands to too many values: {RECIPE_VALUES}")])
+        if len(path) > RECIPE_DEPTH.value:
+            raise RecipeError([Problem(where, f"is nested too deeply: {RECIPE_DEPTH}")])
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, where)
+        if node.tag not in _PLAIN_TAGS:
             self.problems.append(Problem(where, f"is not a plain value: tag {node.tag!r}"))
             return None
-        if isinstance(node, yaml.MappingNode | yaml.SequenceNode):
-            if id(node) in self._open:
-                raise RecipeError([Problem(where, "holds itself by an alias")])
-            self._open.add(id(node))
-            built = (
-                self._mapping(node, path)
-                if isinstance(node, yaml.MappingNode)
-                else [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
-            )
-            self._open.discard(id(node))
-            return built
+        with self._entered(node):
+            if isinstance(node, yaml.MappingNode):
+                return self._mapping(node, path)
+            return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
+
+    def _scalar(self, node: yaml.ScalarNode, where: str) -> Any:
+        if node.tag == _TIMESTAMP:  # recipes have no dates; what looks like one is a text
+            return node.value
         try:
-            return self._scalars.construct_object(node, deep=True)
+            value = self._scalars.construct_object(node, deep=True)
         except yaml.YAMLError as error:
-            self.problems.append(Problem(where, f"is not a plain value: {getattr(error, 'problem', error)}"))
-            return None
+            problem = str(getattr(error, "problem", error))
+        except (ValueError, KeyError, OverflowError, RecursionError):
+            problem = f"{shorten_text(node.value, 60)!r} is no {node.tag.rpartition(':')[2]}"
+        else:
+            if value is None or isinstance(value, str | bool):
+                return value
+            if isinstance(value, int | float) and -_TOO_LARGE < value < _TOO_LARGE:  # NaN is not, either
+                return value
+            kind = "out of range" if isinstance(value, int | float) else "of a kind that JSON lacks"
+            problem = f"{shorten_text(node.value, 60)!r} is {kind}"
+        self.problems.append(Problem(where, f"is not a plain value: {problem}"))
+        return None
 
     def _mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
-        self._scalars.flatten_mapping(node)
         built: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = str(key_node.value)
-            where = f"{self.file}:{key_node.start_mark.line + 1}"
-            if key in built:
-                self.problems.append(Problem(where, f"key {key!r} stands twice"))
-            self.where[(*path, key)] = where
+        for key, (key_node, value_node) in self._entries(node).items():
+            self.where[(*path, key)] = self._line(key_node)
             built[key] = self.build(value_node, (*path, key))
         return built
+
+    def _entries(self, node: yaml.MappingNode) -> _Entries:
+        """Returns key and value nodes by key: those that `<<` merges, under the mapping's own.
+
+        Each mapping is flattened once, however often it is merged.
+        """
+        if (known := self._merged.get(id(node))) is not None:
+            return known
+        own: _Entries = {}
+        merged: _Entries = {}
+        for key_node, value_node in node.value:
+            where = self._line(key_node)
+            if key_node.tag == _MERGE:
+                for other in self._mappings(value_node, where):
+                    with self._entered(other):
+                        # Of several mappings in one list, the first has precedence; so has a later `<<`, as in PyYAML.
+                        merged = {**self._entries(other), **merged}
+            elif not isinstance(key_node, yaml.ScalarNode):
+                self.problems.append(Problem(where, "a key is a text"))
+            elif key_node.value in own:
+                self.problems.append(Problem(where, f"key {shorten_text(key_node.value, 60)!r} stands twice"))
+            else:
+                own[key_node.value] = (key_node, value_node)
+        found = self._merged[id(node)] = {**merged, **own}
+        return found
+
+    def _mappings(self, node: yaml.Node, where: str) -> list[yaml.MappingNode]:
+        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        if not all(isinstance(item, yaml.MappingNode) for item in nodes):
+            self.problems.append(Problem(where, "`<<` merges a mapping, or a list of mappings"))
+        return [item for item in nodes if isinstance(item, yaml.MappingNode) and id(item) not in self._open]
+
+    @contextlib.contextmanager
+    def _entered(self, node: yaml.Node) -> Iterator[None]:
+        if id(node) in self._open:
+            raise RecipeError([Problem(self._line(node), "holds itself by an alias")])
+        self._open.add(id(node))
+        try:
+            yield
+        finally:
+            self._open.discard(id(node))
+
+    def _line(self, node: yaml.Node) -> str:
+        return f"{self.file}:{node.start_mark.line + 1}"

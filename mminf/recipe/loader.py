@@ -200,6 +200,7 @@ class _Checker:
 
     def _check_engine(self, step: Any, engines: Mapping[str, EngineConfig], path: Path_) -> None:
         raw = self.data.get("engines") or {}
+        raw = raw if isinstance(raw, Mapping) else {}
         if step.engine is not None and step.engine not in raw:
             self.fail((*path, "engine"), f"no engine {step.engine!r}{nearest(step.engine, raw)}")
         elif step.engine in engines:

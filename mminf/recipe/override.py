@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
-from mminf.errors import Problem, RecipeError, nearest
+from mminf.errors import Problem, RecipeError, nearest, shorten_text
 from mminf.recipe.config import SourceConfig
-from mminf.recipe.lines import Document, Path_
-from mminf.registry import STEPS
+from mminf.recipe.lines import Document, Path_, parse_document
+from mminf.redact import redact
+from mminf.registry import SINKS, STEPS, Registry
 
 
 def apply_profile(document: Document, name: str) -> None:
@@ -44,24 +43,26 @@ def apply_setting(document: Document, setting: str) -> None:
         RecipeError: if the setting has no `=` or its value isn't YAML.
     """
     path, equals, text = setting.partition("=")
-    where = f"--set {path}"
-    if not equals or not path or not text:
-        raise RecipeError([Problem(f"--set {setting}", "must be path.to.key=value (null for no value)")])
+    where = f"--set {shorten_text(path)}"
+    if not equals or not path or not text or len(path) > 1000:
+        raise RecipeError([Problem(f"--set {shorten_text(setting)}", "must be path.to.key=value (null for no value)")])
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        reason = getattr(error, "problem", None) or error
-        raise RecipeError([Problem(where, f"value {text!r} is not YAML: {reason}")]) from error
+        value = parse_document(text, where).data
+    except RecipeError as error:
+        reasons = "; ".join(problem.message for problem in error.problems)
+        raise RecipeError([Problem(where, f"value {redact(shorten_text(text))!r} {reasons}")]) from error
     overlay_dotted(document, path, value, where)
 
 
 def overlay_dotted(document: Document, path: str, value: Any, where: str) -> None:
     """Lays a value over the part of the recipe at `a.b.c`."""
-    keys = path.split(".")
+    keys: list[str | int] = [*path.split(".")]
     if keys[0] == "steps":
         for key in reversed(keys[1:]):
-            value = {key: value}
+            value = {str(key): value}
         keys = keys[:1]
+    if keys[0] == "sinks" and len(keys) > 1:
+        keys[1] = _find_sink(document, str(keys[1]), where)
     overlay(document, tuple(keys), value, where)
 
 
@@ -73,12 +74,14 @@ def overlay(document: Document, path: Path_, value: Any, where: str) -> None:
         return
     if path[0] == "source" and len(path) > 2:
         _spell_out_source(document)
+    if path[0] == "sinks" and len(path) > 3:
+        _spell_out(SINKS, document.data["sinks"][path[1]])
     for end in range(1, len(path)):
         if not _has(document.data, path[:end]):
             document.where[path[:end]] = where
-    parent = _descend(document.data, path[:-1])
-    key = str(path[-1])
-    old = parent.get(key)
+    parent = _descend(document.data, path[:-1], where)
+    key: Any = path[-1] if isinstance(parent, list) else str(path[-1])
+    old = parent[key] if isinstance(parent, list) else parent.get(key)
     replaces = len(path) == 2 and path[0] == "engines" and isinstance(value, Mapping) and "backend" in value
     if isinstance(old, Mapping) and isinstance(value, Mapping) and not replaces:
         for sub, item in value.items():
@@ -134,12 +137,45 @@ def _has(data: Any, path: Path_) -> bool:
     return True
 
 
-def _descend(data: Any, path: Path_) -> dict[str, Any]:
-    for key in path:
-        data = data.setdefault(key, {}) if isinstance(data, dict) else data[key]
-    if not isinstance(data, dict):
-        raise RecipeError([Problem(".".join(map(str, path)), f"is not a mapping, but {data!r}")])
+def _descend(data: Any, path: Path_, where: str) -> Any:
+    """Returns what a path leads to; mappings that are missing on the way are made.
+
+    Raises:
+        RecipeError: if there is something else on the way, or at its end.
+    """
+    for number, key in enumerate(path, 1):
+        if isinstance(data, dict):
+            data = data.setdefault(key, {})
+            if data is None:
+                raise RecipeError([Problem(where, f"{'.'.join(map(str, path[:number]))} is empty, not a mapping")])
+        elif isinstance(data, list) and isinstance(key, int) and 0 <= key < len(data):
+            data = data[key]
+        else:
+            break
+    if not isinstance(data, dict) and not (isinstance(data, list) and len(path) == 1 and path[0] == "sinks"):
+        told = shorten_text(repr(data), 60)
+        raise RecipeError([Problem(where, f"{'.'.join(map(str, path))} leads to {told}, not to a mapping")])
     return data
+
+
+def _find_sink(document: Document, name: str, where: str) -> int:
+    """Returns the index of the sink that a number means, or a type that only one sink has."""
+    sinks = document.data.get("sinks") or []
+    kinds = [next(iter(item), "") if isinstance(item, Mapping) else "" for item in sinks] if sinks else []
+    if name.isascii() and name.isdecimal() and len(name) < 6 and int(name) < len(kinds):
+        return int(name)
+    if kinds.count(name) == 1:
+        return kinds.index(name)
+    told = ", ".join(f"{number} ({kind})" for number, kind in enumerate(kinds)) or "none"
+    raise RecipeError([Problem(where, f"no sink {shorten_text(name, 40)!r}; the recipe's sinks are {told}")])
+
+
+def _spell_out(registry: Registry[Any], member: Any) -> None:
+    """Turns `{type: shorthand}` into `{type: {field: shorthand}}`."""
+    for kind, body in member.items() if isinstance(member, dict) else ():
+        if not isinstance(body, Mapping) and kind in registry:
+            short = registry.get(kind).Config.shorthand
+            member[kind] = {} if body is None or short is None else {short: body}
 
 
 def _overlay_step(document: Document, name: str, body: Any, where: str) -> None:

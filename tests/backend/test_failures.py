@@ -6,10 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mminf.backend.failures import HOPELESS, Streak, error_inside, fix, read_failure
+
+from ..fuzz import fuzz
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | st.text(max_size=20),
@@ -57,7 +59,7 @@ def test_the_servers_words_are_told_in_one_short_line() -> None:
     assert read_failure(503, b"", after="3").kind == "busy"
 
 
-@settings(max_examples=300, deadline=None)
+@fuzz(300)
 @given(st.integers(300, 599), BODIES)
 @example(401, b"[" * 100_000)
 @example(400, b'{"error": [[]]}')
@@ -69,7 +71,7 @@ def test_any_body_is_read(status: int, body: bytes) -> None:
         assert told
 
 
-@settings(max_examples=300, deadline=None)
+@fuzz(300)
 @given(JSON)
 @example({"error": {"code": 10**400}})
 @example({"error": {"code": "1e9"}})

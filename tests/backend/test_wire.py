@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mminf.backend.chat_answer import NoAnswerError, read_answer
@@ -18,6 +18,7 @@ from mminf.backend.wire import BrokenBodyError, parse_json, read_body, whole_num
 from mminf.errors import RequestError
 from mminf.limits import Limit
 
+from ..fuzz import fuzz
 from .test_failures import JSON
 
 SMALL = Limit("answer_bytes", 1000, "bytes", "a test")
@@ -78,7 +79,7 @@ def test_what_is_no_json_is_named(content: bytes, message: str) -> None:
         parse_json(content)
 
 
-@settings(max_examples=200, deadline=None)
+@fuzz(200)
 @given(st.binary(max_size=100))
 def test_parsing_raises_nothing_else(content: bytes) -> None:
     try:
@@ -87,7 +88,7 @@ def test_parsing_raises_nothing_else(content: bytes) -> None:
         assert len(str(error)) < 500
 
 
-@settings(max_examples=300, deadline=None)
+@fuzz(300)
 @given(JSON)
 @example(float("nan"))
 @example(float("inf"))
@@ -141,7 +142,7 @@ def test_statistics_do_not_fail_a_good_answer() -> None:
         assert read_answer(answer).logprobs is None
 
 
-@settings(max_examples=500, deadline=None)
+@fuzz(500)
 @given(JSON, JSON, JSON, JSON)
 def test_an_answer_is_read_or_is_none(content: Any, finish: Any, usage: Any, rest: Any) -> None:
     for answer in (
