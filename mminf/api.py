@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +215,7 @@ def status(output: str | Path) -> dict[str, Any]:
                 counted.update({key: counted.get(key, 0) + value for key, value in total.items()})
         counts = count_records(*journals)
         recipe = json.loads(first.meta("recipe") or "{}")
-        failures = itertools.chain.from_iterable(journal.failures(20) for journal in journals)
+        first_failures = itertools.chain.from_iterable(journal.failures(20) for journal in journals)
         return {
             "recipe": recipe.get("name"),
             "state": _whole_state([_state(journal, store) for journal in journals]),
@@ -228,11 +228,23 @@ def status(output: str | Path) -> dict[str, Any]:
             "steps": steps,
             "failures": [
                 {"id": record, "step": step, "reason": reason}
-                for record, step, reason in itertools.islice(failures, 20)
+                for record, step, reason in itertools.islice(first_failures, 20)
             ],
             "parts": {journal.folder.name: _state(journal, store) for journal in journals if journal.base is not None},
             "versions": json.loads(first.meta("versions") or "{}"),
         }
+
+
+def failures(output: str | Path) -> Iterator[dict[str, Any]]:
+    """Yields id, step and reason of every record of a run that failed.
+
+    Raises:
+        JournalError: if there is no run.
+    """
+    with open_journals(to_path(str(output))) as journals:
+        for journal in journals:
+            for record, step, reason in journal.all_failures():
+                yield {"id": record, "step": step, "reason": reason}
 
 
 def _whole_state(states: Sequence[str | None]) -> str | None:
@@ -426,6 +438,7 @@ __all__ = [
     "end_children",
     "execute",
     "export",
+    "failures",
     "list_members",
     "list_recipes",
     "load",

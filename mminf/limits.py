@@ -68,7 +68,7 @@ EXPRESSION_WORK = Limit(
     "expression_work", 50_000_000, "characters and items", "what one evaluation of an expression or template makes"
 )
 EXPRESSION_DIGITS = Limit("expression_digits", 1000, "digits", "a number in an expression or template")
-REASON_CHARACTERS = Limit("reason_characters", 1000, "characters", "the reason why a record failed or was dropped")
+REASON_CHARACTERS = Limit("reason_characters", 400, "characters", "the reason why a record failed or was dropped")
 
 LIMITS = (
     ANSWER_BYTES,

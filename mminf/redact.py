@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from urllib.parse import quote, quote_plus
 
 SHOWN = "***"
@@ -48,8 +48,7 @@ def hide_secrets(text: str) -> str:
 
 def redact(text: str) -> str:
     """Returns a text to store as a reason, or to show: without secrets, and without passwords in addresses."""
-    guessed = {value for name, value in os.environ.items() if _SECRET_NAME.search(name) and _looks_secret(value)}
-    text = _hide(text, frozenset(_kept | guessed))
+    text = _hide(text, _guessed() | _kept)
     if "://" in text:
         text = _USER_INFO.sub(rf"\1{SHOWN}@", text)
         text = _SIGNED.sub(rf"\1{SHOWN}", text)
@@ -60,6 +59,12 @@ def is_secret_name(name: str) -> bool:
     """Tells whether a header, parameter or variable is named like one that holds a key."""
     name = name.replace("-", "_")
     return bool(_SECRET_NAME.search(name)) or name.lower() in _AUTH_NAMES
+
+
+@cache
+def _guessed() -> frozenset[str]:
+    """The values of variables that are named like keys, as they are when something is first shown."""
+    return frozenset(value for name, value in os.environ.items() if _SECRET_NAME.search(name) and _looks_secret(value))
 
 
 def _looks_secret(value: str) -> bool:

@@ -26,6 +26,7 @@ LAYERS = [
         "limits",
         "redact",
         "sandbox",
+        "terminal",
     }
     | {"media", "turns", "reasoning", "answer", "special_tokens"},
     {"plugin", "recipe"},

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mminf.redact import hide_secrets, is_secret_name, keep_secret, read_secret, redact
+from mminf.redact import _guessed, hide_secrets, is_secret_name, keep_secret, read_secret, redact
 
 from .fuzz import fuzz
 
@@ -30,6 +30,7 @@ def test_short_and_plain_values_are_no_secrets(monkeypatch: pytest.MonkeyPatch) 
     assert read_secret("MY_API_KEY") == "EMPTY"
     monkeypatch.setenv("SORT_KEY", "instruction")
     monkeypatch.setenv("TLS_KEY", "/etc/ssl/private.key")
+    _guessed.cache_clear()
     text = "EMPTY instruction in /etc/ssl/private.key"
     assert hide_secrets(text) == redact(text) == text
     monkeypatch.setenv("UNSET_KEY", "")
@@ -38,6 +39,7 @@ def test_short_and_plain_values_are_no_secrets(monkeypatch: pytest.MonkeyPatch) 
 
 def test_variables_that_are_named_like_keys_are_hidden_where_things_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijk123")
+    _guessed.cache_clear()
     assert redact("401 for hf_abcdefghijk123") == "401 for ***"
     assert hide_secrets("hf_abcdefghijk123") == "hf_abcdefghijk123", "a guess does not change what models answer"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from mminf.cli.terminal import echo
+
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
@@ -20,4 +22,4 @@ def doctor() -> None:
     from mminf.report.doctor import examine
 
     for line in examine():
-        typer.echo(line)
+        echo(line)

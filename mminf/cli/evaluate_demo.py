@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mminf.cli.options import SET
+from mminf.cli.terminal import echo
 
 
 def register(app: typer.Typer) -> None:
@@ -39,10 +40,10 @@ def evaluate_demo(
     if funnel and as_json:
         raise typer.BadParameter("--funnel prints a table; `mminf status --json` has the run's counts")
     if funnel:
-        typer.echo(evaluation.funnel_text(output))
+        echo(evaluation.funnel_text(output))
         return
     found = evaluation.evaluate(output, scenes=scenes, first=first, settings=settings, progress=True)
-    typer.echo(json.dumps(found, indent=2) if as_json else _table(found))
+    echo(json.dumps(found, indent=2) if as_json else _table(found))
 
 
 def _table(found: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mminf.cli.options import IMAGE_ROOT, INPUT, PLUGIN, PROFILE, RECIPE, SEED, SET, load_options
+from mminf.cli.terminal import echo
 
 
 def register(app: typer.Typer) -> None:
@@ -36,6 +37,6 @@ def export(
 
     loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
     for written in api.export(loaded, output):
-        typer.echo(f"{Path(output) / written.path}: {written.rows} rows")
+        echo(f"{Path(output) / written.path}: {written.rows} rows")
         if written.left_out:
-            typer.echo(f"  {written.left_out} records left out, such as {written.example}")
+            echo(f"  {written.left_out} records left out, such as {written.example}")

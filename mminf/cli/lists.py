@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from mminf.cli.options import PLUGIN
+from mminf.cli.terminal import echo
 
 
 def register(app: typer.Typer) -> None:
@@ -23,9 +24,9 @@ def steps(plugins: list[str] = PLUGIN) -> None:
     from mminf import api
 
     for kind, members in api.list_members(plugins).items():
-        typer.echo(f"{kind}:")
+        echo(f"{kind}:")
         for name, line in members.items():
-            typer.echo(f"  {name:13} {line}")
+            echo(f"  {name:13} {line}")
 
 
 def recipes() -> None:
@@ -38,4 +39,4 @@ def recipes() -> None:
     from mminf import api
 
     for name, line in api.list_recipes().items():
-        typer.echo(f"{name:20} {line}")
+        echo(f"{name:20} {line}")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 
 import typer
 
+from mminf.cli.terminal import echo
 from mminf.errors import MminfError, RecipeError, shorten_text
+from mminf.terminal import printable
 
 LINE = 500
 """Characters of a log line at most."""
@@ -27,7 +30,7 @@ def _version(asked: bool) -> None:
     if asked:
         from mminf import __version__
 
-        typer.echo(f"mminf {__version__}")
+        echo(f"mminf {__version__}")
         raise typer.Exit
 
 
@@ -71,18 +74,24 @@ def main() -> None:
         app()
     except RecipeError as error:
         for problem in error.problems:
-            typer.echo(f"error: {problem}", err=True)
+            echo(f"error: {problem}", err=True)
         sys.exit(2)
     except MminfError as error:
-        typer.echo(f"error: {error}", err=True)
+        echo(f"error: {error}", err=True)
         sys.exit(2)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+    except Exception:  # a bug of ours, told with all that helps to find it
+        echo(traceback.format_exc().rstrip(), err=True)
+        sys.exit(1)
 
 
 class _ShortLines(logging.Formatter):
-    """Keeps a line of the log readable, whatever it quotes."""
+    """Keeps a line of the log readable, whatever it quotes, and without secrets."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = shorten_text(record.message, LINE)

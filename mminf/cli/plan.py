@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mminf.cli.options import IMAGE_ROOT, INPUT, PLUGIN, PROFILE, RECIPE, SEED, SET, load_options
+from mminf.cli.terminal import echo
 
 
 def register(app: typer.Typer) -> None:
@@ -31,4 +32,4 @@ def plan(
     """
     from mminf import api
 
-    typer.echo(api.describe_plan(api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))))
+    echo(api.describe_plan(api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))))

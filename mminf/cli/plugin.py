@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from mminf.cli.terminal import echo
+
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
@@ -22,4 +24,4 @@ def new_plugin(name: Annotated[str, typer.Argument(help="Name of the new step, s
     from mminf.plugin.scaffold import write_plugin
 
     plugin, recipe = write_plugin(name)
-    typer.echo(f"wrote {plugin} and {recipe}; try: mminf run {recipe} --input YOUR_ROWS.jsonl")
+    echo(f"wrote {plugin} and {recipe}; try: mminf run {recipe} --input YOUR_ROWS.jsonl")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mminf.cli.options import IMAGE_ROOT, INPUT, PLUGIN, PROFILE, RECIPE, SEED, SET, load_options
+from mminf.cli.terminal import echo
 
 
 def register(app: typer.Typer) -> None:
@@ -39,5 +40,5 @@ def render(
 
     loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
     shown = api.render(loaded, step, record=record, output=output)
-    typer.echo(shown.text)
-    typer.echo("tokens: unknown" if shown.tokens is None else f"tokens: {shown.tokens}", err=True)
+    echo(shown.text)
+    echo("tokens: unknown" if shown.tokens is None else f"tokens: {shown.tokens}", err=True)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mminf.cli.options import RUN_FOLDER
+from mminf.cli.terminal import echo
 
 
 def register(app: typer.Typer) -> None:
@@ -28,4 +29,4 @@ def retry(
     from mminf import api
 
     marked = api.retry(output, step=step, ids=ids or [])
-    typer.echo(f"{marked} failed records will be asked anew; run the same recipe again")
+    echo(f"{marked} failed records will be asked anew; run the same recipe again")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mminf.cli.options import IMAGE_ROOT, INPUT, LIMIT, OUTPUT, PLUGIN, PROFILE, QUIET, RECIPE, SEED, SET, load_options
+from mminf.cli.terminal import echo
 from mminf.errors import UsageError, nearest
 from mminf.executor.options import RayOptions
 from mminf.part import Part
@@ -75,7 +76,7 @@ def run(
     prepared = api.prepare(loaded, output=output, limit=limit)
     if shown:
         for line in [*([loaded.run.note] if loaded.run.note else []), *prepared.warnings()]:
-            typer.echo(f"note: {line}", err=True)
+            echo(f"note: {line}", err=True)
     result = api.execute(prepared, progress=shown, shard=part, rank=rank, ray=ray)
     if shown:
         print_result(result)
@@ -111,28 +112,29 @@ def print_result(result: RunResult) -> None:
     what = f"shard {result.shard.number}/{result.shard.of} " if result.shard is not None else ""
     waiting = f", {counts.waiting} wait for the next step over all records" if counts.waiting else ""
     told = f"{counts.done} done, {counts.dropped} dropped, {counts.failed} failed{waiting}{pending}"
-    typer.echo(f"{what}{result.state}: {told}")
+    echo(f"{what}{result.state}: {told}")
     for written in result.written:
         less = f" ({written.before} before)" if written.before and written.before > written.rows else ""
-        typer.echo(f"  {result.output / written.path}: {written.rows} rows{less}")
+        echo(f"  {result.output / written.path}: {written.rows} rows{less}")
         if written.left_out:
-            typer.echo(f"    {written.left_out} records left out, such as {written.example}")
+            echo(f"    {written.left_out} records left out, such as {written.example}")
     for record, step, reason in result.failures:
-        typer.echo(f"  failed at {step}: {record}: {reason}")
+        echo(f"  failed at {step}: {record}: {reason}")
     if counts.failed > len(result.failures):
-        typer.echo(f"  and {counts.failed - len(result.failures)} more")
+        echo(f"  and {counts.failed - len(result.failures)} more")
     if counts.failed:
-        typer.echo(
-            f"  all failures: mminf status {result.output}; to ask anew: mminf retry {result.output}, then run again"
+        echo(
+            f"  all failures: mminf status {result.output} --failures; "
+            f"to ask anew: mminf retry {result.output}, then run again"
         )
     if result.stopped is not None:
-        typer.echo(
+        echo(
             f"{result.stopped}; with a larger one, the same command goes on. To write the datasets as they are: "
             f"`mminf export RECIPE --output {result.output}`"
         )
     elif result.state == "interrupted":
-        typer.echo(f"{result.calls} model calls are kept; run the same command again to go on")
+        echo(f"{result.calls} model calls are kept; run the same command again to go on")
     elif result.state == "waiting":
-        typer.echo("the shards go on from here: run each of them again, then merge again")
+        echo("the shards go on from here: run each of them again, then merge again")
     elif result.shard is not None:
-        typer.echo("when all shards are finished: `mminf merge` with the same options")
+        echo("when all shards are finished: `mminf merge` with the same options")

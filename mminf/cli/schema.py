@@ -7,6 +7,7 @@ import json
 import typer
 
 from mminf.cli.options import PLUGIN
+from mminf.cli.terminal import echo
 
 
 def register(app: typer.Typer) -> None:
@@ -23,4 +24,4 @@ def schema(plugins: list[str] = PLUGIN) -> None:
     """
     from mminf import api
 
-    typer.echo(json.dumps(api.recipe_schema(plugins), ensure_ascii=False, indent=2))
+    echo(json.dumps(api.recipe_schema(plugins), ensure_ascii=False, indent=2))

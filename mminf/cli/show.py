@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mminf.cli.options import RUN_FOLDER
+from mminf.cli.terminal import echo
 
 
 def register(app: typer.Typer) -> None:
@@ -30,28 +31,23 @@ def show(
 
     found = api.show(output, record)
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        echo(json.dumps(found, ensure_ascii=False, indent=2))
         return
     for outcome in found["outcomes"]:
         at = f" at {outcome['step']}" if outcome["step"] else ""
         reason = f": {outcome['reason']}" if outcome["reason"] else ""
-        typer.echo(f"== {outcome['id']}: {outcome['state']}{at}{_plain(reason)}")
+        echo(f"== {outcome['id']}: {outcome['state']}{at}{reason}")
         for name, value in outcome["fields"].items():
-            typer.echo(f"   {name}: {json.dumps(value, ensure_ascii=False)}")
+            echo(f"   {name}: {json.dumps(value, ensure_ascii=False)}")
     for call in found["calls"]:
         again = f", attempt {call['attempt'] + 1}" if call["attempt"] else ""
-        typer.echo(f"== {call['step']} of {call['record']}{again} (run {call['run']})")
+        echo(f"== {call['step']} of {call['record']}{again} (run {call['run']})")
         for role, parts in call["chat"] or []:
-            typer.echo(f"[{role}] {_plain(_chat(parts))}")
+            echo(f"[{role}] {_chat(parts)}")
         if call["reasoning"]:
-            typer.echo(f"(reasoning) {_plain(call['reasoning'])}")
+            echo(f"(reasoning) {call['reasoning']}")
         tokens = f"{call['prompt_tokens']}+{call['completion_tokens']} tokens"
-        typer.echo(f"-> {_plain(call['text'])}\n   ({call['finish_reason']}, {tokens}, {call['seconds']:.2f} s)")
-
-
-def _plain(text: str) -> str:
-    """Shows control characters by their escapes: a model's text must not steer the terminal."""
-    return "".join(c if c == "\n" or c.isprintable() else repr(c)[1:-1] for c in text)
+        echo(f"-> {call['text']}\n   ({call['finish_reason']}, {tokens}, {call['seconds']:.2f} s)")
 
 
 def _chat(parts: list[Any]) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
 from mminf.cli.options import RUN_FOLDER
+from mminf.cli.terminal import echo
 
 
 def register(app: typer.Typer) -> None:
@@ -18,30 +20,43 @@ def register(app: typer.Typer) -> None:
 def status(
     output: Annotated[str, RUN_FOLDER],
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    failures: bool = typer.Option(False, "--failures", help="List every record that failed, and nothing else."),
 ) -> None:
     """Show how far a run is, also while it goes on.
 
     Example:
 
         mminf status out/oasis --json
+
+        mminf status out/oasis --failures
     """
     from mminf import api
 
+    if failures:
+        for failure in api.failures(output):
+            echo(json.dumps(failure, ensure_ascii=False) if as_json else _line(failure))
+        return
     found = api.status(output)
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        echo(json.dumps(found, ensure_ascii=False, indent=2))
         return
     total = "?" if found["total"] is None else found["total"]
-    typer.echo(f"{found['recipe']}: {found['state']} (run {found['run']}, {total} records in the source)")
+    echo(f"{found['recipe']}: {found['state']} (run {found['run']}, {total} records in the source)")
     if found["state"] in ("killed", "interrupted"):
-        typer.echo("run the same command again to go on")
+        echo("run the same command again to go on")
     pending = "" if found["pending"] is None else f", {found['pending']} pending"
-    typer.echo(f"{found['done']} done, {found['dropped']} dropped, {found['failed']} failed{pending}")
+    echo(f"{found['done']} done, {found['dropped']} dropped, {found['failed']} failed{pending}")
     if found["parts"]:
         parts = ", ".join(f"{name} {state}" for name, state in found["parts"].items())
-        typer.echo(f"shards that are not merged yet: {parts}")
+        echo(f"shards that are not merged yet: {parts}")
     for name, step in found["steps"].items():
         calls = f"{step['calls']} calls, {step['completion_tokens']} tokens, " if "calls" in step else ""
-        typer.echo(f"  {name}: {calls}{step.get('dropped', 0)} dropped, {step.get('failed', 0)} failed")
+        echo(f"  {name}: {calls}{step.get('dropped', 0)} dropped, {step.get('failed', 0)} failed")
     for failure in found["failures"]:
-        typer.echo(f"  failed at {failure['step']}: {failure['id']}: {failure['reason']}")
+        echo(f"  {_line(failure)}")
+    if found["failed"] > len(found["failures"]):
+        echo(f"  and {found['failed'] - len(found['failures'])} more: mminf status {output} --failures")
+
+
+def _line(failure: Mapping[str, Any]) -> str:
+    return f"failed at {failure['step']}: {failure['id']}: {failure['reason']}"

@@ -17,10 +17,11 @@ from mminf.journal.merge import FrozenJournal
 from mminf.journal.row import Call, Place, Row, Waiting, row_of
 from mminf.journal.schema import FILE, HAS_REASONING, TABLES, TOKENS, TOTALS, VERSION, connect, totals_of
 from mminf.journal.writer import Work, Writer
+from mminf.limits import REASON_CHARACTERS
 from mminf.record import Record, to_json
+from mminf.redact import redact
 from mminf.request import Generation
 
-REASON = 400
 """Characters of a reason at most: what it quotes may be a model's whole answer, or a file."""
 _TOUCHED = "INSERT INTO touched VALUES (?, ?, ?, ?, ?, ?)"
 
@@ -269,7 +270,7 @@ class Journal(DigestCache):
                 row.key,
                 row.state,
                 row.step,
-                clean(row.reason and shorten_text(row.reason, REASON)),
+                clean(row.reason and shorten_text(redact(row.reason), REASON_CHARACTERS.value)),
                 clean(to_json(row.fields)),
             )
             for row in rows
@@ -433,6 +434,11 @@ class Journal(DigestCache):
         """Returns (id, step, reason) of failed records of this run, the first in source order."""
         sql = "SELECT id, step, reason FROM rows WHERE run >= ? AND state = 'failed' ORDER BY stage, seq, path LIMIT ?"
         return list(self._reader.execute(sql, (self.since, limit)))
+
+    def all_failures(self) -> Iterator[tuple[str, str | None, str | None]]:
+        """Yields the same of all that failed, streamed."""
+        sql = "SELECT id, step, reason FROM rows WHERE run >= ? AND state = 'failed' ORDER BY stage, seq, path"
+        return iter(self._reader.execute(sql, (self.since,)))
 
     def totals(self) -> dict[str, dict[str, float]]:
         """Returns per step: calls, prompt_tokens, completion_tokens, seconds."""
