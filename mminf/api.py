@@ -329,15 +329,19 @@ def _find_failed(folder: Path, step: str | None, ids: list[str]) -> list[tuple[s
         return [(record, at, attempts.get(at, 1)) for record, at in dict.fromkeys(failed)]
 
 
-def export(recipe: Recipe, output: str | Path) -> list[Written]:
-    """Writes a recipe's datasets from what a journal holds, finished or not."""
+def export(recipe: Recipe, output: str | Path, *, to: str | Path | None = None) -> list[Written]:
+    """Writes a recipe's datasets from what a journal holds, finished or not.
+
+    Args:
+        to: folder for the datasets; by default the run's own, which must be one that can be written to then.
+    """
     made = Run(recipe, to_path(str(output)))
     with copied(made.target) if is_remote(made.target) else contextlib.nullcontext(made.output) as folder:
         made.output = folder
-        return _export(made)
+        return _export(made, made.target if to is None else to_path(str(to)))
 
 
-def _export(made: Run) -> list[Written]:
+def _export(made: Run, to: Path) -> list[Written]:
     recipe, output = made.recipe, made.target
     if not (made.output / FILE).is_file() and list_parts(made.target):
         raise JournalError(f"{output} holds shards that are not merged yet: `mminf merge` writes the datasets")
@@ -350,7 +354,7 @@ def _export(made: Run) -> list[Written]:
                 f"the run in {output} had other steps than {recipe.path} has now; "
                 "give the recipe that made it, with the same --profile and --set"
             )
-        return write_sinks(open_sinks(recipe, made.target), made.plan, journal, made.source.policy(), recipe.run.target)
+        return write_sinks(open_sinks(recipe, to), made.plan, journal, made.source.policy(), recipe.run.target)
 
 
 def render(recipe: Recipe, step: str, *, record: str | None = None, output: str | Path | None = None) -> Rendered:

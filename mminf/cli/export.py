@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
 def export(
     recipe: Annotated[str, RECIPE],
     output: Annotated[str, typer.Option("--output", "-o", help="Output folder of the run.")],
+    to: str | None = typer.Option(None, "--to", help="Folder or URI for the datasets; by default the run's own."),
     input: str | None = INPUT,  # noqa: A002 (what users call it)
     image_root: str | None = IMAGE_ROOT,
     profile: str | None = PROFILE,
@@ -30,13 +31,15 @@ def export(
     Example:
 
         mminf export oasis --output out/oasis --set 'sinks=[{llava: oasis.llava.jsonl}]'
+
+        mminf export oasis --output /shared/colleagues/run --to my_datasets
     """
     from pathlib import Path
 
     from mminf import api
 
     loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
-    for written in api.export(loaded, output):
-        echo(f"{Path(output) / written.path}: {written.rows} rows")
+    for written in api.export(loaded, output, to=to):
+        echo(f"{Path(to or output) / written.path}: {written.rows} rows")
         if written.left_out:
             echo(f"  {written.left_out} records left out, such as {written.example}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections import Counter
@@ -15,7 +16,7 @@ from mminf.journal.codec import BELOW, below, below_path, clean, deflate, inflat
 from mminf.journal.lock import release_lock, take_lock
 from mminf.journal.merge import FrozenJournal
 from mminf.journal.row import Call, Place, Row, Waiting, row_of
-from mminf.journal.schema import FILE, HAS_REASONING, TABLES, TOKENS, TOTALS, VERSION, connect, totals_of
+from mminf.journal.schema import FILE, HAS_REASONING, TABLES, TOKENS, TOTALS, VERSION, connect, open_reading, totals_of
 from mminf.journal.writer import Work, Writer
 from mminf.limits import REASON_CHARACTERS
 from mminf.record import Record, to_json
@@ -45,6 +46,7 @@ class Journal(DigestCache):
         self._lock: int | None = None
         self._writer: Writer | None = None
         self.base: FrozenJournal | None = None
+        self._open = contextlib.ExitStack()
         if write:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = None if locked else take_lock(folder)
@@ -54,7 +56,10 @@ class Journal(DigestCache):
             if write:
                 with connect(self.path) as connection:
                     connection.executescript(TABLES)
-            self._reader = connect(self.path)
+                self._reader = connect(self.path)
+                self._open.callback(self._reader.close)
+            else:
+                self._reader = self._open.enter_context(open_reading(self.path))
             self._check_version(write)
             self.base = FrozenJournal(base) if base is not None else None
         except sqlite3.DatabaseError as error:
@@ -81,7 +86,6 @@ class Journal(DigestCache):
                 self._writer.close()
                 self._writer = None
         finally:
-            self._reader.close()
             if self.base is not None:
                 self.base.close()
             self._release()
@@ -373,12 +377,9 @@ class Journal(DigestCache):
             sql += " AND step = ?"
             arguments.append(step)
         # A connection of its own: rows may be iterated in another thread and while others are read.
-        connection = connect(self.path)
-        try:
+        with open_reading(self.path) as connection:
             for row in connection.execute(sql + " ORDER BY seq, path", arguments):
                 yield row_of(row)
-        finally:
-            connection.close()
 
     def find(self, record: str) -> list[Row]:
         """Returns the rows of a record and its children, in all stages."""
@@ -519,6 +520,7 @@ class Journal(DigestCache):
             )
 
     def _release(self) -> None:
+        self._open.close()
         if self._lock is not None:
             release_lock(self._lock)
             self._lock = None

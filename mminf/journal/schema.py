@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import sqlite3
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 FILE = "journal.sqlite"
 VERSION = 2
@@ -86,6 +90,40 @@ def totals_of(rows: Iterable[tuple[Any, ...]]) -> dict[str, dict[str, float]]:
     """Returns the rows of `TOTALS` by step and column."""
     names = ("calls", "prompt_tokens", "completion_tokens", "seconds")
     return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
+
+
+@contextlib.contextmanager
+def open_reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """Opens a journal for reading, also where nothing may be written: not even the files beside it that SQLite makes.
+
+    Docs: SQLite, "Write-Ahead Logging > Read-Only Databases".
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            connection = _open_uri(path, "mode=ro")
+        except sqlite3.OperationalError:
+            log = path.with_name(f"{path.name}-wal")
+            if log.is_file() and log.stat().st_size:
+                # A killed run has left its last pages in the log, which can't be read without a file beside it.
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mminf-")))
+                shutil.copyfile(path, folder / path.name)
+                shutil.copyfile(log, folder / log.name)
+                connection = connect(folder / path.name)
+            else:
+                connection = _open_uri(path, "immutable=1")
+        stack.callback(connection.close)
+        yield connection
+
+
+def _open_uri(path: Path, how: str) -> sqlite3.Connection:
+    uri = f"file:{quote(str(path.resolve()))}?{how}"
+    connection = sqlite3.connect(uri, uri=True, timeout=60, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
+    return connection
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -146,3 +146,22 @@ def test_a_stopped_run_leaves_no_process_behind(images: Path, tmp_path: Path) ->
     assert process.returncode == 130, output
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "child").read_text()), 0)
+
+
+def test_a_terminal_that_is_closed_drains(command: list[str], tmp_path: Path) -> None:
+    log = tmp_path / "stopped.log"
+    log.touch()
+    process = start(command, tmp_path / "stopped", log, until=20)
+    process.send_signal(signal.SIGHUP)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 130, output
+    assert memoised(tmp_path / "stopped") == len(calls(log)), "what was in flight was waited for"
+
+
+def test_a_run_under_nohup_goes_on(command: list[str], tmp_path: Path) -> None:
+    log = tmp_path / "kept.log"
+    log.touch()
+    process = start(["nohup", *command], tmp_path / "kept", log, until=20)
+    process.send_signal(signal.SIGHUP)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
