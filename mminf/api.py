@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mminf.content import builtin_recipes, content_folder, find_recipe
+from mminf.engine.output import check_targets
 from mminf.engine.parts import open_journals
 from mminf.engine.plan import check_fields
 from mminf.engine.result import RunResult, count_records, last_wanted, open_sinks, write_sinks
@@ -96,6 +97,7 @@ def run(
     shard: str | None = None,
     ray: RayOptions | None = None,
     progress: bool = False,
+    force: bool = False,
     **options: Any,
 ) -> RunResult:
     """Runs a recipe, going on where an earlier run into the same output stopped.
@@ -107,6 +109,7 @@ def run(
         shard: `i/n`: only the records of this shard; `merge` puts the shards together.
         ray: work on a Ray cluster.
         progress: show it on stderr.
+        force: as for `prepare`.
         options: as for `load`.
 
     Raises:
@@ -114,7 +117,7 @@ def run(
     """
     loaded = recipe if isinstance(recipe, Recipe) else load(recipe, **options)
     part = Part.parse(shard) if shard is not None else None
-    return execute(prepare(loaded, output=output, limit=limit), progress=progress, shard=part, ray=ray)
+    return execute(prepare(loaded, output=output, limit=limit, force=force), progress=progress, shard=part, ray=ray)
 
 
 def execute(
@@ -167,9 +170,14 @@ def _watch(progress: bool) -> Callable[[Run], Callable[[], None]] | None:
     return show_progress
 
 
-def prepare(recipe: Recipe, *, output: str | Path | None = None, limit: int | None = None) -> Run:
-    """Returns a run that has been checked: input, fields, installed backends. Nothing is loaded or written."""
-    made = Run(recipe, to_path(str(output)) if output is not None else Path("out") / recipe.name, limit=limit)
+def prepare(recipe: Recipe, *, output: str | Path | None = None, limit: int | None = None, force: bool = False) -> Run:
+    """Returns a run that has been checked: input, output, fields, installed backends. Nothing is loaded or written.
+
+    Args:
+        force: replace what runs into the output have not written, what another recipe's has, and more rows by fewer.
+    """
+    folder = to_path(str(output)) if output is not None else Path("out") / recipe.name
+    made = Run(recipe, folder, limit=limit, force=force)
     made.check()
     check_backends(recipe)
     return made
@@ -257,7 +265,7 @@ def _state(journal: Journal, output: Path | None = None) -> str | None:
     """The state of a run; one that says it runs, though nobody holds its lock, was killed."""
     state = journal.meta("state")
     held = is_locked(journal.folder) or (output is not None and is_held(output))
-    return "killed" if state == "running" and not held else state
+    return "killed" if state in ("running", "writing") and not held else state
 
 
 def show(output: str | Path, record: str) -> dict[str, Any]:
@@ -329,13 +337,18 @@ def _find_failed(folder: Path, step: str | None, ids: list[str]) -> list[tuple[s
         return [(record, at, attempts.get(at, 1)) for record, at in dict.fromkeys(failed)]
 
 
-def export(recipe: Recipe, output: str | Path, *, to: str | Path | None = None) -> list[Written]:
+def export(recipe: Recipe, output: str | Path, *, to: str | Path | None = None, force: bool = False) -> list[Written]:
     """Writes a recipe's datasets from what a journal holds, finished or not.
 
     Args:
         to: folder for the datasets; by default the run's own, which must be one that can be written to then.
+        force: as for `prepare`.
+
+    Raises:
+        JournalError: if there is no run, or it had other steps.
+        OutputError: if a dataset can't be written, or would replace what no run into its folder has written.
     """
-    made = Run(recipe, to_path(str(output)))
+    made = Run(recipe, to_path(str(output)), force=force)
     with copied(made.target) if is_remote(made.target) else contextlib.nullcontext(made.output) as folder:
         made.output = folder
         return _export(made, made.target if to is None else to_path(str(to)))
@@ -354,7 +367,11 @@ def _export(made: Run, to: Path) -> list[Written]:
                 f"the run in {output} had other steps than {recipe.path} has now; "
                 "give the recipe that made it, with the same --profile and --set"
             )
-        return write_sinks(open_sinks(recipe, to), made.plan, journal, made.source.policy(), recipe.run.target)
+        if not made.force:
+            check_targets(to, open_sinks(recipe, to))
+        partial = journal.meta("state") != "finished" or bool(journal.failures(1))
+        better = partial and not made.force
+        return write_sinks(recipe, to, made.plan, journal, made.source.policy(), keep_better=better)
 
 
 def render(recipe: Recipe, step: str, *, record: str | None = None, output: str | Path | None = None) -> Rendered:

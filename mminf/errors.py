@@ -6,6 +6,7 @@ MminfError
 │   ├── PluginError         a plugin that is missing or broken
 │   ├── SourceError         an input that can't be read at all
 │   ├── JournalError        a journal that is locked, foreign or newer
+│   ├── OutputError         a dataset that can't be written, or would replace what is not mminf's
 │   └── EngineError         a model or backend that can't be loaded or can't do what is asked
 │       └── EngineDied      a loaded model whose process is gone; loaded again, a few times
 ├── RecordError             fails one record, and no other
@@ -61,6 +62,10 @@ class SourceError(UsageError):
 
 class JournalError(UsageError):
     """A journal that another process holds, or that this version can't read."""
+
+
+class OutputError(UsageError):
+    """A dataset that can't be written, or that would replace what no run has written."""
 
 
 class EngineError(UsageError):

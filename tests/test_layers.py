@@ -26,6 +26,7 @@ LAYERS = [
         "limits",
         "redact",
         "sandbox",
+        "output_names",
         "terminal",
     }
     | {"media", "turns", "reasoning", "answer", "special_tokens"},

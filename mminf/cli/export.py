@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mminf.cli.options import IMAGE_ROOT, INPUT, PLUGIN, PROFILE, RECIPE, SEED, SET, load_options
+from mminf.cli.options import FORCE, IMAGE_ROOT, INPUT, PLUGIN, PROFILE, RECIPE, SEED, SET, load_options
 from mminf.cli.terminal import echo
 
 
@@ -25,6 +25,7 @@ def export(
     settings: list[str] = SET,
     seed: int | None = SEED,
     plugins: list[str] = PLUGIN,
+    force: bool = FORCE,
 ) -> None:
     """Write a recipe's datasets from what its run has done so far; the run may go on meanwhile.
 
@@ -39,7 +40,7 @@ def export(
     from mminf import api
 
     loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
-    for written in api.export(loaded, output, to=to):
+    for written in api.export(loaded, output, to=to, force=force):
         echo(f"{Path(to or output) / written.path}: {written.rows} rows")
         if written.left_out:
             echo(f"  {written.left_out} records left out, such as {written.example}")

@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from mminf.cli.options import IMAGE_ROOT, INPUT, LIMIT, OUTPUT, PLUGIN, PROFILE, QUIET, RECIPE, SEED, SET, load_options
+from mminf.cli.options import (
+    FORCE,
+    IMAGE_ROOT,
+    INPUT,
+    LIMIT,
+    OUTPUT,
+    PLUGIN,
+    PROFILE,
+    QUIET,
+    RECIPE,
+    SEED,
+    SET,
+    load_options,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -25,6 +38,7 @@ def merge(
     limit: int | None = LIMIT,
     seed: int | None = SEED,
     plugins: list[str] = PLUGIN,
+    force: bool = FORCE,
     quiet: bool = QUIET,
 ) -> None:
     """Put the shards of a run together and write its datasets; give the options that the shards were given.
@@ -41,7 +55,7 @@ def merge(
     if quiet:
         logging.getLogger("mminf").setLevel(logging.ERROR)
     loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
-    result = api.merge(api.prepare(loaded, output=output, limit=limit), progress=not quiet)
+    result = api.merge(api.prepare(loaded, output=output, limit=limit, force=force), progress=not quiet)
     if not quiet:
         print_result(result)
     raise typer.Exit(result.exit_code)

@@ -15,6 +15,9 @@ SET = typer.Option([], "--set", "-s", help="path.to.key=value, laid over the rec
 SEED = typer.Option(None, "--seed", help="Seed of the run.")
 PLUGIN = typer.Option([], "--plugin", help="Plugin file or module; may be repeated.")
 LIMIT = typer.Option(None, "--limit", min=1, help="Only so many records of the source.")
+FORCE = typer.Option(
+    False, "--force", help="Replace files that no run wrote, another recipe's run, and datasets with more rows."
+)
 QUIET = typer.Option(False, "--quiet", "-q", help="Print only errors.")
 RUN_FOLDER = typer.Argument(help="Output folder of a run.")
 

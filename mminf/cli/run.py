@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mminf.cli.options import IMAGE_ROOT, INPUT, LIMIT, OUTPUT, PLUGIN, PROFILE, QUIET, RECIPE, SEED, SET, load_options
+from mminf.cli.options import (
+    FORCE,
+    IMAGE_ROOT,
+    INPUT,
+    LIMIT,
+    OUTPUT,
+    PLUGIN,
+    PROFILE,
+    QUIET,
+    RECIPE,
+    SEED,
+    SET,
+    load_options,
+)
 from mminf.cli.terminal import echo
 from mminf.errors import UsageError, nearest
 from mminf.executor.options import RayOptions
@@ -46,6 +59,7 @@ def run(
         None, "--workers", min=1, help="Ray actors; by default as many as the GPUs hold, or one a node."
     ),
     parts: int | None = typer.Option(None, "--parts", min=1, help="Parts for Ray's tasks; by default four a worker."),
+    force: bool = FORCE,
     quiet: bool = QUIET,
 ) -> None:
     """Run a recipe, or go on with a run that was stopped.
@@ -73,7 +87,7 @@ def run(
     if not shown:
         logging.getLogger("mminf").setLevel(logging.ERROR if quiet else logging.WARNING)
     loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
-    prepared = api.prepare(loaded, output=output, limit=limit)
+    prepared = api.prepare(loaded, output=output, limit=limit, force=force)
     if shown:
         for line in [*([loaded.run.note] if loaded.run.note else []), *prepared.warnings()]:
             echo(f"note: {line}", err=True)
@@ -116,6 +130,11 @@ def print_result(result: RunResult) -> None:
     for written in result.written:
         less = f" ({written.before} before)" if written.before and written.before > written.rows else ""
         echo(f"  {result.output / written.path}: {written.rows} rows{less}")
+        if written.kept is not None:
+            echo(
+                f"    {result.output / written.kept} is kept: it has more rows, and records have failed in this run; "
+                "`mminf export ... --force` replaces it"
+            )
         if written.left_out:
             echo(f"    {written.left_out} records left out, such as {written.example}")
     for record, step, reason in result.failures:

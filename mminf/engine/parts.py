@@ -210,7 +210,7 @@ class Coordinator:
     async def end(self, state: str) -> RunResult:
         """Writes the datasets, if the run is finished, and says what it came to."""
         with self._journal() as journal:
-            journal.set_meta("state", state)
+            journal.set_meta("state", "writing" if state == "finished" else state)
             journal.set_meta("phase", "")
             await journal.flush()
             return await self.run.end(journal, state)
@@ -299,7 +299,8 @@ def nothing_to_merge(run: Run, main: Journal) -> str | None:
     """Returns why there is nothing to merge, as an error; None if all was merged before."""
     if live_phase(run, main) is not None:
         return "no shard has begun to go on behind the dataset step: run --shard 0/n to n-1/n again"
-    if main.meta("state") != "finished" or main.meta("recipe_digest") != run.digest:
+    complete = main.meta("finished_run") == main.meta("run")
+    if not complete or main.meta("recipe_digest") != run.digest:
         return "there are no shards in it, and no finished run of this recipe with these options"
     return None
 

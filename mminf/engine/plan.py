@@ -13,6 +13,7 @@ from mminf.recipe.dataflow import (
     Check,
     Stage,
     dependencies,
+    fields_left,
     order_steps,
     push_down,
     split_stages,
@@ -126,9 +127,10 @@ def check_fields(recipe: Recipe, columns: frozenset[str] | None, sinks: Sequence
     """
     problems = undefined_reads(recipe.steps, columns, recipe.places)
     if columns is not None:
-        written = frozenset().union(*(step.writes for step in recipe.steps)) | columns
+        left = fields_left(recipe.steps, columns)
+        ever = columns.union(*(step.writes for step in recipe.steps))
         for sink in sinks:
-            for name in sorted(sink.missing(written)):
+            for name in sorted(sink.missing(left if sink.config.dropped_by is None else ever)):
                 problems.append(
                     Problem(f"sink {sink.config.path}", f"writes field {name!r}, but no step and no column provides it")
                 )

@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mminf.engine.output import is_worse
 from mminf.engine.plan import StagePlan
+from mminf.errors import OutputError
 from mminf.image import ImagePolicy, read_image
 from mminf.journal import Journal, Place
 from mminf.part import Part
 from mminf.recipe.model import Recipe
 from mminf.record import Record
 from mminf.registry import SINKS
-from mminf.sink.base import Sink, Written
+from mminf.sink.base import Rows, Sink, Written
 
 log = logging.getLogger("mminf")
 
@@ -108,22 +110,52 @@ class RunAssets:
 
 
 def write_sinks(
-    sinks: list[Sink], plan: list[StagePlan], journal: Journal, policy: ImagePolicy, target: int | None = None
+    recipe: Recipe,
+    output: Path,
+    plan: list[StagePlan],
+    journal: Journal,
+    policy: ImagePolicy,
+    *,
+    keep_better: bool,
 ) -> list[Written]:
     """Writes every dataset of a run from its journal.
 
+    With a target, only what was decided up to the accepted record of that number, in source order: so that the datasets
+    don't depend on how far a run got beyond it.
+
     Args:
+        output: folder of the datasets.
         policy: which images sinks may read.
-        target: only what was decided up to the accepted record of that number, in source order: so that the datasets
-            don't depend on how far a run got beyond it.
+        keep_better: what a run with failures made does not replace a dataset with more rows, but stands beside it.
+
+    Raises:
+        OutputError: if a dataset can't be written; those that were there before are still there then.
     """
+    target = recipe.run.target
     last = journal.last_of(plan[-1].index, target) if target is not None else None
     assets = RunAssets(journal, policy)
     tokens = journal.kept_tokens()
-    for sink in sinks:
-        sink.attach(assets)
-        sink.escape(tokens)
-    return [sink.write(_SinkRecords(sink, plan, journal, last)) for sink in sinks]
+    written = []
+    for opened in open_sinks(recipe, output):
+        opened.attach(assets)
+        opened.escape(tokens)
+        records = _SinkRecords(opened, plan, journal, last)
+        try:
+            worse = is_worse(opened, Rows(opened, records)) if keep_better else None
+            if worse is None:
+                written.append(opened.write(records))
+                continue
+            beside = opened.beside()
+            beside.attach(assets)
+            beside.escape(tokens)
+            found = beside.write(_SinkRecords(beside, plan, journal, last))
+            written.append(found._replace(before=worse, kept=str(opened.config.path)))
+        except OSError as error:
+            raise OutputError(
+                f"{opened.path} can't be written: {error.strerror or error}; what is done is in the journal: free some "
+                "space or mend the folder, and the same command writes the datasets without asking any model again"
+            ) from error
+    return written
 
 
 @dataclass(frozen=True, slots=True)

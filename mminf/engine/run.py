@@ -21,12 +21,13 @@ from mminf.engine.context import Shared
 from mminf.engine.dataset import Records, run_dataset_stage
 from mminf.engine.engines import Engine, Pool, fits
 from mminf.engine.first_failures import FirstFailures
+from mminf.engine.output import check_targets, note_datasets
 from mminf.engine.plan import StagePlan, check_fields, make_plan
 from mminf.engine.replicas import make_engines
 from mminf.engine.result import RunResult, count_records, open_sinks, tell_target, write_sinks
 from mminf.engine.scheduler import Scheduler
 from mminf.engine.stats import RunStats, StepStats
-from mminf.errors import EngineError, Interrupted, SourceError
+from mminf.errors import EngineError, Interrupted, OutputError, SourceError
 from mminf.image import ImageStore
 from mminf.journal import Journal
 from mminf.journal.lock import hold
@@ -36,6 +37,7 @@ from mminf.part import Part
 from mminf.recipe.model import Recipe
 from mminf.record import Record, digest
 from mminf.registry import SOURCES
+from mminf.sink.base import Written
 from mminf.source.base import BadRow, Source
 from mminf.storage import is_remote, reaching
 
@@ -53,6 +55,7 @@ class Run:
     Args:
         output: folder for the journal and the datasets, or a `UPath`.
         limit: only so many records of the source.
+        force: replace what runs into this folder have not written, what another recipe's has, and more by less.
 
     Attributes:
         target: where the datasets go.
@@ -62,8 +65,9 @@ class Run:
         position: number of the last source record that was taken, None if the stage came to the end of its records.
     """
 
-    def __init__(self, recipe: Recipe, output: Path, *, limit: int | None = None) -> None:
+    def __init__(self, recipe: Recipe, output: Path, *, limit: int | None = None, force: bool = False) -> None:
         self.recipe = recipe
+        self.force = force
         self.target = output
         self.mirror = Mirror(output) if is_remote(output) else None
         self.output = output if self.mirror is None else self.mirror.folder
@@ -90,6 +94,8 @@ class Run:
         """
         with reaching(self.source.path):
             self.source.check()
+        if not self.force:
+            check_targets(self.target, self.sinks)
         for sink in self.sinks:
             sink.check()
         check_fields(self.recipe, self._columns(), self.sinks)
@@ -155,8 +161,10 @@ class Run:
 
     def begin(self, journal: Journal) -> None:
         """Starts a run of the journal, and keeps there what is run."""
-        journal.begin_run()
         total = self.stats.total = self.count()
+        self._check_before(journal, total)
+        note_datasets(journal, self.sinks)
+        journal.begin_run()
         journal.set_meta("recipe", json.dumps(self.recipe.resolved()))
         journal.set_meta("recipe_digest", self.digest)
         journal.set_meta("recipe_path", str(self.recipe.path))
@@ -165,6 +173,24 @@ class Run:
         journal.set_meta("state", "running")
         journal.set_meta("started_at", str(time.time()))
         journal.set_meta("versions", json.dumps(installed_versions()))
+
+    def _check_before(self, journal: Journal, total: int | None) -> None:
+        """Refuses an output of another recipe, and warns if a limit makes its datasets smaller."""
+        before = json.loads(journal.meta("recipe") or "{}").get("name")
+        if before is not None and before != self.recipe.name and not self.force:
+            raise OutputError(
+                f"{self.target} holds a run of recipe {before!r}, not of {self.recipe.name!r}; choose another "
+                "--output, or say --force to replace its datasets"
+            )
+        known = json.loads(journal.meta("total") or "null")
+        if self.limit is not None and journal.meta("finished_run") and (known is None or (total or 0) < known):
+            log.warning(
+                "the limit of %d takes fewer records than the last run into %s%s: its datasets will shrink; without "
+                "the limit they grow again, and nothing is asked twice",
+                self.limit,
+                self.target,
+                "" if known is None else f", which had {known}",
+            )
 
     async def work(
         self, journal: Journal, stages: Sequence[StagePlan], part: Part | None = None, quota: int | None = None
@@ -199,7 +225,8 @@ class Run:
             images.close()
             if not self.keep_engines:
                 await self.close_engines()
-            journal.set_meta("state", state)
+            # Of a whole run, only its datasets make it finished.
+            journal.set_meta("state", "writing" if state == "finished" and part is None else state)
             journal.set_meta("finished_at", str(time.time()))
         await journal.flush()
         return state
@@ -223,17 +250,27 @@ class Run:
 
     async def end(self, journal: Journal, state: str) -> RunResult:
         """Writes the datasets of a run that is finished, and says what it came to."""
-        target = self.recipe.run.target
         written = []
         if state == "finished":
             journal.end_run()
+            journal.set_meta("state", "writing")
             await journal.flush()
-            if target is not None:
+            if (target := self.recipe.run.target) is not None:
                 tell_target(journal, self.plan[-1].index, target)
-            written = write_sinks(self.sinks, self.plan, journal, self.source.policy(), target)
+            state = "failed"
+            try:
+                written = self._write(journal)
+                state = "finished"
+            finally:
+                journal.set_meta("state", state)
+                await journal.flush()
         calls = sum(int(step["calls"]) for step in journal.totals().values())
         counts = count_records(journal)
         return RunResult(state, self.target, counts, written, journal.failures(5), calls, stopped=self.stats.stopped)
+
+    def _write(self, journal: Journal) -> list[Written]:
+        failed = not self.force and bool(journal.failures(1))
+        return write_sinks(self.recipe, self.target, self.plan, journal, self.source.policy(), keep_better=failed)
 
     def count(self) -> int | None:
         """Returns how many records there are, where that is known."""

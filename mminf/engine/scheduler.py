@@ -17,7 +17,7 @@ from mminf.engine.context import Shared, StepContext
 from mminf.engine.engines import Engine
 from mminf.engine.first_failures import FirstFailures
 from mminf.engine.plan import StagePlan
-from mminf.errors import AskAgain, EngineError, Interrupted, JournalError, Parked, RecordError
+from mminf.errors import AskAgain, EngineError, Interrupted, JournalError, MissingField, Parked, RecordError
 from mminf.journal import Row, Tree, Waiting, path_text
 from mminf.record import Fields, Record
 from mminf.source.base import BadRow
@@ -40,6 +40,7 @@ class End:
     fields: Fields | None = None
     items: list[Mapping[str, Any]] | None = None
     children: list[Record] | None = None
+    lacks_field: bool = False
 
 
 class Scheduler:
@@ -318,6 +319,9 @@ class Scheduler:
         """
         outcome = await self._attempt(index, record)
         if isinstance(outcome, End):
+            # Rows may lack a field that later ones have; no model was asked about them.
+            if outcome.lacks_field:
+                return outcome
             if (stop := self.first_failures.failed(self.stage.steps[index].name, outcome.reason or "")) is not None:
                 raise EngineError(stop)
         elif outcome is not _SKIPPED:
@@ -349,7 +353,7 @@ class Scheduler:
         except (Interrupted, Parked, EngineError, JournalError):
             raise
         except RecordError as error:
-            return End("failed", index, str(error))
+            return End("failed", index, str(error), lacks_field=isinstance(error, MissingField))
         tries = f" ({step.config.attempts} attempts)" if step.config.attempts > 1 else ""
         return End("failed", index, f"{reason}{tries}")
 
@@ -439,7 +443,10 @@ class _Way:
         end.fields = self._fields(self.limit) | (end.fields or {})
         if end.items is not None:
             # Only now has every step before this one written what children inherit.
-            parent = dataclasses.replace(self.record, fields=end.fields)
+            assert end.step is not None
+            removed = self.stage.steps[end.step].removes
+            left = {name: value for name, value in end.fields.items() if name not in removed}
+            parent = dataclasses.replace(self.record, fields=left)
             end.children = [parent.child(number, dict(fields)) for number, fields in enumerate(end.items)]
         return end
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -100,7 +101,11 @@ def open_reading(path: Path) -> Iterator[sqlite3.Connection]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            connection = _open_uri(path, "mode=ro")
+            if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+                connection = connect(path)  # the last one to close it also removes the files beside it
+                connection.execute("PRAGMA query_only = ON")
+            else:
+                connection = _open_uri(path, "mode=ro")
         except sqlite3.OperationalError:
             log = path.with_name(f"{path.name}-wal")
             if log.is_file() and log.stat().st_size:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from mminf.config import Config, Names
 from mminf.image import MAX_PIXELS
+from mminf.output_names import check_dataset_path
 from mminf.request import Sampling
 from mminf.storage import Location
 
@@ -94,11 +95,17 @@ class SourceConfig(Config):
     max_image_pixels: int = Field(MAX_PIXELS, ge=1, description="Larger images fail before they are decoded.")
 
 
+def _check_dataset(value: Any) -> Any:
+    return check_dataset_path(str(value)) if isinstance(value, str | Path) else value
+
+
 class SinkConfig(Config):
     """What every sink takes."""
 
     shorthand: ClassVar[str | None] = "path"
-    path: Path = Field(description="File, below the output folder.")
+    path: Annotated[Path, BeforeValidator(_check_dataset, json_schema_input_type=Path)] = Field(
+        description="File, below the output folder."
+    )
     where: str | None = Field(None, description="Expression; only records for which it is true are written.")
     rows_per_file: int | None = Field(
         None, ge=1, description="So many rows a file: the path is a folder then, whose `manifest.json` lists them."

@@ -165,13 +165,17 @@ def undefined_reads(
         columns: the fields that the source provides, or None where they are known only once it is read.
         places: where each step stands, by name.
     """
-    if columns is None:
-        return []
-    known = set(columns)
+    known = set(columns or ())
     problems = []
+    removed: dict[str, str] = {}
     for step in steps:
         where = (places or {}).get(step.name, "recipe")
-        for name in sorted(step.reads - known):
+        for name in sorted(step.reads & removed.keys()):
+            message = (
+                f"step {step.name!r} reads field {name!r}, which {removed[name]!r} takes away; set `keep: true` there"
+            )
+            problems.append(Problem(where, message))
+        for name in sorted(step.reads - known - removed.keys()) if columns is not None else ():
             later = next((other.name for other in steps if name in other.writes and other is not step), None)
             hint = (
                 f"step {later!r} writes it, but comes later" if later else f"nothing provides it{nearest(name, known)}"
@@ -179,5 +183,14 @@ def undefined_reads(
             if name == "images" and later is None:
                 hint += "; `images: false` shows the text only"
             problems.append(Problem(where, f"step {step.name!r} reads field {name!r}, but {hint}"))
-        known |= step.writes
+        removed |= dict.fromkeys(step.removes, step.name)
+        known = (known - step.removes) | step.writes
+        removed = {name: by for name, by in removed.items() if name not in step.writes}
     return problems
+
+
+def fields_left(steps: Sequence[StepLike], columns: frozenset[str]) -> frozenset[str]:
+    """Returns the fields of a record that has come through all steps."""
+    for step in steps:
+        columns = (columns - step.removes) | step.writes
+    return columns

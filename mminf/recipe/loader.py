@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from mminf.config import HIDDEN_INPUT
 from mminf.errors import MminfError, PluginError, Problem, RecipeError, nearest, shorten_text
+from mminf.output_names import conflicts
 from mminf.plugin import broken_plugins, discover
 from mminf.recipe.config import Config, EngineConfig, RunConfig
 from mminf.recipe.dataflow import undefined_reads
@@ -216,16 +217,11 @@ class _Checker:
             return []
         sinks: list[Member] = []
         names = [step.name for step in steps]
-        paths: set[Path] = set()
+        places: list[int] = []
         for index, item in enumerate(raw):
             sink = self._member(SINKS, item, ("sinks", index))
             if sink is None:
                 continue
-            if sink.config.path in paths:
-                self.fail(("sinks", index), f"two sinks write {str(sink.config.path)!r}")
-            paths.add(sink.config.path)
-            if sink.config.path.is_absolute() or ".." in sink.config.path.parts:
-                self.fail(("sinks", index), f"{str(sink.config.path)!r} is not below the output folder")
             if sink.config.dropped_by is not None and sink.config.dropped_by not in names:
                 self.fail(
                     ("sinks", index, sink.type, "dropped_by"),
@@ -234,6 +230,9 @@ class _Checker:
                 )
             self._check_expression(sink.config.where, ("sinks", index, sink.type, "where"))
             sinks.append(sink)
+            places.append(index)
+        for number, message in conflicts([sink.config.path for sink in sinks]):
+            self.fail(("sinks", places[number]), message)
         return sinks
 
     def _check_expression(self, source: str | None, path: Path_) -> None:
@@ -303,6 +302,8 @@ def _explain(item: Any, cls: type[BaseModel], loc: Path_) -> str:
         return f"key {name!r} is missing"
     if item["type"] == HIDDEN_INPUT:
         return f"{name}: {item['msg']}"
+    if item["type"] == "value_error":  # ours, which say what is wrong with the value
+        return redact(f"{name}: {item['ctx']['error']}")
     return f"{name}: {item['msg']}, not {redact(shorten_text(repr(item['input'])))}"
 
 

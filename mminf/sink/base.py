@@ -16,7 +16,7 @@ from mminf.media import break_other_tags
 from mminf.recipe.config import SinkConfig
 from mminf.record import Record
 from mminf.registry import SINKS
-from mminf.sink.shards import Shards
+from mminf.sink.shards import Shards, read_manifest, remove_dataset
 from mminf.special_tokens import escape_row
 from mminf.storage import is_remote, local_copy
 from mminf.text import Expression
@@ -29,7 +29,8 @@ class Written(NamedTuple):
 
     Attributes:
         left_out, example: records without what a row needs, and why the first of them was left out.
-        before: rows of the file that it replaced; None if there was none.
+        before: rows of the dataset that it replaced; None if there was none.
+        kept: path of a larger dataset that was kept, so that this one stands beside it.
     """
 
     path: str
@@ -37,6 +38,7 @@ class Written(NamedTuple):
     left_out: int
     example: str | None
     before: int | None
+    kept: str | None = None
 
 
 class Assets(Protocol):
@@ -61,10 +63,18 @@ class Sink(ABC):
 
     def __init__(self, config: Any, output: Path) -> None:
         self.config = config
+        self.output = output
         self.path = output / config.path
         self.where = Expression(config.where) if config.where is not None else None
         self.tokens: frozenset[str] = frozenset()
         self.made: frozenset[str] | None = None
+
+    def beside(self) -> Sink:
+        """Returns a sink like this one that writes next to its dataset, which is kept."""
+        path = self.config.path
+        other = type(self)(self.config.model_copy(update={"path": path.with_name(f"new-{path.name}")}), self.output)
+        other.follow(self.made or frozenset())
+        return other
 
     @abstractmethod
     def row(self, record: Record) -> dict[str, Any] | None:
@@ -189,9 +199,21 @@ def sink(name: str) -> Callable[[type[T]], type[T]]:
 
 
 def count_rows(path: Path) -> int | None:
-    """Returns how many rows a dataset file has that a sink wrote, or None if it isn't there."""
+    """Returns how many rows a dataset has that a sink wrote, or None if it isn't there or can't be read."""
+    if path.is_dir():
+        if (manifest := read_manifest(path)) is not None:
+            return int(manifest["rows"])
+        path = path / "index.jsonl"
     if not path.is_file():
         return None
+    if path.suffix == ".parquet":
+        import pyarrow
+        import pyarrow.parquet
+
+        try:
+            return int(pyarrow.parquet.read_metadata(path).num_rows)
+        except (pyarrow.ArrowException, OSError):
+            return None
     with path.open("rb") as file:
         lines = sum(1 for _ in file)
     return max(0, lines - 2) if path.suffix == ".json" else lines
@@ -211,6 +233,8 @@ def replace_file(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if path.is_dir():
+            remove_dataset(path)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

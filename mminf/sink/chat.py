@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from abc import abstractmethod
 from collections.abc import Mapping, Set
 from typing import Any, ClassVar, Literal
@@ -12,9 +11,10 @@ from pydantic import Field
 
 from mminf.errors import RecordError
 from mminf.media import OWN_CHATS, TAG, check_media, count_tags
-from mminf.recipe.config import Names, SinkConfig
+from mminf.recipe.config import Names
 from mminf.record import Record, derive_seed
-from mminf.sink.base import Sink, json_text, plain_text, sink
+from mminf.sink.base import json_text, plain_text, sink
+from mminf.sink.images import ImagePathsConfig, ImagePathsSink
 from mminf.text import images_in
 
 ROLES = ("system", "user", "assistant")
@@ -25,7 +25,7 @@ _ASKING = frozenset({"user", "tool", "tool_response", "observation", "function_r
 _ANSWERING = frozenset({"assistant", "tool_call", "function_call"})
 
 
-class ChatConfig(SinkConfig):
+class ChatConfig(ImagePathsConfig):
     user: str = Field("instruction", description="Field of the user's turn.")
     assistant: str = Field("response", description="Field of the assistant's turn.")
     turns: str | None = Field(
@@ -39,12 +39,9 @@ class ChatConfig(SinkConfig):
     system: str | None = Field(None, description="Field of a system turn.")
     columns: Names = Field(default_factory=list, description="More fields to write along.")
     optional: Names = Field(default_factory=list, description="Fields to write along for the records that have them.")
-    image_paths: Literal["absolute", "relative"] = Field(
-        "absolute", description="`relative` to the folder of the dataset file."
-    )
 
 
-class _Chat(Sink):
+class _Chat(ImagePathsSink):
     Config = ChatConfig
 
     @property
@@ -67,7 +64,7 @@ class _Chat(Sink):
             turns += [(ROLES[1], user), (ROLES[2], assistant)]
         chat = [self._turn(role, text) for role, text in turns]
         row = {"id": f"{self.config.id_prefix}{record.id}"}
-        return row | self._content(chat, self._named_images(images)) | self.columns(record)
+        return self.name_rejected(row | self._content(chat, self._named_images(images)) | self.columns(record))
 
     chat: ClassVar[str]
     between: ClassVar[str] = ""
@@ -121,7 +118,7 @@ class _Chat(Sink):
         if name != self.chat:
             turns = self._all_tagged(turns, len(images))
         chat = record[name] if name == self.chat else [self._turn(role, text) for role, text in turns]
-        return fields | self._content(chat, shown)
+        return self.name_rejected(fields | self._content(chat, shown))
 
     def _all_tagged(self, turns: list[tuple[str, str]], images: int) -> list[tuple[str, str]]:
         """Returns a conversation with a tag for each image; those without one come first, as in ms-swift."""
@@ -132,11 +129,7 @@ class _Chat(Sink):
 
     def images(self, record: Record) -> list[str]:
         """Returns the record's images as the dataset names them."""
-        found = list(images_in(record.fields))
-        if self.config.image_paths == "absolute":
-            return found
-        folder = self.path.parent.resolve()
-        return [uri if "://" in uri else os.path.relpath(uri, folder) for uri in found]
+        return self.name_images(images_in(record.fields))
 
     def pairs(self, record: Record, images: int) -> list[tuple[str, str]]:
         """Returns the (user, assistant) turns, with a tag for each image.

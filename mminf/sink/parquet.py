@@ -6,15 +6,15 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pydantic import Field
 
 from mminf.recipe.config import Names, SinkConfig
 from mminf.record import Record
-from mminf.sink.base import Assets, Rows, Sink, Written, sink
+from mminf.sink.base import Assets, Rows, Sink, Written, count_rows, replace_file, sink
 from mminf.sink.shards import Shards
-from mminf.storage import is_remote, local_copy
+from mminf.storage import is_remote
 
 BATCH, FEW = 500, 25  # rows, without and with images
 
@@ -62,15 +62,10 @@ class ParquetSink(Sink):
         schema = self._schema(Rows(self, records, self._plain_row))
         found = Rows(self, records)
         if self.config.rows_per_file is None:
-            if is_remote(self.path):
-                with local_copy(self.path) as copy:
-                    _write_file(copy, schema, found)
-            else:
-                part = self.path.with_name(f".{self.path.name}.part")
-                part.parent.mkdir(parents=True, exist_ok=True)
-                _write_file(part, schema, found)
-                part.replace(self.path)
-            return found.written()
+            before = None if is_remote(self.path) else count_rows(self.path)
+            with replace_file(self.path) as file:
+                _write_file(file, schema, found)
+            return found.written(before)
         with Shards(self.path, "parquet") as shards:
             while found.more():
                 with shards.file(found) as path:
@@ -138,7 +133,7 @@ def _with_features(schema: Any) -> Any:
     return schema.with_metadata({"huggingface": json.dumps({"info": {"features": features.to_dict()}})})
 
 
-def _write_file(path: Path, schema: Any, rows: Iterable[dict[str, Any]]) -> None:
+def _write_file(path: Path | IO[bytes], schema: Any, rows: Iterable[dict[str, Any]]) -> None:
     import pyarrow
     import pyarrow.parquet
 

@@ -6,17 +6,18 @@ from typing import Any
 
 from pydantic import Field
 
-from mminf.recipe.config import Names, SinkConfig
+from mminf.recipe.config import Names
 from mminf.record import Record
-from mminf.sink.base import Sink, sink
+from mminf.sink.base import sink
+from mminf.sink.images import ImagePathsConfig, ImagePathsSink
 
 
-class RowsConfig(SinkConfig):
+class RowsConfig(ImagePathsConfig):
     columns: Names = Field(default_factory=list, description="Only these fields; all by default.")
 
 
 @sink("jsonl")
-class JsonLinesSink(Sink):
+class JsonLinesSink(ImagePathsSink):
     """One JSON object a record: its id and its fields."""
 
     Config = RowsConfig
@@ -25,4 +26,8 @@ class JsonLinesSink(Sink):
         fields = record.fields
         if self.config.columns:
             fields = {name: fields[name] for name in self.config.columns if name in fields}
-        return {**fields, "id": record.id}
+        row = {**fields, "id": record.id}
+        images = row.get("images")
+        if isinstance(images, list) and all(isinstance(uri, str) for uri in images):
+            row["images"] = self.name_images(images)
+        return self.name_rejected(row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,10 @@ from typing import Any, Protocol
 from mminf.storage import is_remote, send_file
 
 MANIFEST = "manifest.json"
+VECTORS = "stats.safetensors"
+_OURS = re.compile(
+    r"\d{5,}\.(?:jsonl|parquet|tar)|vectors-\d{5,}\.safetensors|index\.jsonl|manifest\.json|stats\.safetensors"
+)
 
 
 class Counted(Protocol):
@@ -73,6 +78,28 @@ class Shards:
         _put_in_place(self._part, self.path, MANIFEST, {file["name"] for file in self.files})
 
 
+def is_dataset(folder: Path) -> bool:
+    """Tells whether a folder is a dataset of mminf's: it has the manifest, or the statistics of vectors."""
+    if (folder / VECTORS).is_file() and (folder / "index.jsonl").is_file():
+        return True
+    return read_manifest(folder) is not None
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Returns the manifest of a dataset of several files, None if there is none."""
+    try:
+        found = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    ours = isinstance(found, dict) and isinstance(found.get("files"), list) and isinstance(found.get("rows"), int)
+    return found if ours else None
+
+
+def find_strangers(folder: Path) -> list[Path]:
+    """Returns what is in a dataset's folder and was not written by mminf."""
+    return [path for path in sorted(folder.iterdir()) if not _OURS.fullmatch(path.name) or path.is_dir()]
+
+
 @contextlib.contextmanager
 def replace_folder(path: Path, last: str) -> Iterator[Path]:
     """Yields a local folder to write files to, which then takes the place of `path`, or is sent there.
@@ -101,14 +128,7 @@ def _part_of(path: Path) -> Path:
 
 def _put_in_place(part: Path, path: Path, last: str, sent: set[str]) -> None:
     if not is_remote(path):
-        old = path.with_name(f".{path.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if path.is_file():
-            path.unlink()
-        elif path.exists():
-            path.rename(old)
-        part.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
+        _replace_local(part, path)
         return
     names = [file.name for file in sorted(part.iterdir()) if file.name != last]
     for name in names:
@@ -118,13 +138,48 @@ def _put_in_place(part: Path, path: Path, last: str, sent: set[str]) -> None:
     shutil.rmtree(part)
 
 
+def _replace_local(part: Path, path: Path) -> None:
+    """Lets a folder take the place of an older dataset; what else lies in that one stays where it is."""
+    old = path.with_name(f".{path.name}.old")
+    _take_over(old, path)  # a killed run may have left it
+    if path.is_file() or path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        path.rename(old)
+    part.rename(path)
+    _take_over(old, path)
+
+
+def _take_over(old: Path, path: Path) -> None:
+    """Removes an older dataset, whose other files go to the new one's folder, if that is there."""
+    if not old.is_dir():
+        return
+    if path.is_dir():
+        for stranger in find_strangers(old):
+            if not (path / stranger.name).exists():
+                stranger.rename(path / stranger.name)
+    remove_dataset(old)
+
+
+def remove_dataset(folder: Path) -> None:
+    """Removes the files of a dataset, and its folder if nothing else is in it."""
+    if not folder.is_dir():
+        return
+    strangers = set(find_strangers(folder))
+    for file in folder.iterdir():
+        if file not in strangers:
+            file.unlink()
+    with contextlib.suppress(OSError):  # not empty
+        folder.rmdir()
+
+
 def _remove_others(path: Path, wanted: set[str]) -> None:
     """Files of an earlier dataset, which may have had more of them."""
     store: Any = path
     if store.exists():
         for item in store.fs.ls(store.path, detail=False):
             name = item.rstrip("/").rpartition("/")[2]
-            if name not in wanted and name[:5].isdecimal():
+            if name not in wanted and _OURS.fullmatch(name):
                 _remove(path / name)
 
 

@@ -154,6 +154,11 @@ class Step(ABC, Generic[C]):
         """The fields that the step writes."""
         return _names(getattr(self.config, "writes", ()))
 
+    @property
+    def removes(self) -> frozenset[str]:
+        """The fields of the record that its children don't have."""
+        return frozenset()
+
     def describe(self) -> dict[str, Any]:
         """Returns all that the step's results depend on beside the record and the model, as JSON values."""
         return {self.type: {**self.config.model_dump(mode="json"), "name": self.name}, "version": self.version}

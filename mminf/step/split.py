@@ -14,13 +14,21 @@ class SplitConfig(StepConfig):
     reads: str = Field(description="Field that holds a list, or a text where `separator` is given.")
     writes: str = Field(description="Field for the item.")
     separator: str | None = Field(None, description="Split a text here; empty parts are left out.")
+    keep: bool = Field(
+        False, description="Children have the whole list as well, which takes room for its length squared."
+    )
 
 
 @step("split")
 class Split(Step[SplitConfig]):
-    """Makes a child record of each item of a list or part of a text."""
+    """Makes a child record of each item of a list or part of a text; the list itself stays with the parent."""
 
     gate = True
+    version = 2
+
+    @property
+    def removes(self) -> frozenset[str]:
+        return frozenset() if self.config.keep else frozenset({self.config.reads}) - {self.config.writes}
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         value = record[self.config.reads]

@@ -70,7 +70,7 @@ def as_nobody(work: Callable[[], object]) -> object:
 def readers(output: Path, recipe: Path, to: Path) -> dict[str, object]:
     status = api.status(output)
     shown = api.show(output, "3")["outcomes"][0]["state"] if status["done"] > 5 else None
-    rows = [written.rows for written in api.export(mminf.load(recipe), output, to=to)]
+    rows = [written.rows for written in api.export(mminf.load(recipe), output, to=to, force=True)]
     return {"done": status["done"], "state": status["state"], "shown": shown, "rows": rows}
 
 

@@ -71,7 +71,7 @@ sinks:
         "recipe.yaml:7: unknown step 'generat'; did you mean 'generate'?",
         "recipe.yaml:11: unknown key 'temprature'; did you mean 'temperature'?",
         "recipe.yaml:14: two steps are called 'keep'; give this one a `name`",
-        "recipe.yaml:16: '../out.jsonl' is not below the output folder",
+        "recipe.yaml:16: path: '../out.jsonl' is not below the output folder",
     ]
     for problem in expected:
         assert problem in found
