@@ -120,6 +120,16 @@ def read_object(uri: str, most: int) -> bytes:
     return data
 
 
+def is_pattern(path: Path) -> bool:
+    """Tells whether a path is a pattern (`shards/*.tar`): a file or folder that has that very name is none."""
+    if not any(mark in path.name for mark in "*?["):
+        return False
+    try:
+        return not path.exists()
+    except (OSError, ValueError):
+        return True
+
+
 def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """Returns the files of a folder that end so, by name; of a pattern (`shards/*.tar`) those that it matches.
 
@@ -128,19 +138,33 @@ def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     Raises:
         SourceError: if there are none.
     """
-    if any(mark in folder.name for mark in "*?["):
-        found = [path for path in folder.parent.glob(folder.name) if path.name.endswith(suffixes)]
+    if is_pattern(folder):
+        found = [path for path in folder.parent.glob(folder.name) if path.name.lower().endswith(suffixes)]
     elif folder.is_file():
         return [folder]
     elif is_remote(folder):
         store: Any = folder
         names = [item["name"] for item in store.fs.ls(store.path, detail=True) if item["type"] == "file"]
-        found = [folder / name.rpartition("/")[2] for name in names if name.endswith(suffixes)]
+        found = [folder / name.rpartition("/")[2] for name in names if name.lower().endswith(suffixes)]
     else:
-        found = [path for path in folder.iterdir() if path.name.endswith(suffixes)]
+        found = [path for path in folder.iterdir() if path.name.lower().endswith(suffixes) and path.is_file()]
+        # As datasets' repositories have them: `data/train-00000-of-00002.parquet`.
+        found = found or [
+            path for path in folder.glob("*/*") if path.name.lower().endswith(suffixes) and path.is_file()
+        ]
     if not found:
-        raise SourceError(f"no {' or '.join(suffixes)} files in {folder}")
-    return sorted(found, key=lambda path: path.name)
+        raise SourceError(f"no {' or '.join(suffixes)} files in {folder}{_what_is_there(folder)}")
+    return sorted(found, key=lambda path: (str(path.parent), path.name))
+
+
+def _what_is_there(folder: Path) -> str:
+    """Says what a folder holds instead, for an error."""
+    if is_remote(folder) or is_pattern(folder) or not folder.is_dir():
+        return ""
+    names = sorted(path.name for path in folder.iterdir())
+    if not names:
+        return ", which is empty"
+    return f", which has {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}"
 
 
 def fingerprint_files(files: list[Path]) -> str:

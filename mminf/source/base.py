@@ -17,7 +17,7 @@ from mminf.part import Part
 from mminf.recipe.config import SourceConfig
 from mminf.record import Fields, Record
 from mminf.registry import SOURCES
-from mminf.storage import is_remote, to_path
+from mminf.storage import is_pattern, is_remote, to_path
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class Source(ABC):
     def check(self) -> None:
         """Raises SourceError if there is nothing to read."""
         try:
-            there = self.path.exists() or any(mark in self.path.name for mark in "*?[")
+            there = self.path.exists() or is_pattern(self.path)
         except OSError as error:
             raise SourceError(f"input {self.path} can't be reached: {error}") from error
         if not there:

@@ -1,58 +1,160 @@
-"""Which source an `--input` means."""
+"""Which source an `--input` means: by what is there and what is in it."""
 
 from __future__ import annotations
 
+import logging
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mminf.errors import SourceError
-from mminf.storage import is_remote, reaching, to_path
+from mminf.image import SUFFIXES
+from mminf.source.formats import Kind, find_kind
+from mminf.source.rows import split_of
+from mminf.storage import is_pattern, is_remote, reaching, to_path
 
-_SHARDS = (".jsonl", ".parquet", ".tar")
-_BY_SUFFIX = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".parquet": "parquet",
-    ".gz": "jsonl",
-    ".txt": "text",
-    ".tar": "webdataset",
-    ".tgz": "webdataset",
+log = logging.getLogger("mminf")
+_ROWS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+_BY_ENDING = {**_ROWS, ".txt": "text", ".tar": "webdataset", ".tgz": "webdataset"}
+_BY_KIND: dict[Kind, str] = {
+    "lines": "jsonl",
+    "array": "json",
+    "csv": "csv",
+    "tsv": "csv",
+    "parquet": "parquet",
+    "tar": "webdataset",
+    "image": "images",
 }
+_FOLDER = ("jsonl", "parquet", "webdataset")
+"""Kinds of files that make a folder a dataset, whatever else is in it."""
+_META = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
+"""Files that describe the images of a folder, by Hugging Face's `imagefolder`."""
+DEPTH, ENTRIES = 3, 20_000
+"""How deep, and how far, a folder is looked through."""
 
 
 def guess_source(given: str) -> dict[str, Any]:
-    """Returns a recipe's `source` for a path.
+    """Returns a recipe's `source` for a path. A path that is there wins over a pattern.
 
     Raises:
-        SourceError: if nothing is there, or its kind can't be told.
+        SourceError: if nothing is there, or its kind can't be told, saying what was looked for and what was found.
     """
     path = to_path(given)
     path = path if is_remote(path) else path.resolve()
     with reaching(path):
-        return _guess(given, path)
+        if is_pattern(path):
+            return _pattern(given, path)
+        if not path.exists():
+            raise SourceError(f"--input {given}: nothing is there")
+        return _folder(given, path) if path.is_dir() else _file(given, path)
 
 
-def _guess(given: str, path: Path) -> dict[str, Any]:
-    pattern = any(mark in path.name for mark in "*?[")
-    if not pattern and not path.exists():
-        raise SourceError(f"--input {given}: nothing is there")
-    if not pattern and path.is_dir():
-        names = {item.name for item in path.iterdir()}
-        if names & {"dataset_info.json", "dataset_dict.json"}:
-            return {"dataset": {"path": str(path)}}
-        kinds = {_BY_SUFFIX[suffix] for suffix in _SHARDS if any(name.endswith(suffix) for name in names)}
-        if len(kinds) == 1:
-            return {kinds.pop(): {"path": str(path)}}
-        return {"images": {"path": str(path)}}
-    from mminf.image import SUFFIXES
+def _source(kind: str, path: Path, **settings: Any) -> dict[str, Any]:
+    return {kind: {"path": str(path), **settings}}
 
-    if path.suffix.lower() in SUFFIXES:
-        return {"images": {"path": str(path)}}
-    kind = "webdataset" if path.name.endswith(".tar.gz") else _BY_SUFFIX.get(path.suffix.lower())
+
+def _pattern(given: str, path: Path) -> dict[str, Any]:
+    kind = _by_ending(path)
+    if kind is None and path.suffix.lower() in SUFFIXES:
+        kind = "images"
     if kind is None:
         raise SourceError(
-            f"--input {given}: can't tell what it is by its ending {path.suffix!r}; "
-            f"known: folders of images, {', '.join(sorted(_BY_SUFFIX))}, datasets saved to disk, and patterns of those"
+            f"--input {given}: can't tell what it is by its ending {path.suffix!r}; known: "
+            f"{', '.join(sorted(_BY_ENDING))}, packed with .gz as well, and images"
         )
-    return {kind: {"path": str(path)}}
+    return _source(kind, path)
+
+
+def _by_ending(path: Path) -> str | None:
+    name = path.name.lower()
+    if name.endswith((".tar.gz", ".tgz")):
+        return "webdataset"
+    ending = Path(name.removesuffix(".gz")).suffix
+    found = _BY_ENDING.get(ending)
+    return "jsonl" if found is None and name.endswith(".gz") else found
+
+
+def _file(given: str, path: Path) -> dict[str, Any]:
+    if is_remote(path):  # not opened here: its ending says enough, or its source looks into it
+        return _pattern(given, path)
+    if path.suffix.lower() in SUFFIXES:
+        return _source("images", path)
+    kind = find_kind(path)
+    by_ending = _by_ending(path)
+    if kind in ("text", "empty"):
+        if by_ending is None:
+            what = "empty" if kind == "empty" else "plain text"
+            raise SourceError(
+                f"--input {given}: can't tell what it is by its ending {path.suffix!r}, and it is {what}; name it .txt "
+                "for a record a line, or .csv, .tsv, .jsonl, .json"
+            )
+        return _source(by_ending, path)
+    return _source(_BY_KIND[kind], path)
+
+
+def _folder(given: str, path: Path) -> dict[str, Any]:
+    names = sorted(item.name for item in path.iterdir())
+    if {"dataset_info.json", "dataset_dict.json"} & set(names):
+        return _source("dataset", path)
+    for name in _META:
+        if name in names:
+            return _source(_ROWS[Path(name).suffix], path / name)
+    kinds = {kind for name in names if (kind := _by_ending(Path(name))) in _FOLDER}
+    if len(kinds) == 1:
+        return _source(str(kinds.pop()), path)
+    if is_remote(path):
+        return _source("images", path)
+    return _look_through(given, path)
+
+
+def _look_through(given: str, path: Path) -> dict[str, Any]:
+    """Decides by all that a folder holds: images, or rows somewhere below it, as a hub's snapshot has them."""
+    images, rows = 0, dict[str, list[Path]]()
+    for file in _walk(path):
+        if file.suffix.lower() in SUFFIXES:
+            images += 1
+        elif (kind := _by_ending(file)) not in (None, "text"):
+            rows.setdefault(str(kind), []).append(file)
+    meta = [file for files in rows.values() for file in files if file.name in _META]
+    if len(meta) == 1:
+        return _source(_ROWS[meta[0].suffix], meta[0])
+    if len(meta) > 1:
+        raise SourceError(f"--input {given}: it has several image folders, {_named(path, meta)}; name one of them")
+    if images or not rows:
+        return _source("images", path)
+    strong = {kind: files for kind, files in rows.items() if kind in _FOLDER} or rows
+    if len(strong) > 1:
+        found = "; ".join(f"{kind}: {_named(path, files)}" for kind, files in sorted(strong.items()))
+        raise SourceError(f"--input {given}: it has rows of several kinds ({found}); name a file, or one folder")
+    kind, files = next(iter(strong.items()))
+    folders = {file.parent for file in files}
+    if len(folders) > 1:
+        raise SourceError(
+            f"--input {given}: it has rows in several folders, {_named(path, sorted(folders))}; name one of them"
+        )
+    splits = sorted({split for file in files if (split := split_of(file)) is not None})
+    if len(splits) > 1:
+        chosen = "train" if "train" in splits else splits[0]
+        others = ", ".join(split for split in splits if split != chosen)
+        log.warning("%s: split %s is read, not %s (`--set source.%s.split=...`)", given, chosen, others, kind)
+        return _source(kind, folders.pop(), split=chosen)
+    return _source(kind, folders.pop())
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    left = ENTRIES
+    for folder, folders, files in os.walk(root):
+        depth = len(Path(folder).relative_to(root).parts)
+        folders[:] = sorted(name for name in folders if not name.startswith(".")) if depth < DEPTH else []
+        for name in sorted(files):
+            left -= 1
+            if left < 0:
+                return
+            if not name.startswith("."):
+                yield Path(folder) / name
+
+
+def _named(root: Path, paths: list[Path]) -> str:
+    shown = ", ".join(str(path.relative_to(root)) for path in paths[:4])
+    return f"{shown}, ..." if len(paths) > 4 else shown

@@ -1,35 +1,73 @@
-"""`jsonl`, `json`, `parquet`: files of rows."""
+"""`jsonl`, `json`, `csv`, `parquet`: files of rows."""
 
 from __future__ import annotations
 
 import contextlib
-import gzip
-import zlib
-from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+import csv
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, ClassVar
+
+from pydantic import Field
 
 from mminf.errors import SourceError
+from mminf.limits import BATCH_BYTES, LINE_BYTES
+from mminf.recipe.config import SourceConfig
 from mminf.record import Record
 from mminf.source.base import BadRow, home_of, load_json, source
+from mminf.source.formats import (
+    PACKED,
+    Kind,
+    find_kind,
+    is_packed,
+    limited_lines,
+    load_rows,
+    open_unpacked,
+    read_table,
+)
 from mminf.source.reader import RowReader, RowSource
 from mminf.storage import fingerprint_files, is_remote, list_files, open_bytes
 
 FEW = 32
-"""Rows of Arrow values that are looked at together: they may hold images of megabytes."""
+"""First rows that are looked at."""
+MOST, TOGETHER = 256, 32 * 2**20
+"""Rows at most, and bytes about, that are unpacked together."""
+_SPLIT = re.compile(r"(train|validation|valid|val|dev|test|eval)(?=[-._])", re.IGNORECASE)
+
+
+class RowsConfig(SourceConfig):
+    split: str | None = Field(
+        None, description="Only files of this split (`train-00000-of-00002.parquet`, `test.jsonl`); all by default."
+    )
 
 
 class _Rows(RowSource):
-    suffixes: tuple[str, ...] = ()
+    """Base of the sources of rows in files. What a file holds is decided by its content, whatever the source's name."""
+
+    Config = RowsConfig
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    label: ClassVar[str]
+
+    def __init__(self, config: Any, base: Path, scratch: Path) -> None:
+        super().__init__(config, base, scratch)
+        self._kinds: dict[Path, Kind] = {}
 
     def files(self) -> list[Path]:
         """Returns the file, or the files of that kind in the folder, in name order."""
-        return list_files(self.path, self.suffixes)
+        files = list_files(self.path, self.suffixes)
+        if self.config.split is None:
+            return files
+        if not (wanted := [file for file in files if split_of(file) == self.config.split]):
+            known = ", ".join(sorted({split_of(file) or file.name for file in files}))
+            raise SourceError(f"{self.path} has no files of split {self.config.split!r}, but {known}")
+        return wanted
 
     def check(self) -> None:
         super().check()
-        self.files()
+        for file in self.files():
+            self._kind(file)
 
     def fingerprint(self) -> str | None:
         return fingerprint_files(self.files())
@@ -37,11 +75,91 @@ class _Rows(RowSource):
     def read(self) -> Iterator[Record | BadRow]:
         reader = self._open_reader()
         for file in self.files():
-            yield from self._read_file(file, reader)
+            yield from _READERS[self._kind(file)](self, file, reader)
 
-    @abstractmethod
-    def _read_file(self, file: Path, reader: RowReader) -> Iterator[Record | BadRow]:
-        """Yields the records of a file."""
+    def _first_rows(self) -> Iterator[Mapping[str, Any]]:
+        for file in self.files():
+            with contextlib.suppress(*PACKED, csv.Error, SourceError):
+                yield from (row for _, row in _ROWS[self._kind(file)](file) if isinstance(row, dict))
+
+    def count(self) -> int | None:
+        if is_remote(self.path):
+            return None
+        total = 0
+        for file in self.files():
+            if (number := _count(file, self._kind(file))) is None:
+                return None
+            total += number
+        return total
+
+    def _kind(self, file: Path) -> Kind:
+        """What a file holds; of those in a store, their ending decides, so that none is opened twice."""
+        if (kind := self._kinds.get(file)) is None:
+            by_ending = _BY_ENDING.get(file.suffix.lower()) if is_remote(file) else None
+            kind = self._kinds[file] = by_ending or find_kind(file)
+        if kind not in _READERS:
+            raise SourceError(f"{file} is not {self.label}, but {_NAMES.get(kind, 'something else')}")
+        return kind
+
+    def read_rows(self, file: Path, reader: RowReader) -> Iterator[Record | BadRow]:
+        """Yields the records of a file that can be read from beginning to end."""
+        place = 0
+        try:
+            for place, row in _ROWS[self._kind(file)](file):
+                where = f"{file.name}{_PLACE[self._kind(file)].format(place)}"
+                if isinstance(row, str):
+                    yield from reader.numbered.maybe_bad(where, f"{where} {row}")
+                elif not isinstance(row, dict):
+                    reason = f"{where} is not a JSON object, but {type(row).__name__}"
+                    yield from reader.numbered.maybe_bad(where, reason)
+                else:
+                    yield from reader.read(row, where, home_of(file))
+        except (*PACKED, csv.Error) as error:
+            yield from reader.numbered.maybe_bad(
+                f"{file.name}:{place + 1}", f"{file.name} breaks off after line {place}: {error}"
+            )
+
+
+def _lines(file: Path) -> Iterator[tuple[int, Any]]:
+    """Yields each line's JSON with its number; a text says why it is none."""
+    with open_unpacked(file) as opened:
+        for number, line in enumerate(limited_lines(opened), 1):
+            if line is None:
+                yield number, f"is too long: {LINE_BYTES}"
+            elif line.strip():
+                try:
+                    row = load_json(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
+                except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError, too
+                    yield number, f"is not JSON: {error}"
+                    continue
+                yield number, row if not isinstance(row, str) else f"is not a JSON object, but {type(row).__name__}"
+
+
+def _array(file: Path) -> Iterator[tuple[int, Any]]:
+    for index, row in enumerate(load_rows(file, load_json)):
+        yield index, row if not isinstance(row, str) else "is not a JSON object, but str"
+
+
+def _table(delimiter: str) -> Callable[[Path], Iterator[tuple[int, Any]]]:
+    return lambda file: read_table(file, delimiter)
+
+
+def _count(file: Path, kind: Kind) -> int | None:
+    """Returns how many rows a file has, None where that would mean unpacking it."""
+    if kind == "parquet":
+        return int(_parquet_file(file).metadata.num_rows)
+    if kind == "array":
+        return len(load_rows(file, load_json))
+    if kind == "lines" and not is_packed(file):
+        with file.open("rb") as lines:
+            return sum(1 for line in limited_lines(lines) if line is None or line.strip())
+    return 0 if kind == "empty" else None
+
+
+def split_of(file: Path) -> str | None:
+    """Returns the split that a file's name begins with, as datasets' files are called, or None."""
+    found = _SPLIT.match(file.name)
+    return found[1].lower() if found else None
 
 
 @source("jsonl")
@@ -49,77 +167,23 @@ class JsonLines(_Rows):
     """JSON Lines, plain or gzipped; a line that is no JSON object fails alone."""
 
     suffixes = (".jsonl", ".jsonl.gz", ".ndjson")
-
-    def _read_file(self, file: Path, reader: RowReader) -> Iterator[Record | BadRow]:
-        number = 0
-        try:
-            with _open(file) as lines:
-                for number, line in enumerate(lines, 1):
-                    if line.strip():
-                        yield from self._record(line, file, number, reader)
-        except (EOFError, OSError, zlib.error) as error:
-            reason = f"{file.name} breaks off after line {number}: {error}"
-            yield from reader.numbered.maybe_bad(f"{file.name}:{number + 1}", reason)
-
-    def _record(self, line: bytes, file: Path, number: int, reader: RowReader) -> Iterator[Record | BadRow]:
-        where = f"{file.name}:{number}"
-        try:
-            row = load_json(line)
-        except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError, too
-            yield from reader.numbered.maybe_bad(where, f"{where} is not JSON: {error}")
-            return
-        if not isinstance(row, dict):
-            yield from reader.numbered.maybe_bad(where, f"{where} is not a JSON object, but {type(row).__name__}")
-            return
-        yield from reader.read(row, where, home_of(file))
-
-    def _first_rows(self) -> Iterator[Mapping[str, Any]]:
-        for file in self.files():
-            with contextlib.suppress(EOFError, OSError, zlib.error), _open(file) as lines:
-                for line in lines:
-                    with contextlib.suppress(ValueError, RecursionError):
-                        if isinstance(row := load_json(line), dict):
-                            yield row
-
-    def count(self) -> int | None:
-        if is_remote(self.path) or any(file.suffix == ".gz" for file in self.files()):
-            return None
-        total = 0
-        for file in self.files():
-            with file.open("rb") as lines:
-                total += sum(1 for line in lines if line.strip())
-        return total
+    label = "JSON Lines"
 
 
 @source("json")
 class Json(_Rows):
-    """A JSON file that holds a list of objects; it is read whole."""
+    """A JSON file that holds a list of objects, or an object with one (`{"data": [...]}`); it is read whole."""
 
-    suffixes = (".json",)
+    suffixes = (".json", ".json.gz")
+    label = "JSON"
 
-    def _read_file(self, file: Path, reader: RowReader) -> Iterator[Record | BadRow]:
-        for index, row in enumerate(self._load(file)):
-            where = f"{file.name}[{index}]"
-            if isinstance(row, dict):
-                yield from reader.read(row, where, home_of(file))
-            else:
-                yield from reader.numbered.maybe_bad(where, f"{where} is not a JSON object, but {type(row).__name__}")
 
-    def _first_rows(self) -> Iterator[Mapping[str, Any]]:
-        for file in self.files():
-            yield from (row for row in self._load(file) if isinstance(row, dict))
+@source("csv")
+class Csv(_Rows):
+    """CSV or TSV with a header, plain or gzipped; all values are texts. A row with other than all cells fails alone."""
 
-    def _load(self, file: Path) -> list[Any]:
-        try:
-            rows = load_json(file.read_bytes())
-        except (ValueError, RecursionError) as error:
-            raise SourceError(f"{file} is not JSON: {error}") from error
-        if not isinstance(rows, list):
-            raise SourceError(f"{file} holds no list of objects, but {type(rows).__name__}")
-        return rows
-
-    def count(self) -> int:
-        return sum(len(self._load(file)) for file in self.files())
+    suffixes = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+    label = "CSV or TSV"
 
 
 @source("parquet")
@@ -127,44 +191,79 @@ class Parquet(_Rows):
     """Parquet, streamed by row group; embedded images (`{bytes, path}`, as Hugging Face writes them) are unpacked."""
 
     suffixes = (".parquet",)
+    label = "Parquet"
 
-    def _read_file(self, file: Path, reader: RowReader) -> Iterator[Record | BadRow]:
-        import pyarrow
 
-        index = 0
-        try:
-            for batch in self._file(file).iter_batches(batch_size=256):
-                for row in _rows_of(batch):
-                    where = f"{file.name}[{index}]"
-                    if isinstance(row, Exception):
-                        yield from reader.numbered.maybe_bad(where, f"{where} can't be read: {row}")
-                    else:
-                        yield from reader.read(row, where, home_of(file))
-                    index += 1
-        except (pyarrow.ArrowException, OSError) as error:
-            reason = f"{file.name} breaks off after row {index}: {error}"
-            yield from reader.numbered.maybe_bad(f"{file.name}[{index}]", reason)
+def _read_parquet(_: _Rows, file: Path, reader: RowReader) -> Iterator[Record | BadRow]:
+    import pyarrow
 
-    def _first_rows(self) -> Iterator[Mapping[str, Any]]:
-        import pyarrow
+    index = 0
+    try:
+        for row in _parquet_rows(file):
+            where = f"{file.name}[{index}]"
+            if isinstance(row, Exception):
+                yield from reader.numbered.maybe_bad(where, f"{where} can't be read: {row}")
+            else:
+                yield from reader.read(row, where, home_of(file))
+            index += 1
+    except (pyarrow.ArrowException, OSError) as error:
+        reason = f"{file.name} breaks off after row {index}: {error}"
+        yield from reader.numbered.maybe_bad(f"{file.name}[{index}]", reason)
 
-        for file in self.files():
-            with contextlib.suppress(pyarrow.ArrowException, OSError):
-                batch = next(self._file(file).iter_batches(batch_size=FEW), None)
-                yield from (row for row in _rows_of(batch) if isinstance(row, dict)) if batch is not None else ()
-                return
 
-    def count(self) -> int:
-        return sum(self._file(file).metadata.num_rows for file in self.files())
+def _parquet_rows(file: Path) -> Iterator[Any]:
+    """Yields the rows of a Parquet file, or the error of one that can't be read."""
+    opened = _parquet_file(file)
+    for number in range(opened.num_row_groups):
+        group = opened.metadata.row_group(number)
+        size = batch_size(group)
+        if size == 0:
+            yield from (ValueError(f"it unpacks to too much: {BATCH_BYTES}") for _ in range(group.num_rows))
+            continue
+        for batch in opened.iter_batches(batch_size=size, row_groups=[number]):
+            yield from _rows_of(batch)
 
-    def _file(self, file: Path) -> Any:
-        import pyarrow
-        import pyarrow.parquet
 
-        try:
-            return pyarrow.parquet.ParquetFile(open_bytes(file) if is_remote(file) else file)
-        except (pyarrow.ArrowException, OSError) as error:
-            raise SourceError(f"{file} is not Parquet: {error}") from error
+def batch_size(group: Any) -> int:
+    """Returns how many rows of a row group are unpacked together; 0 if a single one may be too large.
+
+    A value that many rows share is stored once, in a dictionary: of a file of a kilobyte, 256 rows may be a gigabyte.
+
+    Args:
+        group: metadata of a row group.
+    """
+    columns = [group.column(number) for number in range(group.num_columns)]
+    rows = max(1, int(group.num_rows))
+    each = sum(int(column.total_uncompressed_size) for column in columns) // rows
+    if each > BATCH_BYTES.value:
+        return 0
+    return max(1, min(MOST, TOGETHER // max(1, each, sum(map(_largest_value, columns)))))
+
+
+def _largest_value(column: Any) -> int:
+    """Returns the size that a value of a column chunk has at most by its dictionary; 0 if it has none."""
+    if not column.has_dictionary_page or column.physical_type != "BYTE_ARRAY":
+        return 0
+    unpacked, packed = int(column.total_uncompressed_size), int(column.data_page_offset - column.dictionary_page_offset)
+    # Snappy packs to a 21st at most; others have no such limit.
+    return min(unpacked, 25 * packed) if column.compression in ("SNAPPY", "UNCOMPRESSED") else unpacked
+
+
+def _parquet_file(file: Path) -> Any:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.ParquetFile(open_bytes(file) if is_remote(file) else file)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise SourceError(f"{file} is not Parquet: {error}") from error
+
+
+def _first_of_parquet(file: Path) -> Iterator[tuple[int, Any]]:
+    import pyarrow
+
+    with contextlib.suppress(pyarrow.ArrowException):
+        yield from enumerate(itertools.islice(_parquet_rows(file), FEW))
 
 
 def _rows_of(batch: Any) -> list[Any]:
@@ -181,6 +280,29 @@ def _rows_of(batch: Any) -> list[Any]:
     return found
 
 
-def _open(file: Path) -> IO[bytes]:
-    opened = open_bytes(file)
-    return cast("IO[bytes]", gzip.open(opened)) if file.suffix == ".gz" else opened
+_ROWS: dict[Kind, Callable[[Path], Iterator[tuple[int, Any]]]] = {
+    "lines": _lines,
+    "array": _array,
+    "csv": _table(","),
+    "tsv": _table("\t"),
+    "parquet": _first_of_parquet,
+    "empty": lambda _: iter(()),
+}
+_READERS: dict[Kind, Callable[[_Rows, Path, RowReader], Iterator[Record | BadRow]]] = {
+    "lines": _Rows.read_rows,
+    "array": _Rows.read_rows,
+    "csv": _Rows.read_rows,
+    "tsv": _Rows.read_rows,
+    "empty": _Rows.read_rows,
+    "parquet": _read_parquet,
+}
+_PLACE: dict[Kind, str] = {"lines": ":{}", "array": "[{}]", "csv": ":{}", "tsv": ":{}", "empty": ""}
+_BY_ENDING: dict[str, Kind] = {
+    ".jsonl": "lines",
+    ".ndjson": "lines",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+}
+"""Of files in a store, which would be opened once more only to look; `.json` may be either kind of JSON."""
+_NAMES: dict[Kind, str] = {"tar": "a tar archive", "image": "an image", "text": "plain text"}

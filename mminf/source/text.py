@@ -11,6 +11,7 @@ from pydantic import Field
 from mminf.recipe.config import SourceConfig
 from mminf.record import Record
 from mminf.source.base import BadRow, Numbered, Source, source
+from mminf.source.formats import limited_lines, open_unpacked, too_long
 from mminf.storage import Location, fingerprint_files
 
 
@@ -27,12 +28,15 @@ class Text(Source):
 
     def read(self) -> Iterator[Record | BadRow]:
         numbered = Numbered("id", self.part)
-        with self.path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
+        with open_unpacked(self.path) as lines:
+            for number, line in enumerate(limited_lines(lines), 1):
+                where = f"{self.path.name}:{number}"
+                if line is None:
+                    yield from numbered.maybe_bad(where, too_long(where))
+                    continue
                 try:
                     text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
                 except UnicodeDecodeError as error:
-                    where = f"{self.path.name}:{number}"
                     yield from numbered.maybe_bad(where, f"{where} is no UTF-8: {error}")
                     continue
                 fields = {self.config.field: text}
@@ -43,8 +47,8 @@ class Text(Source):
         return fingerprint_files([self.path])
 
     def count(self) -> int:
-        with self.path.open("rb") as lines:
-            return sum(1 for line in lines if line.strip())
+        with open_unpacked(self.path) as lines:
+            return sum(1 for line in limited_lines(lines) if line is None or line.strip())
 
 
 class BlankConfig(SourceConfig):

@@ -317,7 +317,7 @@ def test_the_last_records_of_a_run_are_under_way_at_once(
     run(recipe, tmp_path / "out", **({} if window is None else {"window": window}))
     assert begun == 700
     assert most["first"] <= (window or 80)
-    assert most["last"] == window if window else most["last"] > 160
+    assert window - 5 <= most["last"] <= window if window else most["last"] > 160
 
 
 def test_a_target_that_is_never_reached_takes_all(

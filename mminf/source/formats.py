@@ -1,0 +1,245 @@
+"""What kind of rows a file holds, by its content; its ending only decides what content leaves open."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, Literal, cast
+
+from mminf.errors import SourceError
+from mminf.image import looks_like_image_bytes
+from mminf.limits import JSON_BYTES, LINE_BYTES
+from mminf.storage import open_bytes
+
+Kind = Literal["lines", "array", "csv", "tsv", "parquet", "tar", "image", "text", "empty"]
+"""lines: JSON Lines; array: JSON that holds a list of rows; csv, tsv: with a header."""
+HEAD = 1 << 16
+_GZIP = b"\x1f\x8b"
+_LISTS = ("data", "rows", "records", "examples", "items", "annotations", "samples", "train")
+"""Keys under which a JSON object has its list of rows. Of another key nobody knows that it has them: an object with
+`messages` is a row itself.
+"""
+_UNREADABLE = {
+    b"PK\x03\x04": "a zip archive; unpack it first",
+    b"version https://git-lfs": "a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`",
+    b"ARROW1": "an Arrow file; give the folder of the dataset that was saved to disk",
+    b"\xff\xff\xff\xff": "an Arrow stream; give the folder of the dataset that was saved to disk",
+    b"\x28\xb5\x2f\xfd": "packed with zstd; unpack it, or pack it with gzip",
+    b"BZh": "packed with bzip2; unpack it, or pack it with gzip",
+    b"\xfd7zXZ": "packed with xz; unpack it, or pack it with gzip",
+    b"SQLite format 3": "an SQLite database; export the table as CSV or JSON Lines",
+    b"\x89HDF": "an HDF5 file; export the rows as Parquet or JSON Lines",
+    b"\x93NUMPY": "a NumPy array; export the rows as Parquet or JSON Lines",
+}
+PACKED = (EOFError, OSError, zlib.error)
+"""What reading a broken packed file raises."""
+
+
+def is_packed(file: Path) -> bool:
+    """Tells whether a file is packed with gzip, whatever it is called."""
+    with open_bytes(file) as opened:
+        return opened.read(2) == _GZIP
+
+
+def open_unpacked(file: Path) -> IO[bytes]:
+    """Opens a file for reading, unpacked if it is packed with gzip."""
+    opened = open_bytes(file)
+    head = opened.read(2)
+    opened.seek(0)
+    return cast("IO[bytes]", gzip.open(opened)) if head == _GZIP else opened
+
+
+def read_head(file: Path) -> bytes:
+    """Returns the first bytes of a file, unpacked; fewer if it breaks off."""
+    with open_unpacked(file) as opened:
+        parts: list[bytes] = []
+        try:
+            while sum(map(len, parts)) < HEAD and (part := opened.read1(HEAD)):  # type: ignore[attr-defined]
+                parts.append(part)
+        except PACKED:
+            pass
+        return b"".join(parts)[:HEAD]
+
+
+def find_kind(file: Path) -> Kind:
+    """Returns what a file holds.
+
+    Raises:
+        SourceError: if it is nothing that can be read, saying what it is instead.
+    """
+    head = read_head(file)
+    for magic, what in _UNREADABLE.items():
+        if head.startswith(magic):
+            raise SourceError(f"{file} is {what}")
+    kind = kind_of(head, file.name)
+    if kind is None:
+        raise SourceError(f"{file} is neither JSON, CSV, TSV, Parquet, a tar archive, an image nor text")
+    return kind
+
+
+def kind_of(head: bytes, name: str) -> Kind | None:
+    """Returns what a file holds by its first bytes and its name, None for binary data of no known kind."""
+    if looks_like_image_bytes(head):
+        return "image"
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head[257:262] == b"ustar":
+        return "tar"
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not start:
+        return "empty"
+    suffix = Path(name.lower().removesuffix(".gz")).suffix
+    if suffix == ".txt":
+        return "text"
+    if start[:1] in b"[{":
+        return _json_kind(start, suffix)
+    if b"\0" in head:
+        return None
+    text = head.decode("utf-8", "replace")
+    if suffix in (".csv", ".tsv") or (suffix not in (".jsonl", ".ndjson", ".json") and _delimiter(text) is not None):
+        return "tsv" if (_delimiter(text) or ("\t" if suffix == ".tsv" else ",")) == "\t" else "csv"
+    return "lines" if suffix in (".jsonl", ".ndjson") else "text"
+
+
+def _json_kind(start: bytes, suffix: str) -> Kind:
+    """An array, an object over several lines or one with a list of rows are JSON; objects a line are JSON Lines."""
+    first, _, rest = start.partition(b"\n")
+    try:
+        value = json.loads(first)
+    except (ValueError, RecursionError):
+        # The first line is not a value by itself: the rest of one, or a broken one.
+        return "lines" if suffix in (".jsonl", ".ndjson") and start[:1] == b"{" and len(first) > 1 else "array"
+    if isinstance(value, dict) and not rest.strip() and len(start) < HEAD and suffix not in (".jsonl", ".ndjson"):
+        return "array"  # one object: a list of rows is in it, or it is the only row
+    if isinstance(value, list):
+        return "lines" if rest.lstrip()[:1] in (b"[", b"{") else "array"
+    return "lines"
+
+
+def _delimiter(text: str) -> str | None:
+    """Returns the delimiter of a table with a header, by its first lines: as many in each, and at least one."""
+    lines = [line for line in text.split("\n")[:6] if line.strip()]
+    lines = lines[:-1] if len(lines) > 2 else lines  # the last one may be cut off
+    for delimiter in ("\t", ","):
+        try:
+            counts = {len(row) for row in csv.reader(lines, delimiter=delimiter)}
+        except csv.Error:
+            continue
+        if len(lines) > 1 and len(counts) == 1 and counts.pop() > 1:
+            return delimiter
+    return None
+
+
+def limited_lines(opened: IO[bytes]) -> Iterator[bytes | None]:
+    """Yields the lines of a file; None for one that is too long, which is skipped without being held in memory."""
+    most = LINE_BYTES.value
+    while line := opened.readline(most + 1):
+        if len(line) <= most:
+            yield line
+            continue
+        while line and not line.endswith(b"\n"):
+            line = opened.readline(1 << 20)
+        yield None
+
+
+def too_long(where: str) -> str:
+    """Returns the reason why a line is not read."""
+    return f"{where} is too long: {LINE_BYTES}"
+
+
+def load_rows(file: Path, loads: Any) -> list[Any]:
+    """Returns the rows of a JSON file: an array, or an object that has one.
+
+    Args:
+        loads: parses JSON.
+
+    Raises:
+        SourceError: if it is no JSON, too large, or has no list of rows.
+    """
+    most = JSON_BYTES.value
+    with open_unpacked(file) as opened:
+        try:
+            data = opened.read(most + 1)
+        except PACKED as error:
+            raise SourceError(f"{file} can't be unpacked: {error}") from error
+    if len(data) > most:
+        raise SourceError(f"{file} is too large to be read whole: {JSON_BYTES}; write it as JSON Lines")
+    try:
+        found = loads(data.removeprefix(b"\xef\xbb\xbf"))
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"{file} is not JSON: {error}") from error
+    return _rows_in(found, file)
+
+
+def _rows_in(found: Any, file: Path) -> list[Any]:
+    if isinstance(found, list):
+        return found
+    if not isinstance(found, dict):
+        raise SourceError(f"{file} holds no list of objects, but {type(found).__name__}")
+    lists = [key for key in _LISTS if isinstance(found.get(key), list) and _are_rows(found[key])]
+    if len(lists) == 1:
+        rows: list[Any] = found[lists[0]]
+        return rows
+    if lists:
+        raise SourceError(f"{file} holds several lists of objects: {', '.join(lists)}; keep the one that has the rows")
+    keys = ", ".join(map(str, found))[:200] or "nothing in it"
+    raise SourceError(f"{file} holds no list of objects, but one object with {keys}; known: {', '.join(_LISTS)}")
+
+
+def _are_rows(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, dict) for value in values[:10]) if values else True
+
+
+def read_table(file: Path, delimiter: str) -> Iterator[tuple[int, dict[str, str] | str]]:
+    """Yields the rows of a CSV or TSV file, each with the number of its line; a text says why a row is none.
+
+    Raises:
+        SourceError: if its header names no columns, or one twice.
+    """
+    csv.field_size_limit(LINE_BYTES.value)
+    with open_unpacked(file) as opened:
+        reader = csv.reader(_texts(opened), delimiter=delimiter, strict=True)
+        header: list[str] | None = None
+        while True:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield reader.line_num, f"is no row: {error}"
+                continue
+            if not any(cells):
+                continue
+            if header is None:
+                header = _check_header([cell.strip() for cell in cells], file)
+            else:
+                yield reader.line_num, _row(header, cells)
+
+
+def _texts(opened: IO[bytes]) -> Iterator[str]:
+    for number, line in enumerate(limited_lines(opened)):
+        if line is None:
+            raise csv.Error(f"a line is too long: {LINE_BYTES}")
+        yield line.decode("utf-8-sig" if not number else "utf-8", "surrogateescape")
+
+
+def _check_header(header: list[str], file: Path) -> list[str]:
+    if twice := sorted({name for name in header if header.count(name) > 1}):
+        raise SourceError(f"{file} has the column {twice[0]!r} twice")
+    return header
+
+
+def _row(header: list[str], cells: list[str]) -> dict[str, str] | str:
+    if len(cells) != len(header):
+        return f"has {len(cells)} cells, and the header has {len(header)}"
+    if any(not cell.isascii() and _is_broken(cell) for cell in cells):
+        return "is no UTF-8"
+    return {name: cell for name, cell in zip(header, cells, strict=True) if name}
+
+
+def _is_broken(text: str) -> bool:
+    return any("\udc80" <= char <= "\udcff" for char in text)
