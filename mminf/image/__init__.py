@@ -14,7 +14,7 @@ from mminf.image.formats import (
 )
 from mminf.image.identity import ImageStat, image_digest, stat_image, stat_object
 from mminf.image.normalise import scale_down
-from mminf.image.policy import MAX_BYTES, MAX_PIXELS, ImagePolicy, check_allowed, hub_blobs, local_path
+from mminf.image.policy import MAX_PIXELS, ImagePolicy, check_allowed, hub_blobs, local_path
 from mminf.image.read import read_image
 from mminf.image.store import FULL, DigestCache, ImageStore, LoadedImage, View
 
@@ -23,7 +23,6 @@ __all__ = [
     "FULL",
     "HEIF_HINT",
     "HEIF_SUFFIXES",
-    "MAX_BYTES",
     "MAX_PIXELS",
     "SUFFIXES",
     "Decoded",

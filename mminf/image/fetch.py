@@ -9,11 +9,11 @@ from typing import Any
 from urllib.parse import urljoin
 
 from mminf.errors import ImageError, shorten_text
+from mminf.image.peer import check_resolved, connect_only, make_session, peer_check
 from mminf.image.policy import Address, ImagePolicy, check_url
+from mminf.limits import IMAGE_REDIRECTS, IMAGE_SECONDS
 
-TOTAL_SECONDS = 120.0  # for one image, with all retries and redirects
 TRIES = 4
-REDIRECTS = 5
 _READ_SECONDS = 30.0  # without any byte
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 10.0
@@ -36,7 +36,7 @@ def fetch(uri: str, policy: ImagePolicy) -> bytes:
     Raises:
         ImageError: if the host is not allowed, the server refuses, or the answer is too large or too slow.
     """
-    deadline = time.monotonic() + TOTAL_SECONDS
+    deadline = time.monotonic() + IMAGE_SECONDS.value
     for attempt in range(TRIES):
         try:
             return _follow(uri, policy, deadline)
@@ -50,12 +50,14 @@ def fetch(uri: str, policy: ImagePolicy) -> bytes:
 
 def _follow(uri: str, policy: ImagePolicy, deadline: float) -> bytes:
     at = uri
-    for _ in range(REDIRECTS + 1):
+    for _ in range(IMAGE_REDIRECTS.value + 1):
         found = _get(check_url(at, policy), uri, policy, deadline)
         if isinstance(found, bytes):
             return found
         at = found
-    raise ImageError(f"image {shorten_text(uri)!r}: more than {REDIRECTS} redirects")
+    raise ImageError(
+        f"image {shorten_text(uri)!r}: more than {IMAGE_REDIRECTS.value} redirects (limit image_redirects)"
+    )
 
 
 def _get(address: Address, uri: str, policy: ImagePolicy, deadline: float) -> bytes | str:
@@ -64,7 +66,7 @@ def _get(address: Address, uri: str, policy: ImagePolicy, deadline: float) -> by
     from urllib3.exceptions import HTTPError
 
     try:
-        with _send(address, max(0.1, deadline - time.monotonic())) as response:
+        with _send(address, policy.hosts, max(0.1, deadline - time.monotonic())) as response:
             if target := _session().get_redirect_target(response):
                 return urljoin(address.url, str(target))
             if response.status_code in _PASSING:
@@ -78,29 +80,34 @@ def _get(address: Address, uri: str, policy: ImagePolicy, deadline: float) -> by
         raise _Passing(f"can't be fetched: {_reason(error)}") from error
 
 
-def _send(address: Address, seconds: float) -> Any:
-    """Sends the request that was checked; proxies and certificates come from the environment, as in requests."""
+def _send(address: Address, hosts: frozenset[str], seconds: float) -> Any:
+    """Sends the request that was checked, to an address that may be asked.
+
+    Proxies and certificates come from the environment, as in requests.
+    """
     import requests
 
     from mminf import __version__
 
     session, timeout = _session(), min(_READ_SECONDS, seconds)
+    check = peer_check(address.host, hosts)
+    connect_only(check)
     # No compression: images are compressed, and an answer can't grow while it is unpacked.
     headers = {"User-Agent": f"mminf/{__version__}", "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
     request = requests.Request("GET", address.url, headers=headers).prepare()
     settings = session.merge_environment_settings(request.url, {}, True, None, None)
+    if not requests.utils.select_proxy(address.url, settings["proxies"]):
+        check_resolved(address.host, address.port, check)
     return session.send(request, timeout=timeout, allow_redirects=False, **settings)
 
 
 def _session() -> Any:
     """Returns this thread's session, which keeps connections open, but no cookies."""
-    import requests
-
     session = getattr(_threads, "session", None)
     if session is None:
         from http.cookiejar import DefaultCookiePolicy
 
-        session = _threads.session = requests.Session()
+        session = _threads.session = make_session()
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     return session
 
@@ -114,9 +121,11 @@ def _read(response: Any, uri: str, max_bytes: int, deadline: float) -> bytes:
         chunks.append(chunk)
         size += len(chunk)
         if size > max_bytes:
-            raise ImageError(f"image {shorten_text(uri)!r} has more than {max_bytes:,} bytes")
+            raise ImageError(f"image {shorten_text(uri)!r} has more than {max_bytes:,} bytes (limit image_bytes)")
         if time.monotonic() > deadline:
-            raise ImageError(f"image {shorten_text(uri)!r}: not complete after {TOTAL_SECONDS:.0f} s")
+            raise ImageError(
+                f"image {shorten_text(uri)!r}: not complete after {IMAGE_SECONDS.value} s (limit image_seconds)"
+            )
     return b"".join(chunks)
 
 

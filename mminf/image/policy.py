@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from mminf.errors import ImageError, shorten_text
 from mminf.image.embed import is_data_uri
+from mminf.limits import IMAGE_BYTES
 from mminf.storage import PROTOCOLS
 
-MAX_BYTES = 256 * 2**20
 MAX_PIXELS = 100_000_000
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
 
@@ -34,7 +34,7 @@ class ImagePolicy:
     prefixes: tuple[str, ...] = ()
     hosts: frozenset[str] = frozenset()
     max_pixels: int = MAX_PIXELS
-    max_bytes: int = MAX_BYTES
+    max_bytes: int = field(default_factory=lambda: IMAGE_BYTES.value)
 
 
 class Address(NamedTuple):

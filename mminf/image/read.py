@@ -34,7 +34,7 @@ def read_image(uri: str, policy: ImagePolicy) -> bytes:
     if not data:
         raise ImageError(f"image {shorten_text(uri)!r} is empty")
     if len(data) > policy.max_bytes:
-        raise ImageError(f"image {shorten_text(uri)!r} has more than {policy.max_bytes:,} bytes")
+        raise ImageError(f"image {shorten_text(uri)!r} has more than {policy.max_bytes:,} bytes (limit image_bytes)")
     return data
 
 
@@ -53,6 +53,9 @@ def _read_file(path: str, uri: str, max_bytes: int) -> bytes:
     if not stat.S_ISREG(found.st_mode):
         raise ImageError(f"image {shorten_text(uri)!r} is not a regular file")
     if found.st_size > max_bytes:
-        raise ImageError(f"image {shorten_text(uri)!r} has {found.st_size:,} bytes; at most {max_bytes:,} are allowed")
+        raise ImageError(
+            f"image {shorten_text(uri)!r} has {found.st_size:,} bytes; at most {max_bytes:,} are allowed "
+            "(limit image_bytes)"
+        )
     with Path(path).open("rb") as file:
         return file.read(max_bytes + 1)

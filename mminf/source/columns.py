@@ -9,7 +9,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from mminf.errors import ImageError, SourceError
-from mminf.image import MAX_BYTES, embedded_bytes, looks_like_image_bytes, looks_like_image_name
+from mminf.image import embedded_bytes, looks_like_image_bytes, looks_like_image_name
+from mminf.limits import IMAGE_BYTES
 from mminf.record import Fields
 
 STANDARD = ("images", "image")
@@ -209,7 +210,7 @@ def _is_image(value: Any) -> bool:
     if not isinstance(value, str):
         return False
     try:
-        return looks_like_image_name(value) or embedded_bytes(value, MAX_BYTES) is not None
+        return looks_like_image_name(value) or embedded_bytes(value, IMAGE_BYTES.value) is not None
     except ImageError:  # broken: its record says so, if it is meant as an image
         return value.startswith("data:")
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mminf.errors import ImageError, shorten_text
-from mminf.image import MAX_BYTES, embedded_bytes
+from mminf.image import embedded_bytes
+from mminf.limits import IMAGE_BYTES
 from mminf.media import check_media, check_other_media
 from mminf.recipe.config import SourceConfig
 from mminf.record import Fields, Record
@@ -127,7 +128,7 @@ class RowReader:
             raise ValueError(f"an image is a path, a URI or the file's bytes, not {type(item).__name__}")
         if item.startswith(("b'", 'b"')):
             raise ValueError(f"an image is a path, a URI or the file's bytes, not the text {shorten_text(item, 60)!r}")
-        if (data := embedded_bytes(item, MAX_BYTES)) is not None:
+        if (data := embedded_bytes(item, IMAGE_BYTES.value)) is not None:
             return self._store(data)
         return item if "://" in item else str((self.image_root or folder) / item)
 
@@ -151,7 +152,7 @@ def _is_embedded(value: Any) -> bool:
     if isinstance(value, Mapping):
         return value.get("bytes") is not None
     if isinstance(value, str):
-        return embedded_bytes(value, MAX_BYTES) is not None
+        return embedded_bytes(value, IMAGE_BYTES.value) is not None
     return isinstance(value, bytes)
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mminf.errors import shorten_text
-from mminf.image import MAX_BYTES, SUFFIXES
+from mminf.image import SUFFIXES
+from mminf.limits import IMAGE_BYTES
 from mminf.media import OTHER_MEDIA_ENDINGS
 from mminf.record import Fields, Record
 from mminf.source.base import BadRow, Numbered, Source, clean_id, load_json, source
@@ -137,8 +138,8 @@ def _samples(file: Path, told: set[str]) -> Iterator[tuple[str, dict[str, bytes]
                     told.add(ending)
                     log.info("%s: members that end in .%s are left out", file.name, ending)
                 continue
-            if member.size > MAX_BYTES:
-                members[REFUSED] = f"{member.name} has {member.size:,} bytes, more than {MAX_BYTES:,}".encode()
+            if member.size > IMAGE_BYTES.value:
+                members[REFUSED] = f"{member.name} has {member.size:,} bytes: {IMAGE_BYTES}".encode()
                 continue
             opened: Any = tar.extractfile(member)
             members[ending] = opened.read()

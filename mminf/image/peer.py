@@ -1,0 +1,131 @@
+"""Connections that go to public addresses only, whatever a host's name resolves to.
+
+A name in `allow_hosts` says which server may be asked, and not that it may stand for a machine of the network that a
+run is in: a name's owner decides what it resolves to. The address is checked after it was resolved, on the connection
+itself, so that a second answer of the name server changes nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from mminf.errors import ImageError
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_local = threading.local()
+Check = Callable[[str], str | None]
+
+
+def is_public(address: str) -> bool:
+    """Tells whether an IP address belongs to the public internet."""
+    found = _plain(address)
+    return found.is_global and not found.is_multicast
+
+
+def peer_check(host: str, hosts: Iterable[str]) -> Check:
+    """Returns a function that says why an address may not be connected to for a host, or None.
+
+    Args:
+        host: as in the URL.
+        hosts: the source's `allow_hosts`: addresses and networks (`10.0.0.0/8`) in it may be connected to, and for
+            `localhost` those of this machine.
+    """
+    networks = [network for entry in hosts if (network := _network(entry)) is not None]
+
+    def check(address: str) -> str | None:
+        if is_public(address):
+            return None
+        found = _plain(address)
+        named = (found, ipaddress.ip_address(address.partition("%")[0]))
+        if any(item in network for network in networks for item in named):
+            return None
+        if found.is_loopback and (host == "localhost" or host.endswith(".localhost")):
+            return None
+        return f"host {host!r} is at {address}, which is not public; add {address!r} to the source's `allow_hosts`"
+
+    return check
+
+
+def connect_only(check: Check) -> None:
+    """Sets what this thread's connections are checked with."""
+    _local.check = check
+
+
+def make_session() -> Any:
+    """Returns a requests session whose direct connections are checked; those to a proxy are not, it resolves names."""
+    import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+    class CheckedHTTP(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return _checked(super()._new_conn())
+
+    class CheckedHTTPS(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return _checked(super()._new_conn())
+
+    class HTTPPool(HTTPConnectionPool):
+        ConnectionCls = CheckedHTTP
+
+    class HTTPSPool(HTTPSConnectionPool):
+        ConnectionCls = CheckedHTTPS
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+            super().init_poolmanager(*args, **kwargs)
+            self.poolmanager.pool_classes_by_scheme = {"http": HTTPPool, "https": HTTPSPool}
+
+    session = requests.Session()
+    session.mount("http://", Adapter())
+    session.mount("https://", Adapter())
+    return session
+
+
+def check_resolved(host: str, port: int, check: Check) -> None:
+    """Resolves a host before anything is connected to. Raises ImageError if any of its addresses may not be asked."""
+    try:
+        found = {str(item[4][0]) for item in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        return  # connecting will say so
+    for address in sorted(found):
+        if (reason := check(address)) is not None:
+            raise ImageError(reason)
+
+
+def _checked(connection: socket.socket) -> socket.socket:
+    reason = _local.check(str(connection.getpeername()[0]))
+    if reason is not None:
+        connection.close()
+        raise ImageError(reason)
+    return connection
+
+
+def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Returns an address; of one that only wraps an IPv4 address, that."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None:
+            return found.ipv4_mapped
+        if found.sixtofour is not None:
+            return found.sixtofour
+        if found in _NAT64:
+            return ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+    return found
+
+
+def _network(entry: str) -> Any:
+    """Returns the network that an entry of `allow_hosts` names, None if it is a host's name."""
+    text = entry.strip()
+    host, _, port = text.rpartition(":")
+    if port.isdecimal() and (host.count(":") == 0 or host.endswith("]")):
+        text = host  # an address with a port
+    try:
+        return ipaddress.ip_network(text.strip("[]"), strict=False)
+    except ValueError:
+        return None
