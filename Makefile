@@ -3,6 +3,7 @@
 # make test    the tests
 # make test-real  tests on real small models, whose weights packages ship (opt-in, minutes)
 # make check   what CI runs: ruff, mypy --strict, tests
+# make fuzz    the fuzz tests, FUZZ times as long as in `make test` (default 50: about half an hour)
 # make bench   benchmarks
 # make model   trains the demo model, about an hour on 2 cores, and evaluates it
 
@@ -11,7 +12,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-real check lint types format bench model requirements docs clean
+FUZZ ?= 50
+
+.PHONY: setup demo test test-real fuzz check lint types format bench model requirements docs clean
 
 setup: $(STAMP)
 
@@ -37,6 +40,11 @@ test: setup
 test-real: setup
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --requirement requirements/real.txt
 	MMINF_REAL=1 $(BIN)/python -m pytest tests/real -s
+
+fuzz: setup
+	MMINF_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/test_sandbox.py tests/test_redact.py tests/recipe/test_lines.py \
+		tests/source/test_formats.py tests/backend/test_failures.py tests/backend/test_wire.py tests/image/test_peer.py \
+		tests/sink/test_output.py tests/cli/test_terminal.py
 
 lint: setup
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 RECIPE = typer.Argument(help="Recipe file, or the name of a recipe that mminf brings along.")
-INPUT = typer.Option(None, "--input", "-i", help="Image folder, JSON, JSONL, Parquet or dataset on disk.")
+INPUT = typer.Option(None, "--input", "-i", help="Image folder, JSON, JSONL, CSV, Parquet or dataset on disk.")
 IMAGE_ROOT = typer.Option(None, "--image-root", help="Folder or URI that the rows' relative image paths start from.")
 OUTPUT = typer.Option(None, "--output", "-o", help="Folder for journal and datasets; out/<recipe> by default.")
 PROFILE = typer.Option(None, "--profile", "-p", help="Profile of the recipe; several with commas between.")
