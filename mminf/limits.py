@@ -58,7 +58,9 @@ LISTING_BYTES = Limit("listing_bytes", 8 * MIB, "bytes", "a server's list of mod
 LINE_BYTES = Limit("line_bytes", 256 * MIB, "bytes", "a line of a text, JSON Lines, CSV or TSV file, unpacked")
 JSON_BYTES = Limit("json_bytes", 1024 * MIB, "bytes", "a JSON file, which is read whole")
 BATCH_BYTES = Limit("batch_bytes", 1024 * MIB, "bytes", "a batch of Parquet rows, unpacked")
-IMAGE_BYTES = Limit("image_bytes", 256 * MIB, "bytes", "an image file, an image embedded in a row, and a member of a tar")
+IMAGE_BYTES = Limit(
+    "image_bytes", 256 * MIB, "bytes", "an image file, an image embedded in a row, and a member of a tar"
+)
 IMAGE_SECONDS = Limit("image_seconds", 120, "seconds", "fetching an image, with all tries and redirects")
 IMAGE_REDIRECTS = Limit("image_redirects", 5, "redirects", "fetching an image")
 RECIPE_BYTES = Limit("recipe_bytes", 4 * MIB, "bytes", "a recipe, and a value of `--set`")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mminf.journal import Journal
+from mminf.part import Part
 from mminf.recipe.config import BudgetConfig, PriceConfig
+from mminf.recipe.model import Recipe
 from mminf.request import Generation
 
 MILLION = 1_000_000
@@ -82,6 +85,25 @@ class Budget:
             if limit is not None and ours >= (limit - before) * self._share:
                 return f"the budget of {limit:,.15g} {name} is used up"
         return None
+
+
+def make_budget(recipe: Recipe, journal: Journal, part: Part | None) -> Budget | None:
+    """Returns the budget of a process that works on a run, None if the recipe has none.
+
+    Args:
+        journal: of the run or of its part; what runs into it have spent before counts.
+        part: of the run; all parts have an equal share.
+    """
+    if recipe.run.budget is None:
+        return None
+    return Budget(
+        recipe.run.budget,
+        {name: config.price for name, config in recipe.engines.items() if config.price is not None},
+        {step.name: step.engine for step in recipe.steps if step.engine is not None},
+        share=1 / part.of if part is not None else 1.0,
+        before=journal.base.totals() if journal.base is not None else {},
+        own=journal.totals(),
+    )
 
 
 def _sum(

@@ -5,8 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from mminf.engine.plan import StagePlan
+from mminf.journal import Journal
+
 _OWN = re.compile(r"'[^']*'|\"[^\"]*\"|\S*\d\S*")
 """What of a reason is a record's own: what is quoted, and words with digits."""
+
+
+def watch_first(stage: StagePlan, journal: Journal, most: int | None) -> FirstFailures:
+    """Returns what watches the steps of a stage.
+
+    A stage from which records have come before works, whatever those fail for that are tried again first.
+    """
+    names = [step.name for step in stage.steps]
+    return FirstFailures(names, None if journal.has_done(stage.index) else most)
 
 
 class FirstFailures:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mminf.sink.base import Rows, Sink, count_rows
 from mminf.sink.shards import is_dataset
 from mminf.storage import is_remote
 
+log = logging.getLogger("mminf")
 WRITTEN = "datasets"
 """Key in the journal's settings: paths of all datasets that runs into this folder have written."""
 
@@ -57,6 +59,34 @@ def known_datasets(output: Path) -> frozenset[str]:
             return _known(journal)
     except JournalError:
         return frozenset()  # the run itself will say what is wrong with it
+
+
+def check_recipe(journal: Journal, name: str, output: Path) -> None:
+    """Raises OutputError if the journal is of a run of another recipe, whose datasets would be replaced."""
+    before = json.loads(journal.meta("recipe") or "{}").get("name")
+    if before is not None and before != name:
+        raise OutputError(
+            f"{output} holds a run of recipe {before!r}, not of {name!r}; choose another --output, or say --force to "
+            "replace its datasets"
+        )
+
+
+def warn_of_limit(journal: Journal, limit: int | None, total: int | None, output: Path) -> None:
+    """Warns if a limit will make the datasets of a run smaller.
+
+    Args:
+        total: records that the run will take, None where that is not known.
+    """
+    known = json.loads(journal.meta("total") or "null")
+    if limit is None or not journal.meta("finished_run") or (known is not None and (total or 0) >= known):
+        return
+    log.warning(
+        "the limit of %d takes fewer records than the last run into %s%s: its datasets will shrink; without the limit "
+        "they grow again, and nothing is asked twice",
+        limit,
+        output,
+        "" if known is None else f", which had {known}",
+    )
 
 
 def note_datasets(journal: Journal, sinks: Iterable[Sink]) -> None:

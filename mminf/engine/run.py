@@ -16,18 +16,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from mminf.engine.budget import Budget
+from mminf.engine.budget import make_budget
 from mminf.engine.context import Shared
 from mminf.engine.dataset import Records, run_dataset_stage
 from mminf.engine.engines import Engine, Pool, fits
-from mminf.engine.first_failures import FirstFailures
-from mminf.engine.output import check_targets, note_datasets
+from mminf.engine.first_failures import watch_first
+from mminf.engine.output import check_recipe, check_targets, note_datasets, warn_of_limit
 from mminf.engine.plan import StagePlan, check_fields, make_plan
 from mminf.engine.replicas import make_engines
 from mminf.engine.result import RunResult, count_records, open_sinks, tell_target, write_sinks
 from mminf.engine.scheduler import Scheduler
 from mminf.engine.stats import RunStats, StepStats
-from mminf.errors import EngineError, Interrupted, OutputError, SourceError
+from mminf.errors import EngineError, Interrupted, SourceError
 from mminf.image import ImageStore
 from mminf.journal import Journal
 from mminf.journal.lock import hold
@@ -162,7 +162,9 @@ class Run:
     def begin(self, journal: Journal) -> None:
         """Starts a run of the journal, and keeps there what is run."""
         total = self.stats.total = self.count()
-        self._check_before(journal, total)
+        if not self.force:
+            check_recipe(journal, self.recipe.name, self.target)
+        warn_of_limit(journal, self.limit, total, self.target)
         note_datasets(journal, self.sinks)
         journal.begin_run()
         journal.set_meta("recipe", json.dumps(self.recipe.resolved()))
@@ -173,24 +175,6 @@ class Run:
         journal.set_meta("state", "running")
         journal.set_meta("started_at", str(time.time()))
         journal.set_meta("versions", json.dumps(installed_versions()))
-
-    def _check_before(self, journal: Journal, total: int | None) -> None:
-        """Refuses an output of another recipe, and warns if a limit makes its datasets smaller."""
-        before = json.loads(journal.meta("recipe") or "{}").get("name")
-        if before is not None and before != self.recipe.name and not self.force:
-            raise OutputError(
-                f"{self.target} holds a run of recipe {before!r}, not of {self.recipe.name!r}; choose another "
-                "--output, or say --force to replace its datasets"
-            )
-        known = json.loads(journal.meta("total") or "null")
-        if self.limit is not None and journal.meta("finished_run") and (known is None or (total or 0) < known):
-            log.warning(
-                "the limit of %d takes fewer records than the last run into %s%s: its datasets will shrink; without "
-                "the limit they grow again, and nothing is asked twice",
-                self.limit,
-                self.target,
-                "" if known is None else f", which had {known}",
-            )
 
     async def work(
         self, journal: Journal, stages: Sequence[StagePlan], part: Part | None = None, quota: int | None = None
@@ -208,7 +192,7 @@ class Run:
         shared = Shared(
             self.recipe.run.seed, journal, images, self.engines, self.pool, self.stats, retries=journal.retries()
         )
-        shared.budget = self._budget(journal, part)
+        shared.budget = make_budget(self.recipe, journal, part)
         self.source.part = part
         self._tasks = asyncio.create_task(self._stages(shared, stages, quota or self.recipe.run.target))
         state = "failed"
@@ -230,19 +214,6 @@ class Run:
             journal.set_meta("finished_at", str(time.time()))
         await journal.flush()
         return state
-
-    def _budget(self, journal: Journal, part: Part | None) -> Budget | None:
-        if self.recipe.run.budget is None:
-            return None
-        prices = {name: config.price for name, config in self.recipe.engines.items() if config.price is not None}
-        return Budget(
-            self.recipe.run.budget,
-            prices,
-            {step.name: step.engine for step in self.recipe.steps if step.engine is not None},
-            share=1 / part.of if part is not None else 1.0,
-            before=journal.base.totals() if journal.base is not None else {},
-            own=journal.totals(),
-        )
 
     async def close_engines(self) -> None:
         """Frees all models."""
@@ -290,18 +261,13 @@ class Run:
                 last = LAST * window if self.recipe.run.window is None else 0
                 total = self.stats.total if stage.index == 0 and wanted is None else None
                 total = total // part.of if total and part is not None else total
-                first = self._first_failures(stage, shared.journal)
+                first = watch_first(stage, shared.journal, self.recipe.run.max_same_failures)
                 scheduler = Scheduler(stage, shared, window, wanted, last, total, first)
                 await scheduler.run(self._read() if stage.index == 0 else self._left_by(stage.index - 1, shared))
                 self.position = scheduler.position
             if self.stats.unfinished:
                 return
             await shared.journal.flush()
-
-    def _first_failures(self, stage: StagePlan, journal: Journal) -> FirstFailures:
-        """A stage from which records have come before works, whatever those fail for that are tried again first."""
-        names = [step.name for step in stage.steps]
-        return FirstFailures(names, None if journal.has_done(stage.index) else self.recipe.run.max_same_failures)
 
     def _left_by(self, stage: int, shared: Shared) -> Iterator[Record | BadRow]:
         part = self.source.part
