@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import cache
 
 from mminf.errors import UsageError
+
+_values: dict[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +37,30 @@ class Limit:
 
     @property
     def value(self) -> int:
-        """The limit in force. Raises UsageError if its environment variable is not a positive whole number."""
-        return _value(self.variable, os.environ.get(self.variable), self.default)
+        """The limit in force. Raises UsageError if its environment variable is not a positive whole number.
+
+        The environment is read when it is first asked for.
+        """
+        found = _values.get(self.name)
+        if found is None:
+            found = _values[self.name] = self._read()
+        return found
+
+    def _read(self) -> int:
+        given = os.environ.get(self.variable)
+        if given is None:
+            return self.default
+        if not (given.isascii() and given.isdecimal()) or len(given) > 18 or int(given) < 1:
+            raise UsageError(f"{self.variable} is a whole number over 0, not {given[:40]!r}")
+        return int(given)
 
     def __str__(self) -> str:
         return f"at most {self.value:,} {self.unit} (limit {self.name}; {self.variable} changes it)"
 
 
-@cache
-def _value(variable: str, given: str | None, default: int) -> int:
-    if given is None:
-        return default
-    if not (given.isascii() and given.isdecimal()) or len(given) > 18 or int(given) < 1:
-        raise UsageError(f"{variable} is a whole number over 0, not {given[:40]!r}")
-    return int(given)
+def read_again() -> None:
+    """Forgets what the environment said."""
+    _values.clear()
 
 
 MIB = 2**20
@@ -67,8 +78,9 @@ RECIPE_BYTES = Limit("recipe_bytes", 4 * MIB, "bytes", "a recipe, and a value of
 RECIPE_VALUES = Limit("recipe_values", 100_000, "values", "a recipe, its aliases and merged keys followed")
 RECIPE_DEPTH = Limit("recipe_depth", 64, "levels", "nested values in a recipe, and nested parts of an expression")
 EXPRESSION_WORK = Limit(
-    "expression_work", 50_000_000, "characters and items", "what one evaluation of an expression or template makes"
+    "expression_work", 5_000_000, "items", "what one evaluation of an expression or template makes or visits"
 )
+EXPRESSION_SECONDS = Limit("expression_seconds", 10, "seconds", "one evaluation of an expression or template")
 EXPRESSION_DIGITS = Limit("expression_digits", 1000, "digits", "a number in an expression or template")
 REASON_CHARACTERS = Limit("reason_characters", 400, "characters", "the reason why a record failed or was dropped")
 
@@ -85,6 +97,7 @@ LIMITS = (
     RECIPE_VALUES,
     RECIPE_DEPTH,
     EXPRESSION_WORK,
+    EXPRESSION_SECONDS,
     EXPRESSION_DIGITS,
     REASON_CHARACTERS,
 )

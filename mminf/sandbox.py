@@ -10,11 +10,11 @@ Docs: Jinja, "Sandbox", "Sandbox > Operator Intercepting".
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import re
 import string
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sized
 from typing import Any
 
@@ -23,40 +23,87 @@ from jinja2.compiler import CodeGenerator
 from jinja2.filters import FILTERS
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from mminf.limits import EXPRESSION_DIGITS, EXPRESSION_WORK
+from mminf.limits import EXPRESSION_DIGITS, EXPRESSION_SECONDS, EXPRESSION_WORK
 
 MOST_REPEATED = 1_000_000
 """Width, count or length at most that is given to a filter or method."""
 MOST_PRECISE = 100
-"""Digits at most for `round`."""
+"""Digits at most for `round`, and columns at most for `tojson(indent=...)`."""
+CHARACTERS = 8
+"""So many characters cost as much as one item: they are copied, not visited."""
 _BITS_A_DIGIT = 3.33
 _NUMBER = re.compile(r"\d+")
+_CONSTANT = frozenset({"length", "count", "first", "default", "d", "attr", "random"})
+"""Filters that don't look at the whole of their value."""
 
 
-class _Counter(threading.local):
+class _Evaluation(threading.local):
+    """What the evaluation of this thread may still do.
+
+    Attributes:
+        left: work; None outside of evaluations.
+        until: time at which it ends.
+    """
+
     left: int | None = None
+    until: float = 0.0
 
 
-_counter = _Counter()
+_now = _Evaluation()
 
 
-@contextlib.contextmanager
-def bounded() -> Iterator[None]:
-    """Gives an evaluation its budget."""
-    before, _counter.left = _counter.left, EXPRESSION_WORK.value
-    try:
-        yield
-    finally:
-        _counter.left = before
+def begin() -> int | None:
+    """Begins an evaluation with a budget of its own. Returns what `end` needs."""
+    before, _now.left = _now.left, EXPRESSION_WORK.value
+    _now.until = time.monotonic() + EXPRESSION_SECONDS.value
+    return before
+
+
+def end(before: int | None) -> None:
+    """Ends an evaluation."""
+    _now.left = before
 
 
 def spend(amount: int) -> None:
-    """Takes from the evaluation's budget. Raises TemplateRuntimeError if it is used up."""
-    left = EXPRESSION_WORK.value if _counter.left is None else _counter.left
+    """Takes from the evaluation's budget. Raises TemplateRuntimeError if it is used up, or the time is over."""
+    left = _now.left
+    if left is None:
+        if amount > EXPRESSION_WORK.value:
+            raise _too_much()
+        return
     if amount > left:
-        raise jinja2.TemplateRuntimeError(f"it makes too much: {EXPRESSION_WORK}")
-    if _counter.left is not None:
-        _counter.left = left - amount
+        raise _too_much()
+    _now.left = left - amount
+    if time.monotonic() > _now.until:
+        raise jinja2.TemplateRuntimeError(f"it takes too long: {EXPRESSION_SECONDS}")
+
+
+def _too_much() -> jinja2.TemplateRuntimeError:
+    return jinja2.TemplateRuntimeError(f"it makes too much: {EXPRESSION_WORK}")
+
+
+def weigh(value: Any) -> int:
+    """Returns how much a value is, with all that is in it, at least 1. Raises as `spend` does, if that is too much."""
+    most = EXPRESSION_WORK.value if _now.left is None else _now.left
+    total, stack = 0, [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str | bytes):
+            total += 1 + len(item) // CHARACTERS
+        elif isinstance(item, list | tuple):
+            total += 1
+            if len(item) > most - total:
+                raise _too_much()
+            stack.extend(item)
+        elif isinstance(item, dict):
+            total += 1
+            stack.extend(item)
+            stack.extend(item.values())
+        else:
+            total += len(item) if isinstance(item, range) else 1
+        if total > most:
+            raise _too_much()
+    return total
 
 
 class _Generator(CodeGenerator):
@@ -70,6 +117,15 @@ class _Generator(CodeGenerator):
         self.write("))")
 
 
+COUNTED = "_counted"
+
+
+def _counted(value: Any) -> Iterator[Any]:
+    for item in value:
+        spend(1)
+        yield item
+
+
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
     """Jinja's environment for immutable sandboxes, with bounds."""
 
@@ -79,7 +135,14 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def __init__(self, **options: Any) -> None:
         super().__init__(undefined=jinja2.StrictUndefined, **options)
         self.filters = {name: _bound_filter(name, function) for name, function in FILTERS.items()}
+        self.filters[COUNTED] = _counted
         self.globals = {"range": _make_range}
+
+    def _generate(self, source: jinja2.nodes.Template, *args: Any, **kwargs: Any) -> str:
+        """Compiles a template whose loops count what they go through."""
+        for loop in list(source.find_all(jinja2.nodes.For)):
+            loop.iter = jinja2.nodes.Filter(loop.iter, COUNTED, [], [], None, None, lineno=loop.lineno)
+        return super()._generate(source, *args, **kwargs)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Runs an operator, if what it makes is not too much."""
@@ -90,35 +153,49 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         elif operator == "%" and isinstance(left, str):
             _check_percent(left, right)
         made = self.binop_table[operator](left, right)
-        if isinstance(made, str | list | tuple | bytes):
-            spend(len(made))
-        elif isinstance(made, int):
-            _check_digits(made.bit_length())
+        if type(made) is not float:
+            _pay(made)
         return made
 
     def join_texts(self, parts: tuple[Any, ...]) -> str:
         """The operator `~`."""
-        texts = [str(part) for part in parts]
-        spend(sum(map(len, texts)))
-        return "".join(texts)
+        spend(sum(map(weigh, parts)))
+        return "".join(map(str, parts))
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Calls a method or macro, if what it makes is not too much."""
         spend(1)
         owner = getattr(__obj, "__self__", None)
-        if isinstance(owner, str | bytes | int) and (estimate := _METHODS.get(getattr(__obj, "__name__", ""))):
-            spend(estimate(owner, *args, **kwargs))
+        if isinstance(owner, str | bytes | int | list | tuple | dict):
+            spend(_size(owner) // CHARACTERS)
+            if estimate := _METHODS.get(getattr(__obj, "__name__", "")):
+                spend(estimate(owner, *args, **kwargs) // CHARACTERS)
         made = super().call(__context, __obj, *args, **kwargs)
-        if isinstance(made, str | list | tuple | bytes):
-            spend(len(made))
+        _pay(made)
         return made
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-        """Wraps `str.format`, whose fields may have a width."""
+        """Wraps `str.format`, whose fields may have a width, and whose arguments may be large."""
         wrapped = super().wrap_str_format(value)
-        if wrapped is not None:
-            _check_format(value.__self__)
-        return wrapped
+        if wrapped is None:
+            return None
+        _check_format(value.__self__)
+
+        def bounded(*args: Any, **kwargs: Any) -> str:
+            spend(weigh(args) + weigh(kwargs))
+            return wrapped(*args, **kwargs)
+
+        return bounded
+
+
+def _pay(made: Any) -> None:
+    """Spends what was made: texts by their characters, lists by their items."""
+    if isinstance(made, str | bytes):
+        spend(len(made) // CHARACTERS)
+    elif isinstance(made, list | tuple | dict):
+        spend(len(made))
+    elif isinstance(made, int) and not isinstance(made, bool):
+        _check_digits(made.bit_length())
 
 
 def _make_range(*bounds: int) -> range:
@@ -133,7 +210,7 @@ def _check_product(left: Any, right: Any) -> None:
         return
     for many, times in ((left, right), (right, left)):
         if isinstance(many, str | bytes | list | tuple) and isinstance(times, int):
-            spend(len(many) * max(0, times))
+            spend(weigh(many) * max(0, times))  # all that is in it: lists of lists are printed, compared and added up
 
 
 def _check_power(left: Any, right: Any) -> None:
@@ -149,7 +226,7 @@ def _check_digits(bits: int) -> None:
 def _check_percent(text: str, values: Any) -> None:
     """Bounds the widths of a %-format: those in the text, and those that stand for `*` among the values."""
     if "%" in text:
-        spend(_numbers_in(text))
+        spend(_numbers_in(text) // CHARACTERS + weigh(values))
         if "*" in text:
             for value in values if isinstance(values, tuple) else (values,):
                 _bound(value)
@@ -163,7 +240,7 @@ def _check_format(text: str) -> None:
     for _, _, layout, _ in fields:
         if layout and "{" in layout:
             raise jinja2.TemplateRuntimeError("a format whose width is a field is not supported")
-        spend(_numbers_in(layout or ""))
+        spend(_numbers_in(layout or "") // CHARACTERS)
 
 
 def _numbers_in(text: str) -> int:
@@ -197,7 +274,8 @@ def _replaced(owner: Any, old: Any = "", new: Any = "", *_: Any, **__: Any) -> i
 def _joined(parts: Any, separator: Any = "") -> int:
     if isinstance(parts, str):
         return len(parts) * (1 + _size(separator))
-    return sum(map(_size, parts)) + len(parts) * _size(separator) if isinstance(parts, list | tuple) else 0
+    many = isinstance(parts, list | tuple | dict)
+    return CHARACTERS * weigh(parts) + len(parts) * _size(separator) if many else 0
 
 
 def _translated(owner: Any, table: Any = None) -> int:
@@ -244,9 +322,19 @@ def _rounded(_value: Any, precision: Any = 0, *_: Any, **__: Any) -> int:
     return 0
 
 
-def _dumped(_value: Any, indent: Any = None, *_: Any, **__: Any) -> int:
-    _bound(indent, MOST_PRECISE)
-    return 0
+def _dumped(value: Any, indent: Any = None, *_: Any, **__: Any) -> int:
+    return CHARACTERS * weigh(value) * (1 + _bound(indent, MOST_PRECISE))
+
+
+def _printed(value: Any, *_: Any, **__: Any) -> int:
+    return CHARACTERS * weigh(value)
+
+
+def _summed(value: Any, _attribute: Any = None, start: Any = 0, **_: Any) -> int:
+    """Adding up lists or texts would copy what there is for each of them."""
+    if not isinstance(start, int | float):
+        raise jinja2.TemplateRuntimeError(f"`sum` adds numbers, not {type(start).__name__}")
+    return _size(value)
 
 
 def _stripped(value: Any, *_: Any, **__: Any) -> int:
@@ -263,6 +351,14 @@ _FILTERS: dict[str, Callable[..., int]] = {
     "slice": _sliced,
     "round": _rounded,
     "tojson": _dumped,
+    "string": _printed,
+    "pprint": _printed,
+    "escape": _printed,
+    "e": _printed,
+    "forceescape": _printed,
+    "urlencode": _printed,
+    "xmlattr": _printed,
+    "sum": _summed,
     "replace": _replaced,
     "join": lambda value, d="", *_, **__: _joined(value, d),
     "striptags": _stripped,
@@ -275,17 +371,20 @@ def _bound_filter(name: str, function: Any) -> Any:
 
     @functools.wraps(function)
     def bound(*args: Any, **kwargs: Any) -> Any:
-        if name == "join" and not isinstance(args[first], Sized):  # a generator, whose items are not known yet
-            args = (*args[:first], list(args[first]), *args[first + 1 :])
+        value = args[first]
+        if name == "join" and not isinstance(value, Sized):  # a generator, whose items are not known yet
+            value = list(value)
+            args = (*args[:first], value, *args[first + 1 :])
+        if name not in _CONSTANT:
+            spend(1 + (_size(value) if not isinstance(value, str) else len(value) // CHARACTERS))
         if name == "format":
-            _check_percent(str(args[first]), (*args[first + 1 :], *kwargs.values()))
+            _check_percent(str(value), (*args[first + 1 :], *kwargs.values()))
         elif estimate is not None:
-            spend(1 + estimate(*args[first:], **kwargs))
+            spend(estimate(*args[first:], **kwargs) // CHARACTERS)
         made = function(*args, **kwargs)
-        if isinstance(made, str | list | tuple | dict):
-            spend(len(made))
-        elif isinstance(made, int) and not isinstance(made, bool):
-            _check_digits(made.bit_length())
+        if isinstance(made, Iterator):
+            return _counted(made)
+        _pay(made)
         return made
 
     return bound

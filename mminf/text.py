@@ -21,7 +21,7 @@ import jinja2.meta
 
 from mminf.errors import MissingField, RecordError, shorten_text
 from mminf.media import TAG, has_other_tags
-from mminf.sandbox import BoundedEnvironment, bounded, spend
+from mminf.sandbox import BoundedEnvironment, begin, end, spend, weigh
 from mminf.turns import REST, Draft, ImagePart, Place, Turn, name_tags, place_images, split_tags
 
 ROLES = ("system", "user", "assistant")
@@ -71,8 +71,9 @@ def _refuse_null(value: Any) -> Any:
         raise jinja2.TemplateRuntimeError(
             "it would print null; leave the record out with `when`, or guard it with `if`"
         )
-    if isinstance(value, str):
-        spend(len(value))
+    # Short texts, which are nearly all, are not worth counting.
+    if type(value) is not int and (type(value) is not str or len(value) > 1000):
+        spend(weigh(value))
     return value
 
 
@@ -160,8 +161,13 @@ class Template:
             name: _place_tags(value, name, shown=bool(shown)) if name != "images" else value
             for name, value in values.items()
         }
-        with _failing(f"template {self.name}"):
+        before = begin()
+        try:
             text = render(self._template, values)
+        except Exception as error:
+            raise _failure(f"template {self.name}", error) from error
+        finally:
+            end(before)
         if count and "images" not in self.uses:
             text = _lead(text)
         return _split_turns(text, self.name)
@@ -291,19 +297,31 @@ class Expression:
         Raises:
             RecordError: if a field is missing or the operation fails on this record's values.
         """
-        with _failing(repr(self.source)):
-            context = make_context(self._compiled, {name: fields[name] for name in self.reads if name in fields})
-            deque(self._compiled.root_render_func(context), maxlen=0)
-            value = context.vars["result"]
-            if isinstance(value, jinja2.Undefined):
-                str(value)  # a strict undefined raises on any use
-            return value
+        before = begin()
+        try:
+            return self._value(fields)
+        except Exception as error:
+            raise _failure(repr(self.source), error) from error
+        finally:
+            end(before)
 
     def test(self, fields: Mapping[str, Any]) -> bool:
         """Returns the truth of the expression; raises as calling it does."""
-        value = self(fields)
-        with _failing(repr(self.source)):
-            return bool(value)
+        before = begin()
+        try:
+            return bool(self._value(fields))
+        except Exception as error:
+            raise _failure(repr(self.source), error) from error
+        finally:
+            end(before)
+
+    def _value(self, fields: Mapping[str, Any]) -> Any:
+        context = make_context(self._compiled, {name: fields[name] for name in self.reads if name in fields})
+        deque(self._compiled.root_render_func(context), maxlen=0)
+        value = context.vars["result"]
+        if isinstance(value, jinja2.Undefined):
+            str(value)  # a strict undefined raises on any use
+        return value
 
     def parts(self) -> tuple[Expression, ...]:
         """Returns what the expression's outermost `and`s join; itself alone where there is none."""
@@ -322,24 +340,20 @@ class Expression:
         return tuple(Expression(text.strip()) for text in texts)
 
 
-@contextlib.contextmanager
-def _failing(what: str) -> Iterator[None]:
-    """Bounds an evaluation, and makes a RecordError of whatever it raises.
+def _failure(what: str, error: Exception) -> RecordError:
+    """Returns what an evaluation's exception means for its record.
 
     Filters and methods raise nearly anything on odd values: LookupError for an unknown encoding, AssertionError,
     MemoryError, KeyError for a format's field.
     """
-    try:
-        with bounded():
-            yield
-    except RecordError:
-        raise
-    except jinja2.UndefinedError as error:
-        raise MissingField(f"{what}: {error}") from error
-    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
-        raise RecordError(f"{what}: {shorten_text(str(error), 300)}") from error
-    except Exception as error:
-        raise RecordError(f"{what}: {type(error).__name__}: {shorten_text(str(error), 300)}") from error
+    if isinstance(error, RecordError):
+        return error
+    if isinstance(error, jinja2.UndefinedError):
+        return MissingField(f"{what}: {error}")
+    said = shorten_text(str(error), 300)
+    if isinstance(error, jinja2.TemplateError | TypeError | ValueError | ArithmeticError):
+        return RecordError(f"{what}: {said}")
+    return RecordError(f"{what}: {type(error).__name__}: {said}")
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from mminf import limits
 from mminf.storage import to_path
 from mminf.world import draw_scene, make_scene
 
@@ -41,6 +42,12 @@ def answer(request):
         return "[[3]]" if "Judge only its language" in text and "(3)" in text else "[[5]]"
     return f"An answer to {text[-40:]!r} {images}"
 """
+
+
+@pytest.fixture(autouse=True)
+def _limits() -> None:
+    """Limits are read from the environment once: for each test anew."""
+    limits.read_again()
 
 
 @pytest.fixture

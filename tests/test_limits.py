@@ -33,8 +33,10 @@ def test_the_environment_changes_a_limit(wrong: str, monkeypatch: pytest.MonkeyP
     limit = Limit("test_bytes", 1000, "bytes", "a test")
     assert (limit.value, str(limit)) == (1000, "at most 1,000 bytes (limit test_bytes; MMINF_TEST_BYTES changes it)")
     monkeypatch.setenv("MMINF_TEST_BYTES", "2000000")
+    limits.read_again()
     assert (limit.value, str(limit).partition(" (")[0]) == (2_000_000, "at most 2,000,000 bytes")
     monkeypatch.setenv("MMINF_TEST_BYTES", wrong)
+    limits.read_again()
     with pytest.raises(UsageError, match="MMINF_TEST_BYTES is a whole number over 0"):
         _ = limit.value
 

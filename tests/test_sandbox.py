@@ -62,6 +62,16 @@ GROWING = [
     "('<!--' * 10000) | striptags",
     "row | tojson(indent=10 ** 9)",
     "('9' * 4000) | int * 9",
+    "([[0] * 10000] * 3000) | sum(start=[]) | length",
+    "(['x'] * 100000) | sum(start='')",
+    "([[[0] * 1000] * 1000] * 300) | string | length",
+    "([[0] * 1000] * 1000) | tojson | length * ([[0] * 1000] * 4000) | length",
+    "'%s' % ([[0] * 1000] * 9000,)",
+    "'{}'.format([[0] * 1000] * 9000)",
+    "([[0] * 1000] * 9000) ~ ''",
+    "([range(90000)] * 10000) | map('sum') | list",
+    "([range(90000)] * 10000) | map('list') | list",
+    "range(90000) | map('string') | map('center', 90) | map('upper') | list | join | length * 0 + (range(99999) | list * 99) | length",
 ]
 
 RAISING = [
@@ -130,10 +140,26 @@ def test_loops_and_macros_have_the_same_budget() -> None:
     loop = "{% for i in range(99999) %}{% for j in range(99999) %}x{% endfor %}{% endfor %}"
     macro = "{% macro m(n) %}{{ m(n - 1) }}{{ m(n - 1) }}{% endmacro %}{{ m(400) }}"
     doubling = "{% set a = text %}" + "{% set a = a ~ a %}" * 40 + "{{ a }}"
-    for source in (loop, macro, doubling):
+    again = "{% set r = range(1000) %}{% for a in r %}{% for b in r %}{% for c in r %}{{ c }}{% endfor %}{% endfor %}{% endfor %}"
+    rows = "{% for a in items %}{% for b in items %}{% for c in items %}x{% endfor %}{% endfor %}{% endfor %}"
+    printed = "{% set r = [0] * 1000 %}{% set s = [r] * 1000 %}{{ s }}{{ s }}{{ s }}{{ s }}{{ s }}{{ s }}{{ s }}{{ s }}"
+    for source in (loop, macro, doubling, again, printed, rows):
         with pytest.raises(RecordError):
-            Template(source).render(FIELDS)
+            Template(source).render({**FIELDS, "items": list(range(1000))})
     assert Template("{% for i in range(3) %}{{ i }}{% endfor %}").render(FIELDS)[0].text == "012"
+    text = "{% for i in items if i != 'a' %}{{ loop.index }}/{{ loop.length }}{{ loop.last }}{% else %}none{% endfor %}"
+    assert Template(text).render(FIELDS)[0].text == "1/1True"
+    assert Template(text).render({"items": []})[0].text == "none"
+
+
+def test_an_evaluation_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMINF_EXPRESSION_SECONDS", "1")
+    big = list(range(400_000))
+    slow = "{% for i in range(20000) %}{% if big == other %}x{% endif %}{% endfor %}"
+    began = time.monotonic()
+    with pytest.raises(RecordError, match="takes too long: at most 1 seconds"):
+        Template(slow).render({"big": big, "other": list(big)})
+    assert time.monotonic() - began < 10
 
 
 VALUES = st.recursive(
