@@ -20,6 +20,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})  # noqa: S104 (as an address to call)
 _AZURE = re.compile(r"\.azure\.(?:com|us|cn)$")
+KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key"})
 _OURS = frozenset({"content-type", "content-length", "host", "accept-encoding", "transfer-encoding"})
 
 

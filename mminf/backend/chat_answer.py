@@ -33,6 +33,8 @@ def read_answer(answer: Any) -> Generation:
         # Servers that separate the reasoning use one of these names.
         reasoning = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
         content = message.get("content")
+        if refusal := message.get("refusal"):
+            raise RequestError(f"the model refused: {str(refusal)[:200]}")
         if not content:
             _check_kept_back(message, finish_reason)
         if content is None and not reasoning:
@@ -52,8 +54,6 @@ def read_answer(answer: Any) -> Generation:
 
 
 def _check_kept_back(message: dict[str, Any], finish_reason: str) -> None:
-    if refusal := message.get("refusal"):
-        raise RequestError(f"the model refused: {str(refusal)[:200]}")
     if finish_reason == "content_filter":
         raise RequestError("the server's content filter kept the answer back")
     if message.get("tool_calls") or message.get("function_call"):

@@ -11,16 +11,16 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import aiohttp
 from yarl import URL
 
-from mminf.backend.address import EndpointConfig, fill_in, find_proxy, key_headers
+from mminf.backend.address import KEY_HEADERS, EndpointConfig, fill_in, find_proxy, key_headers
 from mminf.backend.base import shorten
 from mminf.backend.chat_answer import NoAnswerError, read_answer
 from mminf.backend.endpoints import Endpoint, Endpoints, Lease, backoff, retry_after
-from mminf.backend.failures import HOPELESS, Failure, Kind, Streak, error_inside, fix, read_failure, similar
+from mminf.backend.failures import HOPELESS, Failure, Streak, error_inside, fix, read_failure, similar
 from mminf.backend.parameters import Change, adapt, apply, merge, rejected
 from mminf.backend.wire import BrokenBodyError, parse_json, read_body
 from mminf.errors import EngineError, RequestError
@@ -74,7 +74,7 @@ class Client:
         self.extra_body = fill_in(config.extra_body, "extra_body")
         self.endpoints = Endpoints([self._endpoint(item) for item in config.base_url], self._answers, config.patience)
         self._changes: dict[str, Change] = {}
-        self._streak = Streak()
+        self._full = Streak()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=config.timeout),
@@ -128,7 +128,8 @@ class Client:
                 deadline = min(deadline, time.monotonic() + self.config.timeout) + error.seconds
                 if time.monotonic() > deadline:
                     refused = f"{error} (and so on for {self.config.timeout:g} s)"
-                    self._check_streak("busy", refused, _GIVEN_UP)
+                    if self._full.add("busy", _GIVEN_UP):
+                        self._stop(refused, _GIVEN_UP)
                     raise RequestError(refused) from error
                 continue
             except Passing as error:
@@ -176,7 +177,8 @@ class Client:
         except (BrokenBodyError, NoAnswerError) as error:
             raise Passing(f"{endpoint.url}: {error}") from error
         self.endpoints.succeeded(lease)
-        self._streak.end()
+        endpoint.streak.end()
+        self._full.end()
         return found
 
     async def try_each(self, probe: Probe) -> None:
@@ -193,11 +195,7 @@ class Client:
 
     def _adapted(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Returns a payload with the engine's own parameters, and without what the server has rejected."""
-        whole = merge(payload, self.extra_body)
-        try:
-            return apply(whole, self._changes)
-        except KeyError as error:  # left out for a value that had no effect; this one has, so the server decides
-            return apply(whole, {name: change for name, change in self._changes.items() if name != error.args[0]})
+        return apply(merge(payload, self.extra_body), self._changes)
 
     def _failure(self, lease: Lease, failure: Failure, payload: dict[str, Any], after: str | None = None) -> Exception:
         """Notes what a refusal says of its endpoint, and returns what it means for the call.
@@ -217,7 +215,10 @@ class Client:
         if failure.kind == "again":
             return Passing(told)
         if (name := rejected(failure, payload)) is not None:
-            self._change(adapt(name, payload, failure, model=self.config.model, own=self.extra_body))
+            guessed = endpoint.server == "openai"
+            self._change(
+                adapt(name, payload, failure, model=self.config.model, own=self.extra_body, no_defaults=guessed)
+            )
             return Rejected(told)
         if failure.kind in HOPELESS:
             return self._hopeless(lease, failure, told)
@@ -237,37 +238,36 @@ class Client:
             failure,
             url=endpoint.url,
             key_env=endpoint.key_env,
-            has_key=bool(endpoint.headers),
+            has_key=endpoint.has_key,
             model=self.config.model,
             models=endpoint.models,
         )
         told = f"{told}; {hint}"
-        self._check_streak(failure.kind, told, HOPELESS[failure.kind])
-        if len(list(self.endpoints)) > 1 and failure.kind != "access":
+        most = HOPELESS[failure.kind]
+        if endpoint.streak.add(failure.kind, most) and all(other.streak.is_over for other in self.endpoints):
+            self._stop(told, most)
+        if failure.kind != "access" and any(other is not endpoint for other in self.endpoints):
             self.endpoints.failed(lease, failure.said)
             return Passing(told)
         self.endpoints.succeeded(lease)
         return RequestError(told)
 
-    def _check_streak(self, kind: Kind, told: str, most: int) -> None:
-        if self._streak.add(kind, most):
-            raise EngineError(f"{told}; {most} calls in a row met this, so the run stops, and what is done is kept")
+    def _stop(self, told: str, most: int) -> NoReturn:
+        raise EngineError(f"{told}; {most} calls in a row met this, so the run stops, and completed work is kept")
 
     def _endpoint(self, config: EndpointConfig) -> Endpoint:
         key_env = config.api_key_env or self.config.api_key_env
         query = fill_in({**self.config.query, **config.own_query}, "query")
         headers = fill_in({**self.config.headers, **config.headers}, "headers")
-        keys = (
-            {}
-            if any(name.lower() in ("authorization", "api-key") for name in headers)
-            else key_headers(config.base, key_env)
-        )
+        names = {name.lower() for name in headers}
+        keys = {} if names & KEY_HEADERS else key_headers(config.base, key_env)
         return Endpoint(
             config.base,
             chat=URL(f"{config.base}/chat/completions").update_query(query),
             listing_url=URL(f"{config.base}/models").update_query(query),
             key_env=key_env,
             headers={**keys, **headers},
+            has_key=bool(keys) or bool(names & KEY_HEADERS),
             proxy=find_proxy(config.base),
             limit=config.max_concurrency or math.inf,
         )
@@ -310,11 +310,11 @@ class Client:
         if status < 500 and status != 429:
             endpoint.listing = status
         models = _listed(listing)
-        endpoint.models = tuple(str(item.get("id")) for item in models if item.get("id"))
+        owner = str(models[0].get("owned_by", "")) if models else ""
+        server = {"vllm": "vllm", "swift": "swift", "ms-swift": "swift"}.get(owner, "openai")
+        endpoint.met(tuple(str(item.get("id")) for item in models if item.get("id")), server)
         if endpoint.models and name not in endpoint.models:
             return f"{endpoint.url} does not serve {name!r}{similar(name, endpoint.models)}"
-        owner = str(models[0].get("owned_by", "")) if models else ""
-        endpoint.server = {"vllm": "vllm", "swift": "swift", "ms-swift": "swift"}.get(owner, "openai")
         return None
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from mminf.backend.failures import Streak
 from mminf.errors import EngineError
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Endpoint:
         pause: ends at this timer; it gets no calls until then.
         server: what answers there, as far as it says.
         listing: status with which it lists its models; some hosted APIs list none.
+        has_key: its headers hold a key.
+        streak: failures in a row that every call to it will meet.
         leaves_open: it was seen to leave the user's turn open.
     """
 
@@ -64,10 +67,16 @@ class Endpoint:
     failure: str = ""
     refusals: int = 0
     pause: asyncio.TimerHandle | None = None
+    has_key: bool = False
     server: str = "openai"
     models: tuple[str, ...] = ()
+    streak: Streak = field(default_factory=Streak)
     listing: int = 200
     leaves_open: bool = False
+
+    def met(self, models: tuple[str, ...], server: str) -> None:
+        """Notes what it lists and what it is."""
+        self.models, self.server = models, server
 
     @property
     def is_free(self) -> bool:

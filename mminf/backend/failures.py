@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +33,32 @@ _NO_MODEL = re.compile(
     re.IGNORECASE,
 )
 _NO_KEY = re.compile(r"invalid[_ ]api[_ ]?key|incorrect api key|api key (?:is )?not valid", re.IGNORECASE)
+
+
+_CODES = {
+    "insufficient_quota": 429,
+    "billing_hard_limit_reached": 402,
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "unauthenticated": 401,
+    "permission_denied": 403,
+    "permission_error": 403,
+    "model_not_found": 404,
+    "not_found_error": 404,
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "resource_exhausted": 429,
+    "overloaded_error": 503,
+    "unavailable": 503,
+    "invalid_request_error": 400,
+    "invalid_argument": 400,
+    "context_length_exceeded": 400,
+    "content_filter": 400,
+    "content_policy_violation": 400,
+    "unsupported_parameter": 400,
+    "unsupported_value": 400,
+}
+"""What errors are called in answers whose own status is 200."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +112,8 @@ def error_inside(answer: Any) -> tuple[int, bytes] | None:
     elif not (error := answer.get("error")) and answer.get("object") != "error":
         return None
     error = error or (answer if choice is None else {"message": "the answer ended in an error"})
-    code = error.get("code") if isinstance(error, dict) else None
-    return _status(code), json.dumps({"error": error}).encode()
+    codes = [error.get(name) for name in ("code", "type", "status")] if isinstance(error, dict) else []
+    return next((status for code in codes if (status := _status(code))), 502), json.dumps({"error": error}).encode()
 
 
 def fix(failure: Failure, *, url: str, key_env: str, has_key: bool, model: str, models: Sequence[str]) -> str:
@@ -110,6 +135,8 @@ def fix(failure: Failure, *, url: str, key_env: str, has_key: bool, model: str, 
         return f"the key in {key_env} may not use this model or address"
     if failure.kind == "credit":
         return "the server has no credit or quota left for this key; add some, or use another key or server"
+    if failure.kind == "model" and model in models:
+        return f"it lists {model!r}, and does not answer for it; start the model there, or name another"
     if failure.kind == "model" or (failure.kind == "address" and models and model not in models):
         return f"it does not serve {model!r}{similar(model, models)}"
     if failure.kind == "address" and not re.search(r"/v\d|/deployments/", urlsplit(url).path):
@@ -133,21 +160,27 @@ def _contains(name: str, other: str) -> bool:
 
 
 class Streak:
-    """Counts failures in a row that every call will meet."""
+    """Counts failures in a row that every call will meet.
+
+    Attributes:
+        is_over: there were as many in a row as stop it.
+    """
 
     def __init__(self) -> None:
         self._kind: Kind | None = None
         self._count = 0
+        self.is_over = False
 
     def add(self, kind: Kind, most: int) -> bool:
         """Counts a failure. Returns whether there were `most` of its kind in a row."""
         self._count = self._count + 1 if kind == self._kind else 1
         self._kind = kind
-        return self._count >= most
+        self.is_over = self._count >= most
+        return self.is_over
 
     def end(self) -> None:
         """Starts again: a call was answered."""
-        self._kind, self._count = None, 0
+        self._kind, self._count, self.is_over = None, 0, False
 
 
 def _kind(status: int, signs: str, after: str | None) -> Kind:
@@ -167,13 +200,15 @@ def _kind(status: int, signs: str, after: str | None) -> Kind:
     return "address" if 300 <= status < 400 else named.get(status, "call")
 
 
-def _status(code: Any) -> int:
-    """Returns the HTTP status that an error's code names; 502, which is sent again, for all else."""
+def _status(code: Any) -> int | None:
+    """Returns the HTTP status that an error's code names, by number or by word, or None."""
+    if isinstance(code, str) and (named := _CODES.get(code.lower())) is not None:
+        return named
     try:
-        number = int(code) if isinstance(code, int | str) else math.nan
+        number = int(code) if isinstance(code, int | str) else 0
     except ValueError:
-        number = math.nan
-    return int(number) if 400 <= number < 600 else 502
+        return None
+    return number if 400 <= number < 600 else None
 
 
 def _error_of(words: str) -> Any:

@@ -18,6 +18,7 @@ from mminf.errors import EngineError
 from mminf.image import View
 from mminf.media import break_tags
 from mminf.recipe.config import EngineConfig
+from mminf.redact import is_secret_name
 from mminf.request import Generation, Rendered, Request, Sampling, spelled_out
 from mminf.special_tokens import escape_tokens
 from mminf.turns import ImagePart, Turn
@@ -259,12 +260,18 @@ class OpenAIBackend(Backend):
             log.warning("%s can't be told sampling.%s; it runs without", url, names)
 
 
-def _check_texts(value: Any) -> None:
-    if isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            _check_texts(item)
+def _check_texts(value: Any, name: str = "") -> None:
+    """Raises a hidden error if a text names no environment variable in `${...}`, or is the value of a key."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_texts(item, str(key))
+    elif isinstance(value, list):
+        for item in value:
+            _check_texts(item, name)
     elif isinstance(value, str):
         check_variables(value)
+        if is_secret_name(name) and "${" not in value:
+            raise hidden(f"{name!r} looks like a key, and recipes are kept in journals; write it as `${{NAME}}`")
 
 
 def _add_vllm(payload: dict[str, Any], request: Request) -> None:

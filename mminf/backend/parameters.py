@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mminf.backend.failures import Failure
 from mminf.errors import EngineError
 
-_REJECTED = re.compile(
-    r"unsupported|not support|n['o]t supported|unrecogni[sz]ed|unknown|unexpected|not permitted|not allowed"
-    r"|extra_forbidden|extra inputs|cannot find field|additional propert|invalid (?:parameter|argument|field)"
-    r"|not a valid (?:parameter|argument|field)|deprecated|use '?max_completion_tokens",
-    re.IGNORECASE,
+_WORDS = (
+    r"(?:unsupported|not support\w*|n[o']t (?:be )?supported|unrecogni[sz]ed|unknown|unexpected|not permitted"
+    r"|not allowed|extra inputs|cannot find field|deprecated|not recogni[sz]ed|invalid (?:parameter|argument|field))"
 )
+_NAMED = r"(?:parameters?|arguments?|fields?|propert(?:y|ies)|option|keyword|name|supplied)"
+_REJECTED = re.compile(rf"{_WORDS}|extra_forbidden|additional propert", re.IGNORECASE)
+_UNKNOWN = re.compile(
+    r"unrecogni[sz]ed|unknown|unexpected|not permitted|extra|cannot find field|not recogni[sz]ed", re.IGNORECASE
+)
+"""The server does not know the name; else it may only dislike the value."""
 _NEUTRAL: dict[str, frozenset[Any]] = {
     "temperature": frozenset({1}),
     "top_p": frozenset({1}),
@@ -36,6 +40,7 @@ _FREE = {
 _SETTINGS = {
     "structured_outputs": "sampling.choices",
     "stop": "sampling.stop",
+    "max_completion_tokens": "sampling.max_tokens",
     "reasoning_effort": "reasoning",
     "chat_template_kwargs": "reasoning",
 }
@@ -61,25 +66,46 @@ def rejected(failure: Failure, payload: Mapping[str, Any]) -> str | None:
     if failure.parameter is not None:
         named = failure.parameter.partition(".")[0].partition("[")[0]
         return named if named in known else None
-    found = {name: place for name in known for place in _places(name, failure.words)}
+    found = {name: place for name in known if (place := _place(name, failure.words)) is not None}
     return min(found, key=lambda name: found[name]) if found else None
 
 
-def adapt(name: str, payload: Mapping[str, Any], failure: Failure, *, model: str, own: Mapping[str, Any]) -> Change:
+def _place(name: str, words: str) -> int | None:
+    """Returns where a refusal speaks of a parameter of this name, not only of the word."""
+    own, mark = re.escape(name), r"[\\'\"`]"
+    quoted = rf"(?<![\w.-]){mark}{own}{mark}"
+    called = rf"{_NAMED}:?\s+{mark}*{own}\b"
+    judged = rf"(?<![\w.-]){own}\b{mark}*:?\s+(?:is |are )?{_WORDS}"
+    found = re.search(rf"{quoted}|{called}|{judged}", words, re.IGNORECASE)
+    return None if found is None else found.start()
+
+
+def adapt(
+    name: str,
+    payload: Mapping[str, Any],
+    failure: Failure,
+    *,
+    model: str,
+    own: Mapping[str, Any],
+    no_defaults: bool = True,
+) -> Change:
     """Returns the change by which a server accepts what it rejected.
 
     Args:
         own: the engine's `extra_body`.
+        no_defaults: the server has no sampling settings of its own for what a call does not say; `vllm serve` takes
+            those of the model. Then a value without effect can only be left out if the server does not know its name.
 
     Raises:
         EngineError: if the recipe asks for what the server rejects, naming the setting.
     """
     value = payload[name]
-    if name == "max_tokens" and (failure.parameter == name or "max_completion_tokens" in failure.words):
+    if name == "max_tokens" and ("max_completion_tokens" in failure.words or _UNKNOWN.search(failure.words)):
         return Change(name, "max_completion_tokens", "it is called max_completion_tokens there")
     if name in own:
         raise EngineError(f"model {model!r} {failure.said}; change the engine's `extra_body.{name}`")
-    if isinstance(value, int | float) and value in _NEUTRAL.get(name, ()):
+    neutral = isinstance(value, int | float) and value in _NEUTRAL.get(name, ())
+    if neutral and (no_defaults or _UNKNOWN.search(failure.words)):
         return Change(name, None, f"{value:g} is what the server does anyway")
     if name in _FREE:
         return Change(name, None, _FREE[name])
@@ -95,8 +121,7 @@ def adapt(name: str, payload: Mapping[str, Any], failure: Failure, *, model: str
 def apply(payload: dict[str, Any], changes: Mapping[str, Change]) -> dict[str, Any]:
     """Returns a payload as the server accepts it.
 
-    Raises:
-        KeyError: with the name of a parameter that was left out for a value without effect, and now has one.
+    A parameter that was left out for a value without effect stays if its value has one now: the server decides.
     """
     if not changes:
         return payload
@@ -104,11 +129,11 @@ def apply(payload: dict[str, Any], changes: Mapping[str, Change]) -> dict[str, A
     for change in changes.values():
         if change.name not in changed:
             continue
+        if change.other is None and change.name in _NEUTRAL and changed[change.name] not in _NEUTRAL[change.name]:
+            continue
         value = changed.pop(change.name)
         if change.other is not None:
             changed.setdefault(change.other, value)
-        elif change.name in _NEUTRAL and value not in _NEUTRAL[change.name]:
-            raise KeyError(change.name)
     return changed
 
 
@@ -123,12 +148,6 @@ def merge(payload: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
         else:
             merged[name] = value
     return merged
-
-
-def _places(name: str, words: str) -> Iterator[int]:
-    found = re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", words)
-    if found is not None:
-        yield found.start()
 
 
 def _short(value: Any) -> str:

@@ -51,6 +51,8 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         {"query": {"sig": "hunter2"}},
         {"extra_body": {"messages": "hunter2"}},
         {"extra_body": {"stream": "hunter2"}},
+        {"extra_body": {"api_key": "hunter2"}},
+        {"extra_body": {"provider": [{"token": "hunter2"}]}},
         {"extra_body": {"a": [{"b": "${hunter2-}"}]}},
     ],
 )

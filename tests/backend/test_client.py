@@ -148,7 +148,7 @@ def test_a_broken_answer_is_asked_for_again_and_is_never_a_row(
         (lambda: error(402, "Insufficient credits"), "Insufficient credits; the server has no credit"),
         (lambda: error(404, "Not Found"), "Not Found; correct the engine's `base_url`"),
         (lambda: error(429, "quota", code="insufficient_quota"), "no credit or quota left"),
-        (lambda: error(404, "The model `m` does not exist"), "it does not serve 'm'"),
+        (lambda: error(404, "The model `m` does not exist"), "it lists 'm', and does not answer for it"),
         (lambda: web.Response(status=302, headers={"Location": "/login"}), "redirects to /login"),
         (lambda: web.json_response({"error": {"message": "no credit", "code": 402}}), "no credit or quota left"),
     ],
@@ -158,7 +158,7 @@ def test_what_every_call_will_meet_stops_the_run(reply: Callable[[], web.Respons
     assert len(calls) == 3
     assert [type(item) for item in found] == [RequestError, RequestError, EngineError]
     assert re.search(message, str(found[-1])), str(found[-1])
-    assert "3 calls in a row met this, so the run stops, and what is done is kept" in str(found[-1])
+    assert "3 calls in a row met this, so the run stops, and completed work is kept" in str(found[-1])
     found, _ = ask(lambda body, n: answer("ok") if n % 3 == 0 else reply(), *"abcdefghi")
     assert not any(isinstance(item, EngineError) for item in found), "an answer between them"
 
@@ -174,6 +174,35 @@ def test_an_address_that_refuses_every_call_is_left_for_others() -> None:
             await backend.close()
             assert [item.text for item in found] == ["ok"] * 30
             assert len(bad.calls) <= 6
+
+    asyncio.run(run())
+
+
+def test_one_bad_address_does_not_stop_a_run_whose_other_is_slow() -> None:
+    async def slow(body: dict[str, Any], n: int) -> web.Response:
+        await asyncio.sleep(0.3)
+        return answer("ok")
+
+    async def run() -> None:
+        async with serve(lambda body, n: error(402, "no credit")) as bad, serve(slow) as good:
+            backend = make(bad.url, good.url)
+            found = await asyncio.gather(*(backend.generate(request(str(n))) for n in range(40)))
+            await backend.close()
+            assert [item.text for item in found] == ["ok"] * 40
+
+    asyncio.run(run())
+
+
+def test_all_addresses_that_refuse_every_call_stop_the_run() -> None:
+    async def run() -> None:
+        async with serve(lambda b, n: error(402, "no credit")) as one, serve(lambda b, n: error(401, "no")) as two:
+            backend = make(one.url, two.url)
+            found = await asyncio.gather(
+                *(backend.generate(request(str(n))) for n in range(20)), return_exceptions=True
+            )
+            await backend.close()
+            assert any(isinstance(item, EngineError) and "so the run stops" in str(item) for item in found)
+            assert len(one.calls) + len(two.calls) < 60
 
     asyncio.run(run())
 

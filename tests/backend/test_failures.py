@@ -87,7 +87,10 @@ def test_errors_in_answers_have_a_status(answer: Any) -> None:
     [
         ({"error": {"message": "Upstream overloaded", "code": 502}}, 502),
         ({"error": {"message": "Rate limited upstream", "code": 429}}, 429),
-        ({"error": {"message": "x", "code": "rate_limit_exceeded"}}, 502),
+        ({"error": {"message": "x", "code": "rate_limit_exceeded"}}, 429),
+        ({"error": {"message": "x", "code": "invalid_api_key"}}, 401),
+        ({"error": {"message": "x", "code": None, "type": "invalid_request_error"}}, 400),
+        ({"error": {"message": "x", "code": "never_heard_of"}}, 502),
         ({"error": "odd"}, 502),
         ({"object": "error", "message": "bad", "code": 400}, 400),
         ({"choices": [{"finish_reason": "error", "error": {"code": 503}, "message": {"content": "A re"}}]}, 503),

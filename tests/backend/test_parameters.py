@@ -47,6 +47,11 @@ def refusal(message: Any, status: int = 400, **more: Any) -> Any:
         ("nothing in the payload is called top_kx or stopped; unknown field 'foo'", {}, None),
         ("This model's maximum context length is 4096 tokens; max_tokens is too large", {}, None),
         ("the model does not support images", {}, None),
+        ("Unsupported image: please stop sending it", {}, None),
+        ("max_tokens 9000 is too large: this model does not support more than 4096", {}, None),
+        ("Argument not supported on this model: top_k", {}, None),
+        ("The parameter `seed` is not recognized", {}, "seed"),
+        ("'logprobs' is not allowed here", {}, "logprobs"),
         ("Unsupported parameter", {"param": "messages[0].content"}, None),
     ],
 )  # fmt: skip
@@ -91,8 +96,11 @@ def test_max_tokens_has_another_name() -> None:
 def test_a_value_with_an_effect_is_never_left_out_in_silence() -> None:
     change = adapt("temperature", {"temperature": 1}, refusal("unknown temperature"), model="m", own={})
     assert "temperature" not in apply({"temperature": 1.0}, {"temperature": change})
-    with pytest.raises(KeyError, match="temperature"):
-        apply({"temperature": 0.7}, {"temperature": change})
+    assert apply({"temperature": 0.7}, {"temperature": change}) == {"temperature": 0.7}
+    other = adapt("top_p", {"top_p": 1}, refusal("unknown top_p"), model="m", own={})
+    both = {"temperature": change, "top_p": other}
+    assert apply({"temperature": 0, "top_p": 0.9}, both) == {"temperature": 0, "top_p": 0.9}
+    assert apply({"temperature": 1, "top_p": 0.9}, both) == {"top_p": 0.9}
 
 
 def test_a_rejected_key_of_extra_body_names_it() -> None:
@@ -106,3 +114,24 @@ def test_own_parameters_are_merged() -> None:
     assert merged == {"a": 2, "kwargs": {"x": 1, "z": 3}, "new": [1]}
     assert payload == {"a": 1, "kwargs": {"x": 1, "y": 2}, "seed": 3}
     assert apply(payload, {"b": Change("b", None, "")}) == payload
+
+
+def test_a_server_with_defaults_of_its_own_is_not_left_to_them() -> None:
+    """`vllm serve` takes what a call leaves out from the model's generation config."""
+    dislikes = refusal("'temperature' does not support this value", param="temperature")
+    payload = {"temperature": 1}
+    assert adapt("temperature", payload, dislikes, model="m", own={}, no_defaults=True).other is None
+    with pytest.raises(EngineError, match=r"sampling\.temperature"):
+        adapt("temperature", payload, dislikes, model="m", own={}, no_defaults=False)
+    assert (
+        adapt("temperature", payload, refusal("unknown temperature"), model="m", own={}, no_defaults=False).other
+        is None
+    )
+
+
+def test_a_limit_of_tokens_that_is_too_large_is_no_rejected_name() -> None:
+    payload = {"max_tokens": 9000, "max_completion_tokens": 9000}
+    with pytest.raises(EngineError, match=r"change `sampling\.max_tokens`"):
+        adapt("max_tokens", payload, refusal("not supported", param="max_tokens"), model="m", own={})
+    with pytest.raises(EngineError, match=r"change `sampling\.max_tokens`"):
+        adapt("max_completion_tokens", payload, refusal("unknown"), model="m", own={})
