@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mminf.content import builtin_recipes, content_folder, find_recipe
-from mminf.engine.output import check_targets
+from mminf.engine.output import check_targets, read_marker, rows_written, write_marker
 from mminf.engine.parts import open_journals
 from mminf.engine.plan import check_fields
 from mminf.engine.result import RunResult, count_records, last_wanted, open_sinks, write_sinks
@@ -35,7 +35,7 @@ from mminf.recipe.model import Recipe
 from mminf.record import Record
 from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS
 from mminf.request import Rendered, Request
-from mminf.sink.base import Written
+from mminf.sink.base import Guard, Written
 from mminf.source.guess import guess_source
 from mminf.storage import is_remote, to_path
 
@@ -370,8 +370,13 @@ def _export(made: Run, to: Path) -> list[Written]:
         if not made.force:
             check_targets(to, open_sinks(recipe, to))
         partial = journal.meta("state") != "finished" or bool(journal.failures(1))
-        better = partial and not made.force
-        return write_sinks(recipe, to, made.plan, journal, made.source.policy(), keep_better=better)
+        own = to == made.target
+        known = rows_written(journal) if own or is_remote(to) else read_marker(to)
+        guard = Guard(failed=partial, force=made.force, rows=known)
+        written = write_sinks(recipe, to, made.plan, journal, made.source.policy(), guard=guard)
+        if not is_remote(to) and not own:
+            write_marker(to, written)
+        return written
 
 
 def render(recipe: Recipe, step: str, *, record: str | None = None, output: str | Path | None = None) -> Rendered:

@@ -40,10 +40,25 @@ def check_dataset_path(text: str) -> str:
 
 
 def conflicts(paths: Sequence[Path]) -> Iterator[tuple[int, str]]:
-    """Yields the number of each path that is an earlier one, or lies in one or around one, and what is wrong."""
+    """Yields the number of each path that is an earlier one, or lies in one or around one, and what is wrong.
+
+    What is written beside a dataset counts as well: copies of its images, and what does not replace it.
+    """
     for number, path in enumerate(paths):
         for other in paths[:number]:
             if path == other:
                 yield number, f"two sinks write {str(path)!r}"
             elif path in other.parents or other in path.parents:
                 yield number, f"{str(path)!r} and {str(other)!r} can't both be written: one lies in the other"
+            elif _needs(path, other) or _needs(other, path):
+                yield number, f"{str(path)!r} and {str(other)!r} can't both be written: one needs the other's name"
+
+
+def _needs(path: Path, other: Path) -> bool:
+    """Tells whether another dataset lies where something may be written beside this one."""
+    return any(name == other or name in other.parents for name in beside(path))
+
+
+def beside(path: Path) -> tuple[Path, Path]:
+    """Returns what may be written beside a dataset: copies of its images, and what does not replace it."""
+    return path.with_name(f"{path.name}.images"), path.with_name(f"new-{path.name}")

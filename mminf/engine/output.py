@@ -10,13 +10,15 @@ from pathlib import Path
 from mminf.errors import JournalError, OutputError
 from mminf.journal import Journal
 from mminf.journal.schema import FILE
-from mminf.sink.base import Rows, Sink, count_rows
+from mminf.sink.base import Sink, Written
 from mminf.sink.shards import is_dataset
 from mminf.storage import is_remote
 
 log = logging.getLogger("mminf")
+MARKER = ".mminf-datasets.json"
+"""File in a folder that datasets were exported to."""
 WRITTEN = "datasets"
-"""Key in the journal's settings: paths of all datasets that runs into this folder have written."""
+"""Key in the journal's settings: rows of all datasets that runs into this folder have written, by path; null: begun."""
 
 
 def check_targets(output: Path, sinks: Sequence[Sink]) -> None:
@@ -30,40 +32,65 @@ def check_targets(output: Path, sinks: Sequence[Sink]) -> None:
     if is_remote(output):
         return
     known = known_datasets(output)
+    root = output.resolve()
+    real: dict[Path, Path] = {}
     for sink in sinks:
         path = sink.path
         for folder in reversed(path.relative_to(output).parents):
             if (output / folder).exists() and not (output / folder).is_dir():
                 raise OutputError(f"{path} can't be written: {output / folder} is a file")
+        placed = path.parent.resolve() / path.name
+        if not placed.is_relative_to(root):
+            raise OutputError(f"{path} does not lie below the output folder: a link leads to {placed.parent}")
+        if (other := real.setdefault(placed, path)) != path:
+            raise OutputError(f"{path} and {other} are one file: a link leads from one to the other")
         if not path.exists() and not path.is_symlink():
             continue
-        if path.is_dir() and not path.is_symlink():
-            if any(path.iterdir()) and not is_dataset(path):
-                raise OutputError(
-                    f"{path} is a folder that mminf has not written, so it is not replaced; give the sink another "
-                    "path, or move the folder away"
-                )
-        elif str(sink.config.path) not in known:
+        if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
+            continue
+        if str(sink.config.path) not in known:
             raise OutputError(
                 f"{path} is there, and no run into {output} has written it, so it is not replaced; give the sink "
                 "another path, choose another --output, or say --force"
+            )
+        if path.is_dir() and not path.is_symlink() and not is_dataset(path):
+            raise OutputError(
+                f"{path} is a folder that mminf has not written, so it is not replaced; give the sink another path, or "
+                "move the folder away"
             )
 
 
 def known_datasets(output: Path) -> frozenset[str]:
     """Returns the paths of all datasets that runs into a folder have written or were to write."""
+    known = frozenset(read_marker(output))
     if not (output / FILE).is_file():
-        return frozenset()
+        return known
     try:
         with Journal(output) as journal:
-            return _known(journal)
+            return known | frozenset(rows_written(journal))
     except JournalError:
-        return frozenset()  # the run itself will say what is wrong with it
+        return known  # the run itself will say what is wrong with it
+
+
+def read_marker(folder: Path) -> dict[str, int | None]:
+    """Returns the rows of the datasets that exports have written into a folder without a journal, by path."""
+    try:
+        found = json.loads((folder / MARKER).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_marker(folder: Path, written: Iterable[Written]) -> None:
+    """Notes in a folder without a journal which datasets were exported there."""
+    noted = read_marker(folder) | {item.path: item.rows for item in written}
+    (folder / MARKER).write_text(json.dumps(noted, indent=1) + "\n")
 
 
 def check_recipe(journal: Journal, name: str, output: Path) -> None:
     """Raises OutputError if the journal is of a run of another recipe, whose datasets would be replaced."""
-    before = json.loads(journal.meta("recipe") or "{}").get("name")
+    own = journal.meta("recipe") or (journal.base.meta("recipe") if journal.base is not None else None)
+    before = json.loads(own or "{}").get("name")
     if before is not None and before != name:
         raise OutputError(
             f"{output} holds a run of recipe {before!r}, not of {name!r}; choose another --output, or say --force to "
@@ -77,40 +104,38 @@ def warn_of_limit(journal: Journal, limit: int | None, total: int | None, output
     Args:
         total: records that the run will take, None where that is not known.
     """
+    if limit is None or not journal.meta("finished_run"):
+        return
     known = json.loads(journal.meta("total") or "null")
-    if limit is None or not journal.meta("finished_run") or (known is not None and (total or 0) >= known):
+    before = journal.settled_roots() if known is None else known
+    if (limit if total is None else total) >= before:
         return
     log.warning(
-        "the limit of %d takes fewer records than the last run into %s%s: its datasets will shrink; without the limit "
-        "they grow again, and nothing is asked twice",
+        "the limit of %d takes fewer records than the last run into %s, which had %d: its datasets will shrink; "
+        "without the limit they grow again, and nothing is asked twice",
         limit,
         output,
-        "" if known is None else f", which had {known}",
+        before,
     )
 
 
 def note_datasets(journal: Journal, sinks: Iterable[Sink]) -> None:
     """Notes in the journal which datasets are about to be written."""
-    names = _known(journal) | {str(sink.config.path) for sink in sinks}
-    journal.set_meta(WRITTEN, json.dumps(sorted(names)))
+    begun: dict[str, int | None] = {str(sink.config.path): None for sink in sinks}
+    journal.set_meta(WRITTEN, json.dumps(begun | rows_written(journal)))
 
 
-def _known(journal: Journal) -> frozenset[str]:
-    noted = frozenset(json.loads(journal.meta(WRITTEN) or "[]"))
+def note_written(journal: Journal, written: Iterable[Written]) -> None:
+    """Notes which datasets were written, and how many rows they have."""
+    journal.set_meta(WRITTEN, json.dumps(rows_written(journal) | {item.path: item.rows for item in written}))
+
+
+def rows_written(journal: Journal) -> dict[str, int | None]:
+    """Returns the rows of all datasets that runs have written, by path; None where that is not known."""
     # Journals of earlier versions only have the recipe of their last run.
     sinks = json.loads(journal.meta("recipe") or "{}").get("sinks", [])
-    return noted | {str(body["path"]) for sink in sinks for body in sink.values() if "path" in body}
-
-
-def is_worse(sink: Sink, rows: Rows) -> int | None:
-    """Returns the number of rows of the dataset that is there, if there are more than would be written now.
-
-    Args:
-        rows: what would be written; taken to its end, as far as is needed.
-    """
-    if is_remote(sink.path) or not (before := count_rows(sink.path)):
-        return None
-    for _ in rows:
-        if rows.rows >= before:
-            return None
-    return before
+    named: dict[str, int | None] = {
+        str(body["path"]): None for sink in sinks for body in sink.values() if "path" in body
+    }
+    noted: dict[str, int | None] = json.loads(journal.meta(WRITTEN) or "{}")
+    return named | noted

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mminf.engine.output import is_worse
 from mminf.engine.plan import StagePlan
 from mminf.errors import OutputError
 from mminf.image import ImagePolicy, read_image
@@ -18,7 +17,7 @@ from mminf.part import Part
 from mminf.recipe.model import Recipe
 from mminf.record import Record
 from mminf.registry import SINKS
-from mminf.sink.base import Rows, Sink, Written
+from mminf.sink.base import Guard, Sink, Written
 
 log = logging.getLogger("mminf")
 
@@ -116,7 +115,7 @@ def write_sinks(
     journal: Journal,
     policy: ImagePolicy,
     *,
-    keep_better: bool,
+    guard: Guard,
 ) -> list[Written]:
     """Writes every dataset of a run from its journal.
 
@@ -126,7 +125,7 @@ def write_sinks(
     Args:
         output: folder of the datasets.
         policy: which images sinks may read.
-        keep_better: what a run with failures made does not replace a dataset with more rows, but stands beside it.
+        guard: what they may replace.
 
     Raises:
         OutputError: if a dataset can't be written; those that were there before are still there then.
@@ -139,17 +138,9 @@ def write_sinks(
     for opened in open_sinks(recipe, output):
         opened.attach(assets)
         opened.escape(tokens)
-        records = _SinkRecords(opened, plan, journal, last)
+        opened.protect(guard)
         try:
-            worse = is_worse(opened, Rows(opened, records)) if keep_better else None
-            if worse is None:
-                written.append(opened.write(records))
-                continue
-            beside = opened.beside()
-            beside.attach(assets)
-            beside.escape(tokens)
-            found = beside.write(_SinkRecords(beside, plan, journal, last))
-            written.append(found._replace(before=worse, kept=str(opened.config.path)))
+            written.append(opened.write(_SinkRecords(opened, plan, journal, last)))
         except OSError as error:
             raise OutputError(
                 f"{opened.path} can't be written: {error.strerror or error}; what is done is in the journal: free some "

@@ -21,7 +21,7 @@ from mminf.engine.context import Shared
 from mminf.engine.dataset import Records, run_dataset_stage
 from mminf.engine.engines import Engine, Pool, fits
 from mminf.engine.first_failures import watch_first
-from mminf.engine.output import check_recipe, check_targets, note_datasets, warn_of_limit
+from mminf.engine.output import check_recipe, check_targets, note_datasets, note_written, rows_written, warn_of_limit
 from mminf.engine.plan import StagePlan, check_fields, make_plan
 from mminf.engine.replicas import make_engines
 from mminf.engine.result import RunResult, count_records, open_sinks, tell_target, write_sinks
@@ -37,7 +37,7 @@ from mminf.part import Part
 from mminf.recipe.model import Recipe
 from mminf.record import Record, digest
 from mminf.registry import SOURCES
-from mminf.sink.base import Written
+from mminf.sink.base import Guard, Written
 from mminf.source.base import BadRow, Source
 from mminf.storage import is_remote, reaching
 
@@ -240,8 +240,10 @@ class Run:
         return RunResult(state, self.target, counts, written, journal.failures(5), calls, stopped=self.stats.stopped)
 
     def _write(self, journal: Journal) -> list[Written]:
-        failed = not self.force and bool(journal.failures(1))
-        return write_sinks(self.recipe, self.target, self.plan, journal, self.source.policy(), keep_better=failed)
+        guard = Guard(failed=bool(journal.failures(1)), force=self.force, rows=rows_written(journal))
+        written = write_sinks(self.recipe, self.target, self.plan, journal, self.source.policy(), guard=guard)
+        note_written(journal, written)
+        return written
 
     def count(self) -> int | None:
         """Returns how many records there are, where that is known."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
@@ -16,9 +18,9 @@ from mminf.media import break_other_tags
 from mminf.recipe.config import SinkConfig
 from mminf.record import Record
 from mminf.registry import SINKS
-from mminf.sink.shards import Shards, read_manifest, remove_dataset
+from mminf.sink.shards import Shards, put_file, read_manifest, recover
 from mminf.special_tokens import escape_row
-from mminf.storage import is_remote, local_copy
+from mminf.storage import is_remote, send_file
 from mminf.text import Expression
 
 T = TypeVar("T")
@@ -39,6 +41,48 @@ class Written(NamedTuple):
     example: str | None
     before: int | None
     kept: str | None = None
+
+
+class Placed(NamedTuple):
+    """Where a dataset goes.
+
+    Attributes:
+        before: rows of the dataset that is there; None if there is none, or nobody knows.
+        kept: its path below the output folder, if it stays there.
+    """
+
+    path: Path
+    before: int | None
+    kept: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What the datasets of a run may replace.
+
+    Attributes:
+        failed: the run has records that failed or are not done, so that a smaller dataset lacks some.
+        force: replace all the same.
+        rows: of the datasets that runs into the output have written, by path; None where that is not known.
+    """
+
+    failed: bool = False
+    force: bool = False
+    rows: Mapping[str, int | None] = field(default_factory=dict)
+
+    def keeps(self, rows: int, left_out: int, before: int | None) -> bool:
+        """Tells whether the dataset that is there is better than one of so many rows."""
+        lacks = self.failed or left_out > 0
+        return lacks and not self.force and before is not None and rows < before
+
+    def beside(self, path: Path, name: Path) -> Path:
+        """Returns a path beside a dataset's for one that does not replace it: one that is free or was such before."""
+        for number in itertools.count(1):
+            other = f"new-{path.name}" if number == 1 else f"new-{number}-{path.name}"
+            found = path.with_name(other)
+            if str(name.with_name(other)) in self.rows or not found.exists():
+                return found
+        raise AssertionError("unreachable")
 
 
 class Assets(Protocol):
@@ -68,13 +112,7 @@ class Sink(ABC):
         self.where = Expression(config.where) if config.where is not None else None
         self.tokens: frozenset[str] = frozenset()
         self.made: frozenset[str] | None = None
-
-    def beside(self) -> Sink:
-        """Returns a sink like this one that writes next to its dataset, which is kept."""
-        path = self.config.path
-        other = type(self)(self.config.model_copy(update={"path": path.with_name(f"new-{path.name}")}), self.output)
-        other.follow(self.made or frozenset())
-        return other
+        self._guard: Guard | None = None
 
     @abstractmethod
     def row(self, record: Record) -> dict[str, Any] | None:
@@ -107,6 +145,21 @@ class Sink(ABC):
     def attach(self, assets: Assets) -> None:
         """Gives the sink what reads that which records only name; most need none."""
 
+    def protect(self, guard: Guard) -> None:
+        """Sets what the dataset may replace; without it, whatever is there."""
+        self._guard = guard
+
+    def place(self, rows: int, left_out: int) -> Placed:
+        """Returns where a dataset goes that was written and now takes its place."""
+        if is_remote(self.path):
+            before = self._guard.rows.get(str(self.config.path)) if self._guard is not None else None
+        else:
+            recover(self.path)
+            before = count_rows(self.path)
+        if self._guard is None or not self._guard.keeps(rows, left_out, before):
+            return Placed(self.path, before, None)
+        return Placed(self._guard.beside(self.path, self.config.path), before, str(self.config.path))
+
     def write(self, records: Iterable[Record]) -> Written:
         """Writes the dataset and puts it in place at once; a record that lacks what a row needs is left out.
 
@@ -114,16 +167,15 @@ class Sink(ABC):
             records: streamed from the journal; may be iterated over more than once.
         """
         found = Rows(self, records)
-        before = None if is_remote(self.path) else count_rows(self.path)
         if self.config.rows_per_file is not None:
-            with Shards(self.path, "jsonl") as shards:
+            with Shards(self.path, "jsonl", found.place) as shards:
                 while found.more():
                     with shards.file(found) as path, path.open("wb") as file:
                         write_lines(file, itertools.islice(found, self.config.rows_per_file))
             return found.written()
-        with replace_file(self.path) as file:
+        with replace_file(self.path, found.place) as file:
             (write_array if self.path.suffix == ".json" else write_lines)(file, found)
-        return found.written(before)
+        return found.written()
 
 
 class Rows:
@@ -143,6 +195,7 @@ class Rows:
         self._row = row or sink.row
         self._records = iter(records)
         self._next: dict[str, Any] | None = None
+        self._placed: Placed | None = None
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return self
@@ -170,9 +223,19 @@ class Rows:
                 self.example = self.example or f"record {record.id}: {error}"
         return True
 
-    def written(self, before: int | None = None) -> Written:
-        """Returns what was written, once all rows were taken."""
-        return Written(str(self.sink.config.path), self.rows, self.left_out, self.example, before)
+    def place(self) -> Path:
+        """Returns where the dataset of these rows goes, once all were taken."""
+        self._placed = self.sink.place(self.rows, self.left_out)
+        return self._placed.path
+
+    def written(self) -> Written:
+        """Returns what was written, once all rows were taken and it has its place."""
+        placed = self._placed
+        name = self.sink.config.path
+        if placed is None:
+            return Written(str(name), self.rows, self.left_out, self.example, None)
+        named = str(name.with_name(placed.path.name))
+        return Written(named, self.rows, self.left_out, self.example, placed.before, placed.kept)
 
 
 def write_lines(file: IO[bytes], rows: Iterable[dict[str, Any]]) -> None:
@@ -220,22 +283,28 @@ def count_rows(path: Path) -> int | None:
 
 
 @contextmanager
-def replace_file(path: Path) -> Iterator[IO[bytes]]:
-    """Opens a file that takes its name only when all of it is on disk, or sent to its store."""
+def replace_file(path: Path, place: Callable[[], Path] | None = None) -> Iterator[IO[bytes]]:
+    """Opens a file that takes its name only when all of it is on disk, or sent to its store.
+
+    Args:
+        place: returns the path that it takes in the end; `path` by default.
+    """
     if is_remote(path):
-        with local_copy(path) as copy, copy.open("wb") as file:
-            yield file
+        with tempfile.TemporaryDirectory(prefix="mminf-") as folder:
+            copy = Path(folder) / path.name
+            with copy.open("wb") as file:
+                yield file
+            send_file(copy, path if place is None else place())
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)  # a link would be followed
     try:
-        with part.open("wb") as file:
+        with part.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        if path.is_dir():
-            remove_dataset(path)
-        part.replace(path)
+        put_file(part, path if place is None else place())
     finally:
         part.unlink(missing_ok=True)
 

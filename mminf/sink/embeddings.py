@@ -13,9 +13,8 @@ from pydantic import Field
 from mminf.errors import Problem, RecipeError, RecordError
 from mminf.recipe.config import SinkConfig
 from mminf.record import Record
-from mminf.sink.base import Assets, Sink, Written, count_rows, sink
-from mminf.sink.shards import replace_folder
-from mminf.storage import is_remote
+from mminf.sink.base import Assets, Sink, Written, sink
+from mminf.sink.shards import VECTORS, replace_folder
 
 Vector = Any  # (dimensions,) float64
 
@@ -78,14 +77,15 @@ class Embeddings(Sink):
         shift = self._shift(mean, trace, records)
         if self.image_stats is not None:
             stats["image_mean"] = _load_stats(self.image_stats)[0]
-        before = None if is_remote(self.path) else count_rows(self.path)
-        with replace_folder(self.path, "stats.safetensors") as part:
+        placed = self.place(count, len(left))
+        with replace_folder(self.path, VECTORS, lambda: placed.path) as part:
             if count:
                 self._write_shards(part, ((name, shift(vector)) for name, vector in self._vectors(records, [])))
             save_file(
                 {name: numpy.ascontiguousarray(value) for name, value in stats.items()}, part / "stats.safetensors"
             )
-        return Written(str(self.config.path), count, len(left), left[0] if left else None, before)
+        name = str(self.config.path.with_name(placed.path.name))
+        return Written(name, count, len(left), left[0] if left else None, placed.before, placed.kept)
 
     def _sum(self, records: Iterable[Record], left: list[str]) -> tuple[Vector, float, int]:
         """Returns mean, trace and number of the normalised vectors."""

@@ -66,7 +66,8 @@ class ImagePathsSink(Sink):
     def write(self, records: Iterable[Record]) -> Written:
         self._copied.clear()
         written = super().write(records)
-        self._remove_unused()
+        if written.kept is None:
+            self._remove_unused()
         return written
 
     def _relative(self, uri: str) -> str:
@@ -82,7 +83,7 @@ class ImagePathsSink(Sink):
         if self._assets is None:
             raise RecordError("images can only be copied while a run's datasets are written")
         data = self._assets.image(uri)
-        path = self.copies / f"{hashlib.sha256(data).hexdigest()[:32]}.{image_ending(data)}"
+        path = self.copies / f"{_digest(data)}.{image_ending(data)}"
         if path.name not in self._copied:
             self._copied.add(path.name)
             _store(path, data)
@@ -93,8 +94,17 @@ class ImagePathsSink(Sink):
         if not self.config.copy_images or not self.copies.is_dir():
             return
         for path in list(self.copies.iterdir()):
-            if path.name not in self._copied and _COPY.fullmatch(path.name):
+            if path.name not in self._copied and _COPY.fullmatch(path.name) and _is_copy(path):
                 path.unlink()
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def _is_copy(path: Path) -> bool:
+    """Tells whether a file is a copy of ours: its name says what is in it."""
+    return path.is_file() and not path.is_symlink() and _digest(path.read_bytes()) == path.name.partition(".")[0]
 
 
 def _store(path: Path, data: bytes) -> None:

@@ -12,9 +12,8 @@ from pydantic import Field
 
 from mminf.recipe.config import Names, SinkConfig
 from mminf.record import Record
-from mminf.sink.base import Assets, Rows, Sink, Written, count_rows, replace_file, sink
+from mminf.sink.base import Assets, Rows, Sink, Written, replace_file, sink
 from mminf.sink.shards import Shards
-from mminf.storage import is_remote
 
 BATCH, FEW = 500, 25  # rows, without and with images
 
@@ -62,11 +61,10 @@ class ParquetSink(Sink):
         schema = self._schema(Rows(self, records, self._plain_row))
         found = Rows(self, records)
         if self.config.rows_per_file is None:
-            before = None if is_remote(self.path) else count_rows(self.path)
-            with replace_file(self.path) as file:
+            with replace_file(self.path, found.place) as file:
                 _write_file(file, schema, found)
-            return found.written(before)
-        with Shards(self.path, "parquet") as shards:
+            return found.written()
+        with Shards(self.path, "parquet", found.place) as shards:
             while found.more():
                 with shards.file(found) as path:
                     _write_file(path, schema, itertools.islice(found, self.config.rows_per_file))

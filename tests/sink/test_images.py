@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+import mminf
 from mminf import api
 
 RECIPE = """
@@ -93,9 +94,21 @@ def test_copies_that_no_row_names_any_more_are_removed_and_nothing_else(
     api.run(recipe, output=tmp_path / "out")
     copies = tmp_path / "out" / "o.jsonl.images"
     (copies / "mine.txt").write_text("mine")
-    assert len(list(copies.iterdir())) == 4
+    (copies / f"{'0123456789abcdef' * 2}.png").write_text("mine, by its MD5")
+    assert len(list(copies.iterdir())) == 5
     api.run(recipe, output=tmp_path / "out", limit=1)
-    assert sorted(path.suffix for path in copies.iterdir()) == [".png", ".txt"]
+    assert sorted(path.suffix for path in copies.iterdir()) == [".png", ".png", ".txt"]
+
+
+def test_copies_outlive_their_originals(pictures: Path, write_recipe: Callable[[str], Path], tmp_path: Path) -> None:
+    recipe = write_recipe(RECIPE.format(sink="{swift: {path: o.jsonl, copy_images: true}}"))
+    api.run(recipe, output=tmp_path / "out")
+    before = (tmp_path / "out" / "o.jsonl").read_bytes()
+    shutil.move(pictures, tmp_path / "gone")
+    written = api.export(mminf.load(recipe), tmp_path / "out")[0]
+    assert (written.kept, written.rows, written.left_out) == ("o.jsonl", 0, 4)
+    assert (tmp_path / "out" / "o.jsonl").read_bytes() == before
+    assert all((folder / image).exists() for folder, image in named(tmp_path / "out") if image)
 
 
 def test_an_image_that_can_not_be_copied_leaves_its_row_out_and_says_so(

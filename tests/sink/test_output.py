@@ -156,8 +156,8 @@ def test_files_and_folders_that_no_run_has_written_are_not_replaced(make: Make, 
     (output / "link.jsonl").symlink_to(output / "notes.jsonl")
     before = sorted(path.name for path in output.rglob("*"))
     for sink, message in (
-        ("{jsonl: {path: photos, rows_per_file: 2}}", "photos is a folder that mminf has not written"),
-        ("{jsonl: photos}", "photos is a folder that mminf has not written"),
+        ("{jsonl: {path: photos, rows_per_file: 2}}", "no run into .* has written it"),
+        ("{jsonl: photos}", "no run into .* has written it"),
         ("{jsonl: notes.jsonl}", "no run into .* has written it"),
         ("{parquet: notes.jsonl}", "no run into .* has written it"),
         ("{jsonl: {path: notes.jsonl, rows_per_file: 2}}", "no run into .* has written it"),
@@ -208,10 +208,23 @@ def test_what_a_user_has_put_into_a_datasets_folder_stays_there(make: Make, tmp_
     old.mkdir()
     (old / "found.txt").write_text("left by a killed run")
     (old / "00000.jsonl").write_text("ours")
+    (old / "manifest.json").write_text('{"rows": 1, "files": [{"name": "00000.jsonl"}]}')
+    for name in ("index.jsonl", "00077.parquet", "99999.jsonl", "20240101.jsonl"):
+        (output / "o" / name).write_text("mine")
     for _ in range(2):
         run(recipe, output, limit=3)
     names = sorted(str(path.relative_to(output / "o")) for path in (output / "o").rglob("*") if path.is_file())
-    assert names == ["00000.jsonl", "00001.jsonl", "README.md", "found.txt", "manifest.json", "sub/00000.jsonl"]
+    ours = ["00000.jsonl", "00001.jsonl", "manifest.json"]
+    mine = [
+        "00077.parquet",
+        "20240101.jsonl",
+        "99999.jsonl",
+        "README.md",
+        "found.txt",
+        "index.jsonl",
+        "sub/00000.jsonl",
+    ]
+    assert names == sorted([*ours, *mine])
     assert not old.exists()
 
 
@@ -342,3 +355,98 @@ def test_the_state_is_finished_only_when_the_datasets_are_written(
     assert seen == ["writing", "writing"]
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 0
     assert json.loads((tmp_path / "out" / "o.jsonl").read_text().splitlines()[0])["response"] == "hi"
+
+
+# What a stranger found
+
+
+def test_a_file_does_not_replace_a_folder_that_has_other_files(make: Make, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    run(make("{jsonl: {path: data, rows_per_file: 2}}"), output)
+    (output / "data" / "README.md").write_text("mine")
+    before = sorted(path.name for path in (output / "data").iterdir())
+    with pytest.raises(OutputError, match=r"other files in it, such as README.md"):
+        run(make("{jsonl: data}"), output)
+    assert sorted(path.name for path in (output / "data").iterdir()) == before
+    (output / "data" / "README.md").unlink()
+    assert run(make("{jsonl: data}"), output).written[0].rows == 5
+    assert (output / "data").is_file()
+
+
+def test_what_does_not_replace_takes_a_free_name(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "out"
+    run(make(), output)
+    (output / "new-o.jsonl").write_text("precious")
+    monkeypatch.setenv("BROKEN", "q1 q2 q3")
+    (tmp_path / "s.py").write_text(SCRIPT + "# another model\n")
+    for _ in range(2):
+        assert run(make(), output).written[0].path == "new-2-o.jsonl"
+    assert (output / "new-o.jsonl").read_text() == "precious"
+
+
+def test_another_runs_dataset_folder_is_not_replaced(make: Make, tmp_path: Path) -> None:
+    recipe = make("{jsonl: {path: d, rows_per_file: 2}}")
+    run(recipe, tmp_path / "one")
+    (tmp_path / "two").mkdir()
+    (tmp_path / "one" / "d").rename(tmp_path / "two" / "d")
+    with pytest.raises(OutputError, match="no run into .* has written it"):
+        run(recipe, tmp_path / "two", limit=2)
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_dataset_that_a_killed_run_was_about_to_replace(
+    make: Make, tmp_path: Path, fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, recipe = tmp_path / "out", make("{jsonl: {path: d, rows_per_file: 2}}")
+    run(recipe, output)
+    (output / "d").rename(output / ".d.old")
+    if fails:
+        monkeypatch.setenv("BROKEN", "q1 q2 q3")
+        (tmp_path / "s.py").write_text(SCRIPT + "# another model\n")
+        written = run(recipe, output).written[0]
+        assert (written.kept, written.rows) == ("d", 2)
+    else:
+        assert run(recipe, output).written[0].rows == 5
+    assert json.loads((output / "d" / "manifest.json").read_text())["rows"] == 5
+
+
+def test_exports_into_a_folder_can_be_repeated(make: Make, tmp_path: Path) -> None:
+    recipe = make("{jsonl: o.jsonl}, {jsonl: {path: d, rows_per_file: 2}}")
+    run(recipe, tmp_path / "out")
+    for _ in range(2):
+        assert [item.rows for item in api.export(mminf.load(recipe), tmp_path / "out", to=tmp_path / "to")] == [5, 5]
+    (tmp_path / "to" / "mine.jsonl").write_text("mine")
+    other = mminf.load(recipe, settings=["sinks=[{jsonl: mine.jsonl}]"])
+    with pytest.raises(OutputError, match="no run into .* has written it"):
+        api.export(other, tmp_path / "out", to=tmp_path / "to")
+
+
+def test_links_in_the_output_folder(make: Make, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    (output / "a").mkdir(parents=True)
+    (output / "b").symlink_to(output / "a")
+    (output / "away").symlink_to(tmp_path)
+    with pytest.raises(OutputError, match="are one file"):
+        run(make("{jsonl: a/y.jsonl}, {jsonl: b/y.jsonl}"), output)
+    with pytest.raises(OutputError, match="does not lie below the output folder"):
+        run(make("{jsonl: away/y.jsonl}"), output)
+    victim = tmp_path / "victim.txt"
+    victim.write_text("precious")
+    (output / ".o.jsonl.part").symlink_to(victim)
+    (output / ".d.part").mkdir()
+    (output / ".d.part" / "mine.txt").write_text("mine")
+    assert run(make(), output).written[0].rows == 5
+    assert victim.read_text() == "precious"
+    with pytest.raises(OutputError, match=r"other files in it, such as mine.txt"):
+        run(make("{jsonl: {path: d, rows_per_file: 2}}"), output)
+    assert (output / ".d.part" / "mine.txt").read_text() == "mine"
+
+
+def test_names_beside_a_dataset_are_taken(make: Make) -> None:
+    for sinks in (
+        "{jsonl: a.jsonl}, {jsonl: new-a.jsonl}",
+        "{jsonl: b/a.images}, {jsonl: b/a}",
+        "{jsonl: a.images/x}, {jsonl: a}",
+    ):
+        with pytest.raises(RecipeError, match="one needs the other's name"):
+            mminf.load(make(sinks))
