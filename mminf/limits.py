@@ -72,6 +72,7 @@ BATCH_BYTES = Limit("batch_bytes", 1024 * MIB, "bytes", "a batch of Parquet rows
 IMAGE_BYTES = Limit(
     "image_bytes", 256 * MIB, "bytes", "an image file, an image embedded in a row, and a member of a tar"
 )
+SAMPLE_BYTES = Limit("sample_bytes", 1024 * MIB, "bytes", "all files of a sample in a tar together")
 IMAGE_SECONDS = Limit("image_seconds", 120, "seconds", "fetching an image, with all tries and redirects")
 IMAGE_REDIRECTS = Limit("image_redirects", 5, "redirects", "fetching an image")
 RECIPE_BYTES = Limit("recipe_bytes", 4 * MIB, "bytes", "a recipe, and a value of `--set`")
@@ -91,6 +92,7 @@ LIMITS = (
     JSON_BYTES,
     BATCH_BYTES,
     IMAGE_BYTES,
+    SAMPLE_BYTES,
     IMAGE_SECONDS,
     IMAGE_REDIRECTS,
     RECIPE_BYTES,

@@ -6,6 +6,7 @@ variables that are named like keys (`HF_TOKEN`, `AWS_SECRET_ACCESS_KEY`), and pa
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -19,10 +20,13 @@ SHORTEST, SHORTEST_GUESS = 8, 12
 _SECRET_NAME = re.compile(
     r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)$", re.IGNORECASE
 )
-_AUTH_NAMES = frozenset({"authorization", "proxy_authorization", "cookie", "auth", "x_auth", "sig", "signature"})
+_AUTH_NAMES = frozenset(
+    {"code", "authorization", "proxy_authorization", "cookie", "auth", "x_auth", "sig", "signature"}
+)
 _USER_INFO = re.compile(r"(\b[a-zA-Z][\w+.-]{0,20}://)[^/\s@'\"<>?#]+@")
 _SIGNED = re.compile(
-    r"([?&;](?:[\w.-]*(?:signature|token|secret|password|credential|api[_-]?key)[\w.-]*|key|sig|pwd)=)[^&\s'\"<>#]+",
+    r"([?&;](?:[\w.-]*(?:signature|token|secret|password|credential|api[_-]?key|access[_-]?key|hmac)[\w.-]*"
+    r"|key|sig|pwd|pass|auth|code)=)[^&\s'\"<>#]+",
     re.IGNORECASE,
 )
 _kept: set[str] = set()
@@ -84,4 +88,6 @@ def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
 
 def _spellings(value: str) -> set[str]:
     escaped = json.dumps(value)[1:-1]
-    return {value, escaped, escaped.replace("/", "\\/"), quote(value, safe=""), quote_plus(value)}
+    quoted = {quote(value, safe=""), quote_plus(value)}
+    lower = {re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), text) for text in quoted}
+    return {value, escaped, escaped.replace("/", "\\/"), html.escape(value), *quoted, *lower}

@@ -117,7 +117,32 @@ class _Generator(CodeGenerator):
         self.write("))")
 
 
-COUNTED = "_counted"
+COUNTED, WEIGHED = "_counted", "_weighed"
+
+
+def _weigh_literals(node: jinja2.nodes.Node) -> None:
+    """Lets lists and mappings that a template writes out count with all that is in them: `[a, a]` is twice `a`."""
+    for field in node.fields:
+        found = getattr(node, field, None)
+        items = found if isinstance(found, list) else [found]
+        for number, item in enumerate(items):
+            if not isinstance(item, jinja2.nodes.Node):
+                continue
+            _weigh_literals(item)
+            made = isinstance(item, jinja2.nodes.List | jinja2.nodes.Dict) or (
+                isinstance(item, jinja2.nodes.Tuple) and item.ctx == "load"
+            )
+            if (made and not isinstance(node, jinja2.nodes.Filter)) or (made and getattr(node, "name", "") != WEIGHED):
+                weighed = jinja2.nodes.Filter(item, WEIGHED, [], [], None, None, lineno=item.lineno)
+                if isinstance(found, list):
+                    found[number] = weighed
+                else:
+                    setattr(node, field, weighed)
+
+
+def _weighed(value: Any) -> Any:
+    spend(weigh(value))
+    return value
 
 
 def _counted(value: Any) -> Iterator[Any]:
@@ -135,13 +160,14 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def __init__(self, **options: Any) -> None:
         super().__init__(undefined=jinja2.StrictUndefined, **options)
         self.filters = {name: _bound_filter(name, function) for name, function in FILTERS.items()}
-        self.filters[COUNTED] = _counted
+        self.filters |= {COUNTED: _counted, WEIGHED: _weighed}
         self.globals = {"range": _make_range}
 
     def _generate(self, source: jinja2.nodes.Template, *args: Any, **kwargs: Any) -> str:
-        """Compiles a template whose loops count what they go through."""
+        """Compiles a template whose loops count what they go through, and whose lists what they hold."""
         for loop in list(source.find_all(jinja2.nodes.For)):
             loop.iter = jinja2.nodes.Filter(loop.iter, COUNTED, [], [], None, None, lineno=loop.lineno)
+        _weigh_literals(source)
         return super()._generate(source, *args, **kwargs)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
@@ -165,10 +191,12 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Calls a method or macro, if what it makes is not too much."""
         spend(1)
-        owner = getattr(__obj, "__self__", None)
+        owner, name = getattr(__obj, "__self__", None), getattr(__obj, "__name__", "")
+        if name == "join" and args and not isinstance(args[0], Sized):
+            args = (list(args[0]), *args[1:])
         if isinstance(owner, str | bytes | int | list | tuple | dict):
             spend(_size(owner) // CHARACTERS)
-            if estimate := _METHODS.get(getattr(__obj, "__name__", "")):
+            if estimate := _METHODS.get(name):
                 spend(estimate(owner, *args, **kwargs) // CHARACTERS)
         made = super().call(__context, __obj, *args, **kwargs)
         _pay(made)
@@ -306,15 +334,14 @@ def _truncated(_value: Any, length: Any = 255, *_: Any, **__: Any) -> int:
 
 
 def _wrapped(value: Any, width: Any = 79, *_: Any, **more: Any) -> int:
-    return _size(value) + _size(value) // max(1, _bound(width)) * _size(more.get("wrapstring"))
+    """A line costs as much as some hundred characters."""
+    lines = _size(value) // max(1, _bound(width))
+    return _size(value) + lines * (500 + _size(more.get("wrapstring")))
 
 
-def _batched(value: Any, linecount: Any = 1, *_: Any, **__: Any) -> int:
-    return _size(value) + _bound(linecount)
-
-
-def _sliced(value: Any, slices: Any = 1, *_: Any, **__: Any) -> int:
-    return _size(value) + _bound(slices)
+def _batched(value: Any, count: Any = 1, fill_with: Any = None, **more: Any) -> int:
+    count = next(iter(more.values()), count) if more else count
+    return CHARACTERS * (_size(value) + _bound(count) * weigh(fill_with))
 
 
 def _rounded(_value: Any, precision: Any = 0, *_: Any, **__: Any) -> int:
@@ -348,7 +375,7 @@ _FILTERS: dict[str, Callable[..., int]] = {
     "truncate": _truncated,
     "wordwrap": _wrapped,
     "batch": _batched,
-    "slice": _sliced,
+    "slice": _batched,
     "round": _rounded,
     "tojson": _dumped,
     "string": _printed,

@@ -51,6 +51,8 @@ def to_path(text: Any, base: Path | None = None) -> Path:
         )
     if scheme not in PROTOCOLS or "::" in text:
         raise UsageError(f"{text}: scheme {scheme!r} is not one of {', '.join(PROTOCOLS)}")
+    if not rest.strip("/") or (rest.startswith("/") and scheme not in ("memory", "file")):
+        raise UsageError(f"{text}: the URI names no bucket, host or folder")
     from upath import UPath
 
     try:
@@ -146,6 +148,8 @@ def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
         store: Any = folder
         names = [item["name"] for item in store.fs.ls(store.path, detail=True) if item["type"] == "file"]
         found = [folder / name.rpartition("/")[2] for name in names if name.lower().endswith(suffixes)]
+    elif not folder.is_dir():
+        raise SourceError(f"{folder} is not a regular file or a folder")
     else:
         found = [path for path in folder.iterdir() if path.name.lower().endswith(suffixes) and path.is_file()]
         # As datasets' repositories have them: `data/train-00000-of-00002.parquet`.

@@ -70,6 +70,9 @@ GROWING = [
     "'{}'.format([[0] * 1000] * 9000)",
     "([[0] * 1000] * 9000) ~ ''",
     "([range(90000)] * 10000) | map('sum') | list",
+    "('y' * 49000).join(range(40000) | map('string')) | length",
+    "('x' * 1000000) | wordwrap(1)",
+    "items | batch(100000, [0] * 10000) | list",
     "([range(90000)] * 10000) | map('list') | list",
     "range(90000) | map('string') | map('center', 90) | map('upper') | list | join | length * 0 + (range(99999) | list * 99) | length",
 ]
@@ -143,7 +146,10 @@ def test_loops_and_macros_have_the_same_budget() -> None:
     again = "{% set r = range(1000) %}{% for a in r %}{% for b in r %}{% for c in r %}{{ c }}{% endfor %}{% endfor %}{% endfor %}"
     rows = "{% for a in items %}{% for b in items %}{% for c in items %}x{% endfor %}{% endfor %}{% endfor %}"
     printed = "{% set r = [0] * 1000 %}{% set s = [r] * 1000 %}{{ s }}{{ s }}{{ s }}{{ s }}{{ s }}{{ s }}{{ s }}{{ s }}"
-    for source in (loop, macro, doubling, again, printed, rows):
+    lists = "{% set a = ['x'] %}" + "{% set a = [a, a] %}" * 35 + "{{ a == [a, a] }}"
+    maps = "{% set a = {'x': 1} %}" + "{% set a = {'x': a, 'y': [(a, a)]} %}" * 30 + "{{ a == a }}"
+    chars = "{% for a in text %}{% for b in text %}{% endfor %}{% endfor %}a"
+    for source in (loop, macro, doubling, again, printed, rows, lists, maps, chars):
         with pytest.raises(RecordError):
             Template(source).render({**FIELDS, "items": list(range(1000))})
     assert Template("{% for i in range(3) %}{{ i }}{% endfor %}").render(FIELDS)[0].text == "012"

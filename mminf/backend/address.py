@@ -47,7 +47,9 @@ class ServerConfig(Config):
     def _no_secrets(cls, values: dict[str, str]) -> dict[str, str]:
         for name, value in values.items():
             check_variables(value)
-            if is_secret_name(name) and not _VARIABLE.search(value):
+            if (is_secret_name(name) or value.lower().startswith(("bearer ", "basic "))) and not _VARIABLE.search(
+                value
+            ):
                 raise hidden(f"{name!r} looks like a key, and recipes are kept in journals; write it as `${{NAME}}`")
         return values
 
@@ -192,12 +194,14 @@ def find_proxy(url: str) -> str | None:
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if not proxy:
         return None
+    user, at, _ = proxy.partition("://")[2 if "://" in proxy else 0].rpartition("@")
+    if at:  # before it is parsed: a password may have any character
+        keep_secret(user)
+        keep_secret(user.partition(":")[2])
     found = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     if found.scheme not in ("http", "https") or not found.hostname:
         raise EngineError(
             f"the environment's proxy for {host} is not http:// or https://; name another in "
             f"{parts.scheme.upper()}_PROXY, or {host} in NO_PROXY"
         )
-    if found.password:
-        keep_secret(found.password)
     return found.geturl()

@@ -64,17 +64,26 @@ def _finish_reason(value: Any) -> str:
     """Returns `stop` or `length` for what servers call so, and all else as it is."""
     if value is None or value == "":
         return "stop"  # some servers name none
-    said = str(value).lower()
+    said = str(value).lower().rpartition(".")[2]
     return "stop" if said in _STOP else "length" if said in _LENGTH else said[:40]
 
 
 def _text(content: Any) -> str:
     """Some servers answer with a list of parts."""
     if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+        return "".join(map(_part, content))
     if content is None or isinstance(content, str):
         return content or ""
     raise NoAnswerError(f"the server's answer is {type(content).__name__}, not text")
+
+
+def _part(part: Any) -> str:
+    """Returns the text of a part of an answer; none of one that is the model's reasoning, or no text."""
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, dict) or part.get("type", "text") not in ("text", "output_text"):
+        return ""
+    return str(part.get("text") or "")
 
 
 def _logprobs(found: Any) -> tuple[float, ...] | None:

@@ -165,7 +165,7 @@ class Client:
             raise Passing(f"{endpoint.url}: {failure}") from error
         except BrokenBodyError as error:
             raise Passing(f"{endpoint.url}: {error}") from error
-        if response.status != 200:
+        if not 200 <= response.status < 300:
             header = response.headers.get
             refused = read_failure(response.status, content, after=header("Retry-After"), target=header("Location"))
             raise self._failure(lease, refused, payload, header("Retry-After"))

@@ -22,19 +22,36 @@ HOPELESS: dict[Kind, int] = {"key": 3, "credit": 3, "address": 3, "model": 3, "a
 prompt: firewalls answer so.
 """
 SHOWN = 300
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|“[^”]*”")
+"""What a refusal quotes may be the prompt's own words."""
+_CREDIT_CODE = re.compile(r"quota|billing|credit|arrear|balance|payment|fund", re.IGNORECASE)
 _NO_CREDIT = re.compile(
-    r"insufficient[_ ](?:quota|credit|fund|balance)|exceeded your current quota|billing[_ ](?:hard[_ ])?limit"
-    r"|(?:no|not enough|out of) (?:credits?|balance|funds)|credit balance is too low|payment required",
+    r"\b(?:insufficient|out of|not enough|no more) (?:credits?|balance|funds|quota)\b|\bbalance (?:is )?too low\b"
+    r"|exceeded your current quota|check your plan and billing|payment required",
     re.IGNORECASE,
 )
+_PASSES = re.compile(r"per (?:second|minute|hour)|rate limit|(?:retry|try again) in|too many requests", re.IGNORECASE)
+"""Says of a 429 that it will pass, whatever else it says of quotas."""
+_MODEL_CODE = re.compile(r"model_?not_?found|DeploymentNotFound|invalid_model", re.IGNORECASE)
 _NO_MODEL = re.compile(
-    r"model[_ ]not[_ ]found|(?:unknown|no such|invalid) model\b|not a valid model|DeploymentNotFound"
-    r"|\bmodel:? [`'\"]?[\w./:@-]+[`'\"]?,? (?:is |was )?(?:does not exist|not found)",
+    r"^\W*(?:error\W+)?(?:the |this |requested |an? )*(?:unknown model\b|no such model\b|invalid model name\b"
+    r"|model\b.{0,120}?\b(?:do(?:es)? not exist|not exist|not found|is not available|no longer available))"
+    r"|is not a valid model",
+    re.IGNORECASE | re.DOTALL,
+)
+_KEY_CODE = re.compile(
+    r"(?:invalid|expired|incorrect|missing)_?(?:api_?)?key|authentication|unauthenticated", re.IGNORECASE
+)
+_NO_KEY = re.compile(
+    r"\b(?:invalid|incorrect|expired|wrong|missing) api[ _-]?key\b"
+    r"|\bapi[ _-]?key (?:is |has )?(?:not valid|invalid|expired)",
     re.IGNORECASE,
 )
-_NO_KEY = re.compile(r"invalid[_ ]api[_ ]?key|incorrect api key|api key (?:is )?not valid", re.IGNORECASE)
-
-
+_NO_ADDRESS = re.compile(
+    r"^\W*(?:not ?found|resource not found|no such (?:route|path|page)|unknown (?:url|path|endpoint|route)|invalid url"
+    r"|unrecognized request url|cannot (?:post|get)|404|page not found|route .{0,80}not found)",
+    re.IGNORECASE,
+)
 _CODES = {
     "insufficient_quota": 429,
     "billing_hard_limit_reached": 402,
@@ -89,31 +106,31 @@ def read_failure(status: int, content: bytes, *, after: str | None = None, targe
     """
     words = hide_secrets(content[: 1 << 16].decode("utf-8", "replace"))
     error = _error_of(words)
-    shown = shorten_text(" ".join((_message(error) or _without_markup(words)).split()), SHOWN)
+    message, parameter = _complaint(error)
+    plain = message or ("" if isinstance(error, dict) else _without_markup(words))
+    shown = shorten_text(" ".join((plain or words).split()), SHOWN)
     said = f"answered {status}: {shown}" if shown else f"answered {status}"
-    named = error.get("param") if isinstance(error, dict) else None
-    kind = _kind(status, _signs(error, words), after)
-    return Failure(kind, status, said, words, named if isinstance(named, str) else None, target)
+    kind = _kind(status, _code_of(error), _QUOTED.sub(" ", plain), after)
+    return Failure(kind, status, said, plain, parameter, target)
 
 
 def error_inside(answer: Any) -> tuple[int, bytes] | None:
     """Returns status and body of an error that a server, or a gateway before it, puts into an answer with status 200.
 
-    None if there is no error in it.
+    None if there is no error in it. An answer beside an error is not complete, whatever it says.
     """
     if not isinstance(answer, dict):
         return None
     choices = answer.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
-    if choice is not None:
-        error = choice.get("error")
-        if not error and choice.get("finish_reason") != "error":
-            return None
-    elif not (error := answer.get("error")) and answer.get("object") != "error":
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    error = answer.get("error") or choice.get("error")
+    if not error and choice.get("finish_reason") == "error":
+        error = {"message": "the answer ended in an error"}
+    if not error and not choice and (answer.get("object") == "error" or _status(answer.get("code"))):
+        error = answer
+    if not error:
         return None
-    error = error or (answer if choice is None else {"message": "the answer ended in an error"})
-    codes = [error.get(name) for name in ("code", "type", "status")] if isinstance(error, dict) else []
-    return next((status for code in codes if (status := _status(code))), 502), json.dumps({"error": error}).encode()
+    return _status_of(error), json.dumps({"error": error}).encode()
 
 
 def fix(failure: Failure, *, url: str, key_env: str, has_key: bool, model: str, models: Sequence[str]) -> str:
@@ -183,25 +200,51 @@ class Streak:
         self._kind, self._count, self.is_over = None, 0, False
 
 
-def _kind(status: int, signs: str, after: str | None) -> Kind:
-    if _NO_CREDIT.search(signs) and status in (400, 402, 403, 429):
-        return "credit"
-    if status == 429 or (status == 503 and after is not None):
+def _kind(status: int, code: str, message: str, after: str | None) -> Kind:
+    """Decides by the status, then by what the error is called, then by what it says outside of quotes."""
+    if status == 429:
+        passes = after is not None or _PASSES.search(message)
+        credit = _CREDIT_CODE.search(code) or (_NO_CREDIT.search(message) and not passes)
+        return "credit" if credit else "busy"
+    if status == 503 and after is not None:
         return "busy"
     if status >= 500:
         return "down"
     if status in (408, 409, 425):
         return "again"
-    if status == 401 or (status in (400, 403) and _NO_KEY.search(signs)):
+    if 300 <= status < 400 or status == 405:
+        return "address"
+    if status in (401, 402):
+        return "key" if status == 401 else "credit"
+    if status in (400, 403) and (_CREDIT_CODE.search(code) or _NO_CREDIT.search(message)):
+        return "credit"
+    if status in (400, 403) and (_KEY_CODE.search(code) or _NO_KEY.search(message)):
         return "key"
-    if status in (400, 404) and _NO_MODEL.search(signs):
+    if status in (400, 404) and (_MODEL_CODE.search(code) or _NO_MODEL.search(message)):
         return "model"
-    named: dict[int, Kind] = {402: "credit", 403: "access", 404: "address", 405: "address"}
-    return "address" if 300 <= status < 400 else named.get(status, "call")
+    if status == 404:  # a 404 with another message is about what the call names: an image, a file
+        return "address" if not message.strip() or _NO_ADDRESS.search(message.strip()) else "call"
+    return "access" if status == 403 else "call"
+
+
+def _status_of(error: Any) -> int:
+    """Returns the status that an error inside an answer means; 502, which is sent again, if nobody can tell."""
+    if isinstance(error, dict):
+        for name in ("code", "status", "type"):
+            if status := _status(error.get(name)):
+                return status
+    message, _ = _complaint(error)
+    plain = _QUOTED.sub(" ", message or "")
+    for status, pattern in ((401, _NO_KEY), (402, _NO_CREDIT), (404, _NO_MODEL)):
+        if pattern.search(plain):
+            return status
+    return 502
 
 
 def _status(code: Any) -> int | None:
     """Returns the HTTP status that an error's code names, by number or by word, or None."""
+    if isinstance(code, bool):
+        return None
     if isinstance(code, str) and (named := _CODES.get(code.lower())) is not None:
         return named
     try:
@@ -209,6 +252,43 @@ def _status(code: Any) -> int | None:
     except ValueError:
         return None
     return number if 400 <= number < 600 else None
+
+
+def _code_of(error: Any) -> str:
+    """What an error is called: its code, type and status, without numbers."""
+    if not isinstance(error, dict):
+        return ""
+    names = (error.get(name) for name in ("code", "type", "status"))
+    return " ".join(name for name in names if isinstance(name, str) and not name.isdecimal())[:200]
+
+
+def _complaint(error: Any) -> tuple[str | None, str | None]:
+    """Returns what an error says, without the request that it may quote, and the parameter that it names."""
+    if isinstance(error, str):
+        return error, None
+    if not isinstance(error, dict):
+        return None, None
+    named = error.get("param")
+    parameter = _parameter(named) if isinstance(named, str) else None
+    for name in ("message", "detail", "error_description", "msg"):
+        value = error.get(name)
+        if isinstance(value, str) and value:
+            return value, parameter
+        if isinstance(value, list):
+            said = [_complaint(item) for item in value[:5] if isinstance(item, dict)]
+            extra = [item for item in value if isinstance(item, dict) and "extra" in str(item.get("type"))]
+            place = extra[0].get("loc") if extra else None
+            if isinstance(place, list) and place:
+                parameter = parameter or str(place[-1])
+            return "; ".join(text for text, _ in said if text) or None, parameter
+        if isinstance(value, dict):
+            return _complaint(value)
+    return None, parameter
+
+
+def _parameter(name: str) -> str | None:
+    """Returns the name of a parameter without where it is: `body.seed`, `$.seed`, `messages[0]`."""
+    return name.removeprefix("$").removeprefix(".").removeprefix("body.").partition("[")[0].partition(".")[0] or None
 
 
 def _error_of(words: str) -> Any:
@@ -221,24 +301,6 @@ def _error_of(words: str) -> Any:
     if isinstance(body, dict):
         return body.get("error") or body
     return None
-
-
-def _message(error: Any) -> str | None:
-    if isinstance(error, str):
-        return error
-    if not isinstance(error, dict):
-        return None
-    for name in ("message", "detail", "error_description", "msg"):
-        if value := error.get(name):
-            return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return None
-
-
-def _signs(error: Any, words: str) -> str:
-    """What says which kind of failure it is: code, type and message, or all of a body that is no JSON."""
-    if not isinstance(error, dict):
-        return str(error or words)[:2000]
-    return " ".join(str(error.get(name) or "") for name in ("code", "type", "status", "message", "detail"))[:2000]
 
 
 def _without_markup(words: str) -> str:

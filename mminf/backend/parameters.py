@@ -12,7 +12,8 @@ from mminf.errors import EngineError
 
 _WORDS = (
     r"(?:unsupported|not support\w*|n[o']t (?:be )?supported|unrecogni[sz]ed|unknown|unexpected|not permitted"
-    r"|not allowed|extra inputs|cannot find field|deprecated|not recogni[sz]ed|invalid (?:parameter|argument|field))"
+    r"|not allowed|extra (?:inputs?|parameters?|fields?|arguments?)|cannot find field|deprecated|not recogni[sz]ed"
+    r"|not implemented|must not be set|invalid (?:parameter|argument|field))"
 )
 _NAMED = r"(?:parameters?|arguments?|fields?|propert(?:y|ies)|option|keyword|name|supplied)"
 _REJECTED = re.compile(rf"{_WORDS}|extra_forbidden|additional propert", re.IGNORECASE)
@@ -64,8 +65,7 @@ def rejected(failure: Failure, payload: Mapping[str, Any]) -> str | None:
         return None
     known = [name for name in payload if name not in ("model", "messages")]
     if failure.parameter is not None:
-        named = failure.parameter.partition(".")[0].partition("[")[0]
-        return named if named in known else None
+        return failure.parameter if failure.parameter in known else None
     found = {name: place for name in known if (place := _place(name, failure.words)) is not None}
     return min(found, key=lambda name: found[name]) if found else None
 

@@ -82,6 +82,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:  # a path that no file system takes, a store that is away
+        echo(f"error: {error}", err=True)
+        sys.exit(2)
     except Exception:  # a bug of ours, told with all that helps to find it
         echo(traceback.format_exc().rstrip(), err=True)
         sys.exit(1)

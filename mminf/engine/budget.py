@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from mminf.recipe.config import BudgetConfig, PriceConfig
 from mminf.recipe.model import Recipe
 from mminf.request import Generation
 
+log = logging.getLogger("mminf")
 MILLION = 1_000_000
 
 
@@ -40,7 +42,7 @@ class Budget:
         config: of the recipe.
         prices: of the engines that have one.
         engine_of: engine of each step, by name.
-        share: of the budget that this process has; several share one.
+        part: of the run that this process works on; all parts have an equal share.
         before: totals by step that count for all of them, as `Journal.totals` returns them.
         own: totals by step of this process's own journal.
     """
@@ -51,7 +53,7 @@ class Budget:
         prices: Mapping[str, PriceConfig],
         engine_of: Mapping[str, str],
         *,
-        share: float = 1.0,
+        part: Part | None = None,
         before: Mapping[str, Mapping[str, float]],
         own: Mapping[str, Mapping[str, float]],
     ) -> None:
@@ -59,7 +61,8 @@ class Budget:
         self._prices = prices
         self._before = _sum(before, prices, engine_of)
         self._spent = _sum(own, prices, engine_of)
-        self._share = share
+        self._part = part
+        self._told: set[str] = set()
         self._in_flight = 0
 
     def begin(self) -> str | None:
@@ -72,8 +75,13 @@ class Budget:
     def end(self, engine: str, answer: Generation | None) -> None:
         """Counts a call that has ended; None: without an answer."""
         self._in_flight -= 1
-        if answer is not None:
-            self._spent.add(1, answer.prompt_tokens, answer.completion_tokens, self._prices.get(engine))
+        if answer is None:
+            return
+        if not answer.prompt_tokens and not answer.completion_tokens and engine not in self._told:
+            self._told.add(engine)
+            if self._config.tokens is not None or self._config.money is not None:
+                log.warning("engine %r reports no token counts, so its calls don't count for the budget", engine)
+        self._spent.add(1, answer.prompt_tokens, answer.completion_tokens, self._prices.get(engine))
 
     def _reached(self) -> str | None:
         config, spent = self._config, self._spent
@@ -82,9 +90,18 @@ class Budget:
             (config.tokens, self._before.tokens, spent.tokens, "tokens"),
             (config.money, self._before.money, spent.money, "money"),
         ):
-            if limit is not None and ours >= (limit - before) * self._share:
+            if limit is not None and ours >= self._share(limit - before, whole=name == "calls"):
                 return f"the budget of {limit:,.15g} {name} is used up"
         return None
+
+    def _share(self, left: float, *, whole: bool) -> float:
+        """Returns this part's share of what is left; whole numbers add up to what is left, and to no more."""
+        if self._part is None:
+            return left
+        if not whole:
+            return left / self._part.of
+        each, rest = divmod(max(0, int(left)), self._part.of)
+        return each + (self._part.number < rest)
 
 
 def make_budget(recipe: Recipe, journal: Journal, part: Part | None) -> Budget | None:
@@ -100,7 +117,7 @@ def make_budget(recipe: Recipe, journal: Journal, part: Part | None) -> Budget |
         recipe.run.budget,
         {name: config.price for name, config in recipe.engines.items() if config.price is not None},
         {step.name: step.engine for step in recipe.steps if step.engine is not None},
-        share=1 / part.of if part is not None else 1.0,
+        part=part,
         before=journal.base.totals() if journal.base is not None else {},
         own=journal.totals(),
     )

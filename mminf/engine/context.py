@@ -74,7 +74,7 @@ class Shared:
     def begin_call(self) -> None:
         """Counts a call against the budget. Raises Interrupted, and lets the run end, if there is none left."""
         if self.budget is not None and self.stats.stopped is None:
-            self.stats.stopped = self.budget.begin()
+            self.stats.stop(self.budget.begin())
         if self.stats.stopped is not None:
             raise Interrupted(self.stats.stopped)
 

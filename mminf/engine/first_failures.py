@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from difflib import SequenceMatcher
 
 from mminf.engine.plan import StagePlan
 from mminf.journal import Journal
 
+ALIKE = 0.6
+"""Share of words that two reasons have in common which are the same but for what a record says."""
 _OWN = re.compile(r"'[^']*'|\"[^\"]*\"|\S*\d\S*")
 """What of a reason is a record's own: what is quoted, and words with digits."""
 
@@ -22,7 +25,9 @@ def watch_first(stage: StagePlan, journal: Journal, most: int | None) -> FirstFa
 
 
 class FirstFailures:
-    """Counts the first failures of each step, until a record gets past it.
+    """Watches the first records that reach each step, in the order in which they do, until one gets past it.
+
+    Fast failures overtake calls in flight, so what counts is which records began first, not which ended first.
 
     Args:
         steps: names of the steps to watch.
@@ -30,26 +35,66 @@ class FirstFailures:
     """
 
     def __init__(self, steps: Iterable[str], most: int | None) -> None:
-        self._most = most
-        self._counts: dict[str, tuple[str, int]] = dict.fromkeys(steps, ("", 0)) if most is not None else {}
+        self._watched = {step: _Watched(most) for step in steps} if most is not None else {}
+
+    def begin(self, step: str) -> int:
+        """Returns the number of a record that reaches a step."""
+        watched = self._watched.get(step)
+        return watched.begin() if watched is not None else 0
 
     def passed(self, step: str) -> None:
         """Notes that a record got past a step: it works."""
-        self._counts.pop(step, None)
+        self._watched.pop(step, None)
 
-    def failed(self, step: str, reason: str) -> str | None:
+    def left_out(self, step: str, number: int) -> None:
+        """Notes that a record says nothing about a step: its condition is false, or it lacks a field."""
+        if (watched := self._watched.get(step)) is not None:
+            watched.left_out(number)
+
+    def failed(self, step: str, number: int, reason: str) -> str | None:
         """Notes that a record failed. Returns why the run should stop, or None."""
-        if step not in self._counts or self._most is None:
+        if (watched := self._watched.get(step)) is None:
             return None
-        kind, count = self._counts[step]
-        same = _OWN.sub("…", reason)
-        if kind and same != kind:
+        if not watched.failed(number, _OWN.sub("…", reason)):
             self.passed(step)  # fails in several ways, so not because of how it is set up
             return None
-        self._counts[step] = (same, count + 1)
-        if count + 1 < self._most:
+        if not watched.is_over:
             return None
         return (
-            f"step {step!r} failed the first {self._most} records in the same way, so the run stops: {reason}. What is "
-            "done is kept, and the same command goes on; `max_same_failures: null` in the recipe lets it run anyway"
+            f"step {step!r} failed the first {watched.most} records in the same way, so the run stops: {reason}. "
+            "Completed work is kept; mend the cause and run the same command again, or set `max_same_failures: null` "
+            "in the recipe to run it anyway"
         )
+
+
+class _Watched:
+    """The first records of one step."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._begun = 0
+        self._last = most  # records before this one count
+        self._failed = 0
+        self._words: list[str] | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self._failed >= self.most
+
+    def begin(self) -> int:
+        self._begun += 1
+        return self._begun - 1
+
+    def left_out(self, number: int) -> None:
+        self._last += number < self._last
+
+    def failed(self, number: int, reason: str) -> bool:
+        """Counts a failure. Returns whether it is like the others."""
+        if number >= self._last:
+            return True
+        words = reason.split()
+        if self._words is not None and SequenceMatcher(None, words, self._words).ratio() < ALIKE:
+            return False
+        self._words = self._words or words
+        self._failed += 1
+        return True

@@ -25,7 +25,7 @@ from mminf.journal.merge import PARTS, FrozenJournal, absorb_parts, freeze, part
 from mminf.journal.mirror import copied, fetch_journal, list_parts, push_journal, sending
 from mminf.journal.schema import FILE
 from mminf.part import Part
-from mminf.storage import is_remote
+from mminf.storage import is_remote, reaching
 
 log = logging.getLogger("mminf")
 
@@ -280,7 +280,8 @@ def open_journals(output: Path) -> Iterator[list[Journal]]:
     """
     with contextlib.ExitStack() as stack:
         if is_remote(output):
-            target, output = output, stack.enter_context(copied(output))
+            with reaching(output):
+                target, output = output, stack.enter_context(copied(output))
             if not (output / FILE).is_file() and not part_folders(output):
                 raise JournalError(f"no run in {target}, or it has not sent its first checkpoint yet")
         parts = [stack.enter_context(Journal(path, base=output)) for path in part_folders(output).values()]

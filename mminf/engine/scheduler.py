@@ -317,15 +317,20 @@ class Scheduler:
         Raises:
             EngineError: if the first records have all failed in this way.
         """
-        outcome = await self._attempt(index, record)
-        if isinstance(outcome, End):
+        name = self.stage.steps[index].name
+        number = self.first_failures.begin(name)
+        try:
+            outcome = await self._attempt(index, record)
+        except BaseException:  # interrupted, or parked until its engine is loaded
+            self.first_failures.left_out(name, number)
+            raise
+        if outcome is _SKIPPED or (isinstance(outcome, End) and outcome.lacks_field):
             # Rows may lack a field that later ones have; no model was asked about them.
-            if outcome.lacks_field:
-                return outcome
-            if (stop := self.first_failures.failed(self.stage.steps[index].name, outcome.reason or "")) is not None:
-                raise EngineError(stop)
-        elif outcome is not _SKIPPED:
-            self.first_failures.passed(self.stage.steps[index].name)
+            self.first_failures.left_out(name, number)
+        elif not isinstance(outcome, End):
+            self.first_failures.passed(name)
+        elif (stop := self.first_failures.failed(name, number, outcome.reason or "")) is not None:
+            raise EngineError(stop)
         return outcome
 
     async def _attempt(self, index: int, record: Record) -> Any:

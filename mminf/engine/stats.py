@@ -71,6 +71,10 @@ class RunStats:
     unfinished: bool = False
     stopped: str | None = None
 
+    def stop(self, reason: str | None) -> None:
+        """Lets the run end by itself; of several reasons, the first stays."""
+        self.stopped = self.stopped or reason
+
     @property
     def ending(self) -> bool:
         """Whether no new call may begin."""

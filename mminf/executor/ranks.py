@@ -139,7 +139,7 @@ class RankWork:
             states = {state, *await self._all(run, f"done/{number}")}
             if states != {"finished"}:
                 # A rank whose budget is used up says so instead of its state.
-                run.stats.stopped = run.stats.stopped or min(states - {"finished", "interrupted"}, default=None)
+                run.stats.stop(min(states - {"finished", "interrupted"}, default=None))
                 raise Interrupted("a rank was interrupted")
             phase, number = await coordinator.merge(phase), number + 1
         (run.target / NONCE).unlink(missing_ok=True)

@@ -221,7 +221,7 @@ class RayWork:
             for row in done.iter_rows():
                 if row["error"]:
                     raise EngineError(f"part {row['number']} of {of}: {row['error']}")
-                run.stats.stopped = row["stopped"] or run.stats.stopped
+                run.stats.stop(row["stopped"] or None)
                 if row["state"] != "finished" or run.stats.ending:
                     raise Interrupted("the run is draining")
         except ray.exceptions.RayError as error:

@@ -90,7 +90,7 @@ def _send(address: Address, hosts: frozenset[str], seconds: float) -> Any:
     from mminf import __version__
 
     session, timeout = _session(), min(_READ_SECONDS, seconds)
-    check = peer_check(address.host, hosts)
+    check = peer_check(address.host, address.port, hosts)
     connect_only(check)
     # No compression: images are compressed, and an answer can't grow while it is unpacked.
     headers = {"User-Agent": f"mminf/{__version__}", "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}

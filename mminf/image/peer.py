@@ -16,6 +16,7 @@ from typing import Any
 from mminf.errors import ImageError
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_GLOBAL_IPV6, _DOCUMENTATION = ipaddress.ip_network("2000::/3"), ipaddress.ip_network("3fff::/20")
 _local = threading.local()
 Check = Callable[[str], str | None]
 
@@ -23,18 +24,20 @@ Check = Callable[[str], str | None]
 def is_public(address: str) -> bool:
     """Tells whether an IP address belongs to the public internet."""
     found = _plain(address)
+    if isinstance(found, ipaddress.IPv6Address) and (found not in _GLOBAL_IPV6 or found in _DOCUMENTATION):
+        return False
     return found.is_global and not found.is_multicast
 
 
-def peer_check(host: str, hosts: Iterable[str]) -> Check:
+def peer_check(host: str, port: int, hosts: Iterable[str]) -> Check:
     """Returns a function that says why an address may not be connected to for a host, or None.
 
     Args:
-        host: as in the URL.
+        host, port: as in the URL.
         hosts: the source's `allow_hosts`: addresses and networks (`10.0.0.0/8`) in it may be connected to, and for
             `localhost` those of this machine.
     """
-    networks = [network for entry in hosts if (network := _network(entry)) is not None]
+    networks = [network for entry in hosts if (network := _network(entry, port)) is not None]
 
     def check(address: str) -> str | None:
         if is_public(address):
@@ -119,12 +122,14 @@ def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return found
 
 
-def _network(entry: str) -> Any:
-    """Returns the network that an entry of `allow_hosts` names, None if it is a host's name."""
+def _network(entry: str, port: int) -> Any:
+    """Returns the network that an entry of `allow_hosts` names for a port, None if it names a host or another port."""
     text = entry.strip()
-    host, _, port = text.rpartition(":")
-    if port.isdecimal() and (host.count(":") == 0 or host.endswith("]")):
-        text = host  # an address with a port
+    host, _, named = text.rpartition(":")
+    if named.isdecimal() and (host.count(":") == 0 or host.endswith("]")):
+        if int(named) != port:
+            return None
+        text = host
     try:
         return ipaddress.ip_network(text.strip("[]"), strict=False)
     except ValueError:

@@ -30,6 +30,8 @@ from mminf.redact import redact
 from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS, Registry
 from mminf.text import Expression
 
+_HIDDEN = frozenset({"api_key_env", "headers", "query", "extra_body", "base_url", "url"})
+"""Settings that someone may have put a key into: their values are not repeated."""
 SECTIONS = ("engines", "source", "steps", "sinks", "profiles")
 
 
@@ -304,6 +306,8 @@ def _explain(item: Any, cls: type[BaseModel], loc: Path_) -> str:
         return f"{name}: {item['msg']}"
     if item["type"] == "value_error":  # ours, which say what is wrong with the value
         return redact(f"{name}: {item['ctx']['error']}")
+    if not _HIDDEN.isdisjoint(map(str, loc)):
+        return f"{name}: {item['msg']}"
     return f"{name}: {item['msg']}, not {redact(shorten_text(repr(item['input'])))}"
 
 

@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 import zlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal, cast
@@ -13,7 +14,7 @@ from typing import IO, Any, Literal, cast
 from mminf.errors import SourceError
 from mminf.image import looks_like_image_bytes
 from mminf.limits import JSON_BYTES, LINE_BYTES
-from mminf.storage import open_bytes
+from mminf.storage import is_remote, open_bytes
 
 Kind = Literal["lines", "array", "csv", "tsv", "parquet", "tar", "image", "text", "empty"]
 """lines: JSON Lines; array: JSON that holds a list of rows; csv, tsv: with a header."""
@@ -71,6 +72,8 @@ def find_kind(file: Path) -> Kind:
     Raises:
         SourceError: if it is nothing that can be read, saying what it is instead.
     """
+    if not is_remote(file) and not file.is_file():
+        raise SourceError(f"{file} is not a regular file or a folder")
     head = read_head(file)
     for magic, what in _UNREADABLE.items():
         if head.startswith(magic):
@@ -124,7 +127,7 @@ def _delimiter(text: str) -> str | None:
     """Returns the delimiter of a table with a header, by its first lines: as many in each, and at least one."""
     lines = [line for line in text.split("\n")[:6] if line.strip()]
     lines = lines[:-1] if len(lines) > 2 else lines  # the last one may be cut off
-    for delimiter in ("\t", ","):
+    for delimiter in ("\t", ",", ";"):
         try:
             counts = {len(row) for row in csv.reader(lines, delimiter=delimiter)}
         except csv.Error:
@@ -146,9 +149,9 @@ def limited_lines(opened: IO[bytes]) -> Iterator[bytes | None]:
         yield None
 
 
-def too_long(where: str) -> str:
+def too_long() -> str:
     """Returns the reason why a line is not read."""
-    return f"{where} is too long: {LINE_BYTES}"
+    return f"is too long: {LINE_BYTES}"
 
 
 def load_rows(file: Path, loads: Any) -> list[Any]:
@@ -180,12 +183,14 @@ def _rows_in(found: Any, file: Path) -> list[Any]:
         return found
     if not isinstance(found, dict):
         raise SourceError(f"{file} holds no list of objects, but {type(found).__name__}")
-    lists = [key for key in _LISTS if isinstance(found.get(key), list) and _are_rows(found[key])]
-    if len(lists) == 1:
-        rows: list[Any] = found[lists[0]]
+    lists = [key for key, value in found.items() if isinstance(value, list) and value and _are_rows(value)]
+    known = [key for key in found if key in _LISTS and isinstance(found[key], list) and _are_rows(found[key])]
+    if len(known) == 1 and set(lists) <= set(known):
+        rows: list[Any] = found[known[0]]
         return rows
-    if lists:
-        raise SourceError(f"{file} holds several lists of objects: {', '.join(lists)}; keep the one that has the rows")
+    if len(lists) > 1:
+        named = ", ".join(map(str, lists))[:200]
+        raise SourceError(f"{file} holds several lists of objects: {named}; keep the one that has the rows")
     keys = ", ".join(map(str, found))[:200] or "nothing in it"
     raise SourceError(f"{file} holds no list of objects, but one object with {keys}; known: {', '.join(_LISTS)}")
 
@@ -194,37 +199,111 @@ def _are_rows(values: Sequence[Any]) -> bool:
     return all(isinstance(value, dict) for value in values[:10]) if values else True
 
 
-def read_table(file: Path, delimiter: str) -> Iterator[tuple[int, dict[str, str] | str]]:
-    """Yields the rows of a CSV or TSV file, each with the number of its line; a text says why a row is none.
+def read_table(file: Path, kind: Kind) -> Iterator[tuple[int, dict[str, str] | str]]:
+    """Yields the rows of a CSV or TSV file, each with the number of its first line; a text says why a row is none.
+
+    A row that is none takes no other along: after a quote that is not closed, reading goes on in the next line.
+
+    Args:
+        kind: csv or tsv, where the header has only one column.
 
     Raises:
         SourceError: if its header names no columns, or one twice.
     """
     csv.field_size_limit(LINE_BYTES.value)
     with open_unpacked(file) as opened:
-        reader = csv.reader(_texts(opened), delimiter=delimiter, strict=True)
+        lines = _Lines(opened)
+        delimiter = _read_delimiter(lines, kind)
         header: list[str] | None = None
-        while True:
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield reader.line_num, f"is no row: {error}"
-                continue
-            if not any(cells):
-                continue
-            if header is None:
+        while (cells := _next_row(lines, delimiter)) is not None:
+            if isinstance(cells, str):
+                yield lines.first, cells
+            elif not cells:
+                continue  # an empty line
+            elif header is None:
                 header = _check_header([cell.strip() for cell in cells], file)
             else:
-                yield reader.line_num, _row(header, cells)
+                yield lines.first, _row(header, cells)
 
 
-def _texts(opened: IO[bytes]) -> Iterator[str]:
-    for number, line in enumerate(limited_lines(opened)):
-        if line is None:
+class _Lines:
+    """The lines of a table; those of a row that is none can be read again.
+
+    Attributes:
+        first: number of the line that the last row began in.
+    """
+
+    def __init__(self, opened: IO[bytes]) -> None:
+        self._lines = limited_lines(opened)
+        self._again: deque[str | None] = deque()
+        self._taken: list[str | None] = []
+        self._number = 0
+        self.first = 0
+
+    def begin(self) -> None:
+        """Begins a row."""
+        self._taken.clear()
+        self.first = self._number + 1
+
+    def take(self) -> Iterator[str]:
+        """Yields the lines of a row. Raises csv.Error if it has too many, or one that is too long."""
+        size = 0
+        while (line := self._next()) is not None:
+            size += len(line)
+            if size > LINE_BYTES.value:
+                raise csv.Error(f"a quoted cell without end: {LINE_BYTES}")
+            yield line
+        if self._taken and self._taken[-1] is None:
             raise csv.Error(f"a line is too long: {LINE_BYTES}")
-        yield line.decode("utf-8-sig" if not number else "utf-8", "surrogateescape")
+
+    def give_back(self) -> None:
+        """Lets all lines of the row but the first be read again."""
+        self._again.extendleft(reversed(self._taken[1:]))
+        self._number -= len(self._taken) - 1
+
+    def push(self, line: str) -> None:
+        """Lets a line be read again."""
+        self._again.appendleft(line)
+        self._number -= 1
+
+    def _next(self) -> str | None:
+        try:
+            line = self._again.popleft() if self._again else self._decode(next(self._lines))
+        except StopIteration:
+            return None
+        self._number += 1
+        self._taken.append(line)
+        return line
+
+    def _decode(self, line: bytes | None) -> str | None:
+        if line is None:
+            return None
+        return line.decode("utf-8" if self._number else "utf-8-sig", "surrogateescape")
+
+
+def _next_row(lines: _Lines, delimiter: str) -> list[str] | str | None:
+    """Returns the next row's cells, why it is none, or None at the end."""
+    lines.begin()
+    try:
+        return next(csv.reader(lines.take(), delimiter=delimiter, strict=True))
+    except StopIteration:
+        return None
+    except csv.Error as error:
+        lines.give_back()
+        return f"is not a row: {error}"
+
+
+def _read_delimiter(lines: _Lines, kind: Kind) -> str:
+    """Returns the delimiter of a table by its first line, which may name it (`sep=;`, as Excel writes)."""
+    lines.begin()
+    first = next(lines.take(), "")
+    if first.lower().startswith("sep=") and len(first.strip()) == 5:
+        return first.strip()[-1]
+    lines.push(first)
+    counts = {delimiter: first.count(delimiter) for delimiter in ("\t", ",", ";")}
+    usual = "\t" if kind == "tsv" else ","
+    best = max(counts, key=lambda delimiter: (counts[delimiter], delimiter == usual))
+    return best if counts[best] and not counts[usual] else usual
 
 
 def _check_header(header: list[str], file: Path) -> list[str]:

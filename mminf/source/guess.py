@@ -121,7 +121,8 @@ def _look_through(given: str, path: Path) -> dict[str, Any]:
         return _source(_ROWS[meta[0].suffix], meta[0])
     if len(meta) > 1:
         raise SourceError(f"--input {given}: it has several image folders, {_named(path, meta)}; name one of them")
-    if images or not rows:
+    snapshot = [file for kind in _FOLDER for file in rows.get(kind, []) if file.parent.name == "data" or split_of(file)]
+    if not rows or (images and not snapshot):
         return _source("images", path)
     strong = {kind: files for kind, files in rows.items() if kind in _FOLDER} or rows
     if len(strong) > 1:

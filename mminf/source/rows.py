@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from mminf.errors import SourceError
-from mminf.limits import BATCH_BYTES, LINE_BYTES
+from mminf.limits import BATCH_BYTES
 from mminf.recipe.config import SourceConfig
 from mminf.record import Record
 from mminf.source.base import BadRow, home_of, load_json, source
@@ -26,12 +26,15 @@ from mminf.source.formats import (
     load_rows,
     open_unpacked,
     read_table,
+    too_long,
 )
 from mminf.source.reader import RowReader, RowSource
 from mminf.storage import fingerprint_files, is_remote, list_files, open_bytes
 
 FEW = 32
 """First rows that are looked at."""
+OBJECT = 64
+"""Bytes of a value as an object."""
 MOST, TOGETHER = 256, 32 * 2**20
 """Rows at most, and bytes about, that are unpacked together."""
 _SPLIT = re.compile(r"(train|validation|valid|val|dev|test|eval)(?=[-._])", re.IGNORECASE)
@@ -125,7 +128,7 @@ def _lines(file: Path) -> Iterator[tuple[int, Any]]:
     with open_unpacked(file) as opened:
         for number, line in enumerate(limited_lines(opened), 1):
             if line is None:
-                yield number, f"is too long: {LINE_BYTES}"
+                yield number, too_long()
             elif line.strip():
                 try:
                     row = load_json(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
@@ -140,8 +143,8 @@ def _array(file: Path) -> Iterator[tuple[int, Any]]:
         yield index, row if not isinstance(row, str) else "is not a JSON object, but str"
 
 
-def _table(delimiter: str) -> Callable[[Path], Iterator[tuple[int, Any]]]:
-    return lambda file: read_table(file, delimiter)
+def _table(kind: Kind) -> Callable[[Path], Iterator[tuple[int, Any]]]:
+    return lambda file: read_table(file, kind)
 
 
 def _count(file: Path, kind: Kind) -> int | None:
@@ -214,6 +217,9 @@ def _read_parquet(_: _Rows, file: Path, reader: RowReader) -> Iterator[Record | 
 def _parquet_rows(file: Path) -> Iterator[Any]:
     """Yields the rows of a Parquet file, or the error of one that can't be read."""
     opened = _parquet_file(file)
+    names = opened.schema_arrow.names
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SourceError(f"{file} has the column {twice[0]!r} twice")
     for number in range(opened.num_row_groups):
         group = opened.metadata.row_group(number)
         size = batch_size(group)
@@ -234,7 +240,8 @@ def batch_size(group: Any) -> int:
     """
     columns = [group.column(number) for number in range(group.num_columns)]
     rows = max(1, int(group.num_rows))
-    each = sum(int(column.total_uncompressed_size) for column in columns) // rows
+    # Lists of equal numbers take next to nothing in the file, and an object each here.
+    each = sum(max(int(column.total_uncompressed_size), OBJECT * int(column.num_values)) for column in columns) // rows
     if each > BATCH_BYTES.value:
         return 0
     return max(1, min(MOST, TOGETHER // max(1, each, sum(map(_largest_value, columns)))))
@@ -283,8 +290,8 @@ def _rows_of(batch: Any) -> list[Any]:
 _ROWS: dict[Kind, Callable[[Path], Iterator[tuple[int, Any]]]] = {
     "lines": _lines,
     "array": _array,
-    "csv": _table(","),
-    "tsv": _table("\t"),
+    "csv": _table("csv"),
+    "tsv": _table("tsv"),
     "parquet": _first_of_parquet,
     "empty": lambda _: iter(()),
 }

@@ -15,7 +15,7 @@ from typing import Any
 
 from mminf.errors import shorten_text
 from mminf.image import SUFFIXES
-from mminf.limits import IMAGE_BYTES
+from mminf.limits import IMAGE_BYTES, SAMPLE_BYTES
 from mminf.media import OTHER_MEDIA_ENDINGS
 from mminf.record import Fields, Record
 from mminf.source.base import BadRow, Numbered, Source, clean_id, load_json, source
@@ -26,6 +26,7 @@ from mminf.storage import fingerprint_files, list_files, open_bytes
 SPAN = 10**9
 """Samples that a shard may have: a record's number is its shard's, times this, plus its own within the shard."""
 log = logging.getLogger("mminf")
+HEADER_BYTES = 2**20
 REFUSED = "refused"
 _TEXTS = frozenset({"txt", "text", "caption", "cls", "transcript"})
 
@@ -119,16 +120,17 @@ def _samples(file: Path, told: set[str]) -> Iterator[tuple[str, dict[str, bytes]
     Args:
         told: the endings that were said to be left out.
     """
-    with open_bytes(file) as stream, tarfile.open(fileobj=stream, mode="r|*") as tar:
+    with open_bytes(file) as stream, tarfile.open(fileobj=stream, mode="r|*", tarinfo=_Member) as tar:
         key: str | None = None
         members: dict[str, bytes] = {}
+        size = 0
         for member in tar:
-            if not member.isfile():
+            if not (member.isfile() or member.islnk() or member.issym()) or _is_hidden(member.name):
                 continue
             found, ending = _split(member.name)
             if found != key and key is not None:
                 yield key, members
-                members = {}
+                members, size = {}, 0
             key = found
             if not OTHER_MEDIA_ENDINGS.isdisjoint(ending.split(".")):
                 members[REFUSED] = f"has {member.name}, and video and audio are not supported yet".encode()
@@ -138,6 +140,13 @@ def _samples(file: Path, told: set[str]) -> Iterator[tuple[str, dict[str, bytes]
                     told.add(ending)
                     log.info("%s: members that end in .%s are left out", file.name, ending)
                 continue
+            if not member.isfile():
+                members[REFUSED] = f"{member.name} is a link to {member.linkname[:100]}, not a file".encode()
+                continue
+            size += member.size
+            if size > SAMPLE_BYTES.value:
+                members = {REFUSED: f"its files are too large: {SAMPLE_BYTES}".encode()}
+                continue
             if member.size > IMAGE_BYTES.value:
                 members[REFUSED] = f"{member.name} has {member.size:,} bytes: {IMAGE_BYTES}".encode()
                 continue
@@ -145,6 +154,20 @@ def _samples(file: Path, told: set[str]) -> Iterator[tuple[str, dict[str, bytes]
             members[ending] = opened.read()
         if key is not None:
             yield key, members
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose name and attributes are not taken from gigabytes of headers."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> Any:
+        headers = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE)
+        if self.type in (*headers, tarfile.SOLARIS_XHDTYPE) and self.size > HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
+        return super()._proc_member(tar)  # type: ignore[misc]
+
+
+def _is_hidden(name: str) -> bool:
+    return name.rpartition("/")[2].startswith(".")
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -32,7 +32,7 @@ class Text(Source):
             for number, line in enumerate(limited_lines(lines), 1):
                 where = f"{self.path.name}:{number}"
                 if line is None:
-                    yield from numbered.maybe_bad(where, too_long(where))
+                    yield from numbered.maybe_bad(where, f"{where} {too_long()}")
                     continue
                 try:
                     text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, get_args
 
-from mminf.errors import PluginError, RecordError
+from mminf.errors import MminfError, PluginError, RecordError
 from mminf.image import LoadedImage
 from mminf.recipe.config import EngineConfig, StepConfig
 from mminf.recipe.model import TemplateFolders
@@ -213,6 +213,8 @@ class DatasetStep(Step[C], ABC):
                 outcome: Outcome | RecordError = decide(record)
             except RecordError as error:
                 outcome = error
+            except MminfError:
+                raise
             except Exception as error:
                 outcome = RecordError(f"{type(error).__name__}: {error}")
             yield record, outcome

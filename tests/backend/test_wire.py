@@ -109,7 +109,7 @@ def choice(finish_reason: str | None = "stop", **message: Any) -> dict[str, Any]
     ("said", "read"),
     [
         ("stop", "stop"), ("eos", "stop"), ("end_turn", "stop"), ("STOP", "stop"), (None, "stop"), ("length", "length"),
-        ("MAX_TOKENS", "length"), ("content_filter", "content_filter"), ("tool_calls", "tool_calls"), ("odd", "odd"),
+        ("MAX_TOKENS", "length"), ("FinishReason.STOP", "stop"), ("content_filter", "content_filter"), ("tool_calls", "tool_calls"), ("odd", "odd"),
     ],
 )  # fmt: skip
 def test_ends_of_answers(said: str | None, read: str) -> None:
@@ -122,6 +122,7 @@ def test_ends_of_answers(said: str | None, read: str) -> None:
     [
         (choice(content=None, refusal="I can't help with that."), "the model refused: I can't help with that"),
         (choice(content="", refusal="No."), "the model refused: No"),
+        (choice(content="Sorry.", refusal="No."), "the model refused: No"),
         (choice("content_filter", content=None), "content filter"),
         (choice("content_filter", content=""), "content filter"),
         (choice("tool_calls", content=None, tool_calls=[{}]), "called a tool"),
@@ -157,3 +158,8 @@ def test_an_answer_is_read_or_is_none(content: Any, finish: Any, usage: Any, res
         except (NoAnswerError, RequestError):
             continue
         assert isinstance(found.text, str)
+
+
+def test_parts_of_an_answer() -> None:
+    parts = [{"type": "reasoning", "text": "Hm."}, {"type": "text", "text": "A "}, "red", {"text": " ball."}, 5, None]
+    assert read_answer(choice(content=parts)).text == "A red ball."

@@ -15,11 +15,12 @@ from mminf import api
 from mminf.engine.budget import Budget
 from mminf.engine.first_failures import FirstFailures
 from mminf.errors import EngineError
+from mminf.part import Part
 from mminf.recipe.config import BudgetConfig, PriceConfig
 from mminf.request import Generation
 
 from ..backend.mock import answer, serve
-from ..conftest import read_rows
+from ..conftest import read_rows, tiny_image
 
 Recipe = Callable[..., Path]
 SCRIPT = """
@@ -93,22 +94,29 @@ def test_datasets_of_a_stopped_run_can_be_exported(recipe: Path, tmp_path: Path)
     assert written[0].rows == len(read_rows(tmp_path / "out" / "out.jsonl")) > 10
 
 
-@given(
-    st.integers(1, 50), st.integers(0, 60), st.integers(0, 60), st.integers(1, 4),
-    st.lists(st.booleans(), max_size=100),
-)  # fmt: skip
-def test_never_more_calls_than_the_budget(limit: int, before: int, own: int, parts: int, answered: list[bool]) -> None:
-    def totals(calls: int) -> dict[str, dict[str, float]]:
-        return {"s": {"calls": calls, "prompt_tokens": 1, "completion_tokens": 1}}
+@given(st.integers(1, 50), st.integers(0, 60), st.lists(st.lists(st.booleans(), max_size=60), min_size=1, max_size=5))
+def test_never_more_calls_than_the_budget(limit: int, before: int, answered: list[list[bool]]) -> None:
+    totals = {"s": {"calls": before, "prompt_tokens": 1, "completion_tokens": 1}}
+    done = before
+    for number, calls in enumerate(answered):
+        part = Part(number, len(answered)) if len(answered) > 1 else None
+        budget = Budget(BudgetConfig(calls=limit), {}, {}, part=part, before=totals, own={})
+        for ok in calls:
+            if budget.begin() is None:
+                budget.end("e", Generation("x", "stop", 1, 1) if ok else None)
+                done += ok
+    assert done <= max(before, limit)
 
-    config = BudgetConfig(calls=limit)
-    budget = Budget(config, {}, {}, share=1 / parts, before=totals(before), own=totals(own))
-    done = own
-    for ok in answered:
-        if budget.begin() is None:
-            budget.end("e", Generation("x", "stop", 1, 1) if ok else None)
-            done += ok
-    assert done <= max(own, -(-max(0, limit - before) // parts))
+
+def test_a_budget_that_can_not_be_counted_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    import logging
+
+    logging.getLogger("mminf").propagate = True
+    budget = Budget(BudgetConfig(tokens=10), {}, {}, before={}, own={})
+    for _ in range(3):
+        assert budget.begin() is None
+        budget.end("a", Generation("x", "stop", 0, 0))
+    assert caplog.text.count("engine 'a' reports no token counts") == 1
 
 
 def test_money_is_counted_by_each_engines_price() -> None:
@@ -150,18 +158,58 @@ def test_a_step_that_works_fails_as_many_records_as_it_likes(
 
 
 def test_reasons_are_the_same_but_for_what_is_the_records_own() -> None:
+    def fail(watched: FirstFailures, step: str, reason: str) -> str | None:
+        return watched.failed(step, watched.begin(step), reason)
+
     watched = FirstFailures(["s", "t"], 3)
-    assert watched.failed("s", "image '/a/1.png' is not there") is None
-    assert watched.failed("s", "image '/a/b c.png' is not there") is None
-    assert watched.failed("t", "image '/a/b c.png' is not there") is None
-    assert "failed the first 3 records" in (watched.failed("s", 'image "x" is not there') or "is not there")
+    assert fail(watched, "s", "image '/a/1.png' is not there") is None
+    assert fail(watched, "s", "image '/a/b c.png' is not there") is None
+    assert fail(watched, "t", "image '/a/b c.png' is not there") is None
+    assert "failed the first 3 records" in (fail(watched, "s", 'image "x" is not there') or "")
     watched = FirstFailures(["s"], 3)
-    assert watched.failed("s", "took 3.2s") is watched.failed("s", "took 4ms") is None
-    assert watched.failed("s", "out of memory") is None, "another way: not how it is set up"
-    assert all(watched.failed("s", "out of memory") is None for _ in range(9))
+    cats, dogs, cows = (
+        f"answered 400: this prompt about {what} is not allowed here" for what in ("cats", "dogs", "cows")
+    )
+    assert fail(watched, "s", cats) is fail(watched, "s", dogs) is None
+    assert fail(watched, "s", cows) is not None
+    watched = FirstFailures(["s"], 3)
+    assert fail(watched, "s", "took 3.2s") is fail(watched, "s", "took 4ms") is None
+    assert fail(watched, "s", "out of memory") is None, "another way: not how it is set up"
+    assert all(fail(watched, "s", "out of memory") is None for _ in range(9))
     watched = FirstFailures(["s"], 1)
     watched.passed("s")
-    assert watched.failed("s", "x") is watched.failed("unknown", "x") is None
+    assert fail(watched, "s", "x") is fail(watched, "unknown", "x") is None
+
+
+def test_the_first_to_begin_count_and_not_the_first_to_fail() -> None:
+    watched = FirstFailures(["s"], 3)
+    slow = [watched.begin("s") for _ in range(3)]
+    assert all(watched.failed("s", watched.begin("s"), "no image") is None for _ in range(50))
+    assert watched.failed("s", slow[0], "no image") is watched.failed("s", slow[1], "no image") is None
+    watched.passed("s")
+    assert watched.failed("s", slow[2], "no image") is None
+    watched = FirstFailures(["s"], 2)
+    first, second, third = (watched.begin("s") for _ in range(3))
+    watched.left_out("s", first)
+    assert watched.failed("s", third, "x") is None
+    assert watched.failed("s", second, "x") is not None
+
+
+def test_records_that_fail_at_once_do_not_stop_a_run_whose_calls_take_long(
+    write_recipe: Recipe, rows: Recipe, tmp_path: Path
+) -> None:
+    tiny_image(tmp_path / "x.png")
+    rows(*({"id": str(n), "images": ["x.png" if n % 3 else f"missing{n}.png"]} for n in range(120)))
+    recipe = write_recipe(
+        """
+engines: {a: {backend: scripted, answer: hi, latency: 0.3}}
+source: {jsonl: rows.jsonl}
+steps: [generate: {engine: a, prompt: "{{ images }} what?"}]
+sinks: [{jsonl: out.jsonl}]
+"""
+    )
+    counts = run(recipe, tmp_path / "out").counts
+    assert (counts.done, counts.failed) == (80, 40)
 
 
 def test_records_that_pass_by_do_not_hide_that_a_step_fails(

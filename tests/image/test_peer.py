@@ -130,34 +130,35 @@ def test_a_redirect_to_a_name_of_this_machine_is_refused(hits: list[str], monkey
         "10.0.0.1", "172.16.0.1", "192.168.1.1", "127.0.0.1", "169.254.169.254", "0.0.0.0", "100.64.0.1", "224.0.0.1",
         "255.255.255.255", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "ff02::1", "::ffff:127.0.0.1",
         "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a00:1", "2002:7f00:1::", "192.0.2.1", "2001:db8::1",
+        "fec0::1", "64:ff9b:1::7f00:1", "::127.0.0.1", "::ffff:0:127.0.0.1", "4000::1", "3fff::1",
     ],
 )  # fmt: skip
 def test_addresses_that_are_not_public(address: str) -> None:
     assert not is_public(address)
-    assert "not public" in (peer_check("h.example", ["h.example"])(address) or "")
-    assert peer_check("h.example", ["h.example", address.partition("%")[0]])(address) is None
+    assert "not public" in (peer_check("h.example", 80, ["h.example"])(address) or "")
+    assert peer_check("h.example", 80, ["h.example", address.partition("%")[0]])(address) is None
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
 def test_addresses_that_are_public(address: str) -> None:
     assert is_public(address)
-    assert peer_check("h.example", [])(address) is None
+    assert peer_check("h.example", 80, [])(address) is None
 
 
 @fuzz(300)
 @given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)), st.lists(st.text(max_size=20), max_size=3))
 def test_any_address_and_any_entry_can_be_checked(address: Any, entries: list[str]) -> None:
-    reason = peer_check("h.example", entries)(str(address))
+    reason = peer_check("h.example", 80, entries)(str(address))
     assert reason is None or "not public" in reason
     if not is_public(str(address)):
         assert (
-            peer_check("h.example", [f"{address}/128" if ":" in str(address) else f"{address}/32"])(str(address))
+            peer_check("h.example", 80, [f"{address}/128" if ":" in str(address) else f"{address}/32"])(str(address))
             is None
         )
 
 
 def test_entries_of_allow_hosts_that_name_no_network() -> None:
-    for entry in ("h.example", "h.example:80", "localhost", "", "*", "10.0.0.0/99"):
-        assert peer._network(entry) is None
-    for entry, network in (("10.0.0.5:9000", "10.0.0.5/32"), ("[::1]:80", "::1/128"), ("10.0.0.0/8", "10.0.0.0/8")):
-        assert peer._network(entry) == ipaddress.ip_network(network)
+    for entry in ("h.example", "h.example:80", "localhost", "", "*", "10.0.0.0/99", "10.0.0.5:9000", "[::1]:8080"):
+        assert peer._network(entry, 80) is None
+    for entry, network in (("10.0.0.5:80", "10.0.0.5/32"), ("[::1]:80", "::1/128"), ("10.0.0.0/8", "10.0.0.0/8")):
+        assert peer._network(entry, 80) == ipaddress.ip_network(network)

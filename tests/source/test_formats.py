@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mminf import limits
 from mminf.errors import SourceError
 from mminf.plugin import discover
 from mminf.record import Record
@@ -89,6 +90,7 @@ def test_a_packed_file_needs_no_ending(tmp_path: Path) -> None:
         (b'{"messages": [{"role": "user"}]}', "one object with messages"),
         (b'{"images": [{}], "annotations": [{}], "data": [{}]}', "several lists"),
         (b'{"a": 1, "b": [1, 2]}', "one object with a, b"),
+        (b'{"train": [{}], "test": [{}]}', "several lists of objects: train, test"),
         (b'"text"', "it is plain text"),
     ],
 )  # fmt: skip
@@ -112,11 +114,52 @@ def test_tables_and_their_bad_rows(tmp_path: Path) -> None:
     assert reasons[0] == "rows.csv:4 has 2 cells, and the header has 3"
     assert reasons[1] == "rows.csv:5 has 4 cells, and the header has 3"
     assert reasons[2] == "rows.csv:7 is no UTF-8"
-    assert "rows.csv:9 is no row" in reasons[3]
+    assert "rows.csv:9 is not a row" in reasons[3]
     assert len(reasons) == 4
     (tmp_path / "rows.csv").write_text("id,q,q\na,b,c\n")
     with pytest.raises(SourceError, match="the column 'q' twice"):
         read(tmp_path / "rows.csv")
+
+
+def test_a_bad_row_takes_no_other_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rows.csv").write_text('id,q\n1,a\n2,"open\n' + "".join(f"{number},x\n" for number in range(3, 100)))
+    found = read(tmp_path / "rows.csv")
+    assert [item.id for item in found if isinstance(item, Record)] == ["1", *map(str, range(3, 100))]
+    (bad,) = [item for item in found if isinstance(item, BadRow)]
+    assert "rows.csv:3 is not a row: unexpected end of data" in bad.reason
+    (tmp_path / "rows.tsv").write_text('id\tq\n1\t"open\n2\tb\n')
+    assert [type(item) for item in read(tmp_path / "rows.tsv")] == [BadRow, Record]
+    monkeypatch.setenv("MMINF_LINE_BYTES", "1000")
+    limits.read_again()
+    (tmp_path / "rows.csv").write_text("id,q\n1,a\n2," + "x" * 2000 + '\n3,"' + "y\n" * 600 + "4,b\n5,c\n")
+    found = read(tmp_path / "rows.csv")
+    assert {"1", "4", "5"} <= {item.id for item in found if isinstance(item, Record)}
+    assert "rows.csv:3 is not a row: a line is too long" in str([getattr(item, "reason", "") for item in found])
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("a;b\n1;2\n", [{"a": "1", "b": "2"}]),
+        ("sep=;\na;b\n1;2\n", [{"a": "1", "b": "2"}]),
+        ("sep=,\na,b\n1,2\n", [{"a": "1", "b": "2"}]),
+        ("a,b\n,\n1,2\n", [{"a": "", "b": ""}, {"a": "1", "b": "2"}]),
+        ("text\nhello; you\n", [{"text": "hello; you"}]),
+        ("a,b;c\n1,2\n", [{"a": "1", "b;c": "2"}]),
+    ],
+)
+def test_delimiters_of_tables(text: str, rows: list[dict[str, str]], tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(text)
+    assert [item.fields for item in read(tmp_path / "rows.csv") if isinstance(item, Record)] == rows
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "rows.jsonl")
+    with pytest.raises(SourceError, match="is not a regular file or a folder"):
+        guess_source(str(tmp_path / "rows.jsonl"))
+    source = SOURCES.get("jsonl")
+    with pytest.raises(SourceError, match="is not a regular file or a folder"):
+        source(source.Config(path=tmp_path / "rows.jsonl"), Path("/"), tmp_path).check()
 
 
 @fuzz(100)
@@ -137,7 +180,7 @@ def test_tables_are_read_as_they_were_written(
         writer.writerows(values)
     source = SOURCES.get("csv")(SOURCES.get("csv").Config(path=path), Path("/"), path.parent / "scratch")
     found = [(row.fields["one"], row.fields["two"]) for row in source.read() if isinstance(row, Record)]
-    assert found == [(one, two) for one, two in values if one or two]
+    assert found == [(one, two) for one, two in values]
 
 
 # Folders
@@ -165,6 +208,9 @@ def test_a_snapshot_of_a_hubs_dataset(tmp_path: Path, caplog: pytest.LogCaptureF
         read(tmp_path, split="dev")
     source = SOURCES.get("parquet")
     assert ids(list(source(source.Config(path=tmp_path), Path("/"), tmp_path).read())) == ["c", "a", "b"], "as named"
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "logo.png").write_bytes(png())
+    assert ids(read(tmp_path, split="test")) == ["c"], "an image beside the rows changes nothing"
     parquet(tmp_path / "de" / "train-00000-of-00001.parquet", {"id": "d"})
     with pytest.raises(SourceError, match=r"rows in several folders, data, de; name one of them"):
         read(tmp_path)
@@ -271,7 +317,7 @@ def test_a_line_without_end_is_skipped_and_not_held_in_memory(tmp_path: Path, mo
     found = read(tmp_path / "t.txt")
     assert [type(item) for item in found] == [Record, BadRow, Record]
     (tmp_path / "t.csv").write_bytes(b"id,q\na,b\nc," + b"x" * 2_000_000 + b"\nd,e\n")
-    assert isinstance(read(tmp_path / "t.csv")[-1], BadRow)
+    assert [type(item) for item in read(tmp_path / "t.csv")] == [Record, BadRow, Record]
 
 
 def test_a_json_file_that_is_too_large_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,6 +343,51 @@ def test_a_small_parquet_file_that_is_large_unpacked(tmp_path: Path) -> None:
         peak = max(peak, pyarrow.total_allocated_bytes() - before)
     assert found == 256
     assert peak < 100_000_000
+
+
+def test_a_parquet_file_of_equal_numbers_is_not_unpacked_whole(tmp_path: Path) -> None:
+    import numpy
+    import pyarrow
+    import pyarrow.parquet
+
+    path = tmp_path / "zeros.parquet"
+    values = pyarrow.array(numpy.zeros(20_000_000, dtype=numpy.int64))
+    zeros = pyarrow.ListArray.from_arrays(pyarrow.array([0, len(values)], pyarrow.int32()), values)
+    pyarrow.parquet.write_table(pyarrow.table({"id": ["a"], "x": zeros}), path)
+    assert path.stat().st_size < 100_000
+    assert "it unpacks to too much" in read(path)[0].reason  # type: ignore[union-attr]
+    table = pyarrow.table([["a"], ["b"]], names=["x", "x"])
+    pyarrow.parquet.write_table(table, path)
+    with pytest.raises(SourceError, match="the column 'x' twice"):
+        read(path)
+
+
+def test_samples_of_tars_have_limits_and_links_are_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tarfile
+
+    def add(tar: tarfile.TarFile, name: str, data: bytes = b"x", link: str = "") -> None:
+        member = tarfile.TarInfo(name)
+        member.size = 0 if link else len(data)
+        if link:
+            member.type, member.linkname = tarfile.LNKTYPE, link
+        tar.addfile(member, io.BytesIO(data))
+
+    monkeypatch.setenv("MMINF_SAMPLE_BYTES", "3000000")
+    with tarfile.open(tmp_path / "s.tar.gz", "w:gz") as tar:
+        add(tar, "1.txt", b"one")
+        for number in range(9):
+            add(tar, f"2.{number}.jpg", bytes(1_000_000))
+        add(tar, ".hidden.txt")
+        add(tar, "3.txt", link="1.txt")
+        add(tar, "4.txt", b"four")
+    found = read(tmp_path / "s.tar.gz")
+    assert ids(found) == [f"s.tar.gz/{number}" for number in (1, 2, 3, 4)]
+    assert "too large: at most 3,000,000 bytes (limit sample_bytes" in found[1].reason  # type: ignore[union-attr]
+    assert "3.txt is a link to 1.txt, not a file" in found[2].reason  # type: ignore[union-attr]
+    long = tarfile.TarInfo("x")
+    long.type, long.size = tarfile.GNUTYPE_LONGNAME, 2**31
+    (tmp_path / "l.tar").write_bytes(long.tobuf() + bytes(2**21))
+    assert "a header of 2,147,483,648 bytes" in read(tmp_path / "l.tar")[0].reason  # type: ignore[union-attr]
 
 
 def test_a_parquet_row_that_is_too_large_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
