@@ -132,7 +132,7 @@ def _weigh_literals(node: jinja2.nodes.Node) -> None:
             made = isinstance(item, jinja2.nodes.List | jinja2.nodes.Dict) or (
                 isinstance(item, jinja2.nodes.Tuple) and item.ctx == "load"
             )
-            if (made and not isinstance(node, jinja2.nodes.Filter)) or (made and getattr(node, "name", "") != WEIGHED):
+            if made and not (isinstance(node, jinja2.nodes.Filter) and node.name == WEIGHED):
                 weighed = jinja2.nodes.Filter(item, WEIGHED, [], [], None, None, lineno=item.lineno)
                 if isinstance(found, list):
                     found[number] = weighed

@@ -23,7 +23,6 @@ from mminf.record import Record, to_json
 from mminf.redact import redact
 from mminf.request import Generation
 
-"""Characters of a reason at most: what it quotes may be a model's whole answer, or a file."""
 _TOUCHED = "INSERT INTO touched VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -71,7 +70,7 @@ class Journal(DigestCache):
         self.run = int(self.meta("run") or 0)
         self.since = self._first_run_that_counts()
         if write:
-            self._writer = Writer(lambda: connect(self.path))
+            self._writer = Writer(self.path, lambda: connect(self.path))
         self._prompts: dict[str, tuple[int, bytes]] = {}
         self._next_prompt = int(self._one("SELECT coalesce(max(id), 0) FROM prompts")[0])
         self._has_memo = bool(self._one("SELECT 1 FROM memo LIMIT 1"))

@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from queue import SimpleQueue
 
 from mminf.errors import JournalError, RecordError
@@ -45,10 +46,12 @@ class Writer:
     """Runs work on one connection, in order, grouped into commits.
 
     Args:
+        path: of the journal, for messages.
         connect: opens the connection, in the writer's own thread.
     """
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._path = path
         self._queue: SimpleQueue[_Group | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._gathering: _Group | None = None
@@ -93,7 +96,10 @@ class Writer:
 
     def _check(self) -> None:
         if self._failure is not None:
-            raise JournalError(f"the journal can't be written: {self._failure}") from self._failure
+            raise JournalError(
+                f"{self._path} can't be written: {self._failure}; what it has is safe: free some space or mend the "
+                "folder, and run the same command again"
+            ) from self._failure
 
     def _run(self, connect: Callable[[], sqlite3.Connection]) -> None:
         try:
