@@ -10,7 +10,7 @@ from mminf.engine.context import Shared, StepContext
 from mminf.engine.plan import StagePlan
 from mminf.engine.scheduler import Scheduler
 from mminf.engine.stats import RunStats, StepStats
-from mminf.errors import RecordError, UsageError
+from mminf.errors import MminfError, RecordError, UsageError
 from mminf.journal import Row
 from mminf.record import Record
 from mminf.step.base import DatasetStep, Drop
@@ -100,6 +100,8 @@ def _take(results: Iterator[Any], step: DatasetStep[Any]) -> list[Any]:
             batch.append(item)
             if len(batch) == BATCH:
                 break
+    except MminfError:  # a journal that is damaged, an engine that is gone
+        raise
     except Exception as error:  # a step over all records has no single record to fail
         raise UsageError(f"dataset step {step.name!r} broke: {type(error).__name__}: {error}") from error
     return batch

@@ -50,8 +50,11 @@ class Phase:
 
     @classmethod
     def load(cls, text: str | None) -> Phase | None:
-        """Returns the phase that the main journal holds, or None."""
-        return cls(**json.loads(text)) if text else None
+        """Returns the phase that the main journal holds, or None. Raises JournalError if it is damaged."""
+        try:
+            return cls(**json.loads(text)) if text else None
+        except (ValueError, TypeError, RecursionError) as error:
+            raise JournalError(f"the journal is damaged: its phase {text!r:.80} can't be read: {error}") from error
 
     def dump(self) -> str:
         """Returns it as JSON."""

@@ -16,7 +16,18 @@ from mminf.journal.codec import BELOW, below, below_path, clean, deflate, inflat
 from mminf.journal.lock import release_lock, take_lock
 from mminf.journal.merge import FrozenJournal
 from mminf.journal.row import Call, Place, Row, Waiting, row_of
-from mminf.journal.schema import FILE, HAS_REASONING, TABLES, TOKENS, TOTALS, VERSION, connect, open_reading, totals_of
+from mminf.journal.schema import (
+    FILE,
+    HAS_REASONING,
+    TABLES,
+    TOKENS,
+    TOTALS,
+    VERSION,
+    check_tables,
+    connect,
+    open_reading,
+    totals_of,
+)
 from mminf.journal.writer import Work, Writer
 from mminf.limits import REASON_CHARACTERS
 from mminf.record import Record, to_json
@@ -59,6 +70,7 @@ class Journal(DigestCache):
                 self._open.callback(self._reader.close)
             else:
                 self._reader = self._open.enter_context(open_reading(self.path))
+            check_tables(self._reader, self.path)
             self._check_version(write)
             self.base = FrozenJournal(base) if base is not None else None
         except sqlite3.DatabaseError as error:

@@ -20,7 +20,7 @@ from mminf.errors import JournalError
 from mminf.journal.codec import BELOW, below_path
 from mminf.journal.lock import hold
 from mminf.journal.row import Row, row_of
-from mminf.journal.schema import FILE, HAS_REASONING, TABLES, TOKENS, TOTALS, VERSION, connect, totals_of
+from mminf.journal.schema import FILE, HAS_REASONING, TABLES, TOKENS, TOTALS, VERSION, check_tables, connect, totals_of
 from mminf.part import Part
 
 PARTS = "parts"
@@ -43,6 +43,7 @@ class FrozenJournal:
         if path.is_file():
             uri = f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1"
             self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+            check_tables(self._connection, path)
         self.has_memo = self.one("SELECT 1 FROM memo LIMIT 1") is not None
         self.has_rows = self.one("SELECT 1 FROM rows LIMIT 1") is not None
         has_table = self.one(HAS_REASONING) is not None
@@ -140,6 +141,7 @@ def absorb(folder: Path, part: Path) -> None:
         connection.executescript(TABLES)
         connection.execute("INSERT OR IGNORE INTO main.meta VALUES ('version', ?)", (str(VERSION),))
         connection.execute("ATTACH ? AS part", (str(part / FILE),))
+        check_tables(connection, part / FILE, "part")
         _check_versions(connection, part)
         connection.execute("BEGIN IMMEDIATE")
         run = int(_meta(connection, "main", "run") or 0)

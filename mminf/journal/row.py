@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from mminf.errors import JournalError
 from mminf.journal.codec import path_numbers
 from mminf.record import Fields, Record
 from mminf.request import Generation
@@ -62,6 +63,14 @@ class Call(NamedTuple):
 
 
 def row_of(row: tuple[Any, ...]) -> Row:
-    """Returns the row of a tuple as `SELECT * FROM rows` gives it."""
-    stage, record, root, seq, path, _, key, state, step, reason, fields = row
-    return Row(stage, record, root, seq, path_numbers(path), state, step, reason, json.loads(fields), key)
+    """Returns the row of a tuple as `SELECT * FROM rows` gives it. Raises JournalError if it is damaged."""
+    try:
+        stage, record, root, seq, path, _, key, state, step, reason, fields = row
+        found = Row(stage, record, root, seq, path_numbers(path), state, step, reason, json.loads(fields), key)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise JournalError(
+            f"the journal is damaged: an outcome of record {row[1]!r:.80} can't be read: {error}"
+        ) from error
+    if not isinstance(found.fields, dict):
+        raise JournalError(f"the journal is damaged: the fields of record {row[1]!r:.80} are no object")
+    return found

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from mminf.errors import JournalError
+
 FILE = "journal.sqlite"
 VERSION = 2
 
@@ -91,6 +93,19 @@ def totals_of(rows: Iterable[tuple[Any, ...]]) -> dict[str, dict[str, float]]:
     """Returns the rows of `TOTALS` by step and column."""
     names = ("calls", "prompt_tokens", "completion_tokens", "seconds")
     return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
+
+
+def check_tables(connection: sqlite3.Connection, path: Path, schema: str = "main") -> None:
+    """Checks that what a journal calls a table is one: a view could compute without end, and a trigger write.
+
+    Raises:
+        JournalError: naming what is not a table.
+    """
+    found = connection.execute(
+        f"SELECT name, type FROM {schema}.sqlite_master WHERE type NOT IN ('table', 'index') LIMIT 1"  # noqa: S608
+    ).fetchone()
+    if found is not None:
+        raise JournalError(f"{path} is not a journal of mminf: {found[0]!r} in it is a {found[1]}")
 
 
 @contextlib.contextmanager
