@@ -149,6 +149,18 @@ class Sink(ABC):
         """Sets what the dataset may replace; without it, whatever is there."""
         self._guard = guard
 
+    def may_keep(self) -> bool:
+        """Tells whether a dataset with more rows may be there, which one of this run does not replace."""
+        guard = self._guard
+        return guard is not None and guard.failed and not guard.force and bool(guard.rows.get(str(self.config.path)))
+
+    def takes(self, record: Record) -> bool:
+        """Tells whether the sink's condition is true for a record."""
+        try:
+            return self.where is None or self.where.test(record.fields)
+        except RecordError:
+            return False
+
     def place(self, rows: int, left_out: int) -> Placed:
         """Returns where a dataset goes that was written and now takes its place."""
         if is_remote(self.path):
@@ -168,7 +180,7 @@ class Sink(ABC):
         """
         found = Rows(self, records)
         if self.config.rows_per_file is not None:
-            with Shards(self.path, "jsonl", found.place) as shards:
+            with Shards(found.start(records), "jsonl", found.place) as shards:
                 while found.more():
                     with shards.file(found) as path, path.open("wb") as file:
                         write_lines(file, itertools.islice(found, self.config.rows_per_file))
@@ -222,6 +234,21 @@ class Rows:
                 self.left_out += 1
                 self.example = self.example or f"record {record.id}: {error}"
         return True
+
+    def start(self, records: Iterable[Record]) -> Path:
+        """Returns where a dataset of several files is written to.
+
+        In a store files are sent as soon as they are written, so it is decided here, by the number of records, whether
+        the dataset takes its place. On this machine `place` decides it, once the rows are counted.
+
+        Args:
+            records: as `Sink.write` gets them; iterated over once more, where that matters.
+        """
+        if is_remote(self.sink.path) and self.sink.may_keep():
+            self._placed = self.sink.place(sum(1 for record in records if self.sink.takes(record)), 0)
+            return self._placed.path
+        path: Path = self.sink.path
+        return path
 
     def place(self) -> Path:
         """Returns where the dataset of these rows goes, once all were taken."""

@@ -64,7 +64,7 @@ class ParquetSink(Sink):
             with replace_file(self.path, found.place) as file:
                 _write_file(file, schema, found)
             return found.written()
-        with Shards(self.path, "parquet", found.place) as shards:
+        with Shards(found.start(records), "parquet", found.place) as shards:
             while found.more():
                 with shards.file(found) as path:
                     _write_file(path, schema, itertools.islice(found, self.config.rows_per_file))

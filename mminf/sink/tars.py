@@ -52,7 +52,7 @@ class WebDatasetSink(Sink):
 
     def write(self, records: Iterable[Record]) -> Written:
         found = Rows(self, records)
-        with Shards(self.path, "tar", found.place) as shards:
+        with Shards(found.start(records), "tar", found.place) as shards:
             while found.more():
                 with shards.file(found) as path:
                     _write_shard(path, itertools.islice(found, self.config.rows_per_file or ROWS), found.rows)

@@ -450,3 +450,39 @@ def test_names_beside_a_dataset_are_taken(make: Make) -> None:
     ):
         with pytest.raises(RecipeError, match="one needs the other's name"):
             mminf.load(make(sinks))
+
+
+@pytest.mark.parametrize(
+    "sink",
+    [
+        "{jsonl: o.jsonl}",
+        "{jsonl: {path: o, rows_per_file: 2}}",
+        "{parquet: {path: o, rows_per_file: 2}}",
+        "{webdataset: o}",
+    ],
+)
+def test_a_better_dataset_in_a_store_is_kept_too(
+    make: Make, tmp_path: Path, sink: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import hashlib
+
+    import fsspec
+
+    store = fsspec.filesystem("memory")
+    output = f"memory://kept-{hashlib.sha256(sink.encode()).hexdigest()[:8]}/out"
+    assert api.run(make(sink), output=output).written[0].rows == 5
+
+    def content() -> dict[str, bytes]:
+        found = {path: store.cat_file(path) for path in store.find(output.removeprefix("memory:/"))}
+        return {path: data for path, data in found.items() if "/out/o" in path}
+
+    before = content()
+    assert before
+    monkeypatch.setenv("BROKEN", "q1 q2 q3")
+    (tmp_path / "s.py").write_text(SCRIPT + "# another model\n")
+    written = api.run(make(sink), output=output).written[0]
+    assert (written.rows, written.before, written.kept) == (2, 5, "o.jsonl" if "o.jsonl" in sink else "o")
+    assert content() == before
+    assert any("/out/new-o" in path for path in store.find(output.removeprefix("memory:/")))
+    monkeypatch.delenv("BROKEN")
+    assert api.run(make(sink), output=output).written[0].kept is None
