@@ -35,7 +35,8 @@ from mminf.recipe.model import Recipe
 from mminf.record import Record
 from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS
 from mminf.request import Rendered, Request
-from mminf.sink.base import Guard, Written
+from mminf.sink.base import Written
+from mminf.sink.placing import Guard
 from mminf.source.guess import guess_source
 from mminf.storage import is_remote, to_path
 

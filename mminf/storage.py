@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Annotated, Any, cast
@@ -201,15 +200,6 @@ def _walk(fs: Any, folder: str, prefix: str, root: Path) -> Iterator[tuple[str, 
             yield from _walk(fs, f"{folder}/{name}", f"{prefix}{name}/", root)
         else:
             yield f"{prefix}{name}", root / f"{prefix}{name}"
-
-
-@contextlib.contextmanager
-def local_copy(path: Path) -> Iterator[Path]:
-    """Yields a local file to write to; at the end without an error it is sent to where it belongs, in one piece."""
-    with tempfile.TemporaryDirectory(prefix="mminf-") as folder:
-        copy = Path(folder) / path.name
-        yield copy
-        send_file(copy, path)
 
 
 def send_file(file: Path, path: Path) -> None:

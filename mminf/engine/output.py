@@ -11,7 +11,7 @@ from mminf.errors import JournalError, OutputError
 from mminf.journal import Journal
 from mminf.journal.schema import FILE
 from mminf.sink.base import Sink, Written
-from mminf.sink.shards import is_dataset
+from mminf.sink.placing import is_dataset
 from mminf.storage import is_remote
 
 log = logging.getLogger("mminf")

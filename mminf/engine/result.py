@@ -17,7 +17,8 @@ from mminf.part import Part
 from mminf.recipe.model import Recipe
 from mminf.record import Record
 from mminf.registry import SINKS
-from mminf.sink.base import Guard, Sink, Written
+from mminf.sink.base import Sink, Written
+from mminf.sink.placing import Guard
 
 log = logging.getLogger("mminf")
 

@@ -37,7 +37,8 @@ from mminf.part import Part
 from mminf.recipe.model import Recipe
 from mminf.record import Record, digest
 from mminf.registry import SOURCES
-from mminf.sink.base import Guard, Written
+from mminf.sink.base import Written
+from mminf.sink.placing import Guard
 from mminf.source.base import BadRow, Source
 from mminf.storage import is_remote, reaching
 

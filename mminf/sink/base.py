@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
@@ -18,9 +14,11 @@ from mminf.media import break_other_tags
 from mminf.recipe.config import SinkConfig
 from mminf.record import Record
 from mminf.registry import SINKS
-from mminf.sink.shards import Shards, put_file, read_manifest, recover
+from mminf.sink.placing import Guard, Placed, count_rows, recover
+from mminf.sink.placing import replace_file as replace_file  # plugins take it from here
+from mminf.sink.shards import Shards
 from mminf.special_tokens import escape_row
-from mminf.storage import is_remote, send_file
+from mminf.storage import is_remote
 from mminf.text import Expression
 
 T = TypeVar("T")
@@ -41,48 +39,6 @@ class Written(NamedTuple):
     example: str | None
     before: int | None
     kept: str | None = None
-
-
-class Placed(NamedTuple):
-    """Where a dataset goes.
-
-    Attributes:
-        before: rows of the dataset that is there; None if there is none, or nobody knows.
-        kept: its path below the output folder, if it stays there.
-    """
-
-    path: Path
-    before: int | None
-    kept: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """What the datasets of a run may replace.
-
-    Attributes:
-        failed: the run has records that failed or are not done, so that a smaller dataset lacks some.
-        force: replace all the same.
-        rows: of the datasets that runs into the output have written, by path; None where that is not known.
-    """
-
-    failed: bool = False
-    force: bool = False
-    rows: Mapping[str, int | None] = field(default_factory=dict)
-
-    def keeps(self, rows: int, left_out: int, before: int | None) -> bool:
-        """Tells whether the dataset that is there is better than one of so many rows."""
-        lacks = self.failed or left_out > 0
-        return lacks and not self.force and before is not None and rows < before
-
-    def beside(self, path: Path, name: Path) -> Path:
-        """Returns a path beside a dataset's for one that does not replace it: one that is free or was such before."""
-        for number in itertools.count(1):
-            other = f"new-{path.name}" if number == 1 else f"new-{number}-{path.name}"
-            found = path.with_name(other)
-            if str(name.with_name(other)) in self.rows or not found.exists():
-                return found
-        raise AssertionError("unreachable")
 
 
 class Assets(Protocol):
@@ -107,7 +63,6 @@ class Sink(ABC):
 
     def __init__(self, config: Any, output: Path) -> None:
         self.config = config
-        self.output = output
         self.path = output / config.path
         self.where = Expression(config.where) if config.where is not None else None
         self.tokens: frozenset[str] = frozenset()
@@ -252,7 +207,8 @@ class Rows:
 
     def place(self) -> Path:
         """Returns where the dataset of these rows goes, once all were taken."""
-        self._placed = self.sink.place(self.rows, self.left_out)
+        if self._placed is None:
+            self._placed = self.sink.place(self.rows, self.left_out)
         return self._placed.path
 
     def written(self) -> Written:
@@ -286,54 +242,6 @@ def _json(row: dict[str, Any]) -> bytes:
 def sink(name: str) -> Callable[[type[T]], type[T]]:
     """Registers a sink class under the name that recipes use."""
     return SINKS.register(name)
-
-
-def count_rows(path: Path) -> int | None:
-    """Returns how many rows a dataset has that a sink wrote, or None if it isn't there or can't be read."""
-    if path.is_dir():
-        if (manifest := read_manifest(path)) is not None:
-            return int(manifest["rows"])
-        path = path / "index.jsonl"
-    if not path.is_file():
-        return None
-    if path.suffix == ".parquet":
-        import pyarrow
-        import pyarrow.parquet
-
-        try:
-            return int(pyarrow.parquet.read_metadata(path).num_rows)
-        except (pyarrow.ArrowException, OSError):
-            return None
-    with path.open("rb") as file:
-        lines = sum(1 for _ in file)
-    return max(0, lines - 2) if path.suffix == ".json" else lines
-
-
-@contextmanager
-def replace_file(path: Path, place: Callable[[], Path] | None = None) -> Iterator[IO[bytes]]:
-    """Opens a file that takes its name only when all of it is on disk, or sent to its store.
-
-    Args:
-        place: returns the path that it takes in the end; `path` by default.
-    """
-    if is_remote(path):
-        with tempfile.TemporaryDirectory(prefix="mminf-") as folder:
-            copy = Path(folder) / path.name
-            with copy.open("wb") as file:
-                yield file
-            send_file(copy, path if place is None else place())
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)  # a link would be followed
-    try:
-        with part.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        put_file(part, path if place is None else place())
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def json_text(value: Any) -> str:

@@ -14,7 +14,7 @@ from mminf.errors import Problem, RecipeError, RecordError
 from mminf.recipe.config import SinkConfig
 from mminf.record import Record
 from mminf.sink.base import Assets, Sink, Written, sink
-from mminf.sink.shards import VECTORS, replace_folder
+from mminf.sink.placing import VECTORS, replace_folder
 
 Vector = Any  # (dimensions,) float64
 

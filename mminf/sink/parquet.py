@@ -12,7 +12,8 @@ from pydantic import Field
 
 from mminf.recipe.config import Names, SinkConfig
 from mminf.record import Record
-from mminf.sink.base import Assets, Rows, Sink, Written, replace_file, sink
+from mminf.sink.base import Assets, Rows, Sink, Written, sink
+from mminf.sink.placing import replace_file
 from mminf.sink.shards import Shards
 
 BATCH, FEW = 500, 25  # rows, without and with images

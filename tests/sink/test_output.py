@@ -481,8 +481,62 @@ def test_a_better_dataset_in_a_store_is_kept_too(
     monkeypatch.setenv("BROKEN", "q1 q2 q3")
     (tmp_path / "s.py").write_text(SCRIPT + "# another model\n")
     written = api.run(make(sink), output=output).written[0]
-    assert (written.rows, written.before, written.kept) == (2, 5, "o.jsonl" if "o.jsonl" in sink else "o")
+    name = "o.jsonl" if "o.jsonl" in sink else "o"
+    assert (written.path, written.rows, written.before, written.kept) == (f"new-{name}", 2, 5, name)
     assert content() == before
     assert any("/out/new-o" in path for path in store.find(output.removeprefix("memory:/")))
     monkeypatch.delenv("BROKEN")
     assert api.run(make(sink), output=output).written[0].kept is None
+
+
+def vectors(folder: str, rows: int, failed: bool, before: int | None) -> Any:
+    """Writes a dataset of vectors into a store, over one of `before` rows."""
+    import numpy
+
+    from mminf.record import Record
+    from mminf.sink.embeddings import Embeddings, EmbeddingsConfig
+    from mminf.sink.placing import Guard
+    from mminf.storage import to_path
+
+    class Assets:
+        def vector(self, key: str) -> bytes:
+            return bytes(numpy.eye(4, dtype="<f4")[int(key) % 4].tobytes())
+
+        def image(self, uri: str) -> bytes:
+            raise AssertionError(uri)
+
+    sink = Embeddings(EmbeddingsConfig(path=Path("v"), center=False), to_path(folder))
+    sink.attach(Assets())
+    sink.protect(Guard(failed=failed, rows={"v": before}))
+    return sink.write([Record(str(number), {"embedding": str(number)}) for number in range(rows)])
+
+
+def test_better_vectors_in_a_store_are_kept_too() -> None:
+    import fsspec
+
+    store = fsspec.filesystem("memory")
+    assert vectors("memory://vectors/out", 5, failed=False, before=None).rows == 5
+    before = {path: store.cat_file(path) for path in store.find("/vectors/out/v")}
+    written = vectors("memory://vectors/out", 2, failed=True, before=5)
+    assert (written.path, written.rows, written.before, written.kept) == ("new-v", 2, 5, "v")
+    assert {path: store.cat_file(path) for path in store.find("/vectors/out/v")} == before
+    assert store.cat_file("/vectors/out/new-v/index.jsonl").count(b"\n") == 2
+
+
+@pytest.mark.parametrize("moment", ["the old one is away", "the new one is there"])
+def test_a_file_that_a_killed_run_was_about_to_replace_by_a_folder(
+    make: Make, tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a kill between the two renames leaves it."""
+    output = tmp_path / "out"
+    run(make("{jsonl: d}"), output)
+    (output / "d").rename(output / ".d.old")
+    if moment == "the new one is there":
+        run(make("{jsonl: {path: d, rows_per_file: 2}}"), output)
+        assert not (output / ".d.old").exists()
+        return
+    monkeypatch.setenv("BROKEN", "q1 q2 q3")
+    (tmp_path / "s.py").write_text(SCRIPT + "# another model\n")
+    written = run(make("{jsonl: {path: d, rows_per_file: 2}}"), output).written[0]
+    assert (written.kept, written.before) == ("d", 5)
+    assert len(read_rows(output / "d")) == 5

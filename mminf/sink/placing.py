@@ -1,0 +1,277 @@
+"""Puts datasets in place: what may be replaced, and how, so that nothing of others and nothing better is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from mminf.storage import is_remote, send_file
+
+MANIFEST = "manifest.json"
+VECTORS = "stats.safetensors"
+_VECTORS = re.compile(r"vectors-\d{5,}\.safetensors|index\.jsonl|stats\.safetensors")
+_UNFINISHED = re.compile(rf"\d{{5,}}\.\w+|manifest\.json|{_VECTORS.pattern}")
+
+
+class Placed(NamedTuple):
+    """Where a dataset goes.
+
+    Attributes:
+        before: rows of the dataset that is there; None if there is none, or nobody knows.
+        kept: its path below the output folder, if it stays there.
+    """
+
+    path: Path
+    before: int | None
+    kept: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What the datasets of a run may replace.
+
+    Attributes:
+        failed: the run has records that failed or are not done, so that a smaller dataset lacks some.
+        force: replace all the same.
+        rows: of the datasets that runs into the output have written, by path; None where that is not known.
+    """
+
+    failed: bool = False
+    force: bool = False
+    rows: Mapping[str, int | None] = field(default_factory=dict)
+
+    def keeps(self, rows: int, left_out: int, before: int | None) -> bool:
+        """Tells whether the dataset that is there is better than one of so many rows."""
+        lacks = self.failed or left_out > 0
+        return lacks and not self.force and before is not None and rows < before
+
+    def beside(self, path: Path, name: Path) -> Path:
+        """Returns a path beside a dataset's for one that does not replace it: one that is free or was such before."""
+        for number in itertools.count(1):
+            other = f"new-{path.name}" if number == 1 else f"new-{number}-{path.name}"
+            found = path.with_name(other)
+            if str(name.with_name(other)) in self.rows or not found.exists():
+                return found
+        raise AssertionError("unreachable")
+
+
+def count_rows(path: Path) -> int | None:
+    """Returns how many rows a dataset has that a sink wrote, or None if it isn't there or can't be read."""
+    if path.is_dir():
+        if (manifest := read_manifest(path)) is not None:
+            return int(manifest["rows"])
+        path = path / "index.jsonl"
+    if not path.is_file():
+        return None
+    if path.suffix == ".parquet":
+        import pyarrow
+        import pyarrow.parquet
+
+        try:
+            return int(pyarrow.parquet.read_metadata(path).num_rows)
+        except (pyarrow.ArrowException, OSError):
+            return None
+    with path.open("rb") as file:
+        lines = sum(1 for _ in file)
+    return max(0, lines - 2) if path.suffix == ".json" else lines
+
+
+def is_dataset(folder: Path) -> bool:
+    """Tells whether a folder is a dataset of mminf's: it has the manifest, or the statistics of vectors."""
+    if (folder / VECTORS).is_file() and (folder / "index.jsonl").is_file():
+        return True
+    return read_manifest(folder) is not None
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Returns the manifest of a dataset of several files, None if there is none."""
+    try:
+        found = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    ours = isinstance(found, dict) and isinstance(found.get("files"), list) and isinstance(found.get("rows"), int)
+    return found if ours else None
+
+
+def find_strangers(folder: Path) -> list[Path]:
+    """Returns what is in a dataset's folder and not part of it: the manifest names what is."""
+    own = listed_files(folder) | {MANIFEST}
+    vectors = (folder / VECTORS).is_file()
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_dir() or not (path.name in own or (vectors and _VECTORS.fullmatch(path.name)))
+    ]
+
+
+def listed_files(folder: Path) -> set[str]:
+    """Returns the names of the files that a dataset's manifest lists."""
+    manifest = read_manifest(folder) or {"files": []}
+    names = {str(file.get("name")) for file in manifest["files"] if isinstance(file, dict)}
+    return {name for name in names if name and "/" not in name and name not in (".", "..")}
+
+
+@contextlib.contextmanager
+def replace_file(path: Path, place: Callable[[], Path] | None = None) -> Iterator[IO[bytes]]:
+    """Opens a file that takes its name only when all of it is on disk, or sent to its store.
+
+    Args:
+        place: returns the path that it takes in the end; `path` by default.
+    """
+    if is_remote(path):
+        with tempfile.TemporaryDirectory(prefix="mminf-") as folder:
+            copy = Path(folder) / path.name
+            with copy.open("wb") as file:
+                yield file
+            send_file(copy, path if place is None else place())
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)  # a link would be followed
+    try:
+        with part.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        put_file(part, path if place is None else place())
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replace_folder(path: Path, last: str, place: Callable[[], Path] | None = None) -> Iterator[Path]:
+    """Yields a local folder to write files to, which then takes the place of `path`, or is sent there.
+
+    Args:
+        last: name of the file that is removed first and sent last.
+        place: as for `Shards`.
+    """
+    part = make_part(path)
+    try:
+        yield part
+        placed = path if place is None else place()
+        if is_remote(placed):
+            _send_folder(part, placed, last)
+        else:
+            put_folder(part, placed)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def make_part(path: Path) -> Path:
+    """Returns an empty folder for the files of a dataset: next to its place, or on this machine for a store's."""
+    if is_remote(path):
+        return Path(tempfile.mkdtemp(prefix="mminf-"))
+    part = path.with_name(f".{path.name}.part")
+    if part.is_symlink() or part.is_file():
+        part.unlink()
+    elif part.is_dir():
+        if strangers := [item for item in part.iterdir() if not _UNFINISHED.fullmatch(item.name)]:
+            raise OSError(errno.EEXIST, f"{part} has other files in it, such as {strangers[0].name}")
+        shutil.rmtree(part)
+    part.mkdir(parents=True)
+    return part
+
+
+def put_file(part: Path, path: Path) -> None:
+    """Lets a file take its place; a dataset of several files that is there is removed then.
+
+    Raises:
+        OSError: if other files lie in its folder; nothing has changed then.
+    """
+    if not path.is_dir() or path.is_symlink():
+        part.replace(path)
+        return
+    if strangers := find_strangers(path):
+        raise OSError(errno.ENOTEMPTY, f"the folder has other files in it, such as {strangers[0].name}")
+    old = _make_room(path)
+    path.rename(old)
+    part.replace(path)
+    _remove_dataset(old)
+
+
+def put_folder(part: Path, path: Path) -> None:
+    """Lets a folder take the place of an older dataset; what else lies in that one stays where it is."""
+    old = _make_room(path)
+    if path.exists() or path.is_symlink():
+        path.rename(old)
+    part.rename(path)
+    _take_over(old, path)
+
+
+def _old_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
+
+
+def recover(path: Path) -> None:
+    """Gives a dataset its name back that a killed run was about to replace."""
+    old = _old_of(path)
+    if not path.exists() and not path.is_symlink() and (old.is_file() or (old.is_dir() and is_dataset(old))):
+        old.rename(path)
+
+
+def _make_room(path: Path) -> Path:
+    """Returns a free name for the dataset that is there; what a killed run has left under it goes to that dataset."""
+    old = _old_of(path)
+    _take_over(old, path)
+    number = 1
+    while old.exists() or old.is_symlink():  # other files, of a name that the dataset has as well
+        number += 1
+        old = path.with_name(f".{path.name}.old-{number}")
+    return old
+
+
+def _take_over(old: Path, path: Path) -> None:
+    """Removes an older dataset, whose other files go to the new one's folder, if that is there."""
+    if old.is_symlink() or old.is_file():
+        if path.exists():
+            old.unlink()
+        return
+    if not old.is_dir():
+        return
+    if path.is_dir():
+        for stranger in find_strangers(old):
+            if not (path / stranger.name).exists():
+                stranger.rename(path / stranger.name)
+    _remove_dataset(old)
+
+
+def _remove_dataset(folder: Path) -> None:
+    """Removes the files of a dataset, and its folder if nothing else is in it; what lists them goes last."""
+    if not folder.is_dir():
+        return
+    strangers = set(find_strangers(folder))
+    own = [file for file in folder.iterdir() if file not in strangers]
+    for file in sorted(own, key=lambda file: file.name in (MANIFEST, VECTORS)):
+        file.unlink()
+    with contextlib.suppress(OSError):  # not empty
+        folder.rmdir()
+
+
+def _send_folder(part: Path, path: Path, last: str) -> None:
+    remove_object(path / last)
+    names = {file.name for file in part.iterdir()}
+    for name in sorted(names - {last}):
+        send_file(part / name, path / name)
+    store: Any = path
+    for item in store.fs.ls(store.path, detail=False) if store.exists() else ():
+        name = item.rstrip("/").rpartition("/")[2]
+        if name not in names and _VECTORS.fullmatch(name):
+            remove_object(path / name)
+    send_file(part / last, path / last)
+
+
+def remove_object(path: Path) -> None:
+    """Removes a file or object, if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
