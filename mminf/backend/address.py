@@ -25,14 +25,16 @@ _OURS = frozenset({"content-type", "content-length", "host", "accept-encoding", 
 
 
 class ServerConfig(Config):
-    """What calls carry, of an engine or of one of its addresses."""
+    """HTTP headers and query parameters of an engine or of one of its addresses."""
 
     headers: dict[str, str] = Field(
         default_factory=dict,
-        description="More HTTP headers. `${NAME}` is the environment variable's value, which is never stored.",
+        description="Additional HTTP headers. `${NAME}` is replaced by the environment variable, whose value is never "
+        "stored.",
     )
     query: dict[str, str] = Field(
-        default_factory=dict, description="Parameters behind the address (Azure's `api-version`), with `${NAME}` too."
+        default_factory=dict,
+        description="Query parameters of the address (Azure's `api-version`); `${NAME}` works as in `headers`.",
     )
 
     @field_validator("headers", "query", mode="before")
@@ -69,7 +71,7 @@ class EndpointConfig(ServerConfig):
 
     shorthand: ClassVar[str | None] = "url"
     url: str = Field(description="http://host:port/v1 or https://host/v1.")
-    max_concurrency: int | None = Field(None, ge=1, description="At most so many calls in flight at this address.")
+    max_concurrency: int | None = Field(None, ge=1, description="Maximum number of calls in flight at this address.")
     api_key_env: str | None = Field(None, description="Variable that holds its key; by default the engine's.")
 
     @model_validator(mode="before")

@@ -232,7 +232,10 @@ class Client:
             log.warning("model %r rejects %s; it %s, since %s", self.config.model, change.name, done, change.why)
 
     def _hopeless(self, lease: Lease, failure: Failure, told: str) -> Exception:
-        """What every call to this endpoint meets: with others beside it, calls go there; alone, it stops the run."""
+        """Handles a failure that every call to this endpoint will have.
+
+        Calls go to the other endpoints, if there are any; else a few failures in a row stop the run.
+        """
         endpoint = lease.endpoint
         hint = fix(
             failure,
@@ -253,7 +256,9 @@ class Client:
         return RequestError(told)
 
     def _stop(self, told: str, most: int) -> NoReturn:
-        raise EngineError(f"{told}; {most} calls in a row met this, so the run stops, and completed work is kept")
+        raise EngineError(
+            f"{told}; {most} calls in a row failed like this, so the run stops; progress is saved, run the same command to resume"
+        )
 
     def _endpoint(self, config: EndpointConfig) -> Endpoint:
         key_env = config.api_key_env or self.config.api_key_env

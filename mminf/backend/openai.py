@@ -55,8 +55,8 @@ class OpenAIConfig(EngineConfig, ServerConfig):
     api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable that holds the key; never the key.")
     extra_body: dict[str, Any] = Field(
         default_factory=dict,
-        description="More parameters of every call, over mminf's own (`{reasoning_effort: low}`); null takes one out. "
-        "`${NAME}` in a text is the environment variable's value.",
+        description="Additional parameters of every call (`{reasoning_effort: low}`); they override mminf's, and null "
+        "removes one. `${NAME}` works as in `headers`.",
     )
     server: Literal["auto", "openai", "vllm", "swift"] = Field(
         "auto", description="What answers: decides which settings it understands. `auto` asks the server."

@@ -16,7 +16,9 @@ SEED = typer.Option(None, "--seed", help="Seed of the run.")
 PLUGIN = typer.Option([], "--plugin", help="Plugin file or module; may be repeated.")
 LIMIT = typer.Option(None, "--limit", min=1, help="Only so many records of the source.")
 FORCE = typer.Option(
-    False, "--force", help="Replace files that no run wrote, another recipe's run, and datasets with more rows."
+    False,
+    "--force",
+    help="Also replace files that mminf did not write, the run of another recipe, and datasets with more rows.",
 )
 QUIET = typer.Option(False, "--quiet", "-q", help="Print only errors.")
 RUN_FOLDER = typer.Argument(help="Output folder of a run.")

@@ -29,4 +29,4 @@ def retry(
     from mminf import api
 
     marked = api.retry(output, step=step, ids=ids or [])
-    echo(f"{marked} failed records will be asked anew; run the same recipe again")
+    echo(f"{marked} failed records will be retried with new seeds; run the same recipe again")

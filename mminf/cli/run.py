@@ -132,7 +132,7 @@ def print_result(result: RunResult) -> None:
         echo(f"  {result.output / written.path}: {written.rows} rows{less}")
         if written.kept is not None:
             echo(
-                f"    {result.output / written.kept} is kept: it has more rows, and records have failed in this run; "
+                f"    {result.output / written.kept} is kept: it has more rows, and records failed or were left out in this run; "
                 "`mminf export ... --force` replaces it"
             )
         if written.left_out:
@@ -144,12 +144,12 @@ def print_result(result: RunResult) -> None:
     if counts.failed:
         echo(
             f"  all failures: mminf status {result.output} --failures; "
-            f"to ask anew: mminf retry {result.output}, then run again"
+            f"to retry them with new seeds: mminf retry {result.output}, then run again"
         )
     if result.stopped is not None:
         echo(
-            f"{result.stopped}; with a larger one, the same command goes on. To write the datasets as they are: "
-            f"`mminf export RECIPE --output {result.output}`"
+            f"{result.stopped}; progress is saved. Run the same command with a larger budget to resume, or write the "
+            f"datasets now: `mminf export RECIPE --output {result.output}`"
         )
     elif result.state == "interrupted":
         echo(f"{result.calls} model calls are kept; run the same command again to go on")

@@ -10,7 +10,7 @@ from mminf.engine.plan import StagePlan
 from mminf.journal import Journal
 
 ALIKE = 0.6
-"""Share of words that two reasons have in common which are the same but for what a record says."""
+"""Two reasons are the same if they share this fraction of their words."""
 _OWN = re.compile(r"'[^']*'|\"[^\"]*\"|\S*\d\S*")
 """What of a reason is a record's own: what is quoted, and words with digits."""
 
@@ -31,7 +31,7 @@ class FirstFailures:
 
     Args:
         steps: names of the steps to watch.
-        most: so many in the same way stop the run; None: none do.
+        most: number of failures in the same way that stops the run; None: no limit.
     """
 
     def __init__(self, steps: Iterable[str], most: int | None) -> None:
@@ -62,8 +62,8 @@ class FirstFailures:
             return None
         return (
             f"step {step!r} failed the first {watched.most} records in the same way, so the run stops: {reason}. "
-            "Completed work is kept; mend the cause and run the same command again, or set `max_same_failures: null` "
-            "in the recipe to run it anyway"
+            "Progress is saved. Fix the cause and run the same command to resume, or set `max_same_failures: null` "
+            "in the recipe to continue anyway"
         )
 
 

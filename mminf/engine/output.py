@@ -51,7 +51,7 @@ def check_targets(output: Path, sinks: Sequence[Sink]) -> None:
         if str(sink.config.path) not in known:
             raise OutputError(
                 f"{path} is there, and no run into {output} has written it, so it is not replaced; give the sink "
-                "another path, choose another --output, or say --force"
+                "another path, choose another --output, or use --force"
             )
         if path.is_dir() and not path.is_symlink() and not is_dataset(path):
             raise OutputError(
@@ -93,7 +93,7 @@ def check_recipe(journal: Journal, name: str, output: Path) -> None:
     before = json.loads(own or "{}").get("name")
     if before is not None and before != name:
         raise OutputError(
-            f"{output} holds a run of recipe {before!r}, not of {name!r}; choose another --output, or say --force to "
+            f"{output} holds a run of recipe {before!r}, not of {name!r}; choose another --output, or use --force to "
             "replace its datasets"
         )
 

@@ -120,8 +120,8 @@ def write_sinks(
 ) -> list[Written]:
     """Writes every dataset of a run from its journal.
 
-    With a target, only what was decided up to the accepted record of that number, in source order: so that the datasets
-    don't depend on how far a run got beyond it.
+    If the recipe has a target of N, the datasets end with the Nth accepted record in source order, so that they do not
+    depend on how many more records the run has processed.
 
     Args:
         output: folder of the datasets.
@@ -144,8 +144,8 @@ def write_sinks(
             written.append(opened.write(_SinkRecords(opened, plan, journal, last)))
         except OSError as error:
             raise OutputError(
-                f"{opened.path} can't be written: {error.strerror or error}; what is done is in the journal: free some "
-                "space or mend the folder, and the same command writes the datasets without asking any model again"
+                f"{opened.path} can't be written: {error.strerror or error}. Progress is saved in the journal: free "
+                "some space or fix the folder, then run the same command; it writes the datasets without calling a model"
             ) from error
     return written
 

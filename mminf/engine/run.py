@@ -191,9 +191,15 @@ class Run:
         """
         images = ImageStore(self.source.policy(), journal)
         shared = Shared(
-            self.recipe.run.seed, journal, images, self.engines, self.pool, self.stats, retries=journal.retries()
+            self.recipe.run.seed,
+            journal,
+            images,
+            self.engines,
+            self.pool,
+            self.stats,
+            retries=journal.retries(),
+            budget=make_budget(self.recipe, journal, part),
         )
-        shared.budget = make_budget(self.recipe, journal, part)
         self.source.part = part
         self._tasks = asyncio.create_task(self._stages(shared, stages, quota or self.recipe.run.target))
         state = "failed"

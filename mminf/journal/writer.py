@@ -97,8 +97,8 @@ class Writer:
     def _check(self) -> None:
         if self._failure is not None:
             raise JournalError(
-                f"{self._path} can't be written: {self._failure}; what it has is safe: free some space or mend the "
-                "folder, and run the same command again"
+                f"{self._path} can't be written: {self._failure}. What it contains is safe: free some space or fix "
+                "the folder, then run the same command to resume"
             ) from self._failure
 
     def _run(self, connect: Callable[[], sqlite3.Connection]) -> None:

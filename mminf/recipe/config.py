@@ -43,18 +43,18 @@ class StepConfig(Config):
 
 
 class PriceConfig(Config):
-    """What an engine's tokens cost, in any currency."""
+    """Prices of an engine's tokens, in any currency."""
 
     input: float = Field(0.0, ge=0, description="Price of a million tokens of prompts.")
     output: float = Field(0.0, ge=0, description="Price of a million tokens of answers.")
 
 
 class BudgetConfig(Config):
-    """What all runs into one output may spend together. A run that has spent it stops; a larger one goes on."""
+    """Limits for all runs into one output together. A run stops when one is reached, and resumes with a larger one."""
 
-    calls: int | None = Field(None, ge=1, description="Model calls that were answered.")
-    tokens: int | None = Field(None, ge=1, description="Tokens of prompts and answers.")
-    money: float | None = Field(None, gt=0, description="By the engines' `price`.")
+    calls: int | None = Field(None, ge=1, description="Maximum number of answered model calls.")
+    tokens: int | None = Field(None, ge=1, description="Maximum number of tokens in prompts and answers.")
+    money: float | None = Field(None, gt=0, description="Maximum cost, computed from the `price` of each engine.")
 
 
 class EngineConfig(Config):
@@ -63,7 +63,7 @@ class EngineConfig(Config):
     backend: str = Field(description="The kind of thing that serves the model.")
     model: str = Field(description="Model id, local path, or `builtin:demo`.")
     max_concurrency: int | None = Field(None, ge=1, description="At most so many calls in flight; None: unbounded.")
-    price: PriceConfig | None = Field(None, description="What its tokens cost, for `budget: {money: ...}`.")
+    price: PriceConfig | None = Field(None, description="Prices of its tokens, for `budget: {money: ...}`.")
     reasoning: Literal["split", "keep", "off"] = Field(
         "split",
         description="The model's reasoning: `split` separates it from the answer, `keep` leaves it before the "
@@ -134,9 +134,13 @@ class RunConfig(Config):
     max_loaded_engines: int | None = Field(
         None, ge=1, description="At most so many models in this process at a time; by default as many as memory holds."
     )
-    budget: BudgetConfig | None = Field(None, description="Stop once so many calls, tokens or money are spent.")
+    budget: BudgetConfig | None = Field(
+        None, description="Stop the run when these calls, tokens or this money are spent."
+    )
     max_same_failures: int | None = Field(
-        20, ge=1, description="Stop if the first so many records of a step all fail in the same way; null: never."
+        20,
+        ge=1,
+        description="Stop the run if the first N records of a step all fail in the same way; null turns this off.",
     )
     plugins: Names = Field(default_factory=list, description="Plugin files, relative to the recipe, or modules.")
     templates: list[Path] = Field(default_factory=list, description="Further template folders.")

@@ -116,7 +116,7 @@ class _Builder:
         except yaml.YAMLError as error:
             problem = str(getattr(error, "problem", error))
         except (ValueError, KeyError, OverflowError, RecursionError):
-            problem = f"{shorten_text(node.value, 60)!r} is no {node.tag.rpartition(':')[2]}"
+            problem = f"{shorten_text(node.value, 60)!r} is not a valid {node.tag.rpartition(':')[2]}"
         else:
             if value is None or isinstance(value, str | bool):
                 return value

@@ -23,10 +23,10 @@ _COPY = re.compile(r"[0-9a-f]{32}\.\w+")
 
 class ImagePathsConfig(SinkConfig):
     image_paths: Literal["absolute", "relative"] = Field(
-        "absolute", description="`relative`: as seen from the folder of the dataset's files."
+        "absolute", description="`relative`: relative to the folder of the dataset's files."
     )
     copy_images: bool = Field(
-        False, description="Copy the images into a folder beside the dataset, `<path>.images`, and name the copies."
+        False, description="Copy the images into the folder `<path>.images` next to the dataset; rows name the copies."
     )
 
 

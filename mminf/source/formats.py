@@ -316,7 +316,7 @@ def _row(header: list[str], cells: list[str]) -> dict[str, str] | str:
     if len(cells) != len(header):
         return f"has {len(cells)} cells, and the header has {len(header)}"
     if any(not cell.isascii() and _is_broken(cell) for cell in cells):
-        return "is no UTF-8"
+        return "is not valid UTF-8"
     return {name: cell for name, cell in zip(header, cells, strict=True) if name}
 
 

@@ -224,7 +224,7 @@ def _parquet_rows(file: Path) -> Iterator[Any]:
         group = opened.metadata.row_group(number)
         size = batch_size(group)
         if size == 0:
-            yield from (ValueError(f"it unpacks to too much: {BATCH_BYTES}") for _ in range(group.num_rows))
+            yield from (ValueError(f"its unpacked size is too large: {BATCH_BYTES}") for _ in range(group.num_rows))
             continue
         for batch in opened.iter_batches(batch_size=size, row_groups=[number]):
             yield from _rows_of(batch)

@@ -158,7 +158,10 @@ def test_what_every_call_will_meet_stops_the_run(reply: Callable[[], web.Respons
     assert len(calls) == 3
     assert [type(item) for item in found] == [RequestError, RequestError, EngineError]
     assert re.search(message, str(found[-1])), str(found[-1])
-    assert "3 calls in a row met this, so the run stops, and completed work is kept" in str(found[-1])
+    assert (
+        "3 calls in a row failed like this, so the run stops; progress is saved, run the same command to resume"
+        in str(found[-1])
+    )
     found, _ = ask(lambda body, n: answer("ok") if n % 3 == 0 else reply(), *"abcdefghi")
     assert not any(isinstance(item, EngineError) for item in found), "an answer between them"
 

@@ -46,9 +46,9 @@ def test_plain_values(text: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("!!bool maybe", "'maybe' is no bool"),
-        ("!!int abc", "'abc' is no int"),
-        ("9" * 5000, "is no int"),
+        ("!!bool maybe", "'maybe' is not a valid bool"),
+        ("!!int abc", "'abc' is not a valid int"),
+        ("9" * 5000, "is not a valid int"),
         ("9" * 30, "out of range"),
         (".inf", "out of range"),
         (".nan", "out of range"),

@@ -178,7 +178,7 @@ def test_files_and_folders_that_no_run_has_written_are_not_replaced(make: Make, 
 def test_in_a_folder_without_a_run_nothing_is_ours(make: Make, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "o.jsonl").write_text("mine")
-    with pytest.raises(OutputError, match="say --force"):
+    with pytest.raises(OutputError, match="use --force"):
         run(make(), tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["o.jsonl"], "no journal either"
 
@@ -325,7 +325,7 @@ def test_a_disk_that_is_full_while_datasets_are_written(tmp_path: Path, sink: st
     assert "Traceback" not in ran.stderr
     assert f"error: {output / 'o'}" in ran.stderr
     assert "File too large" in ran.stderr
-    assert "the same command writes the datasets without asking any model again" in ran.stderr
+    assert "it writes the datasets without calling a model" in ran.stderr
     assert api.status(output)["state"] == "failed"
     assert not list(output.glob("o*"))
     again = api.run(recipe, output=output)

@@ -121,7 +121,7 @@ def test_tables_and_their_bad_rows(tmp_path: Path) -> None:
     reasons = [item.reason for item in found if isinstance(item, BadRow)]
     assert reasons[0] == "rows.csv:4 has 2 cells, and the header has 3"
     assert reasons[1] == "rows.csv:5 has 4 cells, and the header has 3"
-    assert reasons[2] == "rows.csv:7 is no UTF-8"
+    assert reasons[2] == "rows.csv:7 is not valid UTF-8"
     assert "rows.csv:9 is not a row" in reasons[3]
     assert len(reasons) == 4
     (tmp_path / "rows.csv").write_text("id,q,q\na,b,c\n")
@@ -363,7 +363,7 @@ def test_a_parquet_file_of_equal_numbers_is_not_unpacked_whole(tmp_path: Path) -
     zeros = pyarrow.ListArray.from_arrays(pyarrow.array([0, len(values)], pyarrow.int32()), values)
     pyarrow.parquet.write_table(pyarrow.table({"id": ["a"], "x": zeros}), path)
     assert path.stat().st_size < 100_000
-    assert "it unpacks to too much" in read(path)[0].reason  # type: ignore[union-attr]
+    assert "its unpacked size is too large" in read(path)[0].reason  # type: ignore[union-attr]
     table = pyarrow.table([["a"], ["b"]], names=["x", "x"])
     pyarrow.parquet.write_table(table, path)
     with pytest.raises(SourceError, match="the column 'x' twice"):
@@ -402,7 +402,7 @@ def test_a_parquet_row_that_is_too_large_fails_alone(tmp_path: Path, monkeypatch
     monkeypatch.setenv("MMINF_BATCH_BYTES", "1000000")
     parquet(tmp_path / "rows.parquet", {"id": "a", "text": "a" * 5_000_000})
     found = read(tmp_path / "rows.parquet")
-    assert "it unpacks to too much: at most 1,000,000 bytes (limit batch_bytes" in found[0].reason  # type: ignore[union-attr]
+    assert "its unpacked size is too large: at most 1,000,000 bytes (limit batch_bytes" in found[0].reason  # type: ignore[union-attr]
 
 
 # Fuzzing: whatever a file holds, its records and bad rows are counted, or the file is an error.

@@ -1,0 +1,184 @@
+"""Estimates, before it is made, how much an operator, filter or method makes."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Callable, Mapping, Sized
+from typing import Any
+
+import jinja2
+
+from mminf.sandbox.work import CHARACTERS, check_digits, spend, weigh
+
+MOST_REPEATED = 1_000_000
+"""Largest width, count or length that a filter or method takes."""
+MOST_PRECISE = 100
+"""Largest number of digits for `round`, and of columns for `tojson(indent=...)`."""
+_NUMBER = re.compile(r"\d+")
+
+
+def make_range(*bounds: int) -> range:
+    """Jinja's global `range`, which counts as its length."""
+    made = range(*bounds)
+    spend(len(made))
+    return made
+
+
+def check_product(left: Any, right: Any) -> None:
+    """Checks the result of `left * right`. Raises TemplateRuntimeError if it is too large."""
+    if isinstance(left, int) and isinstance(right, int):
+        check_digits(left.bit_length() + right.bit_length())
+        return
+    for many, times in ((left, right), (right, left)):
+        if isinstance(many, str | bytes | list | tuple) and isinstance(times, int):
+            spend(weigh(many) * max(0, times))  # all that is in it: lists of lists are printed, compared and added up
+
+
+def check_power(left: Any, right: Any) -> None:
+    """Checks the result of `left ** right`. Raises TemplateRuntimeError if it is too large."""
+    if isinstance(left, int) and isinstance(right, int) and right > 0 and left not in (-1, 0, 1):
+        check_digits(left.bit_length() * right)
+
+
+def check_percent(text: str, values: Any) -> None:
+    """Bounds the widths of a %-format: those in the text, and those that stand for `*` among the values."""
+    if "%" in text:
+        spend(_numbers_in(text) // CHARACTERS + weigh(values))
+        if "*" in text:
+            for value in values if isinstance(values, tuple) else (values,):
+                _bound(value)
+
+
+def check_format(text: str) -> None:
+    """Checks the widths in the text of `str.format`. Raises TemplateRuntimeError if they are too large."""
+    try:
+        fields = list(string.Formatter().parse(text))
+    except ValueError:
+        return  # formatting will say so
+    for _, _, layout, _ in fields:
+        if layout and "{" in layout:
+            raise jinja2.TemplateRuntimeError("a format whose width is a field is not supported")
+        spend(_numbers_in(layout or "") // CHARACTERS)
+
+
+def _numbers_in(text: str) -> int:
+    numbers = _NUMBER.findall(text)
+    if any(len(number) > 18 for number in numbers):
+        raise jinja2.TemplateRuntimeError("a format has a width without measure")
+    return sum(map(int, numbers))
+
+
+def _bound(value: Any, most: int = MOST_REPEATED) -> int:
+    """Returns a number that says how often something is repeated. Raises TemplateRuntimeError if it is too large."""
+    if isinstance(value, int) and abs(value) > most:
+        raise jinja2.TemplateRuntimeError(f"{value:.4g} is too much; at most {most:,}")
+    return value if isinstance(value, int) else 0
+
+
+def size_of(value: Any) -> int:
+    """Returns the number of items or characters of a value, 0 if it has none."""
+    return len(value) if isinstance(value, Sized) else 0
+
+
+# What methods and filters make at most, by their owner and arguments.
+def _padded(owner: Any, width: Any = 0, *_: Any, **__: Any) -> int:
+    return max(size_of(owner), _bound(width))
+
+
+def _replaced(owner: Any, old: Any = "", new: Any = "", *_: Any, **__: Any) -> int:
+    text, old, new = str(owner), str(old), str(new)
+    return len(text) + text.count(old) * len(new)
+
+
+def _joined(parts: Any, separator: Any = "") -> int:
+    if isinstance(parts, str):
+        return len(parts) * (1 + size_of(separator))
+    many = isinstance(parts, list | tuple | dict)
+    return CHARACTERS * weigh(parts) + len(parts) * size_of(separator) if many else 0
+
+
+def _translated(owner: Any, table: Any = None) -> int:
+    longest = max(map(size_of, table.values()), default=1) if isinstance(table, Mapping) else 1
+    return size_of(owner) * max(1, longest)
+
+
+METHOD_ESTIMATES: dict[str, Callable[..., int]] = {
+    "center": _padded,
+    "ljust": _padded,
+    "rjust": _padded,
+    "zfill": _padded,
+    "to_bytes": _padded,
+    "expandtabs": lambda owner, tabsize=8: len(owner) + owner.count("\t") * _bound(tabsize),
+    "replace": _replaced,
+    "join": lambda owner, parts: _joined(parts, owner),
+    "translate": _translated,
+}
+
+
+def _indented(value: Any, width: Any = 4, *_: Any, **__: Any) -> int:
+    return (str(value).count("\n") + 1) * (_bound(width) if isinstance(width, int) else size_of(width))
+
+
+def _truncated(_value: Any, length: Any = 255, *_: Any, **__: Any) -> int:
+    _bound(length)
+    return 0
+
+
+def _wrapped(value: Any, width: Any = 79, *_: Any, **more: Any) -> int:
+    """A line costs as much as some hundred characters."""
+    lines = size_of(value) // max(1, _bound(width))
+    return size_of(value) + lines * (500 + size_of(more.get("wrapstring")))
+
+
+def _batched(value: Any, count: Any = 1, fill_with: Any = None, **more: Any) -> int:
+    count = next(iter(more.values()), count) if more else count
+    return CHARACTERS * (size_of(value) + _bound(count) * weigh(fill_with))
+
+
+def _rounded(_value: Any, precision: Any = 0, *_: Any, **__: Any) -> int:
+    _bound(precision, MOST_PRECISE)
+    return 0
+
+
+def _dumped(value: Any, indent: Any = None, *_: Any, **__: Any) -> int:
+    return CHARACTERS * weigh(value) * (1 + _bound(indent, MOST_PRECISE))
+
+
+def _printed(value: Any, *_: Any, **__: Any) -> int:
+    return CHARACTERS * weigh(value)
+
+
+def _summed(value: Any, _attribute: Any = None, start: Any = 0, **_: Any) -> int:
+    """Adding up lists or texts would copy what there is for each of them."""
+    if not isinstance(start, int | float):
+        raise jinja2.TemplateRuntimeError(f"`sum` adds numbers, not {type(start).__name__}")
+    return size_of(value)
+
+
+def _stripped(value: Any, *_: Any, **__: Any) -> int:
+    """Each comment is cut out of the whole text."""
+    return size_of(value) * (1 + str(value).count("<!--"))
+
+
+FILTER_ESTIMATES: dict[str, Callable[..., int]] = {
+    "center": lambda value, width=80: max(size_of(value), _bound(width)),
+    "indent": _indented,
+    "truncate": _truncated,
+    "wordwrap": _wrapped,
+    "batch": _batched,
+    "slice": _batched,
+    "round": _rounded,
+    "tojson": _dumped,
+    "string": _printed,
+    "pprint": _printed,
+    "escape": _printed,
+    "e": _printed,
+    "forceescape": _printed,
+    "urlencode": _printed,
+    "xmlattr": _printed,
+    "sum": _summed,
+    "replace": _replaced,
+    "join": lambda value, d="", *_, **__: _joined(value, d),
+    "striptags": _stripped,
+}
