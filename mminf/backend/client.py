@@ -257,7 +257,8 @@ class Client:
 
     def _stop(self, told: str, most: int) -> NoReturn:
         raise EngineError(
-            f"{told}; {most} calls in a row failed like this, so the run stops; progress is saved, run the same command to resume"
+            f"{told}; {most} calls in a row failed like this, so the run stops; progress is saved, run the "
+            "same command to resume"
         )
 
     def _endpoint(self, config: EndpointConfig) -> Endpoint:

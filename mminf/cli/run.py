@@ -132,7 +132,8 @@ def print_result(result: RunResult) -> None:
         echo(f"  {result.output / written.path}: {written.rows} rows{less}")
         if written.kept is not None:
             echo(
-                f"    {result.output / written.kept} is kept: it has more rows, and records failed or were left out in this run; "
+                f"    {result.output / written.kept} is kept: it has more rows, and records failed or were left out "
+                "in this run; "
                 "`mminf export ... --force` replaces it"
             )
         if written.left_out:

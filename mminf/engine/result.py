@@ -145,7 +145,7 @@ def write_sinks(
         except OSError as error:
             raise OutputError(
                 f"{opened.path} can't be written: {error.strerror or error}. Progress is saved in the journal: free "
-                "some space or fix the folder, then run the same command; it writes the datasets without calling a model"
+                "some space or fix the folder, then run the same command: it writes the datasets and calls no model"
             ) from error
     return written
 

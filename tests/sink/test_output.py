@@ -325,7 +325,7 @@ def test_a_disk_that_is_full_while_datasets_are_written(tmp_path: Path, sink: st
     assert "Traceback" not in ran.stderr
     assert f"error: {output / 'o'}" in ran.stderr
     assert "File too large" in ran.stderr
-    assert "it writes the datasets without calling a model" in ran.stderr
+    assert "it writes the datasets and calls no model" in ran.stderr
     assert api.status(output)["state"] == "failed"
     assert not list(output.glob("o*"))
     again = api.run(recipe, output=output)
