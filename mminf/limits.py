@@ -67,6 +67,7 @@ MIB = 2**20
 ANSWER_BYTES = Limit("answer_bytes", 32 * MIB, "bytes", "a server's answer, unpacked")
 LISTING_BYTES = Limit("listing_bytes", 8 * MIB, "bytes", "a server's list of models, unpacked")
 LINE_BYTES = Limit("line_bytes", 256 * MIB, "bytes", "a line of a text, JSON Lines, CSV or TSV file, unpacked")
+ROW_LINES = Limit("row_lines", 10_000, "lines", "a row of a CSV or TSV file, whose quoted cells may have several")
 JSON_BYTES = Limit("json_bytes", 1024 * MIB, "bytes", "a JSON file, which is read whole")
 BATCH_BYTES = Limit("batch_bytes", 1024 * MIB, "bytes", "a batch of Parquet rows, unpacked")
 IMAGE_BYTES = Limit(
@@ -89,6 +90,7 @@ LIMITS = (
     ANSWER_BYTES,
     LISTING_BYTES,
     LINE_BYTES,
+    ROW_LINES,
     JSON_BYTES,
     BATCH_BYTES,
     IMAGE_BYTES,

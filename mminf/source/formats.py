@@ -6,14 +6,13 @@ import csv
 import gzip
 import json
 import zlib
-from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
 from mminf.errors import SourceError
 from mminf.image import looks_like_image_bytes
-from mminf.limits import JSON_BYTES, LINE_BYTES
+from mminf.limits import JSON_BYTES, LINE_BYTES, ROW_LINES
 from mminf.storage import is_remote, open_bytes
 
 Kind = Literal["lines", "array", "csv", "tsv", "parquet", "tar", "image", "text", "empty"]
@@ -200,15 +199,16 @@ def _are_rows(values: Sequence[Any]) -> bool:
 
 
 def read_table(file: Path, kind: Kind) -> Iterator[tuple[int, dict[str, str] | str]]:
-    """Yields the rows of a CSV or TSV file, each with the number of its first line; a text says why a row is none.
+    """Yields the rows of a CSV or TSV file, each with the number of its first line; a text is the reason of a bad row.
 
-    A row that is none takes no other along: after a quote that is not closed, reading goes on in the next line.
+    A quoted cell may have several lines. If a row with several lines is bad, each of them is a bad row: they may be
+    rows that a superfluous quote has joined, or text of a cell that only looks like rows.
 
     Args:
-        kind: csv or tsv, where the header has only one column.
+        kind: csv or tsv, for a header with only one column.
 
     Raises:
-        SourceError: if its header names no columns, or one twice.
+        SourceError: if the header has a column twice.
     """
     csv.field_size_limit(LINE_BYTES.value)
     with open_unpacked(file) as opened:
@@ -216,80 +216,64 @@ def read_table(file: Path, kind: Kind) -> Iterator[tuple[int, dict[str, str] | s
         delimiter = _read_delimiter(lines, kind)
         header: list[str] | None = None
         while (cells := _next_row(lines, delimiter)) is not None:
-            if isinstance(cells, str):
-                yield lines.first, cells
-            elif not cells:
+            if not cells:
                 continue  # an empty line
-            elif header is None:
+            if header is None and not isinstance(cells, str):
                 header = _check_header([cell.strip() for cell in cells], file)
-            else:
-                yield lines.first, _row(header, cells)
+                continue
+            row = cells if isinstance(cells, str) else _row(header or [], cells)
+            yield lines.first, row
+            if isinstance(row, str):
+                for number in range(lines.first + 1, lines.last + 1):
+                    yield number, f"is part of the row of line {lines.first}, or a row of its own: a quote is wrong"
 
 
 class _Lines:
-    """The lines of a table; those of a row that is none can be read again.
+    """The lines of a table.
 
     Attributes:
-        first: number of the line that the last row began in.
+        first, last: numbers of the first and the last line of the current row.
     """
 
     def __init__(self, opened: IO[bytes]) -> None:
         self._lines = limited_lines(opened)
-        self._again: deque[str | None] = deque()
-        self._taken: list[str | None] = []
-        self._number = 0
-        self.first = 0
+        self._pushed: str | None = None
+        self.first = self.last = 0
 
     def begin(self) -> None:
         """Begins a row."""
-        self._taken.clear()
-        self.first = self._number + 1
+        self.first = self.last + 1
 
     def take(self) -> Iterator[str]:
         """Yields the lines of a row. Raises csv.Error if it has too many, or one that is too long."""
-        size = 0
-        while (line := self._next()) is not None:
-            size += len(line)
-            if size > LINE_BYTES.value:
-                raise csv.Error(f"a quoted cell without end: {LINE_BYTES}")
+        size, most = 0, ROW_LINES.value
+        if self._pushed is not None:
+            line, self._pushed = self._pushed, None
+            self.last += 1
             yield line
-        if self._taken and self._taken[-1] is None:
-            raise csv.Error(f"a line is too long: {LINE_BYTES}")
-
-    def give_back(self) -> None:
-        """Lets all lines of the row but the first be read again."""
-        self._again.extendleft(reversed(self._taken[1:]))
-        self._number -= len(self._taken) - 1
+        for data in self._lines:
+            self.last += 1
+            if data is None:
+                raise csv.Error(f"a line is too long: {LINE_BYTES}")
+            size += len(data)
+            if size > LINE_BYTES.value or self.last - self.first >= most:
+                raise csv.Error(f"a quoted cell has no end: {ROW_LINES}, {LINE_BYTES}")
+            yield data.decode("utf-8" if self.last > 1 else "utf-8-sig", "surrogateescape")
 
     def push(self, line: str) -> None:
-        """Lets a line be read again."""
-        self._again.appendleft(line)
-        self._number -= 1
-
-    def _next(self) -> str | None:
-        try:
-            line = self._again.popleft() if self._again else self._decode(next(self._lines))
-        except StopIteration:
-            return None
-        self._number += 1
-        self._taken.append(line)
-        return line
-
-    def _decode(self, line: bytes | None) -> str | None:
-        if line is None:
-            return None
-        return line.decode("utf-8" if self._number else "utf-8-sig", "surrogateescape")
+        """Lets the first line be read again."""
+        self._pushed = line
+        self.last = 0
 
 
 def _next_row(lines: _Lines, delimiter: str) -> list[str] | str | None:
-    """Returns the next row's cells, why it is none, or None at the end."""
+    """Returns the cells of the next row, the reason why it is bad, or None at the end."""
     lines.begin()
     try:
         return next(csv.reader(lines.take(), delimiter=delimiter, strict=True))
     except StopIteration:
         return None
     except csv.Error as error:
-        lines.give_back()
         return f"is not a row: {error}"
 
 
