@@ -4,40 +4,51 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mminf.content import builtin_recipes, content_folder, find_recipe
-from mminf.engine.output import check_targets, read_marker, rows_written, write_marker
-from mminf.engine.parts import open_journals
+from mminf.content import content_folder, find_recipe
+from mminf.engine.output import check_targets, read_marker, write_marker
 from mminf.engine.plan import check_fields
-from mminf.engine.result import RunResult, count_records, last_wanted, open_sinks, write_sinks
-from mminf.engine.run import Run
+from mminf.engine.result import RunResult, open_sinks, write_sinks
+from mminf.engine.run import Run, open_run
+from mminf.engine.workspace import Workspace
 from mminf.errors import EngineError, JournalError, RecordError, UsageError, nearest
-from mminf.executor.local import LocalExecutor, end_children
+from mminf.executor.local import LocalExecutor, end_children, run_whole
 from mminf.executor.options import RayOptions
 from mminf.executor.ranks import run_rank
-from mminf.executor.shard import merge_work, shard_work
+from mminf.executor.shards import merge_run, run_shard
 from mminf.executor.torchrun import Rank
-from mminf.journal import Journal, is_locked
-from mminf.journal.lock import hold
-from mminf.journal.merge import part_folders
-from mminf.journal.mirror import Mirror, copied, is_held, list_parts
+from mminf.inspection import (
+    FailureStatus,
+    RecordHistory,
+    RunStatus,
+    list_failures,
+    list_members,
+    list_recipes,
+    record_history,
+    run_status,
+)
+from mminf.journal import Journal
+from mminf.journal.folders import list_shards
+from mminf.journal.mirror import copied
+from mminf.journal.repair import Repaired, repair_journal
+from mminf.journal.retries import WrittenOff
 from mminf.journal.schema import FILE
-from mminf.part import Part
 from mminf.plugin import discover
-from mminf.recipe.lines import load_document
 from mminf.recipe.loader import load_recipe
 from mminf.recipe.model import Recipe
 from mminf.record import Record
-from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS
+from mminf.registry import BACKENDS, SOURCES
 from mminf.request import Rendered, Request
+from mminf.shard import Shard
+from mminf.sharding.journals import open_journals
 from mminf.sink.base import Written
 from mminf.sink.placing import Guard
 from mminf.source.guess import guess_source
+from mminf.states import RunState
 from mminf.storage import is_remote, to_path
 
 log = logging.getLogger("mminf")
@@ -57,7 +68,7 @@ def load(
     """Reads and checks a recipe.
 
     Args:
-        recipe: path, or name of a recipe that mminf brings along.
+        recipe: path, or name of a recipe bundled with mminf.
         input: image folder, JSON, JSONL, Parquet or dataset on disk, in place of the recipe's source.
         profile: one of the recipe's profiles.
         settings: `path.to.key=value` texts, as `--set` takes them.
@@ -101,43 +112,43 @@ def run(
     force: bool = False,
     **options: Any,
 ) -> RunResult:
-    """Runs a recipe, going on where an earlier run into the same output stopped.
+    """Runs a recipe, resuming an interrupted run into the same output.
 
     Args:
         recipe: path, name, or what `load` returned.
         output: folder for the journal and the datasets; `out/<recipe>` by default.
-        limit: only so many records of the source.
-        shard: `i/n`: only the records of this shard; `merge` puts the shards together.
+        limit: number of records of the source that are taken.
+        shard: `i/n`: only the records of this shard; `merge` merges the shards.
         ray: work on a Ray cluster.
         progress: show it on stderr.
         force: as for `prepare`.
         options: as for `load`.
 
     Raises:
-        UsageError: if it can't run; what is done is kept in the journal.
+        UsageError: if it can't run; progress is saved in the journal.
     """
     loaded = recipe if isinstance(recipe, Recipe) else load(recipe, **options)
-    part = Part.parse(shard) if shard is not None else None
-    return execute(prepare(loaded, output=output, limit=limit, force=force), progress=progress, shard=part, ray=ray)
+    cut = Shard.parse(shard) if shard is not None else None
+    return execute(prepare(loaded, output=output, limit=limit, force=force), progress=progress, shard=cut, ray=ray)
 
 
 def execute(
     prepared: Run,
     *,
     progress: bool = False,
-    shard: Part | None = None,
+    shard: Shard | None = None,
     rank: Rank | None = None,
     ray: RayOptions | None = None,
 ) -> RunResult:
     """Runs what `prepare` returned.
 
     Args:
-        shard: only the records of this part; `merge` puts the shards together.
+        shard: only the records of this shard; `merge` merges the shards.
         rank: this process is one of several that torchrun has started.
         ray: work on a Ray cluster.
 
     Raises:
-        UsageError: if it can't go on; what is done is kept.
+        UsageError: if it can't continue; progress is saved.
     """
     if rank is not None:
         return run_rank(prepared, rank, progress=progress)
@@ -147,20 +158,20 @@ def execute(
         cluster = RayWork(ray)
         with join_cluster(ray.address):
             return LocalExecutor(cluster, cluster.watch if progress else None).execute(prepared)
-    work = Run.execute if shard is None else shard_work(shard)
+    work = run_whole if shard is None else run_shard(shard)
     return LocalExecutor(work, _watch(progress)).execute(prepared)
 
 
 def merge(prepared: Run, *, progress: bool = False) -> RunResult:
-    """Merges the shards of a run into its journal, runs the dataset steps behind them, and writes the datasets.
+    """Merges the shards of a run into its journal, runs the dataset steps after them, and writes the datasets.
 
     Returns:
-        The result; its state is `waiting` if the shards must be run again to go on behind a dataset step.
+        The result; its state is `waiting` if the shards must be run again after a dataset step.
 
     Raises:
         JournalError: if a shard is missing, unfinished, or of another recipe.
     """
-    return LocalExecutor(merge_work, _watch(progress)).execute(prepared)
+    return LocalExecutor(merge_run, _watch(progress)).execute(prepared)
 
 
 def _watch(progress: bool) -> Callable[[Run], Callable[[], None]] | None:
@@ -175,10 +186,11 @@ def prepare(recipe: Recipe, *, output: str | Path | None = None, limit: int | No
     """Returns a run that has been checked: input, output, fields, installed backends. Nothing is loaded or written.
 
     Args:
-        force: replace what runs into the output have not written, what another recipe's has, and more rows by fewer.
+        force: also replace datasets that runs into the output have not written, those of another recipe, and more rows
+            by fewer.
     """
     folder = to_path(str(output)) if output is not None else Path("out") / recipe.name
-    made = Run(recipe, folder, limit=limit, force=force)
+    made = open_run(recipe, folder, limit=limit, force=force)
     made.check()
     check_backends(recipe)
     return made
@@ -203,143 +215,65 @@ def check_backends(recipe: Recipe) -> None:
             raise EngineError(f"engine {name!r}: {missing}")
 
 
-def status(output: str | Path) -> dict[str, Any]:
-    """Returns the state of a run, also while it goes on, as JSON values.
+def status(output: str | Path) -> RunStatus:
+    """Returns the status of a run, also while it runs, as JSON values.
 
     Raises:
         JournalError: if there is none.
     """
-    path = to_path(str(output))
-    with open_journals(path) as journals:
-        first = journals[0]
-        store = path if is_remote(path) else None
-        stages = json.loads(first.meta("stages") or "[]")
-        steps: dict[str, dict[str, Any]] = {name: {"dropped": 0, "failed": 0} for stage in stages for name in stage}
-        for journal in journals:
-            for _, state, step, number in journal.counts(last_wanted(journal)):
-                if step is not None and state in ("dropped", "failed"):
-                    steps.setdefault(step, {"dropped": 0, "failed": 0})[state] += number
-            for name, total in journal.totals().items():
-                counted = steps.setdefault(name, {})
-                counted.update({key: counted.get(key, 0) + value for key, value in total.items()})
-        counts = count_records(*journals)
-        recipe = json.loads(first.meta("recipe") or "{}")
-        first_failures = itertools.chain.from_iterable(journal.failures(20) for journal in journals)
-        return {
-            "recipe": recipe.get("name"),
-            "state": _whole_state([_state(journal, store) for journal in journals]),
-            "run": first.run,
-            "total": json.loads(first.meta("total") or "null"),
-            "done": counts.done,
-            "dropped": counts.dropped,
-            "failed": counts.failed,
-            "pending": counts.pending,
-            "steps": steps,
-            "failures": [
-                {"id": record, "step": step, "reason": reason}
-                for record, step, reason in itertools.islice(first_failures, 20)
-            ],
-            "parts": {journal.folder.name: _state(journal, store) for journal in journals if journal.base is not None},
-            "versions": json.loads(first.meta("versions") or "{}"),
-        }
+    return run_status(output)
 
 
-def failures(output: str | Path) -> Iterator[dict[str, Any]]:
+def failures(output: str | Path) -> Iterator[FailureStatus]:
     """Yields id, step and reason of every record of a run that failed.
 
     Raises:
         JournalError: if there is no run.
     """
-    with open_journals(to_path(str(output))) as journals:
-        for journal in journals:
-            for record, step, reason in journal.all_failures():
-                yield {"id": record, "step": step, "reason": reason}
+    return list_failures(output)
 
 
-def _whole_state(states: Sequence[str | None]) -> str | None:
-    """A run of several parts that were all stopped in time was interrupted, though its main journal says it runs."""
-    parts = set(states[1:])
-    return "interrupted" if states[0] == "killed" and parts and parts <= {"interrupted", "finished"} else states[0]
-
-
-def _state(journal: Journal, output: Path | None = None) -> str | None:
-    """The state of a run; one that says it runs, though nobody holds its lock, was killed."""
-    state = journal.meta("state")
-    held = is_locked(journal.folder) or (output is not None and is_held(output))
-    return "killed" if state in ("running", "writing") and not held else state
-
-
-def show(output: str | Path, record: str) -> dict[str, Any]:
-    """Returns a record's whole history: its outcome, its fields, every prompt and raw answer.
+def show(output: str | Path, record: str) -> RecordHistory:
+    """Returns a record's whole history: its outcomes, its fields, every prompt and raw answer.
 
     Raises:
         JournalError: if there is no such run or record.
     """
-    with open_journals(to_path(str(output))) as journals:
-        rows = [row for journal in journals for row in journal.find(record)]
-        stages = json.loads(journals[0].meta("stages") or "[]")
-        order = {name: n for n, name in enumerate(itertools.chain(*stages))}
-        calls = sorted(
-            itertools.chain.from_iterable(journal.calls(record) for journal in journals),
-            key=lambda call: (
-                call["record"],
-                order.get(call["step"], -1),
-                call["run"],
-                call["attempt"],
-                call["sample"],
-            ),
-        )
-        if not rows and not calls:
-            like = [name for journal in journals for name in journal.ids_like(record)]
-            hint = f"; ids with it: {', '.join(like)}" if like else ""
-            raise JournalError(f"no record {record!r} in {output}{hint}")
-        return {
-            "id": record,
-            "outcomes": [
-                {
-                    "id": row.id,
-                    "stage": row.stage,
-                    "state": row.state,
-                    "step": row.step,
-                    "reason": row.reason,
-                    "fields": row.fields,
-                }
-                for row in rows
-            ],
-            "calls": calls,
-        }
+    return record_history(output, record)
 
 
 def retry(output: str | Path, *, step: str | None = None, ids: Sequence[str] = ()) -> int:
-    """Marks failed records so that the next run asks anew, with new seeds. Returns how many were marked."""
+    """Marks failed records so that the next run retries them with new seeds. Returns how many were marked.
+
+    Raises:
+        JournalError: if there is no run, or no such record has failed.
+    """
     path = to_path(str(output))
-    mirror = Mirror(path) if is_remote(path) else None
-    folder = path if mirror is None else mirror.folder
     with open_journals(path):
         pass  # there must be a run
-    with hold(folder), mirror or contextlib.nullcontext():
-        marked = _find_failed(folder, step, list(ids))
+    workspace = Workspace(path)
+    with workspace.hold():
+        marked = _find_failed(workspace.folder, step, ids)
         if ids and not marked:
             raise JournalError(f"no failed record {', '.join(map(repr, ids))} in {output}; `mminf status` lists them")
-        with Journal(folder, write=True, locked=True) as journal:
-            journal.write_off(marked)
+        with Journal(workspace.folder, write=True, locked=True) as journal:
+            journal.retries.write_off(marked)
         return len(marked)
 
 
-def _find_failed(folder: Path, step: str | None, ids: list[str]) -> list[tuple[str, str, int]]:
+def _find_failed(folder: Path, step: str | None, ids: Sequence[str]) -> list[WrittenOff]:
     with open_journals(folder) as journals:
-        recipe = json.loads(journals[0].meta("recipe") or "{}")
         attempts: dict[str, int] = {}
-        for item in recipe.get("steps", []):
+        for item in journals[0].meta.recipe.get("steps", []):
             for kind, config in item.items():
                 if isinstance(config, dict):
                     attempts[config.get("name") or kind] = int(config.get("attempts", 1))
-        failed = itertools.chain.from_iterable(journal.failed(step=step, ids=ids) for journal in journals)
-        return [(record, at, attempts.get(at, 1)) for record, at in dict.fromkeys(failed)]
+        failed = itertools.chain.from_iterable(journal.retries.failed(step=step, ids=ids) for journal in journals)
+        return [WrittenOff(record, at, attempts.get(at, 1)) for record, at in dict.fromkeys(failed)]
 
 
 def export(recipe: Recipe, output: str | Path, *, to: str | Path | None = None, force: bool = False) -> list[Written]:
-    """Writes a recipe's datasets from what a journal holds, finished or not.
+    """Writes a recipe's datasets from what a journal contains, finished or not.
 
     Args:
         to: folder for the datasets; by default the run's own, which must be one that can be written to then.
@@ -349,35 +283,43 @@ def export(recipe: Recipe, output: str | Path, *, to: str | Path | None = None, 
         JournalError: if there is no run, or it had other steps.
         OutputError: if a dataset can't be written, or would replace what no run into its folder has written.
     """
-    made = Run(recipe, to_path(str(output)), force=force)
-    with copied(made.target) if is_remote(made.target) else contextlib.nullcontext(made.output) as folder:
-        made.output = folder
-        return _export(made, made.target if to is None else to_path(str(to)))
+    made = open_run(recipe, to_path(str(output)), force=force)
+    target = made.target if to is None else to_path(str(to))
+    with copied(made.target) if is_remote(made.target) else contextlib.nullcontext(made.target) as folder:
+        if not (folder / FILE).is_file() and list_shards(made.target):
+            raise JournalError(f"{output} contains shards that are not merged yet: `mminf merge` writes the datasets")
+        with Journal(folder) as journal:
+            if list_shards(folder):
+                log.warning("%s contains shards that are not merged; their records are left out", output)
+            return _export(made, journal, target)
 
 
-def _export(made: Run, to: Path) -> list[Written]:
-    recipe, output = made.recipe, made.target
-    if not (made.output / FILE).is_file() and list_parts(made.target):
-        raise JournalError(f"{output} holds shards that are not merged yet: `mminf merge` writes the datasets")
-    with Journal(made.output) as journal:
-        if part_folders(made.output):
-            log.warning("%s has shards that are not merged; what they did is left out", output)
-        names = [list(stage.names) for stage in made.plan]
-        if names != json.loads(journal.meta("stages") or "[]"):
-            raise JournalError(
-                f"the run in {output} had other steps than {recipe.path} has now; "
-                "give the recipe that made it, with the same --profile and --set"
-            )
-        if not made.force:
-            check_targets(to, open_sinks(recipe, to))
-        partial = journal.meta("state") != "finished" or bool(journal.failures(1))
-        own = to == made.target
-        known = rows_written(journal) if own or is_remote(to) else read_marker(to)
-        guard = Guard(failed=partial, force=made.force, rows=known)
-        written = write_sinks(recipe, to, made.plan, journal, made.source.policy(), guard=guard)
-        if not is_remote(to) and not own:
-            write_marker(to, written)
-        return written
+def _export(made: Run, journal: Journal, to: Path) -> list[Written]:
+    plan, source = made.plan, made.source
+    if plan.names != journal.meta.stages:
+        raise JournalError(
+            f"the run in {made.target} had other steps than {plan.recipe.path} has now; "
+            "give the recipe that made it, with the same --profile and --set"
+        )
+    if not plan.force:
+        check_targets(to, open_sinks(plan.recipe, to))
+    partial = journal.meta.state is not RunState.FINISHED or journal.outcomes.has_failures()
+    own = to == made.target
+    known = journal.meta.datasets if own or is_remote(to) else read_marker(to)
+    guard = Guard(failed=partial, force=plan.force, rows=known)
+    written = write_sinks(plan, to, journal, source.policy(), guard=guard)
+    if not is_remote(to) and not own:
+        write_marker(to, written)
+    return written
+
+
+def repair(output: str | Path) -> Repaired:
+    """Saves what can be read of a damaged journal in an output folder; the damaged file is kept next to it.
+
+    Raises:
+        JournalError: if there is no journal, another process writes it, or nothing of it can be read.
+    """
+    return repair_journal(to_path(str(output)))
 
 
 def render(recipe: Recipe, step: str, *, record: str | None = None, output: str | Path | None = None) -> Rendered:
@@ -395,14 +337,14 @@ def render(recipe: Recipe, step: str, *, record: str | None = None, output: str 
     target = next((item for item in recipe.steps if item.name == step), None)
     if target is None:
         raise UsageError(f"no step {step!r}{nearest(step, [item.name for item in recipe.steps])}")
-    made = Run(recipe, Path(output) if output is not None else Path("out") / recipe.name)
+    made = open_run(recipe, Path(output) if output is not None else Path("out") / recipe.name)
     made.source.check()
-    chosen = _find_record(made, record) if output is None else _find_row(made.output, record)
+    chosen = _find_record(made, record) if output is None else _find_row(made.target, record)
     try:
         request: Request = preview_request(made, target, chosen)
     except RecordError as error:
         raise UsageError(f"record {chosen.id}: {error}") from error
-    shown = made.engines[target.engine].backend.render(request)
+    shown = made.session.engines[target.engine].backend.render(request)
     if shown is None:
         raise UsageError(f"backend {recipe.engines[target.engine].backend!r} renders prompts on the server only")
     return shown
@@ -417,7 +359,8 @@ def _find_record(made: Run, record: str | None) -> Record:
 
 def _find_row(output: Path, record: str | None) -> Record:
     with Journal(output) as journal:
-        rows = journal.find(record) if record is not None else list(itertools.islice(journal.rows(0), 1))
+        found = journal.outcomes
+        rows = found.find(record) if record is not None else list(itertools.islice(found.rows(0), 1))
     if not rows:
         raise UsageError(f"no record {record!r} in {output}" if record else f"no finished record in {output}")
     return rows[-1].record()
@@ -430,32 +373,12 @@ def describe_plan(recipe: Recipe) -> str:
     return plan_text(recipe)
 
 
-def list_members(plugins: Sequence[str] = ()) -> dict[str, dict[str, str]]:
-    """Returns what recipes can name, by kind, each with the first line of its documentation."""
-    discover(plugins)
-    registries = {"steps": STEPS, "backends": BACKENDS, "sources": SOURCES, "sinks": SINKS}
-    return {kind: {name: _first_line(registry.get(name)) for name in registry} for kind, registry in registries.items()}
-
-
-def list_recipes() -> dict[str, str]:
-    """Returns the recipes that mminf brings along, each with its one line."""
-    lines = {}
-    for name, path in builtin_recipes().items():
-        data = load_document(path).data or {}
-        lines[name] = str(data.get("description", ""))
-    return lines
-
-
 def recipe_schema(plugins: Sequence[str] = ()) -> dict[str, Any]:
     """Returns the JSON Schema of recipes."""
     from mminf.recipe.schema import make_schema
 
     discover(plugins)
     return make_schema()
-
-
-def _first_line(item: Any) -> str:
-    return (item.__doc__ or "").strip().partition("\n")[0]
 
 
 __all__ = [
@@ -473,6 +396,7 @@ __all__ = [
     "prepare",
     "recipe_schema",
     "render",
+    "repair",
     "retry",
     "run",
     "show",

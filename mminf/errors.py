@@ -5,7 +5,8 @@ MminfError
 │   ├── RecipeError         a recipe with its problems, all of them, each with file and line
 │   ├── PluginError         a plugin that is missing or broken
 │   ├── SourceError         an input that can't be read at all
-│   ├── JournalError        a journal that is locked, foreign or newer
+│   ├── JournalError        a journal that is damaged, foreign or newer
+│   │   └── LockedError     a journal that another process is writing
 │   ├── OutputError         a dataset that can't be written, or would replace what is not mminf's
 │   └── EngineError         a model or backend that can't be loaded or can't do what is asked
 │       └── EngineDied      a loaded model whose process is gone; loaded again, a few times
@@ -62,6 +63,10 @@ class SourceError(UsageError):
 
 class JournalError(UsageError):
     """A journal that another process holds, or that this version can't read."""
+
+
+class LockedError(JournalError):
+    """A journal that another process is writing."""
 
 
 class OutputError(UsageError):

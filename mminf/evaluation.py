@@ -15,6 +15,7 @@ from mminf import api
 from mminf.demo_model import demo_model
 from mminf.errors import UsageError
 from mminf.journal import Journal
+from mminf.states import RecordStatus
 from mminf.world import (
     THRESHOLDS,
     Scene,
@@ -106,9 +107,9 @@ def read_items(output: Path) -> tuple[list[Item], int]:
     """
     items, others = [], 0
     with Journal(output) as journal:
-        steps = json.loads(journal.meta("recipe") or "{}").get("steps", [])
+        steps = json.loads(journal.meta.get("recipe") or "{}").get("steps", [])
         filtered = any("keep" in step for step in steps)
-        for row in journal.rows(0, states=("done", "dropped", "failed")):
+        for row in journal.outcomes.rows(0, states=(RecordStatus.DONE, RecordStatus.DROPPED, RecordStatus.FAILED)):
             fields = row.fields
             images = fields.get("images") or [row.id]
             scene = _scene_of(str(images[0]))

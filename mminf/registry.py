@@ -63,3 +63,5 @@ STEPS: Registry[Any] = Registry("step")
 BACKENDS: Registry[Any] = Registry("backend")
 SOURCES: Registry[Any] = Registry("source")
 SINKS: Registry[Any] = Registry("sink")
+WRAPPERS: Registry[Any] = Registry("wrapper")
+"""Steps around other steps, by the key of a step's config that asks for them."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import itertools
 import json
 import os
 import signal
@@ -25,6 +27,7 @@ import mminf.journal.mirror
 from mminf import api
 from mminf.errors import JournalError, RecipeError, SourceError, UsageError
 from mminf.image import ImagePolicy, check_allowed, read_image
+from mminf.journal import remote_lock
 from mminf.sink.shards import MANIFEST
 from mminf.storage import to_path
 
@@ -139,7 +142,7 @@ def test_shards_meet_in_a_store(memory: Any, recipe: Path, images: Path, tmp_pat
     for number in range(3):
         assert api.run(recipe, input=images, output=out, shard=f"{number}/3").state == "finished"
     assert api.status(out)["parts"].keys() == {f"{n:05}-of-00003" for n in range(3)}
-    with pytest.raises(JournalError, match="holds shards of 3, not of 2"):
+    with pytest.raises(JournalError, match="contains shards of 3, not of 2"):
         api.run(recipe, input=images, output=out, shard="0/2")
     result = api.merge(api.prepare(api.load(recipe, input=images), output=out))
     assert result.counts.done == 12
@@ -187,15 +190,78 @@ def test_a_killed_run_into_a_store_loses_nothing_on_its_machine(
     assert len(log.read_text().splitlines()) <= 13, "only the call in flight was made twice"
 
 
-def test_two_machines_do_not_write_one_output(memory: Any, recipe: Path, images: Path) -> None:
+@pytest.fixture(autouse=True)
+def quick_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_lock, "RENEW_SECONDS", 0.2)
+    monkeypatch.setattr(remote_lock, "VOID_SECONDS", 3.0)
+    monkeypatch.setattr(remote_lock, "SETTLE_SECONDS", 0.05)
+
+
+def heartbeat(clock: float, beat: int = 0) -> bytes:
+    """Returns the lock of a machine whose clock is this much ahead of ours, in seconds."""
+    held = {"host": "elsewhere", "process": 1, "at": time.time() + clock, "token": "x", "beat": beat}
+    return json.dumps(held).encode()
+
+
+@contextlib.contextmanager
+def other_machine(folder: Any, clock: float = 0.0) -> Iterator[None]:
+    """Holds the lock of a folder as another machine does that is alive."""
+    over = threading.Event()
+    put(folder, {"journal.lock": heartbeat(clock)})
+
+    def renew() -> None:
+        for beat in itertools.count(1):
+            if over.wait(0.2):
+                return
+            put(folder, {"journal.lock": heartbeat(clock, beat)})
+
+    thread = threading.Thread(target=renew)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("clock", [0, -1000, 1000])
+def test_two_machines_do_not_write_one_output(memory: Any, recipe: Path, images: Path, clock: float) -> None:
+    """Whatever their clocks say."""
     out = memory / "out"
-    put(
-        out, {"journal.lock": json.dumps({"host": "elsewhere", "process": 1, "at": time.time(), "token": "x"}).encode()}
-    )
-    with pytest.raises(JournalError, match="another run .process 1 on elsewhere. is writing to memory://bucket/out"):
+    with (
+        other_machine(out, clock),
+        pytest.raises(JournalError, match="another run .process 1 on elsewhere. is writing to memory://bucket/out"),
+    ):
         mminf.run(recipe, input=images, output=str(out))
-    put(out, {"journal.lock": json.dumps({"host": "elsewhere", "process": 1, "at": 0, "token": "x"}).encode()})
+    # It is dead now, and its lock is silent.
     assert mminf.run(recipe, input=images, output=str(out)).counts.done == 12
+
+
+def test_a_run_that_lost_its_lock_writes_no_more(memory: Any) -> None:
+    out = memory / "out"
+    lock = remote_lock.RemoteLock(out)
+    lock.take()
+    lock.check()
+    with other_machine(out):
+        deadline = time.monotonic() + 10
+        with pytest.raises(JournalError, match="process 1 on elsewhere has taken over memory://bucket/out"):
+            while time.monotonic() < deadline:
+                lock.check()
+                time.sleep(0.02)
+        lock.release()
+        assert remote_lock.is_held(out), "only its own lock is removed"
+
+
+@pytest.mark.parametrize("clock", [0, -1000, 1000])
+def test_a_lock_is_held_while_its_heartbeat_changes(memory: Any, clock: float) -> None:
+    out = memory / "out"
+    assert not remote_lock.is_held(out)
+    with other_machine(out, clock):
+        assert remote_lock.is_held(out)
+    time.sleep(0.5)
+    assert not remote_lock.is_held(out)
+    put(out, {"journal.lock": b"not a lock of ours"})
+    assert not remote_lock.is_held(out)
 
 
 def test_a_checkpoint_gets_through_while_the_journal_is_written(memory: Any, tmp_path: Path) -> None:
@@ -233,17 +299,16 @@ def test_the_last_checkpoint_comes_last(memory: Any, tmp_path: Path, monkeypatch
 
     order: list[str] = []
 
-    def slow(folder: Path, target: Any) -> None:
+    def slow() -> None:
         order.append("begun")
         time.sleep(0.4)
         order.append("sent")
 
     monkeypatch.setattr(mirror, "SECONDS", 0.01)
-    monkeypatch.setattr(mirror, "push_journal", slow)
     (tmp_path / "journal.sqlite").write_bytes(b"x")
 
     async def work() -> None:
-        async with mirror.sending(tmp_path, memory / "out"):
+        async with mirror.sending(tmp_path, slow):
             await asyncio.sleep(0.1)
         order.append("over")
 
@@ -278,13 +343,12 @@ def test_a_store_that_fails_for_a_while_costs_no_more_than_a_checkpoint(
 
 
 def test_shards_hold_their_place_in_a_store(memory: Any, recipe: Path, images: Path) -> None:
-    held = json.dumps({"host": "elsewhere", "process": 1, "at": time.time(), "token": "x"}).encode()
-    put(memory, {"out/parts/00000-of-00002/journal.lock": held})
-    with pytest.raises(JournalError, match="another run .process 1 on elsewhere"):
-        api.run(recipe, input=images, output=str(memory / "out"), shard="0/2")
-    assert api.run(recipe, input=images, output=str(memory / "out"), shard="1/2").state == "finished"
-    put(memory, {"out/journal.lock": held})
-    with pytest.raises(JournalError, match="another run is writing"):
+    out = memory / "out"
+    with other_machine(out / "parts" / "00000-of-00002"):
+        with pytest.raises(JournalError, match="another run .process 1 on elsewhere"):
+            api.run(recipe, input=images, output=str(out), shard="0/2")
+        assert api.run(recipe, input=images, output=str(out), shard="1/2").state == "finished"
+    with other_machine(out), pytest.raises(JournalError, match="another run is writing"):
         api.run(recipe, input=images, output=str(memory / "out"), shard="1/2")
 
 

@@ -71,6 +71,10 @@ class Backend(ABC):
         self.number = 0
         self.view = View("pixels", getattr(config, "max_pixels", None))
 
+    def be_replica(self, number: int) -> None:
+        """Tells the backend which of a model's replicas it is, counted from 0; called before it is loaded."""
+        self.number = number
+
     @classmethod
     def check_installed(cls) -> str | None:
         """Returns None if the backend can run here, else one sentence that says what to install."""

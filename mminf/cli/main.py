@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 
@@ -10,6 +11,7 @@ import typer
 
 from mminf.cli.terminal import echo
 from mminf.errors import MminfError, RecipeError, shorten_text
+from mminf.executor.torchrun import LAUNCHER, end_with_parent
 from mminf.terminal import printable
 
 LINE = 500
@@ -51,6 +53,7 @@ def _register() -> None:
         plan,
         plugin,
         render,
+        repair,
         retry,
         run,
         schema,
@@ -59,7 +62,7 @@ def _register() -> None:
         validate,
     )
 
-    runs = (run, merge, validate, plan, render, status, show, retry, export)
+    runs = (run, merge, validate, plan, render, status, show, retry, export, repair)
     for module in (*runs, lists, schema, doctor, plugin, evaluate_demo):
         module.register(app)
 
@@ -69,6 +72,8 @@ _register()
 
 def main() -> None:
     """Runs the command. What the user can mend is printed without a traceback, and exits 2."""
+    if LAUNCHER in os.environ:
+        end_with_parent()
     _log_to_stderr()
     try:
         app()

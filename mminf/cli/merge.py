@@ -41,7 +41,7 @@ def merge(
     force: bool = FORCE,
     quiet: bool = QUIET,
 ) -> None:
-    """Put the shards of a run together and write its datasets; give the options that the shards were given.
+    """Merge the shards of a run and write its datasets; give the same options as to the shards.
 
     Example:
 

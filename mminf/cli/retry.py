@@ -20,7 +20,7 @@ def retry(
     ids: Annotated[list[str] | None, typer.Argument(help="Ids of failed records; all by default.")] = None,
     step: str | None = typer.Option(None, "--step", help="Only records that failed in this step."),
 ) -> None:
-    """Write off the attempts of failed records, so that the next run asks anew with other seeds.
+    """Write off the attempts of failed records, so that the next run retries them with new seeds.
 
     Example:
 

@@ -26,7 +26,8 @@ from mminf.cli.options import (
 from mminf.cli.terminal import echo
 from mminf.errors import UsageError, nearest
 from mminf.executor.options import RayOptions
-from mminf.part import Part
+from mminf.shard import Shard
+from mminf.states import RunState
 
 if TYPE_CHECKING:
     from mminf.engine.result import RunResult
@@ -51,18 +52,20 @@ def run(
     seed: int | None = SEED,
     plugins: list[str] = PLUGIN,
     shard: str | None = typer.Option(
-        None, "--shard", help="i/n: only shard i of n, counted from 0; `mminf merge` puts them together."
+        None, "--shard", help="i/n: only shard i of n, counted from 0; `mminf merge` merges them."
     ),
-    executor: str = typer.Option("local", "--executor", help="local, or ray: parts as tasks of a Ray cluster."),
+    executor: str = typer.Option("local", "--executor", help="local, or ray: shards as tasks of a Ray cluster."),
     address: str | None = typer.Option(None, "--address", help="Ray's head node, host:port, or auto."),
     workers: int | None = typer.Option(
-        None, "--workers", min=1, help="Ray actors; by default as many as the GPUs hold, or one a node."
+        None, "--workers", min=1, help="Ray actors; by default as many as the GPUs hold, or one per node."
     ),
-    parts: int | None = typer.Option(None, "--parts", min=1, help="Parts for Ray's tasks; by default four a worker."),
+    shards: int | None = typer.Option(
+        None, "--shards", "--parts", min=1, help="Shards for Ray's tasks; by default four per worker."
+    ),
     force: bool = FORCE,
     quiet: bool = QUIET,
 ) -> None:
-    """Run a recipe, or go on with a run that was stopped.
+    """Run a recipe, or resume an interrupted run.
 
     Examples:
 
@@ -77,13 +80,13 @@ def run(
     from mminf import api
     from mminf.executor import torchrun
 
-    part = Part.parse(shard) if shard is not None else None
-    ray = _ray_options(executor, address, workers, parts, part)
-    cut = "--executor ray" if ray is not None else "--shard" if part is not None else None
-    if (launch := torchrun.find_launch(os.environ, beside=cut)) is not None:
+    cut = Shard.parse(shard) if shard is not None else None
+    ray = _ray_options(executor, address, workers, shards, cut)
+    option = "--executor ray" if ray is not None else "--shard" if cut is not None else None
+    if (launch := torchrun.find_launch(os.environ, option=option)) is not None:
         raise typer.Exit(launch.start(sys.argv[1:]))
     rank = torchrun.find_rank(os.environ)
-    shown = not quiet and (rank is None or rank.number == 0)
+    shown = not quiet and (rank is None or rank.rank == 0)
     if not shown:
         logging.getLogger("mminf").setLevel(logging.ERROR if quiet else logging.WARNING)
     loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
@@ -91,39 +94,39 @@ def run(
     if shown:
         for line in [*([loaded.run.note] if loaded.run.note else []), *prepared.warnings()]:
             echo(f"note: {line}", err=True)
-    result = api.execute(prepared, progress=shown, shard=part, rank=rank, ray=ray)
+    result = api.execute(prepared, progress=shown, shard=cut, rank=rank, ray=ray)
     if shown:
         print_result(result)
     sys.stdout.flush()
     sys.stderr.flush()
-    if result.state == "interrupted":
-        # A thread may still be loading a model or be deep in a batch; nobody waits for it any more, nor for the
-        # processes that it has started.
+    if result.state is RunState.INTERRUPTED:
+        # A thread may still be loading a model or run a batch; it is not waited for, nor are the processes that it
+        # has started.
         api.end_children()
         os._exit(result.exit_code)
     raise typer.Exit(result.exit_code)
 
 
 def _ray_options(
-    executor: str, address: str | None, workers: int | None, parts: int | None, shard: Part | None
+    executor: str, address: str | None, workers: int | None, shards: int | None, shard: Shard | None
 ) -> RayOptions | None:
     if executor not in EXECUTORS:
         raise UsageError(f"--executor {executor!r}{nearest(executor, EXECUTORS)}")
     if executor == "ray":
         if shard is not None:
-            raise UsageError("--shard is for schedulers of one's own; with --executor ray, Ray hands the parts out")
-        return RayOptions(address, workers, parts)
-    given = {"--address": address, "--workers": workers, "--parts": parts}
+            raise UsageError("--shard is for your own scheduler; with --executor ray, Ray assigns the shards")
+        return RayOptions(address, workers, shards)
+    given = {"--address": address, "--workers": workers, "--shards": shards}
     if named := [name for name, value in given.items() if value is not None]:
         raise UsageError(f"{', '.join(named)}: only with --executor ray")
     return None
 
 
 def print_result(result: RunResult) -> None:
-    """Prints what a run came to, and what can be done next."""
+    """Prints the result of a run, and what can be done next."""
     counts = result.counts
     pending = f", {counts.pending} pending" if counts.pending else ""
-    what = f"shard {result.shard.number}/{result.shard.of} " if result.shard is not None else ""
+    what = f"shard {result.shard} " if result.shard is not None else ""
     waiting = f", {counts.waiting} wait for the next step over all records" if counts.waiting else ""
     told = f"{counts.done} done, {counts.dropped} dropped, {counts.failed} failed{waiting}{pending}"
     echo(f"{what}{result.state}: {told}")
@@ -152,9 +155,9 @@ def print_result(result: RunResult) -> None:
             f"{result.stopped}; progress is saved. Run the same command with a larger budget to resume, or write the "
             f"datasets now: `mminf export RECIPE --output {result.output}`"
         )
-    elif result.state == "interrupted":
-        echo(f"{result.calls} model calls are kept; run the same command again to go on")
-    elif result.state == "waiting":
-        echo("the shards go on from here: run each of them again, then merge again")
+    elif result.state is RunState.INTERRUPTED:
+        echo(f"progress is saved ({result.calls} model calls); run the same command to resume")
+    elif result.state is RunState.WAITING:
+        echo("run each shard again to continue, then merge again")
     elif result.shard is not None:
         echo("when all shards are finished: `mminf merge` with the same options")

@@ -10,6 +10,7 @@ import typer
 
 from mminf.cli.options import RUN_FOLDER
 from mminf.cli.terminal import echo
+from mminf.states import RunState
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +23,7 @@ def status(
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
     failures: bool = typer.Option(False, "--failures", help="List every record that failed, and nothing else."),
 ) -> None:
-    """Show how far a run is, also while it goes on.
+    """Show the progress of a run, also while it runs.
 
     Example:
 
@@ -42,8 +43,8 @@ def status(
         return
     total = "?" if found["total"] is None else found["total"]
     echo(f"{found['recipe']}: {found['state']} (run {found['run']}, {total} records in the source)")
-    if found["state"] in ("killed", "interrupted"):
-        echo("run the same command again to go on")
+    if found["state"] in (RunState.KILLED, RunState.INTERRUPTED):
+        echo("run the same command to resume")
     pending = "" if found["pending"] is None else f", {found['pending']} pending"
     echo(f"{found['done']} done, {found['dropped']} dropped, {found['failed']} failed{pending}")
     if found["parts"]:

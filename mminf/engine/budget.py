@@ -6,11 +6,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mminf.journal import Journal
-from mminf.part import Part
+from mminf.journal import Totals
+from mminf.journal.memo import Memo
 from mminf.recipe.config import BudgetConfig, PriceConfig
 from mminf.recipe.model import Recipe
 from mminf.request import Generation
+from mminf.shard import Shard
 
 log = logging.getLogger("mminf")
 MILLION = 1_000_000
@@ -42,8 +43,8 @@ class Budget:
         config: of the recipe.
         prices: of the engines that have one.
         engine_of: engine of each step, by name.
-        part: of the run that this process works on; all parts have an equal share.
-        before: totals by step that count for all of them, as `Journal.totals` returns them.
+        shard: that this process works on; all shards have an equal share.
+        before: totals by step that count for all of them.
         own: totals by step of this process's own journal.
     """
 
@@ -53,15 +54,15 @@ class Budget:
         prices: Mapping[str, PriceConfig],
         engine_of: Mapping[str, str],
         *,
-        part: Part | None = None,
-        before: Mapping[str, Mapping[str, float]],
-        own: Mapping[str, Mapping[str, float]],
+        shard: Shard | None = None,
+        before: Mapping[str, Totals],
+        own: Mapping[str, Totals],
     ) -> None:
         self._config = config
         self._prices = prices
         self._before = _sum(before, prices, engine_of)
         self._spent = _sum(own, prices, engine_of)
-        self._part = part
+        self._shard = shard
         self._told: set[str] = set()
         self._in_flight = 0
 
@@ -95,21 +96,21 @@ class Budget:
         return None
 
     def _share(self, left: float, *, whole: bool) -> float:
-        """Returns this part's share of what is left; whole numbers add up to what is left, and to no more."""
-        if self._part is None:
+        """Returns this shard's share of what is left; whole numbers add up to what is left, and to no more."""
+        if self._shard is None:
             return left
         if not whole:
-            return left / self._part.of
-        each, rest = divmod(max(0, int(left)), self._part.of)
-        return each + (self._part.number < rest)
+            return left / self._shard.count
+        each, rest = divmod(max(0, int(left)), self._shard.count)
+        return each + (self._shard.index < rest)
 
 
-def make_budget(recipe: Recipe, journal: Journal, part: Part | None) -> Budget | None:
+def make_budget(recipe: Recipe, memo: Memo, shard: Shard | None) -> Budget | None:
     """Returns the budget of a process that works on a run, None if the recipe has none.
 
     Args:
-        journal: of the run or of its part; what runs into it have spent before counts.
-        part: of the run; all parts have an equal share.
+        memo: of the run or of its shard; what earlier runs have spent counts.
+        shard: that the process works on; all shards have an equal share.
     """
     if recipe.run.budget is None:
         return None
@@ -117,17 +118,15 @@ def make_budget(recipe: Recipe, journal: Journal, part: Part | None) -> Budget |
         recipe.run.budget,
         {name: config.price for name, config in recipe.engines.items() if config.price is not None},
         {step.name: step.engine for step in recipe.steps if step.engine is not None},
-        part=part,
-        before=journal.base.totals() if journal.base is not None else {},
-        own=journal.totals(),
+        shard=shard,
+        before=memo.totals_before(),
+        own=memo.totals(),
     )
 
 
-def _sum(
-    totals: Mapping[str, Mapping[str, float]], prices: Mapping[str, PriceConfig], engine_of: Mapping[str, str]
-) -> Spent:
+def _sum(totals: Mapping[str, Totals], prices: Mapping[str, PriceConfig], engine_of: Mapping[str, str]) -> Spent:
     spent = Spent()
     for step, total in totals.items():
         price = prices.get(engine_of.get(step, ""))
-        spent.add(total["calls"], total["prompt_tokens"], total["completion_tokens"], price)
+        spent.add(total.calls, total.prompt_tokens, total.completion_tokens, price)
     return spent

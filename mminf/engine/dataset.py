@@ -3,61 +3,63 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from mminf.engine.context import Shared, StepContext
+from mminf.engine.outcome import Result, check_outcome, is_fields
 from mminf.engine.plan import StagePlan
-from mminf.engine.scheduler import Scheduler
-from mminf.engine.stats import RunStats, StepStats
+from mminf.engine.stats import RunStats
 from mminf.errors import MminfError, RecordError, UsageError
-from mminf.journal import Row
+from mminf.journal import Journal, Row
 from mminf.record import Record
-from mminf.step.base import DatasetStep, Drop
+from mminf.states import RecordStatus
+from mminf.step.base import DatasetStep, Drop, Outcome
+from mminf.step.context import Gateway, StepContext
 
 BATCH = 256
+_Outcomes = Iterator[tuple[Record, Outcome | RecordError]]
 
 
 class Records:
-    """The records that are left after a stage, streamed from the journal; may be iterated over again.
+    """The records that a stage reads, streamed from the journal; may be iterated over again."""
 
-    Args:
-        journal: a `Journal` or a `FrozenJournal`.
-    """
-
-    def __init__(self, journal: Any, stage: int, wanted: Callable[[Record], bool] | None = None) -> None:
-        self.journal = journal
-        self.stage = stage
-        self.wanted = wanted
+    def __init__(self, journal: Journal, stage: int, wanted: Callable[[Record], bool]) -> None:
+        self._journal = journal
+        self._stage = stage
+        self._wanted = wanted
 
     def __iter__(self) -> Iterator[Record]:
-        for row in self.journal.rows(self.stage):
+        for row in self._journal.inputs(self._stage):
             record = row.record()
-            if self.wanted is None or self.wanted(record):
+            if self._wanted(record):
                 yield record
 
 
-async def run_dataset_stage(stage: StagePlan, shared: Shared) -> None:
+async def run_dataset_stage(stage: StagePlan, journal: Journal, gateway: Gateway, stats: RunStats) -> None:
     """Runs the stage's step over all records that the stage before has left.
 
-    It is cheap beside the models, and its result depends on all records, so it is computed anew in every run.
+    It is cheap next to the models, and its result depends on all records, so every run computes it again.
 
     Raises:
         UsageError: if the step itself breaks.
     """
-    step: DatasetStep[Any] = stage.steps[0]
-    ctx = StepContext(shared, step, Record("", {}), 0)
-    takes, passes = _takes(step), _passes(step)
-    results = step.run_all(Records(shared.journal, stage.index - 1, takes), ctx)
-    # What passes by, or fails on the condition, is seen by the step no more.
-    others = ((record, passes(record)) for record in Records(shared.journal, stage.index - 1, lambda r: not takes(r)))
-    for outcomes in (results, others if step.condition is not None else iter(())):
+    step = stage.steps[0]
+    if not isinstance(step, DatasetStep):
+        raise UsageError(f"step {step.name!r} says that it is a dataset step, but its class is not one")
+    context = StepContext(gateway, step, Record("", {}))
+    takes = _takes(step)
+    results = step.run_all(Records(journal, stage.index, takes), context)
+    # The step does not see a record that skips it, or for which its condition fails.
+    skipped = ((record, _skip(step, record)) for record in Records(journal, stage.index, lambda r: not takes(r)))
+    for outcomes in (results, skipped if step.condition is not None else iter(())):
         while batch := await asyncio.to_thread(_take, outcomes, step):
             rows = [_row(stage, step, record, outcome) for record, outcome in batch]
-            _count(rows, shared.stats.steps[step.name], shared.stats)
-            await shared.journal.write_rows(rows)
-            if shared.stats.ending:
-                shared.stats.unfinished = True
+            for row in rows:
+                stats.steps[step.name].count(row.state)
+            stats.count_failed(sum(row.state is RecordStatus.FAILED for row in rows))
+            await journal.outcomes.write(rows)
+            if stats.ending:
+                stats.leave_unfinished()
                 return
 
 
@@ -71,29 +73,17 @@ def _takes(step: DatasetStep[Any]) -> Callable[[Record], bool]:
     return takes
 
 
-def _passes(step: DatasetStep[Any]) -> Callable[[Record], Any]:
-    """What becomes of a record that the step's condition keeps from it: nothing, or a failure of the condition."""
-
-    def passes(record: Record) -> Any:
-        try:
-            if step.condition is not None:
-                step.condition.test(record.fields)
-        except RecordError as error:
-            return error
-        return {}
-
-    return passes
+def _skip(step: DatasetStep[Any], record: Record) -> Outcome | RecordError:
+    """Returns the outcome of a record that the step does not see: nothing, or a failure of the condition."""
+    try:
+        if step.condition is not None:
+            step.condition.test(record.fields)
+    except RecordError as error:
+        return error
+    return {}
 
 
-def _count(rows: list[Row], stats: StepStats, whole: RunStats) -> None:
-    failed = sum(row.state == "failed" for row in rows)
-    stats.done += sum(row.state == "done" for row in rows)
-    stats.dropped += sum(row.state == "dropped" for row in rows)
-    stats.failed += failed
-    whole.failed += failed
-
-
-def _take(results: Iterator[Any], step: DatasetStep[Any]) -> list[Any]:
+def _take(results: _Outcomes, step: DatasetStep[Any]) -> list[tuple[Record, Outcome | RecordError]]:
     batch = []
     try:
         for item in results:
@@ -107,22 +97,35 @@ def _take(results: Iterator[Any], step: DatasetStep[Any]) -> list[Any]:
     return batch
 
 
-def _row(stage: StagePlan, step: DatasetStep[Any], record: Record, outcome: Any) -> Row:
-    state, reason, fields, key = "done", None, record.fields, None
-    if isinstance(outcome, Drop | Mapping):
-        try:
-            Scheduler.checked(step, outcome)
-        except RecordError as error:
-            outcome = error
-    if isinstance(outcome, Drop):
-        state, reason, fields = "dropped", outcome.reason, {**fields, **(outcome.fields or {})}
-    elif isinstance(outcome, RecordError):
-        state, reason = "failed", str(outcome)
-    elif isinstance(outcome, Mapping):
-        fields = {**fields, **outcome}
-    else:
+def _row(stage: StagePlan, step: DatasetStep[Any], record: Record, outcome: Outcome | RecordError) -> Row:
+    result = _result(step, record, outcome)
+    at = None if result.state is RecordStatus.DONE else step.name
+    return Row(
+        stage.index,
+        record.id,
+        record.origin,
+        record.seq,
+        record.path,
+        result.state,
+        at,
+        result.reason,
+        result.fields,
+        None,
+    )
+
+
+def _result(step: DatasetStep[Any], record: Record, outcome: Outcome | RecordError) -> Result:
+    if not isinstance(outcome, Drop | RecordError) and not is_fields(outcome):
         raise UsageError(
             f"dataset step {step.name!r} gave {type(outcome).__name__} for {record.id}, not fields or a Drop"
         )
-    at = None if state == "done" else step.name
-    return Row(stage.index, record.id, record.origin, record.seq, record.path, state, at, reason, fields, key)
+    try:
+        if isinstance(outcome, RecordError):
+            raise outcome
+        checked = check_outcome(step, outcome)
+    except RecordError as error:
+        return Result(RecordStatus.FAILED, record.fields, reason=str(error))
+    if isinstance(checked, Drop):
+        return Result(RecordStatus.DROPPED, {**record.fields, **(checked.fields or {})}, reason=checked.reason)
+    assert is_fields(checked), "children were refused"
+    return Result(RecordStatus.DONE, {**record.fields, **checked})

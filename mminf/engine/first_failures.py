@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher
 
 from mminf.engine.plan import StagePlan
-from mminf.journal import Journal
+from mminf.journal.outcomes import Outcomes
 
 ALIKE = 0.6
 """Two reasons are the same if they share this fraction of their words."""
@@ -15,13 +15,13 @@ _OWN = re.compile(r"'[^']*'|\"[^\"]*\"|\S*\d\S*")
 """What of a reason is a record's own: what is quoted, and words with digits."""
 
 
-def watch_first(stage: StagePlan, journal: Journal, most: int | None) -> FirstFailures:
+def watch_first(stage: StagePlan, outcomes: Outcomes, most: int | None) -> FirstFailures:
     """Returns what watches the steps of a stage.
 
     A stage from which records have come before works, whatever those fail for that are tried again first.
     """
     names = [step.name for step in stage.steps]
-    return FirstFailures(names, None if journal.has_done(stage.index) else most)
+    return FirstFailures(names, None if outcomes.has_done(stage.index) else most)
 
 
 class FirstFailures:

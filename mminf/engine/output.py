@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mminf.errors import JournalError, OutputError
-from mminf.journal import Journal
+from mminf.journal import Journal, RunMeta
 from mminf.journal.schema import FILE
 from mminf.sink.base import Sink, Written
 from mminf.sink.placing import is_dataset
@@ -17,8 +17,6 @@ from mminf.storage import is_remote
 log = logging.getLogger("mminf")
 MARKER = ".mminf-datasets.json"
 """File in a folder that datasets were exported to."""
-WRITTEN = "datasets"
-"""Key in the journal's settings: rows of all datasets that runs into this folder have written, by path; null: begun."""
 
 
 def check_targets(output: Path, sinks: Sequence[Sink]) -> None:
@@ -67,7 +65,7 @@ def known_datasets(output: Path) -> frozenset[str]:
         return known
     try:
         with Journal(output) as journal:
-            return known | frozenset(rows_written(journal))
+            return known | frozenset(journal.meta.datasets)
     except JournalError:
         return known  # the run itself will say what is wrong with it
 
@@ -87,10 +85,12 @@ def write_marker(folder: Path, written: Iterable[Written]) -> None:
     (folder / MARKER).write_text(json.dumps(noted, indent=1) + "\n")
 
 
-def check_recipe(journal: Journal, name: str, output: Path) -> None:
-    """Raises OutputError if the journal is of a run of another recipe, whose datasets would be replaced."""
-    own = journal.meta("recipe") or (journal.base.meta("recipe") if journal.base is not None else None)
-    before = json.loads(own or "{}").get("name")
+def check_recipe(before: str | None, name: str, output: Path) -> None:
+    """Raises OutputError if the last run into an output was one of another recipe: its datasets would be replaced.
+
+    Args:
+        before: name of its recipe.
+    """
     if before is not None and before != name:
         raise OutputError(
             f"{output} holds a run of recipe {before!r}, not of {name!r}; choose another --output, or use --force to "
@@ -104,38 +104,22 @@ def warn_of_limit(journal: Journal, limit: int | None, total: int | None, output
     Args:
         total: records that the run will take, None where that is not known.
     """
-    if limit is None or not journal.meta("finished_run"):
+    if limit is None or not journal.meta.has_finished:
         return
-    known = json.loads(journal.meta("total") or "null")
-    before = journal.settled_roots() if known is None else known
+    known = journal.meta.total
+    before = journal.outcomes.count_final() if known is None else known
     if (limit if total is None else total) >= before:
         return
     log.warning(
         "the limit of %d takes fewer records than the last run into %s, which had %d: its datasets will shrink; "
-        "without the limit they grow again, and nothing is asked twice",
+        "without the limit they grow again, and no call is made twice",
         limit,
         output,
         before,
     )
 
 
-def note_datasets(journal: Journal, sinks: Iterable[Sink]) -> None:
-    """Notes in the journal which datasets are about to be written."""
+def note_datasets(meta: RunMeta, sinks: Iterable[Sink]) -> None:
+    """Notes in a journal which datasets are about to be written."""
     begun: dict[str, int | None] = {str(sink.config.path): None for sink in sinks}
-    journal.set_meta(WRITTEN, json.dumps(begun | rows_written(journal)))
-
-
-def note_written(journal: Journal, written: Iterable[Written]) -> None:
-    """Notes which datasets were written, and how many rows they have."""
-    journal.set_meta(WRITTEN, json.dumps(rows_written(journal) | {item.path: item.rows for item in written}))
-
-
-def rows_written(journal: Journal) -> dict[str, int | None]:
-    """Returns the rows of all datasets that runs have written, by path; None where that is not known."""
-    # Journals of earlier versions only have the recipe of their last run.
-    sinks = json.loads(journal.meta("recipe") or "{}").get("sinks", [])
-    named: dict[str, int | None] = {
-        str(body["path"]): None for sink in sinks for body in sink.values() if "path" in body
-    }
-    noted: dict[str, int | None] = json.loads(journal.meta(WRITTEN) or "{}")
-    return named | noted
+    meta.note_datasets(begun | meta.datasets)

@@ -1,4 +1,4 @@
-"""A recipe made ready to run: its stages, what waits for what, and what its results depend on."""
+"""The plan of a run: its stages, which steps wait for which, and what its results depend on."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from mminf.recipe.dataflow import (
 )
 from mminf.recipe.model import Recipe
 from mminf.record import Record, digest
+from mminf.sink.base import Sink
+from mminf.step.base import Step
 from mminf.text import Expression
 
 READING = 2
@@ -54,12 +56,12 @@ class StagePlan:
         steps: the stage's steps, in the order that changes engines the least (`dataflow.order_steps`).
         names: their names, in list order.
         waits: for each step, a bit mask of the steps of this stage that it waits for.
-        fingerprint: digest of all that the stage's results depend on beside the record.
+        fingerprint: digest of all that the stage's results depend on, apart from the record.
         checks: conditions that are tested early; none where the recipe says `early_drop: false`.
     """
 
     index: int
-    steps: Sequence[Any]
+    steps: tuple[Step[Any], ...]
     waits: tuple[int, ...]
     dataset: bool
     fingerprint: str
@@ -78,10 +80,62 @@ class StagePlan:
         return digest([self.fingerprint, record.fields, images, retried])
 
 
-def make_plan(recipe: Recipe, engines: Mapping[str, Engine]) -> list[StagePlan]:
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a run is to do.
+
+    Attributes:
+        limit: number of records of the source that are taken; None: all.
+        force: replace datasets that runs into the output have not written, those of another recipe, and more rows by
+            fewer.
+        digest: of the recipe as it was resolved, and of the limit: runs with the same one belong together.
+    """
+
+    recipe: Recipe
+    stages: tuple[StagePlan, ...]
+    digest: str
+    limit: int | None = None
+    force: bool = False
+
+    @property
+    def last(self) -> StagePlan:
+        """The stage whose records are the result."""
+        return self.stages[-1]
+
+    @property
+    def names(self) -> list[list[str]]:
+        """Names of the steps of each stage."""
+        return [list(stage.names) for stage in self.stages]
+
+    @property
+    def target(self) -> int | None:
+        """Number of accepted records at which the run stops; None: it takes all records."""
+        return self.recipe.run.target
+
+
+def make_plan(
+    recipe: Recipe, engines: Mapping[str, Engine], *, limit: int | None = None, force: bool = False
+) -> RunPlan:
+    """Returns the plan of a run.
+
+    Args:
+        engines: of the recipe, by name.
+        limit: in place of the recipe's.
+    """
+    limit = recipe.run.limit if limit is None else limit
+    return RunPlan(recipe, plan_stages(recipe, engines), digest([_without_bounds(recipe), limit]), limit, force)
+
+
+def _without_bounds(recipe: Recipe) -> dict[str, Any]:
+    """Leaves out what only decides when a run stops: with a larger budget, the same run is resumed."""
+    return {key: value for key, value in recipe.resolved().items() if key not in ("budget", "max_same_failures")}
+
+
+def plan_stages(recipe: Recipe, engines: Mapping[str, Engine]) -> tuple[StagePlan, ...]:
     """Returns the stages of a recipe."""
     waits = dependencies(recipe.steps)
-    return [_plan_stage(recipe, index, stage, waits, engines) for index, stage in enumerate(split_stages(recipe.steps))]
+    stages = enumerate(split_stages(recipe.steps))
+    return tuple(_plan_stage(recipe, index, stage, waits, engines) for index, stage in stages)
 
 
 def _plan_stage(
@@ -101,7 +155,7 @@ def _plan_stage(
 
     return StagePlan(
         index=index,
-        steps=[steps[step] for step in order],
+        steps=tuple(steps[step] for step in order),
         waits=tuple(mask(waits[step]) for step in order),
         dataset=stage.dataset,
         fingerprint=_fingerprint(recipe, stage, engines, order),
@@ -119,7 +173,7 @@ def _plan_stage(
     )
 
 
-def check_fields(recipe: Recipe, columns: frozenset[str] | None, sinks: Sequence[Any]) -> None:
+def check_fields(recipe: Recipe, columns: frozenset[str] | None, sinks: Sequence[Sink]) -> None:
     """Checks that every field that is read is provided by the source or by an earlier step.
 
     Raises:

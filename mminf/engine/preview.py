@@ -3,97 +3,94 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mminf.engine.context import NO_SAMPLING, StepContext
 from mminf.engine.run import Run
-from mminf.errors import UsageError
-from mminf.image import ImageStore
-from mminf.record import Record, derive_seed
-from mminf.request import Generation, Request, Sampling
-from mminf.turns import Turn
+from mminf.errors import Interrupted, UsageError
+from mminf.image import ImageStore, LoadedImage, View
+from mminf.record import Record
+from mminf.request import Generation, Request
+from mminf.step.base import Step
+from mminf.step.context import StepCall, StepContext
+from mminf.step.for_each import ForEach
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
-class _Caught(Exception):
+class _Caught(Interrupted):
+    """Ends a step as the end of a run does: no attempt is retried."""
+
     def __init__(self, request: Request) -> None:
         self.request = request
 
 
-class _Catcher(StepContext):
-    """A context whose first call ends the step with the request that it would have sent."""
+class CatchingGateway:
+    """Ends a step at its first call, with the request that it would send.
 
-    def __init__(self, run: Run, step: Any, record: Record, store: ImageStore) -> None:
-        self.store = store
-        self.view = run.engines[step.engine].backend.view
-        self._seed = run.recipe.run.seed
-        self.step, self.record, self.attempt, self._random = step, record, 0, None
+    Args:
+        seed: of the run.
+        images: reads the images of the request.
+        view: the form in which the step's backend wants them.
+    """
 
-    __slots__ = ("_seed", "store", "view")
+    def __init__(self, seed: int, images: ImageStore, view: View) -> None:
+        self._seed = seed
+        self._images = images
+        self._view = view
 
     @property
     def seed(self) -> int:
-        return derive_seed(self._seed, self.record.id, self.step.name, self.attempt)
+        return self._seed
 
-    def fork(self, record: Record, attempt: int) -> StepContext:
-        return self
+    async def reference_image(self, uri: str) -> LoadedImage:
+        image = await self._images.open(uri)
+        await self._images.decode(image, self._view)
+        return image
 
-    def read_image(self, uri: str) -> Any:
-        raise UsageError(f"step {self.step.name!r} works on the whole dataset")
+    async def open_image(self, uri: str) -> LoadedImage:
+        image = await self._images.open(uri)
+        await self._images.decode(image)
+        return image
 
-    async def embed(self, turns: Sequence[Turn], *, images: Sequence[str] = ()) -> tuple[str, bool, int]:
-        await self.generate(turns, images=images, sampling=NO_SAMPLING)
-        raise AssertionError("generate raises what it caught")
+    def read_image(self, uri: str) -> Image:
+        raise UsageError("a dataset step sends no prompt for one record")
 
-    async def generate(
-        self,
-        turns: Sequence[Turn],
-        *,
-        images: Sequence[str] = (),
-        sampling: Sampling,
-        open_turn: str | None = None,
-        sample: int = 0,
-        again: int = 0,
-        ends: Sequence[str] = (),
-    ) -> Generation:
-        opened = []
-        for uri in images:
-            image = await self.store.open(uri)
-            await self.store.decode(image, self.view)
-            opened.append(image)
-        raise _Caught(Request(tuple(turns), tuple(opened), sampling, open_turn, self.seed, tuple(ends)))
+    def has_vector(self, key: str) -> bool:
+        return False
+
+    async def answer(self, call: StepCall) -> tuple[bytes, Generation]:
+        raise _Caught(call.request)
 
 
-def preview_request(run: Run, step: Any, record: Record) -> Request:
+def preview_request(run: Run, step: Step[Any], record: Record) -> Request:
     """Returns the first request of a step for a record of the source.
 
-    Fields that only earlier steps would write stand in the prompt as `<field>`.
+    Fields that only earlier steps would write are in the prompt as `<field>`.
 
     Raises:
-        UsageError: if the step asks no model.
+        UsageError: if the step calls no model.
     """
     if step.engine is None:
-        raise UsageError(f"step {step.name!r} asks no model")
+        raise UsageError(f"step {step.name!r} calls no model")
     first: dict[str, Any] = {}
-    if (inner := getattr(step, "inner", None)) is not None:  # a step that runs over items: what it asks for the first
+    if isinstance(step, ForEach):  # the call for the first item
         items = record.fields.get(step.items.field)
         first = step.fields_of(items[0]) if isinstance(items, list) and items else {}
-        step = inner
+        step = step.inner
     fields = {name: f"<{name}>" for name in step.reads if name != "images"} | record.fields | first
     store = ImageStore(run.source.policy())
-    shown = Record(record.id, fields, record.seq)
-
-    async def catch() -> Request:
-        try:
-            await step.run(shown, _Catcher(run, step, shown, store))
-        except _Caught as caught:
-            return caught.request
-        raise UsageError(f"step {step.name!r} sends no prompt for record {record.id}")
-
     try:
-        return asyncio.run(catch())
+        return asyncio.run(_catch(run, step, Record(record.id, fields, record.seq), store))
     finally:
         store.close()
 
 
-__all__ = ["preview_request"]
+async def _catch(run: Run, step: Step[Any], record: Record, store: ImageStore) -> Request:
+    view = run.session.engines[str(step.engine)].backend.view
+    gateway = CatchingGateway(run.plan.recipe.run.seed, store, view)
+    try:
+        await step.run(record, StepContext(gateway, step, record))
+    except _Caught as caught:
+        return caught.request
+    raise UsageError(f"step {step.name!r} sends no prompt for record {record.id}")

@@ -28,7 +28,7 @@ class Replicas(Engine):
 
     def __init__(self, copies: Sequence[Engine]) -> None:
         first = copies[0]
-        super().__init__(first.backend, first.stats, first._turn)
+        super().__init__(first.backend, first.stats, asyncio.Lock())
         self.copies = copies
         self.busy = [0] * len(copies)
         self._loads: list[asyncio.Task[None]] = []
@@ -94,9 +94,9 @@ class Replicas(Engine):
                 return known
         return idlest
 
-    def forgive(self) -> None:
+    def retry_load(self) -> None:
         for copy in self.copies:
-            copy.forgive()
+            copy.retry_load()
 
     async def close(self) -> None:
         self._closing = True
@@ -107,7 +107,7 @@ class Replicas(Engine):
 
 def make_engines(configs: Mapping[str, EngineConfig]) -> dict[str, Engine]:
     """Returns the engines of a recipe by name; those with equal settings are one."""
-    turn = asyncio.Lock()
+    loading = asyncio.Lock()
     by_settings: dict[str, Engine] = {}
     engines: dict[str, Engine] = {}
     for name, config in configs.items():
@@ -117,8 +117,8 @@ def make_engines(configs: Mapping[str, EngineConfig]) -> dict[str, Engine]:
             copies = []
             for number in range(getattr(config, "replicas", 1)):
                 made: Any = BACKENDS.get(config.backend)(config)
-                made.number = number
-                copies.append(Engine(made, stats, turn))
+                made.be_replica(number)
+                copies.append(Engine(made, stats, loading))
             by_settings[settings] = copies[0] if len(copies) == 1 else Replicas(copies)
         engines[name] = by_settings[settings]
     return engines

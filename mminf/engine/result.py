@@ -1,35 +1,37 @@
-"""What a run came to: its counts, and its datasets, from its journal."""
+"""The result of a run: its counts, and its datasets, from its journal."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mminf.engine.plan import StagePlan
+from mminf.engine.plan import RunPlan
 from mminf.errors import OutputError
 from mminf.image import ImagePolicy, read_image
-from mminf.journal import Journal, Place
-from mminf.part import Part
+from mminf.journal import Failure, Journal, Place
 from mminf.recipe.model import Recipe
 from mminf.record import Record
 from mminf.registry import SINKS
+from mminf.shard import Shard
 from mminf.sink.base import Sink, Written
 from mminf.sink.placing import Guard
+from mminf.states import RecordStatus, RunState
 
 log = logging.getLogger("mminf")
+FEW = 5
+"""Failures that a result names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Records by what became of them; children count, the parents that they came from don't.
+    """Records by outcome; children count, their parents don't.
 
     Attributes:
-        pending: source records that are not final; None where that isn't known.
-        waiting: of a run that stands before a dataset step: records that have come so far.
+        pending: source records that are not final; None where that is not known.
+        waiting: of a run that waits for a dataset step: records that are done so far.
     """
 
     done: int = 0
@@ -41,35 +43,56 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a run came to.
+    """The result of a run.
 
     Attributes:
-        state: `finished`, `interrupted` (run it again to go on), or `waiting` (for shards to go on).
+        state: `finished`, `interrupted` (run it again to resume), or `waiting` (run the shards again).
         written: the datasets; empty after an interruption.
         failures: (id, step, reason) of the first five records that failed.
         calls: model calls in the journal, of all runs.
-        shard: the part of the records that was run; None: all.
-        stopped: why it was interrupted, if nobody asked for that.
+        shard: the shard that was run; None: all records.
+        stopped: why it was interrupted, if the user did not.
     """
 
-    state: str
+    state: RunState
     output: Path
     counts: Counts
-    written: list[Written]
-    failures: list[tuple[str, str | None, str | None]] = field(default_factory=list)
+    written: Sequence[Written] = ()
+    failures: list[Failure] = field(default_factory=list)
     calls: int = 0
-    shard: Part | None = None
+    shard: Shard | None = None
     stopped: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        state: RunState,
+        output: Path,
+        journals: Sequence[Journal],
+        *,
+        written: Sequence[Written] = (),
+        shard: Shard | None = None,
+        stopped: str | None = None,
+    ) -> RunResult:
+        """Returns the result of a run from its journals.
+
+        Args:
+            journals: the main one, and those of shards that wait to be merged.
+        """
+        calls = sum(total.calls for journal in journals for total in journal.memo.totals().values())
+        failures = [failure for journal in journals for failure in journal.outcomes.failures(FEW)]
+        counts = count_records(*journals)
+        return cls(state, output, counts, written, failures[:FEW], calls, shard, stopped)
 
     @property
     def exit_code(self) -> int:
-        """0 if anything was done, 1 if no record came to its end, 130 after an interruption, 3 at the end of a budget.
+        """0 if any record is done, 1 if none is, 130 after an interruption, 3 at the end of a budget.
 
-        A shard that is finished has 0: what it has none of, others may have.
+        A shard that is finished has 0: other shards may have records that are done.
         """
-        if self.state == "interrupted":
+        if self.state is RunState.INTERRUPTED:
             return 130 if self.stopped is None else 3
-        return 0 if self.counts.done or self.shard is not None or self.state == "waiting" else 1
+        return 0 if self.counts.done or self.shard is not None or self.state is RunState.WAITING else 1
 
 
 def open_sinks(recipe: Recipe, output: Path) -> list[Sink]:
@@ -83,11 +106,11 @@ def open_sinks(recipe: Recipe, output: Path) -> list[Sink]:
 
 def tell_target(journal: Journal, stage: int, target: int) -> None:
     """Logs whether a run has reached its target."""
-    last = journal.last_of(stage, target)
+    last = journal.outcomes.nth_done(stage, target)
     if last is None:
         log.warning("all records are done, and fewer than the target of %d were accepted", target)
         return
-    beyond = journal.settled_roots() - (last[0] + 1)
+    beyond = journal.outcomes.count_final() - (last[0] + 1)
     log.info(
         "the target of %d is reached; %d records beyond it were under way, and are left out", target, max(0, beyond)
     )
@@ -95,29 +118,21 @@ def tell_target(journal: Journal, stage: int, target: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RunAssets:
-    """What a run's records only name."""
+    """Reads what the fields of records only name."""
 
     journal: Journal
     policy: ImagePolicy
 
     def vector(self, key: str) -> bytes | None:
         """Returns the bytes of an embedding, or None."""
-        return self.journal.vector(key)
+        return self.journal.memo.vector(key)
 
     def image(self, uri: str) -> bytes:
         """Returns an image's file. Raises ImageError."""
         return read_image(uri, self.policy)
 
 
-def write_sinks(
-    recipe: Recipe,
-    output: Path,
-    plan: list[StagePlan],
-    journal: Journal,
-    policy: ImagePolicy,
-    *,
-    guard: Guard,
-) -> list[Written]:
+def write_sinks(plan: RunPlan, output: Path, journal: Journal, policy: ImagePolicy, *, guard: Guard) -> list[Written]:
     """Writes every dataset of a run from its journal.
 
     If the recipe has a target of N, the datasets end with the Nth accepted record in source order, so that they do not
@@ -131,12 +146,13 @@ def write_sinks(
     Raises:
         OutputError: if a dataset can't be written; those that were there before are still there then.
     """
-    target = recipe.run.target
-    last = journal.last_of(plan[-1].index, target) if target is not None else None
+    journal.outcomes.check()
+    target = plan.target
+    last = journal.outcomes.nth_done(plan.last.index, target) if target is not None else None
     assets = RunAssets(journal, policy)
-    tokens = journal.kept_tokens()
+    tokens = journal.meta.tokens()
     written = []
-    for opened in open_sinks(recipe, output):
+    for opened in open_sinks(plan.recipe, output):
         opened.attach(assets)
         opened.escape(tokens)
         opened.protect(guard)
@@ -155,17 +171,17 @@ class _SinkRecords:
     """What a sink writes, streamed anew each time."""
 
     sink: Sink
-    plan: list[StagePlan]
+    plan: RunPlan
     journal: Journal
     last: Place | None
 
     def __iter__(self) -> Iterator[Record]:
         dropped_by = self.sink.config.dropped_by
         if dropped_by is None:
-            rows = self.journal.rows(self.plan[-1].index)
+            rows = self.journal.outcomes.rows(self.plan.last.index)
         else:
-            stage = next(stage.index for stage in self.plan if dropped_by in stage.names)
-            rows = self.journal.rows(stage, states=("dropped",), step=dropped_by)
+            stage = next(stage.index for stage in self.plan.stages if dropped_by in stage.names)
+            rows = self.journal.outcomes.rows(stage, states=[RecordStatus.DROPPED], step=dropped_by)
         for row in rows:
             if self.last is not None and (row.seq, row.path) > self.last:
                 return
@@ -173,35 +189,31 @@ class _SinkRecords:
 
 
 def last_wanted(journal: Journal) -> Place | None:
-    """Returns the place of the last record that the journal's last run wanted, once it has reached its target."""
-    stages = json.loads(journal.meta("stages") or "[]")
-    target = json.loads(journal.meta("recipe") or "{}").get("target")
-    finished = journal.meta("state") == "finished"
-    return journal.last_of(len(stages) - 1, target) if target is not None and finished else None
+    """Returns the position of the last record that the journal's last run wanted, once it has reached its target."""
+    meta = journal.meta
+    if (target := meta.target) is None or meta.state is not RunState.FINISHED:
+        return None
+    return journal.outcomes.nth_done(len(meta.stages) - 1, target)
 
 
 def count_records(*journals: Journal) -> Counts:
     """Returns the counts of a journal's last run; up to its target, if it had one and reached it.
 
     Args:
-        journals: of the run; those of its parts, which wait to be merged, behind it.
+        journals: of the run; after it those of its shards that wait to be merged.
     """
-    stages = json.loads(journals[0].meta("stages") or "[]")
-    done = dropped = failed = 0
-    come: Counter[int] = Counter()
-    last = last_wanted(journals[0])
-    for stage, state, _, number in (row for journal in journals for row in journal.counts(last)):
-        come[stage] += number if state == "done" else 0
-        if state == "done" and stage == len(stages) - 1:
-            done += number
-        elif state == "dropped":
-            dropped += number
-        elif state == "failed":
-            failed += number
-    total = json.loads(journals[0].meta("total") or "null")
+    first = journals[0]
+    last_stage = len(first.meta.stages) - 1
+    last = last_wanted(first)
+    found: Counter[RecordStatus] = Counter()
+    done: Counter[int] = Counter()
+    for count in (count for journal in journals for count in journal.outcomes.counts(last)):
+        found[count.state] += count.number
+        done[count.stage] += count.number if count.state is RecordStatus.DONE else 0
+    dropped, failed = found[RecordStatus.DROPPED], found[RecordStatus.FAILED]
     if last is not None:
-        return Counts(done, dropped, failed, 0)
-    settled = sum(journal.settled_roots() for journal in journals)
-    front = max(come, default=0)
-    waiting = come[front] if front < len(stages) - 1 else 0
-    return Counts(done, dropped, failed, None if total is None else max(0, total - settled), waiting)
+        return Counts(done[last_stage], dropped, failed)
+    total = first.meta.total
+    pending = None if total is None else max(0, total - sum(journal.outcomes.count_final() for journal in journals))
+    front = max(done, default=0)
+    return Counts(done[last_stage], dropped, failed, pending, done[front] if front < last_stage else 0)

@@ -12,10 +12,31 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
+from mminf.engine.result import RunResult
 from mminf.engine.run import Run
+from mminf.engine.work import work
+from mminf.journal import Journal
+from mminf.sharding.merge import merge_shards
 
 log = logging.getLogger("mminf")
 T = TypeVar("T")
+
+
+async def run_whole(run: Run) -> RunResult:
+    """Runs a recipe in this process, resuming what the journal contains.
+
+    Raises:
+        EngineError, JournalError, SourceError: if it can't continue; progress is saved.
+    """
+    async with run.workspace.lead():
+        if merge_shards(run.workspace.folder):
+            await run.workspace.push(merged=True)
+        with Journal(run.workspace.folder, write=True, locked=True) as journal:
+            run.begin(journal)
+            await journal.flush()
+            await run.workspace.push()  # so that `status` finds it
+            worked = await work(run, journal, run.plan.stages)
+            return await run.end(journal, worked.state)
 
 
 def end_children(seconds: float = 3.0) -> None:
@@ -33,12 +54,12 @@ def end_children(seconds: float = 3.0) -> None:
 
 
 class LocalExecutor(Generic[T]):
-    """Works on a run in this process. Ctrl-C drains, a second one stops; both leave a journal to go on from.
+    """Runs work on a run in an event loop of its own. Ctrl-C drains, a second one stops; the run can be resumed.
 
     Args:
-        work: what is done with the run: `Run.execute`, or a part of it.
+        work: what is done with the run: `run_whole`, a shard of it, a rank's share.
         watch: called once with the run, returns what is called when it is over (a progress display).
-        patience: seconds after the first signal in which further ones are taken for the same: launchers repeat it.
+        patience: seconds after the first signal in which further ones count as the same: launchers repeat it.
     """
 
     def __init__(
@@ -52,12 +73,12 @@ class LocalExecutor(Generic[T]):
         self.patience = patience
 
     def execute(self, run: Run) -> T:
-        """Runs it. Raises as `Run.execute` does."""
+        """Runs it. Raises what the work raises."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
             return self._execute(run)
-        # A notebook has a loop of its own in this thread.
+        # A notebook runs a loop in this thread.
         with ThreadPoolExecutor(1, "mminf-run") as thread:
             return thread.submit(self._execute, run).result()
 
@@ -73,7 +94,7 @@ class LocalExecutor(Generic[T]):
                 if stop_watching is not None:
                     stop_watching()
         finally:
-            # The loop's threads are not waited for: one may be loading a model that nobody needs any more.
+            # The loop's threads are not waited for: one may be loading a model that is not needed any more.
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
             asyncio.set_event_loop(None)
@@ -86,12 +107,13 @@ class LocalExecutor(Generic[T]):
         def interrupt(number: int) -> None:
             if not first:
                 first.append(time.monotonic())
-                again = "; press Ctrl-C again to stop now" if number == signal.SIGINT else ", since it is asked to end"
-                log.warning("finishing the calls in flight%s", again)
-                run.drain()
+                name = signal.Signals(number).name
+                why = "press Ctrl-C again to stop now" if number == signal.SIGINT else f"received {name}"
+                log.warning("finishing the calls in flight; %s", why)
+                run.session.drain()
             elif time.monotonic() - first[0] > self.patience:
                 log.warning("stopping now")
-                run.stop()
+                run.session.stop()
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             # `nohup` has a run ignore that its terminal is gone.

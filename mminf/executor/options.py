@@ -1,4 +1,4 @@
-"""What users may say about where a run goes."""
+"""Options of where a run is executed."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RayOptions:
-    """Where and how wide a run goes.
+    """Options of a run on a Ray cluster.
 
     Attributes:
         address: of the cluster, as `ray.init` takes it; None: RAY_ADDRESS, or a cluster of this machine.
-        workers: actors, each with engines of its own; by default as many as the cluster's GPUs hold, or one a node.
-        parts: parts of the run; by default four a worker.
+        workers: actors, each with its own engines; by default as many as the cluster's GPUs hold, or one per node.
+        shards: of the run; by default four per worker.
     """
 
     address: str | None = None
     workers: int | None = None
-    parts: int | None = None
+    shards: int | None = None

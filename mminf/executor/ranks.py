@@ -1,8 +1,7 @@
-"""What a rank does: its part of every phase. Rank 0 begins the phases, merges the journals, and shows the progress."""
+"""The work of a rank: its shard of every phase. Rank 0 leads the run as well, and shows the progress of all."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
 import json
@@ -10,192 +9,141 @@ import logging
 import os
 import secrets
 import threading
-import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
-from mminf.engine.parts import Coordinator, Phase, interrupted, work_part
 from mminf.engine.result import Counts, RunResult
-from mminf.engine.run import Run, gpus_needed, lead
+from mminf.engine.run import Run
+from mminf.engine.session import Session
 from mminf.engine.stats import RunStats, add_stats
 from mminf.errors import Interrupted, UsageError
+from mminf.executor.key_values import Heartbeat, KeyValueStore, stats_key
 from mminf.executor.local import LocalExecutor
-from mminf.executor.marker import NONCE, POLL_SECONDS, check_shared
-from mminf.executor.torchrun import FAILED, PREFIX, Rank, choose_devices, end_with_parent, forget_rank
-from mminf.part import Part
+from mminf.executor.marker import NONCE, check_shared
+from mminf.executor.torchrun import Rank, choose_devices, end_with_parent, forget_rank
+from mminf.shard import Shard
+from mminf.sharding.coordinator import Coordinator
+from mminf.sharding.phase import Phase
+from mminf.sharding.worker import work_shard
+from mminf.states import RunState
 
 log = logging.getLogger("mminf")
-SILENT_SECONDS = 120.0
 STATS_SECONDS = 2.0
-_AGAIN = "what is done is kept: run the same command again to go on, with any number of ranks"
-
-
-class Board:
-    """Where the ranks of a run leave notes for each other: torchrun's own store.
-
-    Docs: PyTorch, "Distributed communication package", "Distributed Key-Value Store".
-    """
-
-    def __init__(self, rank: Rank) -> None:
-        import torch.distributed
-
-        found = torch.distributed.rendezvous("env://", rank=rank.number, world_size=rank.of)
-        store: Any = next(iter(found))[0]
-        self._node = rank.node
-        self._store = torch.distributed.PrefixStore(PREFIX, store)
-
-    def write(self, key: str, value: str) -> None:
-        """Leaves a note."""
-        self._store.set(key, value)
-
-    def find(self, key: str) -> str | None:
-        """Returns a note, or None if there is none yet. Raises UsageError if the store is gone."""
-        try:
-            if not self._store.check([key]):
-                return None
-            text: bytes = self._store.get(key)
-        except RuntimeError as error:  # torch's DistNetworkError and the like
-            raise UsageError(f"the node of rank 0 can't be reached any more ({error}); {_AGAIN}") from error
-        return text.decode()
-
-    async def read(self, key: str, wanted: Callable[[], bool]) -> str:
-        """Waits for a note.
-
-        Raises:
-            Interrupted: if it is not wanted any more.
-            UsageError: if a rank on another node has failed meanwhile.
-        """
-        while (text := self.find(key)) is None:
-            if not wanted():
-                raise Interrupted("the run is draining")
-            if (failure := self.find(FAILED)) is not None:
-                node, said = json.loads(failure)
-                if node != self._node:  # on its own node, a rank says what is wrong with it, and torchrun ends the rest
-                    raise UsageError(said)
-            await asyncio.sleep(POLL_SECONDS)
-        return text
-
-
-class Pulse:
-    """Notices a rank that leaves no notes any more: it was killed with its node, or cut off."""
-
-    def __init__(self, board: Board, number: int) -> None:
-        self.board = board
-        self.number = number
-        self.last: str | None = None
-        self.since = time.monotonic()
-
-    def check(self) -> None:
-        """Raises UsageError after a while of silence."""
-        if (found := self.board.find(f"stats/{self.number}")) != self.last:
-            self.last, self.since = found, time.monotonic()
-        elif time.monotonic() - self.since > SILENT_SECONDS:
-            raise UsageError(f"rank {self.number} has not been heard of for {SILENT_SECONDS:.0f} s; {_AGAIN}")
 
 
 class RankWork:
     """The work of one rank; call it with the run.
 
     Args:
-        board: shared by all ranks.
+        store: shared by all ranks.
     """
 
-    def __init__(self, rank: Rank, board: Board) -> None:
+    def __init__(self, rank: Rank, store: KeyValueStore) -> None:
         self.rank = rank
-        self.board = board
+        self.store = store
+        self._shard = Shard(rank.rank, rank.world_size)
 
     async def __call__(self, run: Run) -> RunResult:
-        """Does this rank's part.
+        """Works on this rank's shard of every phase.
 
         Raises:
             UsageError: if the ranks don't have the same recipe, input, options and output folder.
         """
-        run.keep_engines = True
         try:
-            if self.rank.number:
-                return await self._follow(run)
-            async with lead(run):
-                return await self._lead(run)
+            return await (self._follow(run) if self.rank.rank else self._lead(run))
         except Interrupted:
-            return _nothing(run, "interrupted") if self.rank.number else interrupted(run)
+            return _nothing(run, RunState.INTERRUPTED)
         except Exception as error:
-            # torchrun ends the ranks of this node; those of others only see what stands here.
+            # torchrun ends the ranks of this node; those of others only see what is in the store.
             with contextlib.suppress(RuntimeError):
-                self.board.write(FAILED, json.dumps([self.rank.node, f"rank {self.rank.number} failed: {error}"]))
+                self.store.fail(str(error))
             raise
         finally:
-            await run.close_engines()
+            await run.session.close()
 
     async def _lead(self, run: Run) -> RunResult:
-        nonce = secrets.token_hex(8)
-        (run.target / NONCE).write_text(nonce)
-        self.board.write("run", json.dumps([nonce, run.digest]))
-        await self._all(run, "met")
-        coordinator = Coordinator(run, self.rank.of)
-        phase, number = await coordinator.begin(), 0
-        while phase is not None:
-            self.board.write(f"phase/{number}", phase.dump())
-            state = await work_part(run, Part(0, self.rank.of), phase)
-            states = {state, *await self._all(run, f"done/{number}")}
-            if states != {"finished"}:
-                # A rank whose budget is used up says so instead of its state.
-                run.stats.stop(min(states - {"finished", "interrupted"}, default=None))
-                raise Interrupted("a rank was interrupted")
-            phase, number = await coordinator.merge(phase), number + 1
-        (run.target / NONCE).unlink(missing_ok=True)
-        result = await coordinator.end("interrupted" if run.stats.ending else "finished")
-        self.board.write(f"phase/{number}", "")
-        await self._all(run, "gone")  # the store may live in a process that ends with this one
-        return result
+        async with run.workspace.lead():
+            coordinator = Coordinator(run, self.rank.world_size)
+            nonce = secrets.token_hex(8)
+            (run.target / NONCE).write_text(nonce)
+            self.store.write("run", json.dumps([nonce, run.plan.digest]))
+            numbers = itertools.count()
+
+            async def run_phase(phase: Phase) -> None:
+                await self._run_phase(run, phase, next(numbers))
+
+            try:
+                await self._all(run, "met")
+            except Interrupted:
+                return coordinator.interrupted()
+            result = await coordinator.run(run_phase)
+            if result.state is RunState.INTERRUPTED and not run.session.stats.ending:
+                return result
+            (run.target / NONCE).unlink(missing_ok=True)
+            if result.state is RunState.FINISHED:
+                self.store.write(_phase_key(next(numbers)), "")
+                await self._all(run, "gone")  # the store may live in a process that ends with this one
+            return result
+
+    async def _run_phase(self, run: Run, phase: Phase, number: int) -> None:
+        """Runs a phase with all ranks. Raises Interrupted if one of them has not finished it."""
+        self.store.write(_phase_key(number), phase.dump())
+        state = await work_shard(run, self._shard, phase)
+        states = {str(state), *await self._all(run, f"done/{number}")}
+        if states != {RunState.FINISHED}:
+            # A rank whose budget is used up writes the reason instead of its state.
+            run.session.stats.stop(min(states - {RunState.FINISHED, RunState.INTERRUPTED}, default=None))
+            raise Interrupted("a rank was interrupted")
 
     async def _all(self, run: Run, key: str) -> list[str]:
-        """Waits for the notes of all other ranks. Raises UsageError if one of them is not heard of any more."""
+        """Waits for the values of all other ranks. Raises UsageError if one of them sends no heartbeat any more."""
         found = []
-        for number in range(1, self.rank.of):
-            pulse = Pulse(self.board, number)
+        for rank in range(1, self.rank.world_size):
+            heartbeat = Heartbeat(self.store, rank)
 
-            def wanted(pulse: Pulse = pulse) -> bool:
-                pulse.check()
-                return not run.stats.draining
+            def wanted(heartbeat: Heartbeat = heartbeat) -> bool:
+                heartbeat.check()
+                return not run.session.stats.draining
 
-            found.append(await self.board.read(f"{key}/{number}", wanted))
+            found.append(await self.store.read(f"{key}/{rank}", wanted))
         return found
 
     async def _follow(self, run: Run) -> RunResult:
+        rank, stats = self.rank.rank, run.session.stats
         await self._meet(run)
-        number = 0
-        while text := await self.board.read(f"phase/{number}", lambda: not run.stats.draining):
-            phase = Phase.load(text)
-            assert phase is not None
-            state = await work_part(run, Part(self.rank.number, self.rank.of), phase)
-            self.board.write(f"done/{number}/{self.rank.number}", run.stats.stopped or state)
-            if state != "finished":
+        for number in itertools.count():
+            phase = Phase.load(await self.store.read(_phase_key(number), lambda: not stats.draining))
+            if phase is None:
+                break
+            state = await work_shard(run, self._shard, phase)
+            self.store.write(f"done/{number}/{rank}", stats.stopped or state)
+            if state is not RunState.FINISHED:
                 return _nothing(run, state)
-            number += 1
-        self.board.write(f"gone/{self.rank.number}", "")
-        return _nothing(run, "finished")
+        self.store.write(f"gone/{rank}", "")
+        return _nothing(run, RunState.FINISHED)
 
     async def _meet(self, run: Run) -> None:
-        nonce, digest = json.loads(await self.board.read("run", lambda: not run.stats.draining))
-        if digest != run.digest:
+        rank = self.rank.rank
+        nonce, digest = json.loads(await self.store.read("run", lambda: not run.session.stats.draining))
+        if digest != run.plan.digest:
             raise UsageError(
-                f"rank mismatch: rank {self.rank.number} has another recipe, input or options than rank 0; "
+                f"rank mismatch: rank {rank} has another recipe, input or options than rank 0; "
                 "start every node with the same command"
             )
-        await check_shared(run.target, nonce, f"rank {self.rank.number}")
-        self.board.write(f"met/{self.rank.number}", "")
+        await check_shared(run.target, nonce, f"rank {rank}")
+        self.store.write(f"met/{rank}", "")
 
     def watch(self, run: Run) -> Callable[[], None]:
-        """Shows the progress of all ranks, on rank 0; tells it, on the others. Returns what ends that."""
-        if self.rank.number:
+        """Shows the progress of all ranks, on rank 0; sends it there, on the others. Returns what ends that."""
+        if self.rank.rank:
             return self._publish(run)
         from mminf.report.progress import show_stats
 
-        return show_stats(lambda: self._whole(run.stats))
+        return show_stats(lambda: self._whole(run.session.stats))
 
     def _whole(self, ours: RunStats) -> RunStats:
         try:
-            texts = [self.board.find(f"stats/{number}") for number in range(1, self.rank.of)]
+            texts = [self.store.find(stats_key(rank)) for rank in range(1, self.rank.world_size)]
         except UsageError:  # the store is gone; what needs it will say so
             return ours
         return add_stats(ours, [json.loads(text) for text in texts if text is not None])
@@ -206,9 +154,10 @@ class RankWork:
         def work() -> None:
             for beat in itertools.count():
                 last = over.wait(STATS_SECONDS)
-                with contextlib.suppress(RuntimeError):  # the store is gone, and with it who would read this
-                    note = json.dumps({**run.stats.snapshot(), "beat": beat})
-                    self.board.write(f"stats/{self.rank.number}", note)
+                with contextlib.suppress(RuntimeError):  # the store is gone, and with it rank 0
+                    self.store.write(
+                        stats_key(self.rank.rank), json.dumps({**run.session.stats.snapshot(), "beat": beat})
+                    )
                 if last:
                     return
 
@@ -222,26 +171,31 @@ class RankWork:
         return stop
 
 
-def _nothing(run: Run, state: str) -> RunResult:
-    """The result of a rank that has none to tell."""
-    return RunResult(state, run.target, Counts(done=1, pending=None), [])
+def _phase_key(number: int) -> str:
+    return f"phase/{number}"
+
+
+def _nothing(run: Run, state: RunState) -> RunResult:
+    """Returns the result of a rank that has none of its own."""
+    return RunResult(state, run.target, Counts(done=1, pending=None))
 
 
 def run_rank(run: Run, rank: Rank, *, progress: bool = False) -> RunResult:
-    """Does one rank's part of a run; rank 0's result is that of the whole.
+    """Does one rank's share of a run; rank 0's result is that of the whole.
 
     Raises:
-        UsageError: if the ranks don't go together, or this one can't go on; what is done is kept.
+        UsageError: if the ranks don't go together, or this one can't continue; progress is saved.
     """
     end_with_parent()
-    choose_devices(rank, gpus_needed(run), os.environ)
-    work = RankWork(rank, Board(rank))
+    choose_devices(rank, run.session.gpus(), os.environ)
+    work = RankWork(rank, KeyValueStore(rank))
     forget_rank(os.environ)
     _name_log(rank)
-    return LocalExecutor(work, work.watch if progress or rank.number else None, patience=2.0).execute(run)
+    run = replace(run, session=Session(run.plan.recipe, keep_engines=True))  # between phases
+    return LocalExecutor(work, work.watch if progress or rank.rank else None, patience=2.0).execute(run)
 
 
 def _name_log(rank: Rank) -> None:
     """Puts the rank in front of what its process logs."""
     for handler in log.handlers:
-        handler.setFormatter(logging.Formatter(f"%(asctime)s rank {rank.number}: %(message)s", datefmt="%H:%M:%S"))
+        handler.setFormatter(logging.Formatter(f"%(asctime)s rank {rank.rank}: %(message)s", datefmt="%H:%M:%S"))

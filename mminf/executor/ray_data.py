@@ -1,7 +1,7 @@
-"""Runs a recipe's parts as tasks of a Ray cluster, through Ray Data.
+"""Runs a recipe's shards as tasks of a Ray cluster, through Ray Data.
 
-Each actor holds the recipe's engines and takes one part after the other; a part whose worker or node is lost goes to
-another actor, which goes on where the part's journal ends. Docs: Ray, "Ray Data", `Dataset.map_batches`.
+Each actor holds the recipe's engines and takes one shard after the other; a shard whose worker or node is lost goes to
+another actor, which resumes where the shard's journal ends. Docs: Ray, "Ray Data", `Dataset.map_batches`.
 """
 
 from __future__ import annotations
@@ -16,32 +16,35 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mminf.backend.base import shorten
-from mminf.engine.parts import Coordinator, Phase, interrupted, work_part
 from mminf.engine.result import RunResult
-from mminf.engine.run import Run, gpus_needed, lead
+from mminf.engine.run import Run, open_run
 from mminf.engine.stats import RunStats, add_stats
-from mminf.errors import EngineError, Interrupted, JournalError, MminfError, UsageError
+from mminf.errors import EngineError, Interrupted, LockedError, MminfError, UsageError
 from mminf.executor.marker import NONCE, check_shared
 from mminf.executor.options import RayOptions
-from mminf.part import Part
 from mminf.plugin import discover, install_sources, plugin_sources
 from mminf.recipe.model import Recipe
+from mminf.shard import Shard
+from mminf.sharding.coordinator import Coordinator
+from mminf.sharding.phase import Phase
+from mminf.sharding.worker import work_shard
+from mminf.states import RunState
 
 log = logging.getLogger("mminf")
-PARTS_A_WORKER = 4
+SHARDS_PER_WORKER = 4
 STATS_SECONDS = 2.0
 LOCK_SECONDS = 180.0
-"""How long a part waits for the lock of the worker that had it before: a network file system keeps it for a while."""
+"""How long a shard waits for the lock of the worker that had it before: a network file system keeps it for a while."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Order:
-    """What a worker is told; pickled.
+class WorkerSpec:
+    """What a worker needs to know; pickled.
 
     Attributes:
         plugins: sources of the plugin files that the recipe uses, by module name.
@@ -60,65 +63,64 @@ class Order:
         return pickle.dumps((self.plugins, pickle.dumps(self)))
 
     @staticmethod
-    def unpack(data: bytes) -> Order:
+    def unpack(data: bytes) -> WorkerSpec:
         """Returns what `pack` packed, on another machine."""
         discover()
         plugins, rest = pickle.loads(data)  # noqa: S301 (from our own driver)
         install_sources(plugins)
-        order: Order = pickle.loads(rest)  # noqa: S301
-        return order
+        spec: WorkerSpec = pickle.loads(rest)  # noqa: S301
+        return spec
 
 
-class PartWorker:
-    """An actor of Ray Data: takes parts through a phase, one after the other, with engines that stay loaded.
+class ShardWorker:
+    """An actor of Ray Data: works on shards in a phase, one after the other, with engines that stay loaded.
 
     Args:
-        order: what `Order.pack` returned.
-        board: actor that collects counters.
+        spec: what `WorkerSpec.pack` returned.
+        collector: actor that collects counters.
     """
 
-    def __init__(self, order: bytes, board: Any) -> None:
-        self._order = order
-        self._board = board
+    def __init__(self, spec: bytes, collector: Any) -> None:
+        self._spec = spec
+        self._collector = collector
         self._run: Run | None = None
         self._nonce = ""
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="mminf-run", daemon=True).start()
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Takes one part through a phase. What the user can mend comes back as `error`; all else Ray tries again."""
+        """Works on one shard in a phase. What the user can fix comes back as `error`; Ray retries all else."""
         phase = Phase.load(row["phase"])
         assert phase is not None
-        part = Part(int(row["number"]), int(row["of"]))
+        shard = Shard(int(row["index"]), int(row["count"]))
         try:
             run = self._open()
-            state = asyncio.run_coroutine_threadsafe(self._work(run, part, phase), self._loop).result()
+            state = asyncio.run_coroutine_threadsafe(self._work(run, shard, phase), self._loop).result()
         except MminfError as error:
-            return {**row, "state": "failed", "error": f"{socket.gethostname()}: {error}", "stopped": ""}
-        return {**row, "state": state, "error": "", "stopped": run.stats.stopped or ""}
+            return {**row, "state": RunState.FAILED.value, "error": f"{socket.gethostname()}: {error}", "stopped": ""}
+        return {**row, "state": state.value, "error": "", "stopped": run.session.stats.stopped or ""}
 
     def _open(self) -> Run:
         """Makes the run on the first call: an error of a constructor would not reach the driver as one."""
         if self._run is None:
             log.setLevel(logging.WARNING)
-            order = Order.unpack(self._order)
-            if Path(order.folder).is_dir():
-                os.chdir(order.folder)  # paths may be relative to where the run was started
-            self._nonce = order.nonce
-            self._run = Run(order.recipe, order.output, limit=order.limit)
-            self._run.keep_engines = True
+            spec = WorkerSpec.unpack(self._spec)
+            if Path(spec.folder).is_dir():
+                os.chdir(spec.folder)  # paths may be relative to where the run was started
+            self._nonce = spec.nonce
+            self._run = open_run(spec.recipe, spec.output, limit=spec.limit, keep_engines=True)
             threading.Thread(target=self._tell, args=(self._run,), name="mminf-stats", daemon=True).start()
         return self._run
 
-    async def _work(self, run: Run, part: Part, phase: Phase) -> str:
+    async def _work(self, run: Run, shard: Shard, phase: Phase) -> RunState:
         await check_shared(run.target, self._nonce, f"a worker on {socket.gethostname()}")
         deadline = time.monotonic() + LOCK_SECONDS
         while True:
             try:
-                return await work_part(run, part, phase)
-            except JournalError as error:
-                # The worker that had this part before may not be quite dead yet.
-                if "another run" not in str(error) or time.monotonic() > deadline:
+                return await work_shard(run, shard, phase)
+            except LockedError:
+                # The worker that had this shard before may not be quite dead yet.
+                if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(1)
 
@@ -129,31 +131,31 @@ class PartWorker:
         while True:
             time.sleep(STATS_SECONDS)
             with contextlib.suppress(Exception):  # the driver is gone, or going; progress is not worth a failure
-                drain = ray.get(self._board.put.remote(name, run.stats.snapshot()), timeout=30)
+                drain = ray.get(self._collector.put.remote(name, run.session.stats.snapshot()), timeout=30)
                 if drain:
-                    self._loop.call_soon_threadsafe(run.drain)
+                    self._loop.call_soon_threadsafe(run.session.drain)
 
 
-class StatsBoard:
+class StatsCollector:
     """An actor that collects the counters of the workers."""
 
     def __init__(self) -> None:
-        self._notes: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._reports: dict[str, tuple[float, dict[str, Any]]] = {}
         self._draining = False
 
     def put(self, name: str, stats: dict[str, Any]) -> bool:
         """Takes a worker's counters. Returns whether it is to start no new calls."""
-        self._notes[name] = (time.monotonic(), stats)
+        self._reports[name] = (time.monotonic(), stats)
         return self._draining
 
     def drain(self) -> None:
-        """Lets workers start no new calls, from their next note on."""
+        """Lets workers start no new calls, from their next report on."""
         self._draining = True
 
     def all(self, seconds: float = 30.0) -> list[dict[str, Any]]:
-        """Returns the counters of the workers that live; what a dead one has done is read again by its successor."""
+        """Returns the counters of the workers that live; what a dead one did is counted by its successor."""
         now = time.monotonic()
-        return [stats for at, stats in self._notes.values() if now - at < seconds]
+        return [stats for at, stats in self._reports.values() if now - at < seconds]
 
 
 class RayWork:
@@ -161,7 +163,7 @@ class RayWork:
 
     def __init__(self, options: RayOptions) -> None:
         self.options = options
-        self.board: Any = None
+        self._collector: Any = None
 
     async def __call__(self, run: Run) -> RunResult:
         """Runs the recipe on the cluster.
@@ -169,98 +171,100 @@ class RayWork:
         Raises:
             UsageError: if a worker can't work, or the cluster is too small.
         """
-        async with lead(run):
+        async with run.workspace.lead():
             workers = count_workers(run, self.options)
-            of = self.options.parts or PARTS_A_WORKER * workers
-            log.info("%d workers on the cluster, %d parts", workers, of)
+            shards = self.options.shards or SHARDS_PER_WORKER * workers
+            log.info("%d workers on the cluster, %d shards", workers, shards)
             nonce = secrets.token_hex(8)
             (run.target / NONCE).write_text(nonce)
-            order = make_order(run, nonce)
-            coordinator = Coordinator(run, of)
-            phase = await coordinator.begin()
-            try:
-                while phase is not None:
-                    await self._wait(run, asyncio.to_thread(self._phase, run, order, phase, workers, of))
-                    phase = await coordinator.merge(phase)
-            except (Interrupted, asyncio.CancelledError):
-                if not run.stats.ending:
-                    raise
-                return interrupted(run)
-            (run.target / NONCE).unlink(missing_ok=True)
-            return await coordinator.end("interrupted" if run.stats.ending else "finished")
+            spec = make_spec(run, nonce)
+
+            async def run_phase(phase: Phase) -> None:
+                await self._wait(run, asyncio.to_thread(self._phase, run, spec, phase, workers, shards))
+
+            result = await Coordinator(run, shards).run(run_phase)
+            if not run.session.stats.ending or result.state is RunState.FINISHED:
+                (run.target / NONCE).unlink(missing_ok=True)
+            return result
 
     async def _wait(self, run: Run, work: Coroutine[Any, Any, None]) -> None:
         """Waits for a phase; when the run drains, the workers are told."""
-        run.watch_over(asyncio.current_task())
+        run.session.watch_over(asyncio.current_task())
         task = asyncio.create_task(work)
         while not task.done():
             await asyncio.wait({task}, timeout=0.5)
-            if run.stats.draining and self.board is not None:
-                self.board.drain.remote()
+            if run.session.stats.draining and self._collector is not None:
+                self._collector.drain.remote()
         task.result()
 
-    def _phase(self, run: Run, order: bytes, phase: Phase, workers: int, of: int) -> None:
+    def _phase(self, run: Run, spec: bytes, phase: Phase, workers: int, shards: int) -> None:
+        """Runs a phase on all shards. Raises Interrupted if one of them has not finished it."""
         import ray.data
 
-        logging.getLogger("ray.data").setLevel(logging.ERROR)  # it tells of its plan, its pool and its bars
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # it logs its plan, its pool and its bars
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.enable_operator_progress_bars = False
-        rows = [{"number": number, "of": of, "phase": phase.dump()} for number in range(of)]
-        parts = ray.data.from_items(rows, override_num_blocks=of)
-        done = parts.map(
-            PartWorker,
-            fn_constructor_args=(order, self._board()),
+        rows = [{"index": index, "count": shards, "phase": phase.dump()} for index in range(shards)]
+        done = ray.data.from_items(rows, override_num_blocks=shards).map(
+            ShardWorker,
+            fn_constructor_args=(spec, self._start_collector()),
             compute=ray.data.ActorPoolStrategy(
                 min_size=1, max_size=workers, initial_size=workers, max_tasks_in_flight_per_actor=1
             ),
             num_cpus=1,
-            num_gpus=gpus_needed(run) if ray.cluster_resources().get("GPU") else 0,
+            num_gpus=run.session.gpus() if ray.cluster_resources().get("GPU") else 0,
         )
         try:
             for row in done.iter_rows():
-                if row["error"]:
-                    raise EngineError(f"part {row['number']} of {of}: {row['error']}")
-                run.stats.stop(row["stopped"] or None)
-                if row["state"] != "finished" or run.stats.ending:
-                    raise Interrupted("the run is draining")
+                _check_row(run, row)
         except ray.exceptions.RayError as error:
             raise EngineError(
-                f"the cluster can't go on: {shorten(error, 600)}; what is done is kept: run the same command again"
+                f"the cluster can't continue: {shorten(error, 600)}; progress is saved: run the same command to resume"
             ) from error
 
-    def _board(self) -> Any:
-        if self.board is None:
+    def _start_collector(self) -> Any:
+        if self._collector is None:
             import ray
             from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
             here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-            self.board = ray.remote(num_cpus=0)(StatsBoard).options(scheduling_strategy=here).remote()
-        return self.board
+            self._collector = ray.remote(num_cpus=0)(StatsCollector).options(scheduling_strategy=here).remote()
+        return self._collector
 
     def watch(self, run: Run) -> Callable[[], None]:
         """Shows the progress of all workers until what it returns is called."""
         from mminf.report.progress import show_stats
 
-        return show_stats(lambda: self._whole(run.stats))
+        return show_stats(lambda: self._whole(run.session.stats))
 
     def _whole(self, ours: RunStats) -> RunStats:
         import ray
 
-        if self.board is None:
+        if self._collector is None:
             return ours
         try:
-            return add_stats(ours, ray.get(self.board.all.remote(), timeout=STATS_SECONDS))
+            return add_stats(ours, ray.get(self._collector.all.remote(), timeout=STATS_SECONDS))
         except ray.exceptions.RayError:
             return ours
 
 
-def make_order(run: Run, nonce: str) -> bytes:
+def _check_row(run: Run, row: Mapping[str, Any]) -> None:
+    """Raises what a worker's report of a shard means for the run, if the shard is not finished."""
+    if row["error"]:
+        raise EngineError(f"shard {row['index']} of {row['count']}: {row['error']}")
+    stats = run.session.stats
+    stats.stop(row["stopped"] or None)
+    if row["state"] != RunState.FINISHED or stats.ending:
+        raise Interrupted("the run is draining")
+
+
+def make_spec(run: Run, nonce: str) -> bytes:
     """Returns what workers need to know, packed."""
-    recipe = dataclasses.replace(run.recipe, path=run.recipe.path.resolve())
-    order = Order(recipe, plugin_sources(), run.target.absolute(), run.limit, nonce, str(Path.cwd()))
+    recipe = dataclasses.replace(run.plan.recipe, path=run.plan.recipe.path.resolve())
+    spec = WorkerSpec(recipe, plugin_sources(), run.target.absolute(), run.plan.limit, nonce, str(Path.cwd()))
     try:
-        return order.pack()
+        return spec.pack()
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise UsageError(
             f"a step of the recipe can't be sent to workers, since it can't be pickled: {error}"
@@ -271,7 +275,7 @@ def count_workers(run: Run, options: RayOptions) -> int:
     """Returns how many workers there will be. Raises UsageError if the cluster hasn't the GPUs for one."""
     import ray
 
-    gpus, needed = int(ray.cluster_resources().get("GPU", 0)), gpus_needed(run)
+    gpus, needed = int(ray.cluster_resources().get("GPU", 0)), run.session.gpus()
     if gpus and needed > gpus:
         raise UsageError(f"a worker needs {needed} GPUs, and the cluster has {gpus}")
     if options.workers is not None:
@@ -284,7 +288,7 @@ def count_workers(run: Run, options: RayOptions) -> int:
 
 
 @contextlib.contextmanager
-def join_cluster(address: str | None) -> Any:
+def join_cluster(address: str | None) -> Iterator[None]:
     """Joins a Ray cluster, unless this process has already; leaves it afterwards.
 
     Raises:

@@ -20,10 +20,12 @@ from mminf.errors import UsageError
 
 JOIN_SECONDS = 300
 _PR_SET_PDEATHSIG = 1
-PREFIX, FAILED = "mminf", "failed"  # of the notes that ranks leave for each other
+LAUNCHER = "MMINF_LAUNCHER"
+"""Variable with the process id of `mminf`'s own launcher, set for the ranks."""
+PREFIX, FAILED = "mminf", "failed"  # in the key-value store of the ranks
 _NAMES = ("NPROC_PER_NODE", "NNODES", "NODE_RANK", "MASTER_PORT")
 _RANK = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK")
-_OF_TORCHRUN = (*_RANK, "ROLE_RANK", "ROLE_WORLD_SIZE", "GROUP_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_OF_TORCHRUN = (LAUNCHER, *_RANK, "ROLE_RANK", "ROLE_WORLD_SIZE", "GROUP_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Launch:
                 logging.getLogger(name).setLevel(logging.CRITICAL)
         threads = max(1, (os.cpu_count() or 1) // self.processes)
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+        os.environ[LAUNCHER] = str(os.getpid())
         try:
             run_torchrun(parse_args([*self.arguments(), "--module", "mminf.cli.main", *arguments]))
         except ChildFailedError as error:
@@ -110,8 +113,8 @@ def _tell(rank: int, code: int, pid: int) -> int:
     if code < 0:
         name = signal.Signals(-code).name
         log.error(
-            "rank %d (process %d) died of %s, and the others were stopped; what is done is kept: "
-            "run the same command again to go on, with any number of ranks",
+            "rank %d (process %d) was killed by %s, and the others were stopped; progress is saved: "
+            "run the same command to resume, with any number of ranks",
             rank,
             pid,
             name,
@@ -127,32 +130,32 @@ class Rank:
     """Which of the processes of a run this is.
 
     Attributes:
-        number, of: over all nodes.
-        local, local_of: on this node.
+        rank, world_size: over all nodes.
+        local_rank, local_world_size: on this node.
         node: which of the nodes this is.
     """
 
-    number: int
-    of: int
-    local: int
-    local_of: int
+    rank: int
+    world_size: int
+    local_rank: int
+    local_world_size: int
     node: int = 0
 
 
-def find_launch(environment: Mapping[str, str], *, beside: str | None = None) -> Launch | None:
+def find_launch(environment: Mapping[str, str], *, option: str | None = None) -> Launch | None:
     """Returns what the environment asks to be launched, or None if this process is to do the work itself.
 
     Args:
-        beside: an option that was given, and cuts the run in another way.
+        option: that was given and splits the run in another way.
 
     Raises:
         UsageError: if the variables don't go together.
     """
     if "RANK" in environment or not {"NPROC_PER_NODE", "NNODES"} & environment.keys():
         return None
-    if beside is not None:
+    if option is not None:
         raise UsageError(
-            f"{beside} cuts the run, and so do NPROC_PER_NODE and NNODES; unset them, or leave {beside} out"
+            f"{option} splits the run, and so do NPROC_PER_NODE and NNODES; unset them, or leave {option} out"
         )
     number = {name: _number(environment, name) for name in _NAMES}
     nodes, node = number["NNODES"] or 1, number["NODE_RANK"] or 0
@@ -171,7 +174,7 @@ def _number(environment: Mapping[str, str], name: str) -> int | None:
     if text is None:
         return None
     if not text.isdecimal() or (name in ("NPROC_PER_NODE", "NNODES") and int(text) == 0):
-        raise UsageError(f"{name}={text!r} is no number of processes, nodes or a port")
+        raise UsageError(f"{name}={text!r} is not a number of processes, nodes or a port")
     return int(text)
 
 
@@ -194,18 +197,25 @@ def find_rank(environment: Mapping[str, str]) -> Rank | None:
         rank = Rank(*(int(environment.get(name, default)) for name, default in zip(_RANK, "01010", strict=True)))
     except ValueError as error:
         raise UsageError(f"RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE must be numbers: {error}") from error
-    if not (0 <= rank.number < rank.of and 0 <= rank.local < rank.local_of <= rank.of):
+    if not (0 <= rank.rank < rank.world_size and 0 <= rank.local_rank < rank.local_world_size <= rank.world_size):
         raise UsageError(
-            f"rank mismatch: RANK={rank.number} of WORLD_SIZE={rank.of}, LOCAL_RANK={rank.local} of "
-            f"LOCAL_WORLD_SIZE={rank.local_of}; start the run with NPROC_PER_NODE, or with torchrun"
+            f"rank mismatch: RANK={rank.rank} of WORLD_SIZE={rank.world_size}, LOCAL_RANK={rank.local_rank} of "
+            f"LOCAL_WORLD_SIZE={rank.local_world_size}; start the run with NPROC_PER_NODE, or with torchrun"
         )
-    return rank if rank.of > 1 else None
+    return rank if rank.world_size > 1 else None
 
 
 def end_with_parent() -> None:
-    """Lets this process be asked to end when the one that started it is gone, which else would leave it at work."""
+    """Ends this process with the one that started it, which otherwise would leave it at work.
+
+    Called as early as possible: a parent that was gone before gives no signal, so its id is compared, too.
+    """
+    parent = os.getppid()
     with contextlib.suppress(OSError, AttributeError):  # Linux alone has it
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    launcher = os.environ.get(LAUNCHER)
+    if os.getppid() != parent or (launcher is not None and launcher != str(parent)):
+        raise SystemExit(143)
 
 
 def forget_rank(environment: MutableMapping[str, str]) -> None:
@@ -228,12 +238,13 @@ def choose_devices(rank: Rank, needed: int, environment: MutableMapping[str, str
     count = torch.cuda.device_count()  # asks the driver, and initialises nothing
     if not count or not needed:
         return
-    if rank.local_of * needed > count:
+    if rank.local_world_size * needed > count:
         raise UsageError(
-            f"{rank.local_of} processes with {needed} GPUs each (`replicas` times `tensor_parallel_size` times "
-            f"`pipeline_parallel_size`) need {rank.local_of * needed}, and {count} are there; lower NPROC_PER_NODE"
+            f"{rank.local_world_size} processes with {needed} GPUs each (`replicas` times `tensor_parallel_size` times "
+            f"`pipeline_parallel_size`) need {rank.local_world_size * needed}, and there are {count}; lower "
+            "NPROC_PER_NODE"
         )
     seen = environment.get("CUDA_VISIBLE_DEVICES")
     names = seen.split(",") if seen else [str(number) for number in range(count)]
-    first = rank.local * needed
+    first = rank.local_rank * needed
     environment["CUDA_VISIBLE_DEVICES"] = ",".join(names[first : first + needed])

@@ -1,8 +1,23 @@
 """The journal: memoised calls and the outcome of every record, in one SQLite file."""
 
-from mminf.journal.codec import path_text
 from mminf.journal.journal import Journal
 from mminf.journal.lock import is_locked
-from mminf.journal.row import Call, Place, Row, Tree, Waiting
+from mminf.journal.meta import RunHeader, RunMeta, Scope
+from mminf.journal.row import Call, CallHistory, Failure, Place, Prompt, Row, Totals, Tree, Waiting
 
-__all__ = ["Call", "Journal", "Place", "Row", "Tree", "Waiting", "is_locked", "path_text"]
+__all__ = [
+    "Call",
+    "CallHistory",
+    "Failure",
+    "Journal",
+    "Place",
+    "Prompt",
+    "Row",
+    "RunHeader",
+    "RunMeta",
+    "Scope",
+    "Totals",
+    "Tree",
+    "Waiting",
+    "is_locked",
+]

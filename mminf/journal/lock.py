@@ -1,4 +1,4 @@
-"""One writer a journal: a lock on a file beside it, which says who holds it."""
+"""One writer per journal: a lock on a file next to it, which contains its holder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from mminf.errors import JournalError
+from mminf.errors import JournalError, LockedError
 
 FILE = "journal.lock"
 _LOCKS: set[int] = set()
@@ -20,7 +20,7 @@ def take_lock(folder: Path, *, shared: bool = False, name: Path | None = None) -
 
     Args:
         shared: for a shard, which reads this journal and writes its own; any number may hold it.
-        name: what the folder is called in messages.
+        name: name of the folder in messages.
 
     Raises:
         JournalError: if another process holds it.
@@ -35,7 +35,7 @@ def take_lock(folder: Path, *, shared: bool = False, name: Path | None = None) -
     except OSError as error:
         holder = os.read(lock, 300).decode(errors="replace").strip() or "an unknown process"
         os.close(lock)
-        raise JournalError(
+        raise LockedError(
             f"another run ({holder}) is writing to {name or folder}; wait for it, or choose another --output"
         ) from error
     os.ftruncate(lock, 0)

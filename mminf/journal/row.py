@@ -1,56 +1,59 @@
-"""What a journal holds, as values."""
+"""The contents of a journal as values."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from mminf.errors import JournalError
 from mminf.journal.codec import path_numbers
 from mminf.record import Fields, Record
 from mminf.request import Generation
+from mminf.states import RecordStatus
 
 Place = tuple[int, tuple[int, ...]]
-"""Where a record stands: its source record's position, and its path below it."""
+"""The position of a record: that of its source record, and its path below it."""
 Tree = dict[str, dict[str, Any]]
+"""The progress of a parked record and its children, by path; see `RecordState.progress`."""
 
 
 @dataclass(slots=True)
 class Row:
-    """What became of a record in a stage; see `schema.TABLES`."""
+    """The outcome of a record in a stage; see `schema.TABLES`."""
 
     stage: int
     id: str
     root: str
     seq: int
     path: tuple[int, ...]
-    state: str
+    state: RecordStatus
     step: str | None
     reason: str | None
     fields: Fields
     key: str | None
 
     def record(self) -> Record:
+        """Returns the record as it left the stage."""
         return Record(self.id, self.fields, self.seq, self.path, self.root)
 
 
 class Waiting(NamedTuple):
-    """A record on its way through a stage.
+    """A record on its way into a stage.
 
     Attributes:
-        record: as it came into the stage.
-        tree: how far it and what is below it are, by path; empty for one that has not begun.
-        key: of its outcome.
+        record: as it entered the stage.
+        tree: progress of it and its children; empty for one that has not begun.
+        key: of its outcome; None: not computed yet.
     """
 
-    record: Any
+    record: Record
     tree: Tree
     key: str | None
 
 
 class Call(NamedTuple):
-    """A model call as the journal keeps it."""
+    """A model call that was answered. `seconds` is how long it took; `chat` the request's chat as JSON."""
 
     key: bytes
     step: str
@@ -62,15 +65,77 @@ class Call(NamedTuple):
     chat: bytes
 
 
-def row_of(row: tuple[Any, ...]) -> Row:
-    """Returns the row of a tuple as `SELECT * FROM rows` gives it. Raises JournalError if it is damaged."""
+class Totals(NamedTuple):
+    """What the calls of a step came to. `seconds` is the sum of their durations."""
+
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+
+    def plus(self, other: Totals) -> Totals:
+        """Returns the sums."""
+        return Totals(
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.seconds + other.seconds,
+        )
+
+
+class Failure(NamedTuple):
+    """A record that failed: where, and why."""
+
+    id: str
+    step: str | None
+    reason: str | None
+
+
+class OutcomeCount(NamedTuple):
+    """How many records of a stage had the same outcome at the same step."""
+
+    stage: int
+    state: RecordStatus
+    step: str | None
+    number: int
+
+
+class Prompt(TypedDict):
+    """A step's prompt as the model was sent it, and its number of tokens, as far as they are known."""
+
+    step: str
+    sent: str | None
+    tokens: int | None
+
+
+class CallHistory(TypedDict):
+    """A model call, as `mminf show` prints it. `chat` is a list of [role, parts]."""
+
+    step: str
+    record: str
+    attempt: int
+    sample: int
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+    run: int
+    reasoning: str | None
+    chat: Any
+
+
+def row_of(values: tuple[Any, ...]) -> Row:
+    """Returns the row of values in the order of `schema.COLUMNS`. Raises JournalError if they are damaged."""
     try:
-        stage, record, root, seq, path, _, key, state, step, reason, fields = row
-        found = Row(stage, record, root, seq, path_numbers(path), state, step, reason, json.loads(fields), key)
+        stage, record, root, seq, path, _, key, state, step, reason, fields = values
+        found = Row(
+            stage, record, root, seq, path_numbers(path), RecordStatus(state), step, reason, json.loads(fields), key
+        )
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise JournalError(
-            f"the journal is damaged: an outcome of record {row[1]!r:.80} can't be read: {error}"
+            f"the journal is damaged: an outcome of record {values[1]!r:.80} can't be read: {error}"
         ) from error
     if not isinstance(found.fields, dict):
-        raise JournalError(f"the journal is damaged: the fields of record {row[1]!r:.80} are no object")
+        raise JournalError(f"the journal is damaged: the fields of record {values[1]!r:.80} are not an object")
     return found

@@ -1,4 +1,4 @@
-"""One thread that writes, many at once: what is queued while a commit is under way goes into the next."""
+"""The thread that writes a journal: statements that are queued while a commit is under way go into the next one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
+from typing import NamedTuple
 
 from mminf.errors import JournalError, RecordError
+from mminf.journal.checksum import SqlValue
 
 log = logging.getLogger("mminf")
 GATHER = 0.002
@@ -21,7 +23,33 @@ engines; a call waits for its commit, but its place in the engine is another rec
 MOST = 1024
 _REFUSALS = (UnicodeError, OverflowError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 
-Work = Callable[[sqlite3.Connection], None]
+
+class Statement(NamedTuple):
+    """SQL and its arguments."""
+
+    sql: str
+    arguments: tuple[SqlValue, ...] = ()
+
+
+Work = Sequence[Statement]
+"""Statements that are committed together."""
+
+
+def write_error(path: Path, error: BaseException) -> JournalError:
+    """Returns the error of a journal that can't be written."""
+    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+        return damaged(path, error)
+    return JournalError(
+        f"{path} can't be written: {error}. What it contains is safe: free some space or fix the folder, then run the "
+        "same command to resume"
+    )
+
+
+def damaged(path: Path, error: object) -> JournalError:
+    """Returns the error of a journal that can't be read."""
+    return JournalError(
+        f"{path} is damaged, or not a journal: {error}; `mminf repair {path.parent}` saves what can be read"
+    )
 
 
 class _Committed(asyncio.Future[None]):
@@ -43,7 +71,7 @@ class _Group:
 
 
 class Writer:
-    """Runs work on one connection, in order, grouped into commits.
+    """Executes statements on one connection, in order, grouped into commits.
 
     Args:
         path: of the journal, for messages.
@@ -60,13 +88,18 @@ class Writer:
         self._thread.start()
 
     def post(self, work: Work) -> None:
-        """Queues work without waiting for it."""
+        """Queues statements without waiting for them."""
         self._check()
         with self._lock:
             self._add(work)
 
     async def commit(self, work: Work) -> None:
-        """Queues work and returns once it is committed, so that a kill can't undo it."""
+        """Queues statements and returns once they are committed, so that a kill can't undo them.
+
+        Raises:
+            JournalError: if the journal can't be written.
+            RecordError: if SQLite can't store one of the values.
+        """
         self._check()
         with self._lock:
             group = self._add(work)
@@ -96,15 +129,12 @@ class Writer:
 
     def _check(self) -> None:
         if self._failure is not None:
-            raise JournalError(
-                f"{self._path} can't be written: {self._failure}. What it contains is safe: free some space or fix "
-                "the folder, then run the same command to resume"
-            ) from self._failure
+            raise write_error(self._path, self._failure) from self._failure
 
     def _run(self, connect: Callable[[], sqlite3.Connection]) -> None:
         try:
             connection = connect()
-        except BaseException as error:  # handed to whoever waits, as below
+        except BaseException as error:  # raised in the tasks that wait, as below
             self._failure = error
             while (group := self._queue.get()) is not None:
                 self._wake(self._close(group))
@@ -129,12 +159,13 @@ class Writer:
                 connection.execute("BEGIN IMMEDIATE")
                 for number, work in enumerate(group.works):
                     try:
-                        work(connection)
+                        for sql, arguments in work:
+                            connection.execute(sql, arguments)
                     except _REFUSALS as error:  # this value can't be stored; the others can
                         log.error("the journal can't store a value: %s", error)
                         group.refused[number] = error
                 connection.execute("COMMIT")
-        except BaseException as error:  # handed to whoever waits; the thread must outlive it
+        except BaseException as error:  # raised in the tasks that wait; the thread must outlive it
             self._failure = error
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -143,5 +174,5 @@ class Writer:
     @staticmethod
     def _wake(group: _Group) -> None:
         if group.done is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waited
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and its tasks with it
                 group.done.get_loop().call_soon_threadsafe(group.done.set_result, None)

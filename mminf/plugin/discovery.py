@@ -19,6 +19,7 @@ GROUP = "mminf.plugins"
 
 # Light modules all: what a member needs that is heavy, it imports when it is used.
 BUILTIN = (
+    "mminf.step.for_each",
     "mminf.step.hook",
     "mminf.step.generate",
     "mminf.step.extract",

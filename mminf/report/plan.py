@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mminf.engine.engines import Engine, count_loads, fits
-from mminf.engine.plan import StagePlan, make_plan
+from mminf.engine.engines import Engine
+from mminf.engine.plan import StagePlan, plan_stages
+from mminf.engine.pool import count_loads, fits
 from mminf.engine.replicas import make_engines
 from mminf.recipe.model import Recipe
 
@@ -13,7 +14,7 @@ from mminf.recipe.model import Recipe
 def plan_text(recipe: Recipe) -> str:
     """Returns the models that a run loads, the calls a record makes, and the stages with what waits for what."""
     engines = make_engines(recipe.engines)
-    plan = make_plan(recipe, engines)
+    plan = plan_stages(recipe, engines)
     lines = [f"{recipe.name}: {len(recipe.steps)} steps", ""]
     for name, config in recipe.engines.items():
         users = [step.name for step in recipe.steps if step.engine == name]
@@ -43,7 +44,7 @@ def _loads(recipe: Recipe, engines: Mapping[str, Engine], plan: Sequence[StagePl
     elif limit is not None:
         why = f"at most {limit} at a time (max_loaded_engines)"
     else:
-        why = "they don't fit into memory beside each other"
+        why = "they don't fit into memory at the same time"
     plural = "s" if len(loads) > 1 else ""
     return f"{len(loads)} model load{plural}: {', '.join(engine.stats.name for engine in loads)}; {why}"
 
@@ -56,8 +57,8 @@ def _calls(recipe: Recipe) -> str:
         if step.gate and samples > 1:
             children *= samples  # each sample is a child, which all later steps ask about
         splits = splits or step.type == "split"
-    more = "more where an answer is asked again" + (" or a list is split" if splits else "")
-    return f"calls a record: at most {calls} (fewer where it is dropped on the way, {more})"
+    more = "more where a call is retried" + (" or a list is split" if splits else "")
+    return f"calls per record: at most {calls} (fewer where it is dropped on the way, {more})"
 
 
 def _stage(stage: StagePlan) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a run looks like while it goes on: a live table in a terminal, plain lines elsewhere."""
+"""The progress of a run: a live table in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mminf.engine.run import Run
 from mminf.engine.stats import EngineStats, RunStats, StepStats
+from mminf.states import EngineState
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -21,7 +22,7 @@ LINE_SECONDS = 10.0
 
 def show_progress(run: Run) -> Callable[[], None]:
     """Shows a run's progress until the returned function is called."""
-    return show_stats(lambda: run.stats)
+    return show_stats(lambda: run.session.stats)
 
 
 def show_stats(stats: Callable[[], RunStats]) -> Callable[[], None]:
@@ -81,21 +82,21 @@ def progress_line(stats: RunStats) -> str:
         parts.insert(1, f"{stats.resumed} resumed")
     if (left := eta(stats)) is not None:
         parts.append(f"{_clock(left)} left")
-    loading = [engine.model for engine in _engines(stats) if engine.state == "loading"]
+    loading = [engine.model for engine in _engines(stats) if engine.state is EngineState.LOADING]
     if loading:
         parts.append(f"loading {', '.join(loading)}")
     return "; ".join(parts) + (f" (passed: {steps})" if steps else "")
 
 
 def render_progress(stats: RunStats) -> RenderableType:
-    """Returns a run's progress as a table a step, a line an engine, and a line for the whole."""
+    """Returns a run's progress as a row per step, a line per engine, and a line for the whole."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("step")
-    for title in ("done", "dropped", "failed", "pass", "rows/s", "tokens/s", "calls", "recalled"):
+    for title in ("done", "dropped", "failed", "pass", "rows/s", "tokens/s", "calls", "cache hits"):
         table.add_column(title, justify="right")
     for step in stats.steps.values():
         table.add_row(*_cells(step, max(stats.seconds, 1e-9)))
@@ -115,13 +116,13 @@ def _cells(step: StepStats, seconds: float) -> list[str]:
         *(str(count) if count else "" for count in counts),
         passed,
         *(f"{rate:.1f}" if rate else "" for rate in rates),
-        *(str(count) if count else "" for count in (step.calls, step.recalled)),
+        *(str(count) if count else "" for count in (step.calls, step.cache_hits)),
     ]
 
 
 def _engine_line(engine: EngineStats, stats: RunStats) -> str:
     tokens = (engine.prompt_tokens + engine.completion_tokens) / max(stats.seconds, 1e-9)
-    state = f"{engine.state} ({engine.load_seconds:.0f} s)" if engine.state == "ready" else engine.state
+    state = f"{engine.state} ({engine.load_seconds:.0f} s)" if engine.state is EngineState.READY else engine.state
     return f"{engine.model} ({engine.backend}): {state}, {engine.in_flight} in flight, {tokens:,.0f} tokens/s"
 
 

@@ -13,10 +13,10 @@ from typing import Any, ClassVar, TypeVar
 
 from mminf.errors import SourceError
 from mminf.image import ImagePolicy, hub_blobs
-from mminf.part import Part
 from mminf.recipe.config import SourceConfig
 from mminf.record import Fields, Record
 from mminf.registry import SOURCES
+from mminf.shard import Shard
 from mminf.storage import is_pattern, is_remote, to_path
 
 T = TypeVar("T")
@@ -36,9 +36,9 @@ class Source(ABC):
 
     Attributes:
         columns: of every record, where the kind of source alone decides that.
-        cuts: `read` leaves out the rows of other parts than `part`, before it unpacks them; else the run does.
+        cuts: `read` takes a shard, and leaves out the rows of others before it unpacks them; else `read` takes no
+            argument, and the run leaves them out.
         gaps: numbers grow, but are not those of the rows counted from 0.
-        part: the part of the run that is wanted; None: all.
 
     Args:
         config: of the recipe.
@@ -50,7 +50,6 @@ class Source(ABC):
     columns: ClassVar[frozenset[str] | None] = None
     cuts: ClassVar[bool] = False
     gaps: ClassVar[bool] = False
-    part: Part | None = None
 
     def __init__(self, config: Any, base: Path, scratch: Path) -> None:
         self.config = config
@@ -70,10 +69,13 @@ class Source(ABC):
             raise SourceError(f"input {self.path} is not there; give one with --input")
 
     @abstractmethod
-    def read(self) -> Iterator[Record | BadRow]:
-        """Yields the records, numbered by `seq` from 0, and the rows that are none.
+    def read(self, shard: Shard | None = None) -> Iterator[Record | BadRow]:
+        """Yields the records, numbered by `seq` from 0, and the rows that are not records.
 
-        Numbers count the rows of all parts, so that what several parts made can be put in order.
+        Numbers count the rows of all shards, so that the results of several shards can be put in order.
+
+        Args:
+            shard: only its records, where the class says `cuts`; None: all.
         """
 
     def count(self) -> int | None:
@@ -110,19 +112,19 @@ class Numbered:
     """Gives records their ids and numbers: each id once, whatever the rows say.
 
     Args:
-        part: the part of the run that is wanted; rows of others are counted and left out.
+        shard: whose rows are wanted; those of others are counted and left out. None: all.
     """
 
-    def __init__(self, id_column: str, part: Part | None = None) -> None:
+    def __init__(self, id_column: str, shard: Shard | None = None) -> None:
         self.id_column = id_column
-        self.part = part
+        self._shard = shard
         self.seq = 0
         self._seen: set[bytes] = set()
 
     def name(self, row: Any) -> str | None:
         """Returns the name of a row: its own id, else a digest of its content, so that order doesn't matter.
 
-        None, and the row is counted, if it belongs to another part.
+        None, and the row is counted, if it belongs to another shard.
         """
         own = row.get(self.id_column)
         if own in (None, "") or isinstance(own, dict | list):
@@ -130,8 +132,8 @@ class Numbered:
         return self.wanted(clean_id(str(own)))
 
     def wanted(self, name: str) -> str | None:
-        """Returns the name, or None, and the row is counted, if it belongs to another part."""
-        if self.part is None or self.part.owns(name):
+        """Returns the name, or None, and the row is counted, if it belongs to another shard."""
+        if self._shard is None or self._shard.owns(name):
             return name
         self._next()
         return None
@@ -146,7 +148,7 @@ class Numbered:
         return BadRow(self.unique(clean_id(name)), clean_id(reason), seq)
 
     def maybe_bad(self, name: str, reason: str) -> Iterator[BadRow]:
-        """Yields a row that can't even be named, if it belongs to this part by the place where it stands."""
+        """Yields a row that can't even be named, if it belongs to this shard by its place."""
         if self.wanted(clean_id(name)) is not None:
             yield self.bad(name, reason)
 

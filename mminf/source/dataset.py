@@ -13,6 +13,7 @@ from pydantic import Field
 from mminf.errors import SourceError
 from mminf.recipe.config import SourceConfig
 from mminf.record import Record
+from mminf.shard import Shard
 from mminf.source.base import BadRow, home_of, source
 from mminf.source.reader import RowSource
 from mminf.source.rows import FEW
@@ -29,8 +30,8 @@ class DatasetOnDisk(RowSource):
 
     Config = DatasetConfig
 
-    def read(self) -> Iterator[Record | BadRow]:
-        reader = self._open_reader()
+    def read(self, shard: Shard | None = None) -> Iterator[Record | BadRow]:
+        reader = self._open_reader(shard)
         for index, row in enumerate(self._load()):
             yield from reader.read(row, f"{self.path.name}[{index}]", home_of(self.path / "_"))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from mminf.errors import SourceError
 from mminf.image import SUFFIXES
 from mminf.record import Record
+from mminf.shard import Shard
 from mminf.source.base import BadRow, Source, clean_id, source
 from mminf.source.folder import ImageWalk, LeftOut, suffix_of
 from mminf.storage import is_remote, walk
@@ -40,10 +41,10 @@ class Images(Source):
             raise SourceError(f"no images in {self.path}{and_left}; known endings: {', '.join(sorted(SUFFIXES))}")
         self._tell(found, left)
 
-    def read(self) -> Iterator[Record | BadRow]:
+    def read(self, shard: Shard | None = None) -> Iterator[Record | BadRow]:
         for seq, (name, path) in enumerate(self._files()):
             clean = clean_id(name)
-            if self.part is not None and not self.part.owns(clean):
+            if shard is not None and not shard.owns(clean):
                 continue
             if name != clean:
                 yield BadRow(clean, f"file name {clean!r} is not UTF-8; rename the file", seq)

@@ -17,6 +17,7 @@ from mminf.limits import IMAGE_BYTES
 from mminf.media import check_media, check_other_media
 from mminf.recipe.config import SourceConfig
 from mminf.record import Fields, Record
+from mminf.shard import Shard
 from mminf.source.base import BadRow, Numbered, Source, json_fields
 from mminf.source.columns import (
     PEEK,
@@ -66,9 +67,9 @@ class RowReader:
         self._told = told
 
     def read(self, row: Mapping[str, Any], where: str, folder: Path) -> Iterator[Record | BadRow]:
-        """Yields the record of a row of JSON or Arrow values, if it belongs to this part.
+        """Yields the record of a row of JSON or Arrow values, if it belongs to the shard.
 
-        The id is set before anything is unpacked: rows of other parts must not write their images.
+        The id is set before anything is unpacked: rows of other shards must not write their images.
 
         Args:
             where: file and line, for errors.
@@ -139,9 +140,9 @@ class RowReader:
                 path.write_bytes(data)
         elif not path.exists():
             self.scratch.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f"{path.name}.{os.getpid()}.part")  # several parts of a run may meet the same image
-            part.write_bytes(data)
-            part.rename(path)
+            partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # several shards may meet the same image
+            partial.write_bytes(data)
+            partial.rename(path)
         return str(path)
 
 
@@ -178,7 +179,7 @@ class RowSource(Source):
     def _first_rows(self) -> Iterator[Mapping[str, Any]]:
         """Yields the first readable rows."""
 
-    def _open_reader(self) -> RowReader:
+    def _open_reader(self, shard: Shard | None) -> RowReader:
         """Returns the reader of the rows.
 
         Raises:
@@ -193,7 +194,7 @@ class RowSource(Source):
             if aside and not named and not any(self._images.find(row) for row in rows):
                 log.info("not used as images: column %s; to use one, set `columns: {image: ...}`", ", ".join(aside))
         return RowReader(
-            Numbered(self.config.id, self.part),
+            Numbered(self.config.id, shard),
             self._images,
             renamed=self.config.columns,
             scratch=self.scratch,

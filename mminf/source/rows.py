@@ -16,6 +16,7 @@ from mminf.errors import SourceError
 from mminf.limits import BATCH_BYTES
 from mminf.recipe.config import SourceConfig
 from mminf.record import Record
+from mminf.shard import Shard
 from mminf.source.base import BadRow, home_of, load_json, source
 from mminf.source.formats import (
     PACKED,
@@ -75,8 +76,8 @@ class _Rows(RowSource):
     def fingerprint(self) -> str | None:
         return fingerprint_files(self.files())
 
-    def read(self) -> Iterator[Record | BadRow]:
-        reader = self._open_reader()
+    def read(self, shard: Shard | None = None) -> Iterator[Record | BadRow]:
+        reader = self._open_reader(shard)
         for file in self.files():
             yield from _READERS[self._kind(file)](self, file, reader)
 

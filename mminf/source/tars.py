@@ -18,6 +18,7 @@ from mminf.image import SUFFIXES
 from mminf.limits import IMAGE_BYTES, SAMPLE_BYTES
 from mminf.media import OTHER_MEDIA_ENDINGS
 from mminf.record import Fields, Record
+from mminf.shard import Shard
 from mminf.source.base import BadRow, Numbered, Source, clean_id, load_json, source
 from mminf.source.columns import ImageColumns, is_auxiliary
 from mminf.source.reader import UNREADABLE, RowReader, named_columns
@@ -38,8 +39,8 @@ class WebDataset(Source):
     `.json` becomes fields, images become `images` (unpacked below the output folder), `.txt`, `.caption` and `.cls`
     become text fields of that name; what else there is is left out. A record's id is `shard/key`.
 
-    With several parts to a run, whole shards are handed out where there are enough of them, so that no part reads what
-    is another's.
+    In a run of several shards, whole files are assigned to them where there are enough, so that none reads the files
+    of another.
     """
 
     cuts = True
@@ -56,20 +57,17 @@ class WebDataset(Source):
     def fingerprint(self) -> str | None:
         return fingerprint_files(self._files())
 
-    def read(self) -> Iterator[Record | BadRow]:
+    def read(self, shard: Shard | None = None) -> Iterator[Record | BadRow]:
         files = self._files()
-        by_file = self.part is not None and len(files) >= 2 * self.part.of
+        by_file = shard is not None and len(files) >= 2 * shard.count
         for number, file in enumerate(files):
-            if not by_file or self._owns(file.name):
-                yield from self._read_shard(file, number * SPAN, by_file)
+            if not by_file or _owns(shard, file.name):
+                yield from self._read_tar(file, number * SPAN, None if by_file else shard)
 
     def _files(self) -> list[Path]:
         return list_files(self.path, (".tar", ".tar.gz", ".tgz"))
 
-    def _owns(self, name: str) -> bool:
-        return self.part is None or self.part.owns(name)
-
-    def _read_shard(self, file: Path, first: int, by_file: bool) -> Iterator[Record | BadRow]:
+    def _read_tar(self, file: Path, first: int, shard: Shard | None) -> Iterator[Record | BadRow]:
         number = 0
         reader = RowReader(
             Numbered(self.config.id),
@@ -83,7 +81,7 @@ class WebDataset(Source):
             for number, (key, members) in enumerate(_samples(file, self._told)):
                 name = clean_id(f"{file.name}/{key}")
                 seen[key] = seen.get(key, 0) + 1
-                if not by_file and not self._owns(name):
+                if not _owns(shard, name):
                     continue
                 if (times := seen[key]) > 1:
                     reason = f"{name} comes {times} times in its shard; a sample's files must stand one after the other"
@@ -92,7 +90,7 @@ class WebDataset(Source):
                     yield self._record(name, members, first + number, reader)
         except (tarfile.TarError, EOFError, OSError, ValueError) as error:  # zlib.error comes as one of them
             name = f"{file.name}~end"  # no sample is called so: theirs have the shard's name and a stroke
-            if by_file or self._owns(name):
+            if _owns(shard, name):
                 yield BadRow(name, f"{file.name} breaks off after {number} samples: {error}", first + number + 1)
 
     def _record(self, name: str, members: dict[str, bytes], seq: int, reader: RowReader) -> Record | BadRow:
@@ -204,3 +202,7 @@ def _fields(members: dict[str, bytes]) -> Fields:
         elif ending in _TEXTS:
             fields[ending] = data.decode("utf-8").strip()
     return fields
+
+
+def _owns(shard: Shard | None, name: str) -> bool:
+    return shard is None or shard.owns(name)

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from mminf.recipe.config import SourceConfig
 from mminf.record import Record
+from mminf.shard import Shard
 from mminf.source.base import BadRow, Numbered, Source, source
 from mminf.source.formats import limited_lines, open_unpacked, too_long
 from mminf.storage import Location, fingerprint_files
@@ -26,8 +27,8 @@ class Text(Source):
     Config: ClassVar[type[SourceConfig]] = TextConfig
     cuts = True
 
-    def read(self) -> Iterator[Record | BadRow]:
-        numbered = Numbered("id", self.part)
+    def read(self, shard: Shard | None = None) -> Iterator[Record | BadRow]:
+        numbered = Numbered("id", shard)
         with open_unpacked(self.path) as lines:
             for number, line in enumerate(limited_lines(lines), 1):
                 where = f"{self.path.name}:{number}"
@@ -65,9 +66,9 @@ class Blank(Source):
     cuts = True
     columns = frozenset()
 
-    def read(self) -> Iterator[Record | BadRow]:
+    def read(self, shard: Shard | None = None) -> Iterator[Record | BadRow]:
         for number in range(self.config.count):
-            if self.part is None or self.part.owns(str(number)):
+            if shard is None or shard.owns(str(number)):
                 yield Record(str(number), {}, number)
 
     def count(self) -> int:

@@ -171,14 +171,6 @@ class Step(ABC, Generic[C]):
     def check_engine(self, backend: Any, config: EngineConfig) -> None:
         """Raises ValueError if the engine can't do what the step will ask of it."""
 
-    def over_items(self) -> Step[Any]:
-        """Returns the step that recipes run: itself, or with `for_each` one that runs it over the items of a list."""
-        if self.config.for_each is None:
-            return self
-        from mminf.step.for_each import ForEach
-
-        return ForEach(self)
-
     @abstractmethod
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Returns what becomes of the record.

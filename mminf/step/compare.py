@@ -12,8 +12,8 @@ from mminf.recipe.config import Sampling
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.step.base import Context, Outcome, step
-from mminf.step.for_each import raise_worst
 from mminf.step.prompt import PromptConfig, PromptStep, cut_off, images_of, warm, with_system
+from mminf.step.retry import raise_worst
 from mminf.turns import name_tags
 
 _CHOICES = ["[[A]]", "[[B]]", "[[C]]"]

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from mminf.errors import (
-    AskAgain,
-    EngineError,
-    ImageError,
-    Interrupted,
-    JournalError,
-    Parked,
-    RecordError,
-    RequestError,
-)
+from mminf.errors import ImageError, RecordError, RequestError
 from mminf.recipe.config import EngineConfig
 from mminf.record import Record
+from mminf.registry import WRAPPERS
 from mminf.step.base import Context, Drop, Outcome, Step
+from mminf.step.retry import raise_worst, retry
 
 
+@WRAPPERS.register("for_each")
 class ForEach(Step[Any]):
     """Runs a step over each item of a list, and puts what it writes into the item.
 
-    The step sees the record's fields, overlaid with the item's own (an item that is no object is one field, named by
-    `item`). An item that it drops leaves the list; where it makes children, they take the item's place. Calls of all
-    items go out together, each item is tried again by itself, and has seeds of its own.
+    The step sees the record's fields, overlaid with those of the item (an item that is not an object is one field,
+    named by `item`). An item that it drops leaves the list; if it makes children, they replace the item. The calls for
+    all items start together; each item is retried by itself, and has its own seeds.
 
     Args:
         inner: the step; its config says which list.
@@ -68,7 +62,7 @@ class ForEach(Step[Any]):
     async def run(self, record: Record, ctx: Context) -> Outcome:
         items = record[self.items.field]
         if not isinstance(items, list):
-            raise RecordError(f"field {self.items.field!r} is no list, but {type(items).__name__}")
+            raise RecordError(f"field {self.items.field!r} is not a list, but {type(items).__name__}")
         found = await asyncio.gather(
             *(self._run_item(record, number, item, ctx) for number, item in enumerate(items)), return_exceptions=True
         )
@@ -108,25 +102,7 @@ class ForEach(Step[Any]):
         return [{**fields, **child} for child in outcome] or Drop("no children")
 
     async def _attempt(self, shown: Record, ctx: Context) -> Outcome:
-        reason = ""
         # From 0, also where `mminf retry` wrote attempts off: items that could be read then are in the journal.
-        for number in range(ctx.attempt + self.config.attempts):
-            try:
-                return await self.inner.run(shown, ctx.fork(shown, number))
-            except (Interrupted, Parked, EngineError, JournalError, RecordError):
-                raise
-            except AskAgain as error:
-                reason = str(error)
-            except Exception as error:  # a step's own bug fails the record that it met, not the run
-                reason = f"{type(error).__name__}: {error}"
-        raise RecordError(f"{reason} ({ctx.attempt + self.config.attempts} attempts)")
-
-
-def raise_worst(found: Iterable[object]) -> None:
-    """Raises the error among results that weighs most: it ends the run, parks the record, fails it, or asks again."""
-    if errors := [item for item in found if isinstance(item, BaseException)]:
-        raise max(errors, key=_weight)
-
-
-def _weight(error: BaseException) -> int:
-    return next((weight for weight, kind in enumerate((AskAgain, RecordError, Parked)) if isinstance(error, kind)), 3)
+        return await retry(
+            lambda number: self.inner.run(shown, ctx.fork(shown, number)), ctx.attempt + self.config.attempts
+        )

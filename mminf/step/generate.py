@@ -12,8 +12,8 @@ from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.step.base import Context, Outcome, step
 from mminf.step.extract import Extraction
-from mminf.step.for_each import raise_worst
 from mminf.step.prompt import HistoryField, PromptConfig, PromptStep, continue_chat, cut_off
+from mminf.step.retry import raise_worst, retry
 from mminf.text import Template
 from mminf.turns import Draft
 
@@ -96,15 +96,11 @@ class BaseGenerate(PromptStep[G]):
         return {self.config.into: answers}
 
     async def _sample(self, record: Record, ctx: Context, number: int) -> dict[str, Any]:
-        """Draws one of several answers, again where it can't be used; the others are not drawn again for it."""
-        reason = ""
+        """Draws one of several answers, and retries it alone where it can't be used."""
         # From 0, also where `mminf retry` wrote attempts off: what could be read then is in the journal.
-        for attempt in range(ctx.attempt + self.config.attempts):
-            try:
-                return await self._answer(record, ctx.fork(record, attempt), number)
-            except AskAgain as error:
-                reason = str(error)
-        raise RecordError(f"{reason} ({ctx.attempt + self.config.attempts} attempts)")
+        return await retry(
+            lambda attempt: self._answer(record, ctx.fork(record, attempt), number), ctx.attempt + self.config.attempts
+        )
 
     async def _answer(self, record: Record, ctx: Context, sample: int) -> dict[str, Any]:
         sampling = self.config.sampling

@@ -16,8 +16,8 @@ from mminf.recipe.config import EngineConfig, Sampling, StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.step.base import Context, Outcome, Step, step
-from mminf.step.for_each import raise_worst
 from mminf.step.prompt import HistoryField, continue_chat, cut_off, with_system
+from mminf.step.retry import AttemptsUsedUp, raise_worst, retry
 from mminf.text import Shown, images_in
 from mminf.turns import REST, Draft, Turn, place_images
 
@@ -96,26 +96,26 @@ class BaseHook(Step[H]):
         drawn = await asyncio.gather(
             *(self._sample(turns, images, number, ctx) for number in range(self.config.n)), return_exceptions=True
         )
-        raise_worst(text for text in drawn if not isinstance(text, AskAgain))
+        raise_worst(text for text in drawn if not isinstance(text, AttemptsUsedUp))
         samples = [{self.config.writes: text} for text in drawn if isinstance(text, str)]
         if not samples:
-            raise RecordError(f"no sample that can be used: {drawn[0]} ({self.config.attempts} attempts)")
+            raise RecordError(f"no sample that can be used: {drawn[0]}")
         return samples[0] if self.config.n == 1 else samples
 
     async def _sample(self, turns: tuple[Turn, ...], images: list[str], number: int, ctx: Context) -> str:
-        """Draws one sample, again where it can't be used; the others are not drawn again for it."""
-        reason = ""
-        for again in range(self.config.attempts):
+        """Draws one sample, and retries it alone where it can't be used."""
+
+        async def attempt(again: int) -> str:
             sampled = await ctx.generate(
                 turns, images=images, sampling=self.sampling, open_turn="user", sample=number, again=again
             )
             if not sampled.complete and not (self.config.truncated and sampled.finish_reason == "length"):
-                reason = cut_off(sampled)
-            elif not sampled.text.strip():
-                reason = "sample is empty"
-            else:
-                return sampled.text.strip()
-        raise AskAgain(reason)
+                raise AskAgain(cut_off(sampled))
+            if not sampled.text.strip():
+                raise AskAgain("sample is empty")
+            return sampled.text.strip()
+
+        return await retry(attempt, self.config.attempts)
 
 
 @step("hook")

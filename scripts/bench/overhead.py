@@ -98,7 +98,7 @@ def run_recipe(folder: Path, records: int, engine: str) -> Cost:
     with measured() as cost:
         mminf.run("oasis", input=rows, output=output, settings=settings(engine))
     with Journal(output) as journal:
-        calls = sum(int(step["calls"]) for step in journal.totals().values())
+        calls = sum(int(step["calls"]) for step in journal.memo.totals().values())
     return Cost(cost[0], cost[1], calls)
 
 
@@ -251,8 +251,8 @@ def memory_process(folder: Path, few: int, many: int) -> None:
     found: dict[int, int] = {}
 
     def watch() -> None:
-        while not (found.get(few) and prepared.stats.settled >= many - 1):
-            if prepared.stats.settled >= few and few not in found:
+        while not (found.get(few) and prepared.session.stats.settled >= many - 1):
+            if prepared.session.stats.settled >= few and few not in found:
                 found[few] = process.memory_info().rss
             time.sleep(0.02)
 
@@ -260,7 +260,7 @@ def memory_process(folder: Path, few: int, many: int) -> None:
     api.execute(prepared)
     last = process.memory_info().rss
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    calls = sum(step.calls for step in prepared.stats.steps.values())
+    calls = sum(step.calls for step in prepared.session.stats.steps.values())
     print(
         f"memory, {calls} calls: RSS {found[few] / 2**20:.0f} MB at {few:,} records, {last / 2**20:.0f} MB at {many:,}",
         end="",

@@ -26,6 +26,7 @@ from mminf import api
 from mminf.backend.base import Backend
 from mminf.engine.run import Run
 from mminf.errors import AskAgain, RecordError
+from mminf.executor.local import run_whole
 from mminf.image import ImagePolicy, LoadedImage, decode_image, read_image, scale_down
 from mminf.journal import Journal
 from mminf.record import Record, derive_seed
@@ -57,12 +58,12 @@ def prepare(images: Path, output: Path, engine: dict[str, Any], **more: Any) -> 
 
 async def run_loaded(run: Run, backend: Backend) -> float:
     """Runs on an engine that is loaded already, and leaves it so. Returns wall seconds."""
-    for engine in run.engines.values():
+    for engine in run.session.engines.values():
         engine.backend, engine._loaded = backend, True
         engine.close = _nothing  # type: ignore[method-assign]
     started = time.perf_counter()
-    result = await run.execute()
-    assert result.state == "finished" and result.counts.failed <= 0.01 * (run.stats.total or 0), result
+    result = await run_whole(run)
+    assert result.state == "finished" and result.counts.failed <= 0.01 * (run.session.stats.total or 0), result
     return time.perf_counter() - started
 
 
@@ -212,7 +213,7 @@ async def bench_calls(folder: Path, backend: Any, number: int) -> None:
 
     uncached = {**ENGINE, "enable_prefix_caching": False, "options": {"mm_processor_cache_gb": 0}}
     run = prepare(part(4), folder / "out", uncached)
-    bare = run.engines["vlm"].backend
+    bare = run.session.engines["vlm"].backend
     await asyncio.to_thread(bare.load)
     seconds = await run_loaded(run, bare)
     await bare.close()
@@ -224,14 +225,14 @@ async def bench_oasis(folder: Path, number: int) -> None:
     print(f"Oasis, {number} images, loads included:")
     run = prepare(draw(folder / "ours", 300_000, number), folder / "out", ENGINE)
     started = time.perf_counter()
-    result = await run.execute()
+    result = await run_whole(run)
     ours = time.perf_counter() - started
-    loads = sum(engine.stats.loads for engine in set(run.engines.values()))
-    ours_loading = loads * run.engines["vlm"].stats.load_seconds
+    loads = sum(engine.stats.loads for engine in set(run.session.engines.values()))
+    ours_loading = loads * run.session.engines["vlm"].stats.load_seconds
     print(f"  mminf {ours:.1f} s, {loads} load ({result.counts.done} kept);", end=" ")
 
     def make() -> Backend:
-        return run.engines["vlm"].backend.__class__(run.recipe.engines["vlm"])
+        return run.session.engines["vlm"].backend.__class__(run.plan.recipe.engines["vlm"])
 
     calls, loading, count, kept = await plain_oasis(draw(folder / "theirs", 310_000, number), folder, make, None)
     whole = calls + loading
@@ -259,13 +260,13 @@ async def bench_tokens(folder: Path, number: int) -> None:
         samples = [sample for metric in REGISTRY.collect() for sample in metric.samples]
         return sum(sample.value for sample in samples if sample.name == f"vllm:{name}_total")
 
-    backend = run.engines["vlm"].backend
+    backend = run.session.engines["vlm"].backend
     await asyncio.to_thread(backend.load)
     await run_loaded(run, backend)
     await asyncio.sleep(1)
     asked, cached = counted("prompt_tokens"), counted("prompt_tokens_cached")
-    with Journal(run.output) as journal:
-        totals = journal.totals()
+    with Journal(run.target) as journal:
+        totals = journal.memo.totals()
     await backend.close()
     ours = sum(step["prompt_tokens"] for step in totals.values())
     calls = {name: int(step["calls"]) for name, step in totals.items()}
@@ -282,7 +283,7 @@ async def bench(parts: Sequence[str], folder: Path, images: int) -> None:
         await bench_tokens(folder, max(16, images // 8))
     if "hook" in parts or "calls" in parts:
         run = prepare(draw(folder / "first", 0, 1), folder / "out", ENGINE)
-        backend = run.engines["vlm"].backend
+        backend = run.session.engines["vlm"].backend
         started = time.perf_counter()
         await asyncio.to_thread(backend.load)
         seconds = time.perf_counter() - started

@@ -101,7 +101,7 @@ def test_lists_schema_plan_doctor() -> None:
     assert json.loads(mminf("schema").stdout)["title"] == "mminf recipe"
     plan = mminf("plan", "oasis").stdout
     assert "2 model loads: vlm, llm" in plan
-    assert "calls a record: at most 7" in plan
+    assert "calls per record: at most 7" in plan
     assert "waits for classify, degenerate_instruction, refused_instruction, nonsense, solvability," in plan
     doctor = mminf("doctor").stdout
     assert "backend transformers: can run here" in doctor

@@ -21,6 +21,7 @@ from mminf.turns import Turn
 
 from ..backend.mock import make, request, serve
 from ..conftest import read_rows
+from ..journal.versions import make_version_2
 
 Recipe = Callable[[str], Path]
 ASK = Request((Turn("user", ("What?",)),), (), Sampling(), None, 0)
@@ -130,6 +131,7 @@ def test_an_answer_without_a_whole_thought_is_refused(
 def test_a_journal_of_an_earlier_version_is_read_and_resumed(write_recipe: Recipe, tmp_path: Path) -> None:
     """Earlier journals hold outputs whole, and have no table of thoughts."""
     run(write_recipe, tmp_path, "<think>Hm.</think>A ball.", GENERATE)
+    make_version_2(tmp_path / "out")
     with sqlite3.connect(tmp_path / "out" / "journal.sqlite") as old:
         old.execute("DROP TABLE reasoning")
         old.execute("UPDATE memo SET text = '<think>Hm.</think>A ball.'")

@@ -89,7 +89,7 @@ def test_ctrl_c_drains_and_the_next_run_goes_on(command: list[str], tmp_path: Pa
     assert process.returncode == 130, output
     assert "finishing the calls in flight" in output
     assert "interrupted" in output
-    assert "model calls are kept; run the same command again to go on" in output
+    assert "model calls); run the same command to resume" in output
     assert memoised(tmp_path / "stopped") == len(calls(log)), "what was in flight was waited for"
     assert not (tmp_path / "stopped" / "oasis.jsonl").exists()
     assert run(command, tmp_path / "stopped", log).returncode == 0

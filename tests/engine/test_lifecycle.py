@@ -56,7 +56,7 @@ sinks: [{{jsonl: out.jsonl}}]
     monkeypatch.setattr(ScriptedBackend, "load", come_back)
     made = run(recipe, tmp_path / "out", window=8)
     assert loads(calls_log) == "aaa"
-    assert made.stats.failed == 0 and len(read_rows(tmp_path / "out" / "out.jsonl")) == 50
+    assert made.session.stats.failed == 0 and len(read_rows(tmp_path / "out" / "out.jsonl")) == 50
 
     async def die(self: ScriptedBackend, request: object) -> object:
         raise EngineDied("engine of model 'a' died: killed")
@@ -96,7 +96,7 @@ def test_a_model_that_can_not_be_loaded_beside_another_is_tried_alone(
     recipe = write_recipe(models + SHAPE.replace("THIRD", "a"))
     made = run(recipe, tmp_path / "out")
     assert loads(calls_log) == "aba"
-    assert made.stats.failed == 0
+    assert made.session.stats.failed == 0
     there.append("a stranger")
     with pytest.raises(mminf.errors.EngineError, match=r"'model-a' can't be loaded .*RuntimeError: out of memory"):
         mminf.run(recipe, output=tmp_path / "never")
@@ -143,5 +143,5 @@ sinks: [{{jsonl: out.jsonl}}]
     monkeypatch.setattr(ScriptedBackend, "load", slowly)
     monkeypatch.setattr(ScriptedBackend, "close", empty)
     made = run(recipe, tmp_path / "out")
-    assert (made.stats.failed, loads(calls_log)) == (0, "aa")
-    assert sum(step.repeated for step in made.stats.steps.values()) == 0
+    assert (made.session.stats.failed, loads(calls_log)) == (0, "aa")
+    assert sum(step.retries for step in made.session.stats.steps.values()) == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mminf import api
-from mminf.journal import Journal
+from mminf.journal.memo import Memo
 
 from .test_schedule import models, outcomes, run  # noqa: F401 (a fixture)
 
@@ -69,15 +69,15 @@ def test_outcomes_depend_on_the_records_alone(
 def stop(recipe: Path, output: Path, settings: dict[str, object], after: int) -> None:
     """Runs a recipe and drains it after so many calls."""
     made = api.prepare(api.load(recipe, overrides=settings), output=output)
-    remember, calls = Journal.remember, 0
+    remember, calls = Memo.add, 0
 
-    async def count(self: Journal, call: object) -> None:
+    async def count(self: Memo, call: object) -> None:
         nonlocal calls
         await remember(self, call)  # type: ignore[arg-type]
         calls += 1
         if calls == after:
-            made.drain()
+            made.session.drain()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Journal, "remember", count)
+        patch.setattr(Memo, "add", count)
         api.execute(made)

@@ -15,6 +15,7 @@ import pytest
 import mminf
 from mminf import api
 from mminf.errors import JournalError, UsageError
+from mminf.executor.local import run_whole
 
 from ..conftest import read_rows, tiny_image
 
@@ -152,9 +153,9 @@ def test_an_interrupted_run_is_seen_on_top_of_the_last_finished_one(
     prepared = api.prepare(mminf.load(path), output=tmp_path / "out")
 
     async def interrupted() -> mminf.RunResult:
-        asyncio.get_running_loop().call_later(0.05, prepared.drain)
-        asyncio.get_running_loop().call_later(0.1, prepared.stop)
-        return await prepared.execute()
+        asyncio.get_running_loop().call_later(0.05, prepared.session.drain)
+        asyncio.get_running_loop().call_later(0.1, prepared.session.stop)
+        return await run_whole(prepared)
 
     assert asyncio.run(interrupted()).state == "interrupted"
     found = api.status(tmp_path / "out")
@@ -177,8 +178,8 @@ def test_draining_starts_no_call_that_waited_for_its_turn(
     prepared = api.prepare(mminf.load(path), output=tmp_path / "out")
 
     async def drained() -> mminf.RunResult:
-        asyncio.get_running_loop().call_later(0.35, prepared.drain)
-        return await prepared.execute()
+        asyncio.get_running_loop().call_later(0.35, prepared.session.drain)
+        return await run_whole(prepared)
 
     result = asyncio.run(drained())
     assert result.state == "interrupted"
@@ -347,5 +348,5 @@ def test_what_a_drop_keeps_is_checked_and_kept(write_recipe: Recipe, rows: Calla
     rows({"id": "1", "n": 1}, {"id": "2", "n": 2}, {"id": "3", "n": 3})
     result = mminf.run(path, output=tmp_path / "out")
     assert (result.counts.dropped, result.counts.failed) == (1, 2)
-    assert all("no JSON" in str(reason) for _, _, reason in result.failures)
+    assert all("not JSON" in str(reason) for _, _, reason in result.failures)
     assert read_rows(tmp_path / "out" / "o.jsonl") == [{"id": "2", "score": 1}]

@@ -13,7 +13,7 @@ import mminf
 from mminf import api
 from mminf.backend.scripted import ScriptedBackend
 from mminf.engine.run import Run
-from mminf.journal import Journal
+from mminf.journal.memo import Memo
 from mminf.request import Generation, Request
 
 from ..conftest import ROOT, read_rows
@@ -104,10 +104,10 @@ def test_models_that_do_not_fit_are_loaded_three_times_in_all(
     for name in ("out.jsonl", "dropped.jsonl"):
         assert (tmp_path / "swapped" / name).read_bytes() == (tmp_path / "beside" / name).read_bytes()
     assert read_rows(tmp_path / "beside" / "out.jsonl")
-    for name, step in beside.stats.steps.items():
-        other = swapped.stats.steps[name]
+    for name, step in beside.session.stats.steps.items():
+        other = swapped.session.stats.steps[name]
         assert (other.done, other.dropped, other.failed) == (step.done, step.dropped, step.failed), name
-    assert swapped.stats.settled == beside.stats.settled == 400
+    assert swapped.session.stats.settled == beside.session.stats.settled == 400
 
 
 def test_three_models_two_of_which_fit(
@@ -142,8 +142,8 @@ sinks: [{jsonl: out.jsonl}]
     beside = run(recipe, tmp_path / "beside")
     assert outcomes(tmp_path / "swapped") == outcomes(tmp_path / "beside")
     assert len(read_rows(tmp_path / "beside" / "out.jsonl")) > 50
-    for name, step in beside.stats.steps.items():
-        other = swapped.stats.steps[name]
+    for name, step in beside.session.stats.steps.items():
+        other = swapped.session.stats.steps[name]
         assert (other.done, other.dropped) == (step.done, step.dropped), name
 
 
@@ -163,7 +163,7 @@ sinks: [{jsonl: out.jsonl}]
     )
     made = run(recipe, tmp_path / "out", max_loaded_engines=1)
     assert [row["id"] for row in read_rows(tmp_path / "out" / "out.jsonl")] == ["good"]
-    assert made.stats.failed == 2
+    assert made.session.stats.failed == 2
 
 
 def test_an_interrupted_swap_goes_on_where_it_was(
@@ -176,15 +176,15 @@ def test_an_interrupted_swap_goes_on_where_it_was(
     everything = sorted(calls(calls_log))
     calls_log.write_text("")
     made = api.prepare(api.load(recipe, overrides={"max_loaded_engines": 1, "window": 4}), output=tmp_path / "cut")
-    remember = Journal.remember
+    remember = Memo.add
 
-    async def drain_in_the_second_model(self: Journal, call: object) -> None:
+    async def drain_in_the_second_model(self: Memo, call: object) -> None:
         await remember(self, call)  # type: ignore[arg-type]
         if call.step == "classify":  # type: ignore[attr-defined]
-            made.drain()
+            made.session.drain()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Journal, "remember", drain_in_the_second_model)
+        patch.setattr(Memo, "add", drain_in_the_second_model)
         assert api.execute(made).state == "interrupted"
     assert loads(calls_log) == "ab"
     assert api.status(tmp_path / "cut")["pending"] == 40  # the others are dropped before any call
@@ -205,7 +205,7 @@ def test_a_false_part_of_a_keep_saves_the_calls_that_are_left(
     every = set(calls(calls_log))
     assert few < every
     for made in (early, late):
-        assert made.stats.steps["keep"].dropped > 20
+        assert made.session.stats.steps["keep"].dropped > 20
     assert (tmp_path / "early" / "out.jsonl").read_bytes() == (tmp_path / "late" / "out.jsonl").read_bytes()
     dropped = read_rows(tmp_path / "early" / "dropped.jsonl")
     assert [row["id"] for row in dropped] == [row["id"] for row in read_rows(tmp_path / "late" / "dropped.jsonl")]
@@ -232,7 +232,7 @@ sinks: [{jsonl: out.jsonl}]
 """
     )
     made = run(recipe, tmp_path / "out")
-    assert made.stats.steps["g"].calls == 2, "a and b are dropped before they are asked about"
+    assert made.session.stats.steps["g"].calls == 2, "a and b are dropped before they are asked about"
     reasons = {row[1]: (row[3], row[5]) for row in outcomes(tmp_path / "out")}
     assert reasons["a"] == ("dropped", "not x > 2 (x=1)")
     assert reasons["b"] == ("dropped", "not y > 2 (y=1)")
@@ -401,7 +401,7 @@ sinks: [{jsonl: out.jsonl}]
     run(recipe, tmp_path / "out", max_loaded_engines=1)
     once = calls(calls_log)
     again = run(recipe, tmp_path / "out", max_loaded_engines=1)
-    assert (again.stats.resumed, calls(calls_log)) == (30, once)
+    assert (again.session.stats.resumed, calls(calls_log)) == (30, once)
     run(recipe, tmp_path / "beside")
     assert (tmp_path / "out" / "out.jsonl").read_bytes() == (tmp_path / "beside" / "out.jsonl").read_bytes()
 
@@ -465,7 +465,7 @@ def test_counts_end_at_the_target(
 
 def test_samples_multiply_the_calls_behind_them() -> None:
     recipe = api.load(ROOT / "recipes" / "oasis.yaml", overrides={"steps.hook.n": 2})
-    assert "calls a record: at most 14" in api.describe_plan(recipe)
+    assert "calls per record: at most 14" in api.describe_plan(recipe)
 
 
 def test_many_models_are_ordered_in_no_time(write_recipe: Recipe) -> None:

@@ -15,9 +15,10 @@ from mminf import api
 from mminf.engine.budget import Budget
 from mminf.engine.first_failures import FirstFailures
 from mminf.errors import EngineError
-from mminf.part import Part
+from mminf.journal import Totals
 from mminf.recipe.config import BudgetConfig, PriceConfig
 from mminf.request import Generation
+from mminf.shard import Shard
 
 from ..backend.mock import answer, serve
 from ..conftest import read_rows, tiny_image
@@ -96,11 +97,11 @@ def test_datasets_of_a_stopped_run_can_be_exported(recipe: Path, tmp_path: Path)
 
 @given(st.integers(1, 50), st.integers(0, 60), st.lists(st.lists(st.booleans(), max_size=60), min_size=1, max_size=5))
 def test_never_more_calls_than_the_budget(limit: int, before: int, answered: list[list[bool]]) -> None:
-    totals = {"s": {"calls": before, "prompt_tokens": 1, "completion_tokens": 1}}
+    totals = {"s": Totals(before, 1, 1, 0.0)}
     done = before
     for number, calls in enumerate(answered):
-        part = Part(number, len(answered)) if len(answered) > 1 else None
-        budget = Budget(BudgetConfig(calls=limit), {}, {}, part=part, before=totals, own={})
+        shard = Shard(number, len(answered)) if len(answered) > 1 else None
+        budget = Budget(BudgetConfig(calls=limit), {}, {}, shard=shard, before=totals, own={})
         for ok in calls:
             if budget.begin() is None:
                 budget.end("e", Generation("x", "stop", 1, 1) if ok else None)
@@ -121,7 +122,7 @@ def test_a_budget_that_can_not_be_counted_says_so(caplog: pytest.LogCaptureFixtu
 
 def test_money_is_counted_by_each_engines_price() -> None:
     prices = {"big": PriceConfig(input=2, output=10)}
-    before = {"s": {"calls": 1, "prompt_tokens": 500_000, "completion_tokens": 100_000}}
+    before = {"s": Totals(1, 500_000, 100_000, 1.0)}
     budget = Budget(BudgetConfig(money=2.5), prices, {"s": "big"}, before={}, own=before)
     assert budget.begin() is None, "2.0 of 2.5"
     budget.end("free", Generation("x", "stop", 10**9, 10**9))

@@ -85,7 +85,9 @@ def test_one_rank_is_killed_and_another_number_goes_on(command: list[str], tmp_p
     ranks_of(process)[1].send_signal(signal.SIGKILL)
     text, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGKILL, text
-    assert re.search(r"rank 1 \(process \d+\) died of SIGKILL, and the others were stopped; what is done is kept", text)
+    assert re.search(
+        r"rank 1 \(process \d+\) was killed by SIGKILL, and the others were stopped; progress is saved", text
+    )
     assert "Traceback" not in text
     assert not (tmp_path / "cut" / "oasis.jsonl").exists()
     made = len(log.read_text().splitlines())
@@ -111,7 +113,7 @@ def test_ctrl_c_drains_all_ranks(command: list[str], tmp_path: Path) -> None:
     text, _ = process.communicate(timeout=60)
     assert process.returncode == 130, text
     assert "Traceback" not in text
-    kept = re.search(r"(\d+) model calls are kept; run the same command again to go on", text)
+    kept = re.search(r"progress is saved .(\d+) model calls.; run the same command to resume", text)
     assert kept is not None and int(kept[1]) >= 40, text
     assert text.count("interrupted:") == 1
     code, text = run(command, tmp_path / "cut", CALLS_LOG=str(log))  # and one process takes it over
@@ -136,8 +138,8 @@ def test_ranks_with_a_mistake_say_it_once(command: list[str], tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("env", "message"),
     [
-        ({"NPROC_PER_NODE": "two"}, "NPROC_PER_NODE='two' is no number"),
-        ({"NPROC_PER_NODE": "0"}, "NPROC_PER_NODE='0' is no number"),
+        ({"NPROC_PER_NODE": "two"}, "NPROC_PER_NODE='two' is not a number"),
+        ({"NPROC_PER_NODE": "0"}, "NPROC_PER_NODE='0' is not a number"),
         ({"NNODES": "2", "NODE_RANK": "0"}, "NNODES=2, but MASTER_ADDR are not set"),
         ({"NNODES": "2", "MASTER_ADDR": "127.0.0.1"}, "NODE_RANK are not set"),
         ({"NNODES": "2", "NODE_RANK": "2", "MASTER_ADDR": "127.0.0.1"}, "NODE_RANK=2, but there are NNODES=2 nodes"),
@@ -166,8 +168,8 @@ def test_what_is_launched_is_what_swift_would_launch() -> None:
         "--master_addr=127.0.0.1",
         "--master_port=1234",
     ]
-    with pytest.raises(UsageError, match="--shard cuts the run, and so do NPROC_PER_NODE"):
-        find_launch({"NPROC_PER_NODE": "8"}, beside="--shard")
+    with pytest.raises(UsageError, match="--shard splits the run, and so do NPROC_PER_NODE"):
+        find_launch({"NPROC_PER_NODE": "8"}, option="--shard")
 
 
 def test_a_rank_is_known_by_what_torchrun_sets() -> None:
@@ -262,4 +264,4 @@ def test_ranks_end_with_their_launcher(command: list[str], tmp_path: Path) -> No
 def test_ray_and_ranks_do_not_go_together(command: list[str], tmp_path: Path) -> None:
     code, text = run([*command, "--executor", "ray"], tmp_path / "cut", NPROC_PER_NODE="2")
     assert code == 2
-    assert "--executor ray cuts the run, and so do NPROC_PER_NODE and NNODES" in text
+    assert "--executor ray splits the run, and so do NPROC_PER_NODE and NNODES" in text

@@ -54,7 +54,7 @@ def test_the_dataset_is_that_of_one_process(cluster: Any, recipe: Path, tmp_path
     whole = mminf.run(recipe, output=tmp_path / "whole")
     asked = Counter(calls_log.read_text().splitlines())
     cluster.calls_log.write_text("")
-    result = api.run(recipe, output=tmp_path / "cut", ray=RayOptions(parts=3))
+    result = api.run(recipe, output=tmp_path / "cut", ray=RayOptions(shards=3))
     assert (result.state, result.counts) == ("finished", whole.counts)
     same(tmp_path / "whole", tmp_path / "cut")
     assert Counter(cluster.calls_log.read_text().splitlines()) == asked
@@ -88,7 +88,7 @@ def test_a_node_is_lost_and_nothing_else(
 
     killer = threading.Thread(target=lose_it)
     killer.start()
-    result = api.run(recipe, output=tmp_path / "cut", ray=RayOptions(workers=2, parts=4))
+    result = api.run(recipe, output=tmp_path / "cut", ray=RayOptions(workers=2, shards=4))
     killer.join()
     assert (result.state, result.counts.done) == ("finished", 300)
     same(tmp_path / "whole", tmp_path / "cut")
@@ -146,7 +146,7 @@ def test_a_store_is_all_that_the_nodes_share(
     )
     mminf.run(recipe, input=images, output=tmp_path / "whole")
     cluster.calls_log.write_text("")
-    result = api.run(recipe, input=str(s3 / "in"), output=str(s3 / "out"), ray=RayOptions(parts=2))
+    result = api.run(recipe, input=str(s3 / "in"), output=str(s3 / "out"), ray=RayOptions(shards=2))
     assert result.counts.done == 12
     assert (s3 / "out" / "out.jsonl").read_bytes() == (tmp_path / "whole" / "out.jsonl").read_bytes()
     assert len(cluster.calls_log.read_text().splitlines()) == 12
@@ -154,7 +154,7 @@ def test_a_store_is_all_that_the_nodes_share(
 
 
 def test_a_worker_that_cannot_work_says_so(cluster: Any, recipe: Path, tmp_path: Path) -> None:
-    options = RayOptions(parts=2)
+    options = RayOptions(shards=2)
     with pytest.raises(EngineError, match=r"part \d of 2: .*script '/none.py' is not there"):
         api.run(
             recipe, output=tmp_path / "cut", ray=options, settings=["engines.llm={backend: scripted, script: /none.py}"]
@@ -175,7 +175,7 @@ def test_plugin_files_reach_the_workers(
     recipe = write_recipe(
         "name: loud\nplugins: [cry.py]\nsource: {jsonl: rows.jsonl}\nsteps: [{cry: {}}]\nsinks: [{jsonl: out.jsonl}]\n"
     )
-    assert api.run(recipe, output=tmp_path / "cut", ray=RayOptions(parts=2)).counts.done == 2
+    assert api.run(recipe, output=tmp_path / "cut", ray=RayOptions(shards=2)).counts.done == 2
     assert '"loud": "THERE"' in (tmp_path / "cut" / "out.jsonl").read_text()
 
 
@@ -226,13 +226,13 @@ def test_workers_are_as_many_as_the_gpus_hold(
 ) -> None:
     import ray
 
-    from mminf.engine.run import Run, gpus_needed
+    from mminf.engine.run import open_run
     from mminf.executor.ray_data import count_workers
 
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"GPU": 8.0, "CPU": 64.0})
     settings = [f"engines.{name}.tensor_parallel_size={size}" for name in ("vlm", "llm")]
-    run = Run(mminf.load("oasis", input=images, settings=settings), tmp_path / "out")
-    assert gpus_needed(run) == size
+    run = open_run(mminf.load("oasis", input=images, settings=settings), tmp_path / "out")
+    assert run.session.gpus() == size
     assert count_workers(run, RayOptions(workers=given)) == workers
     with pytest.raises(UsageError, match=f"9 workers with {size} GPUs each are more than the cluster's 8"):
         count_workers(run, RayOptions(workers=9))

@@ -11,7 +11,7 @@ import pytest
 import mminf
 from mminf import api
 from mminf.errors import JournalError, UsageError
-from mminf.part import Part
+from mminf.shard import Shard
 
 from ..conftest import read_rows
 from .conftest import ECHO
@@ -28,20 +28,20 @@ def merge(recipe: str | Path, output: Path, **options: object) -> api.RunResult:
     return api.merge(api.prepare(api.load(recipe, **options), output=output, limit=limit))  # type: ignore[arg-type]
 
 
-def test_every_record_has_one_part_and_repeated_ids_share_theirs() -> None:
-    parts = [Part(number, 7) for number in range(7)]
+def test_every_record_has_one_shard_and_repeated_ids_share_theirs() -> None:
+    shards = [Shard(index, 7) for index in range(7)]
     names = [f"images/{n}.png" for n in range(1000)]
-    owners = {name: [part.number for part in parts if part.owns(name)] for name in names}
+    owners = {name: [shard.index for shard in shards if shard.owns(name)] for name in names}
     assert all(len(numbers) == 1 for numbers in owners.values())
     sizes = Counter(numbers[0] for numbers in owners.values())
-    assert min(sizes.values()) > 100, "parts are about equal"
-    assert all(part.owns("a~2") == part.owns("a") == part.owns("a~3") for part in parts)
+    assert min(sizes.values()) > 100, "shards are about equal"
+    assert all(shard.owns("a~2") == shard.owns("a") == shard.owns("a~3") for shard in shards)
 
 
 @pytest.mark.parametrize("text", ["8/8", "-1/8", "3", "a/b", "1/0", "1/2/3"])
 def test_a_shard_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="give i/n with i from 0 to n-1"):
-        Part.parse(text)
+        Shard.parse(text)
 
 
 @pytest.mark.parametrize("of", [1, 3])
@@ -128,7 +128,7 @@ def test_a_shard_that_is_missing_running_or_of_another_recipe_is_named(recipe: P
     api.run(recipe, output=tmp_path / "cut", shard="1/3", seed=5)
     with pytest.raises(JournalError, match=r"shard 1/3 was run with another recipe.*; shard 2/3 has not begun"):
         merge(recipe, tmp_path / "cut")
-    with pytest.raises(JournalError, match="holds shards of 3, not of 2: .*`mminf merge`"):
+    with pytest.raises(JournalError, match="contains shards of 3, not of 2: .*`mminf merge`"):
         api.run(recipe, output=tmp_path / "cut", shard="0/2")
     api.run(recipe, output=tmp_path / "cut", shard="1/3")
     api.run(recipe, output=tmp_path / "cut", shard="2/3")
@@ -188,10 +188,10 @@ def test_limits_and_bad_rows_count_over_all_shards(tmp_path: Path, recipe: Path)
 def test_status_sees_shards_that_are_not_merged(recipe: Path, tmp_path: Path) -> None:
     api.run(recipe, output=tmp_path / "cut", shard="0/2")
     found = api.status(tmp_path / "cut")
-    settled = sum(1 for n in range(20) if Part(0, 2).owns(f"r{n}"))
+    settled = sum(1 for n in range(20) if Shard(0, 2).owns(f"r{n}"))
     assert (found["total"], found["pending"], found["parts"]) == (20, 20 - settled, {"00000-of-00002": "finished"})
     assert found["steps"]["first"]["calls"] == settled
-    mine = next(f"r{n}" for n in range(20) if Part(0, 2).owns(f"r{n}"))
+    mine = next(f"r{n}" for n in range(20) if Shard(0, 2).owns(f"r{n}"))
     assert api.show(tmp_path / "cut", mine)["calls"]
     api.run(recipe, output=tmp_path / "cut", shard="1/2")
     assert api.status(tmp_path / "cut")["pending"] == 0
@@ -268,17 +268,17 @@ def test_an_export_of_unmerged_shards_says_what_to_do(recipe: Path, tmp_path: Pa
 def test_a_shard_killed_while_it_computes_anew_loses_nothing(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the main journal has is forgotten by a part before it has anything in its place."""
-    from mminf.journal import Journal
+    """What the main journal has is forgotten by a shard before it has anything in its place."""
+    from mminf.journal.outcomes import Outcomes
 
     mminf.run(recipe, output=tmp_path / "whole")
     mminf.run(recipe, output=tmp_path / "cut")
 
-    async def killed(self: Journal, rows: object) -> None:
+    async def killed(self: Outcomes, rows: object) -> None:
         raise JournalError("killed")
 
     with monkeypatch.context() as patched, pytest.raises(JournalError, match="killed"):
-        patched.setattr(Journal, "write_rows", killed)
+        patched.setattr(Outcomes, "write", killed)
         api.run(recipe, output=tmp_path / "cut", shard="0/2", seed=5)
     for _ in range(2):
         shards(recipe, tmp_path / "cut", 2)
@@ -321,7 +321,7 @@ def test_a_merge_may_be_repeated(recipe: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
     shards(recipe, tmp_path / "cut", 2)
     assert merge(recipe, tmp_path / "cut").counts.waiting == 15
-    with pytest.raises(JournalError, match="no shard has begun to go on behind the dataset step"):
+    with pytest.raises(JournalError, match="no shard has begun to continue after the dataset step"):
         merge(recipe, tmp_path / "cut")
     shards(recipe, tmp_path / "cut", 2)
     first = merge(recipe, tmp_path / "cut")

@@ -275,7 +275,7 @@ def test_digests_of_an_older_journal_are_used_unless_the_pixels_changed(tmp_path
     path.write_bytes(png16(gradient(0, 65535, np.uint16)) if wide else saved(drawn(), "PNG"))
     stat, old = os.stat(path), "0" * 64  # what an older version kept
     with Journal(tmp_path / "out", write=True) as journal:
-        journal.put(ImageStat(str(path), stat.st_size, stat.st_mtime_ns), old)
+        journal.images.put(ImageStat(str(path), stat.st_size, stat.st_mtime_ns), old)
     with Journal(tmp_path / "out", write=True) as journal:
 
         async def load(store: ImageStore) -> None:

@@ -122,5 +122,5 @@ def test_reading_changes_nothing(recipe: Path, tmp_path: Path) -> None:
     shutil.copyfile(tmp_path / "out" / "journal.sqlite", copy)
     api.status(tmp_path / "out")
     with Journal(tmp_path / "out") as journal, pytest.raises(sqlite3.OperationalError, match="readonly"):
-        journal._reader.execute("DELETE FROM rows")
+        journal.database._reader.execute("DELETE FROM rows")
     assert (tmp_path / "out" / "journal.sqlite").read_bytes() == copy.read_bytes()

@@ -128,7 +128,7 @@ def test_vectors_are_normalised_centred_and_normalised_again(clip: Path, tmp_pat
     found = read_vectors(tmp_path / "out" / "embeddings")
     assert len(list((tmp_path / "out" / "embeddings").glob("vectors-*"))) == 6
     with Journal(tmp_path / "out") as journal:
-        texts = {row.id: row.fields["text"] for row in journal.rows(0)}
+        texts = {row.id: row.fields["text"] for row in journal.outcomes.rows(0)}
     hand = by_hand(clip, [texts[name] for name in found])
     stats = load_file(tmp_path / "out" / "embeddings" / "stats.safetensors")
     mean = hand.mean(axis=0)
@@ -201,7 +201,7 @@ def test_sentence_transformers(sentence: Path, tmp_path: Path) -> None:
     )
     found = read_vectors(tmp_path / "out" / "embeddings")
     with Journal(tmp_path / "out") as journal:
-        texts = {row.id: row.fields["text"] for row in journal.rows(0)}
+        texts = {row.id: row.fields["text"] for row in journal.outcomes.rows(0)}
     wanted = SentenceTransformer(str(sentence), device="cpu").encode(
         [texts[name] for name in found], normalize_embeddings=True
     )

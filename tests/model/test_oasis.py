@@ -24,6 +24,7 @@ import pytest
 import mminf
 from mminf import api
 from mminf.demo_model import demo_model
+from mminf.executor.local import run_whole
 
 from ..conftest import read_rows
 from .conftest import Engine
@@ -48,7 +49,7 @@ def check_dataset(output: Path, ids: list[str], kept: int) -> None:
 def run_on(engine: Engine, images: Path, output: Path, **options: object) -> mminf.RunResult:
     """Runs the recipe on an engine that is loaded already."""
     prepared = api.prepare(mminf.load("oasis", input=images, **options), output=output)  # type: ignore[arg-type]
-    for named in prepared.engines.values():
+    for named in prepared.session.engines.values():
         named.backend = engine.backend
         named._loaded = True
 
@@ -56,7 +57,7 @@ def run_on(engine: Engine, images: Path, output: Path, **options: object) -> mmi
             return None
 
         named.close = keep_open  # type: ignore[method-assign]
-    return engine.run(prepared.execute())
+    return engine.run(run_whole(prepared))
 
 
 def test_the_demo_as_typed_on_real_images(real_images: Path, tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ def prompts(output: Path) -> list[dict[str, str]]:
     from mminf.journal import Journal
 
     with Journal(output) as journal:
-        return journal.prompts()
+        return journal.memo.prompts()
 
 
 def test_a_broken_image_loses_nothing_else(engine: Engine, images: Path, tmp_path: Path) -> None:

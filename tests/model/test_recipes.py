@@ -11,6 +11,7 @@ import pytest
 
 import mminf
 from mminf import api
+from mminf.executor.local import run_whole
 from mminf.journal import Journal
 
 from ..conftest import ROOT, read_rows
@@ -28,7 +29,7 @@ def test_the_likeliest_of_five_real_responses_is_chosen(engine: Engine, images: 
     assert result.counts.done
     assert result.counts.failed == 0
     with Journal(tmp_path / "out") as journal:
-        rows = [row.fields for row in journal.rows(0)]
+        rows = [row.fields for row in journal.outcomes.rows(0)]
     for fields in rows:
         assert len(fields["responses"]) == 5
         assert all(item["nll"] >= 0 for item in fields["responses"])
@@ -50,16 +51,16 @@ steps:
   - generate: {{engine: vlm, history: turns, reads: next, writes: answer, truncated: true, sampling: {{max_tokens: 8}}}}
 """)
     prepared = api.prepare(mminf.load(recipe), output=tmp_path / "out")
-    for named in prepared.engines.values():
+    for named in prepared.session.engines.values():
         named.backend, named._loaded = engine.backend, True
 
         async def keep_open() -> None:
             return None
 
         named.close = keep_open  # type: ignore[method-assign]
-    assert engine.run(prepared.execute()).counts.done
+    assert engine.run(run_whole(prepared)).counts.done
     with Journal(tmp_path / "out") as journal:
-        sent = {item["step"]: item["sent"] for item in journal.prompts()}
+        sent = {item["step"]: item["sent"] for item in journal.memo.prompts()}
     hooked = sent["hook"]
     assert hooked.endswith("What is shown?<|im_end|>\n<|im_start|>assistant\nA circle.<|im_end|>\n<|im_start|>user\n")
     assert hooked.count("<|vision_start|>") == sent["generate"].count("<|vision_start|>") == 1

@@ -37,7 +37,7 @@ def run_filter(write_recipe: Callable[[str], Path], rows: Callable[..., Path], t
         )
         mminf.run(recipe, output=tmp_path / "out")
         with Journal(tmp_path / "out") as journal:
-            dropped = {row.id: str(row.reason) for row in journal.rows(0, states=("dropped",))}
+            dropped = {row.id: str(row.reason) for row in journal.outcomes.rows(0, states=("dropped",))}
         return [str(row["id"]) for row in read_rows(tmp_path / "out" / "out.jsonl")], dropped
 
     return run

@@ -86,11 +86,11 @@ class Played:
 
         with Journal(self.output) as journal:
             states = ("done", "dropped", "failed")
-            names = dict.fromkeys(row.id for stage in range(8) for row in journal.rows(stage, states=states))
+            names = dict.fromkeys(row.id for stage in range(8) for row in journal.outcomes.rows(stage, states=states))
             calls = {
                 (call["record"], call["step"], call["attempt"], call["sample"]): call
                 for name in names
-                for call in journal.calls(name)
+                for call in journal.memo.calls(name)
             }
         return [call for call in calls.values() if call["step"] == step]
 

@@ -103,7 +103,7 @@ def _name(played: Played, number: int) -> str:
     from mminf.journal import Journal
 
     with Journal(played.output) as journal:
-        ids = sorted({row.id for row in journal.rows(0, states=("done", "dropped", "failed"))})
+        ids = sorted({row.id for row in journal.outcomes.rows(0, states=("done", "dropped", "failed"))})
     return ids[number]
 
 

@@ -82,9 +82,9 @@ def play(tmp_path: Path, calls_log: Path) -> Play:
                 [json.loads(line) for line in text.splitlines()] if file.suffix == ".jsonl" else json.loads(text)
             )
         with Journal(output) as journal:
-            stages = len(json.loads(journal.meta("stages") or "[]"))
+            stages = len(json.loads(journal.meta.get("stages") or "[]"))
             for stage in range(stages):
-                for row in journal.rows(stage, states=("failed", "dropped")):
+                for row in journal.outcomes.rows(stage, states=("failed", "dropped")):
                     if row.state == "failed":
                         played.failed[row.id] = f"{row.step}: {row.reason}"
                     else:

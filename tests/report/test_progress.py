@@ -4,11 +4,12 @@ import time
 
 from mminf.engine.stats import EngineStats, RunStats, StepStats
 from mminf.report.progress import eta, progress_line
+from mminf.states import EngineState
 
 
 def stats(**counts: int) -> RunStats:
     made = RunStats(
-        {"hook": StepStats("hook", done=3, calls=4)}, {"vlm": EngineStats("vlm", "m", "b", state="loading")}
+        {"hook": StepStats("hook", done=3, calls=4)}, {"vlm": EngineStats("vlm", "m", "b", state=EngineState.LOADING)}
     )
     made.started = time.monotonic() - 10
     for name, value in counts.items():

@@ -21,7 +21,7 @@ import mminf
 from mminf import api
 from mminf.errors import OutputError, RecipeError
 from mminf.executor.marker import NONCE
-from mminf.journal import lock, merge, mirror, schema
+from mminf.journal import lock, remote_lock, schema
 from mminf.output_names import check_dataset_path, conflicts
 
 from ..conftest import read_rows
@@ -110,8 +110,8 @@ def test_all_of_the_runs_own_names_are_reserved() -> None:
         f"{schema.FILE}-wal",
         f"{schema.FILE}-shm",
         lock.FILE,
-        mirror.LOCK,
-        merge.PARTS,
+        remote_lock.FILE,
+        schema.SHARDS,
         NONCE,
         "images",
     ]

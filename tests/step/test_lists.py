@@ -49,7 +49,7 @@ def go(write_recipe: Callable[[str], Path], rows: Callable[..., Path], calls_log
         output = tmp_path / "out"
         mminf.run(recipe, output=output, overrides=settings)
         with Journal(output) as journal:
-            ended = {row.id: row for row in journal.rows(0, states=("failed", "dropped", "expanded"))}
+            ended = {row.id: row for row in journal.outcomes.rows(0, states=("failed", "dropped", "expanded"))}
         return {
             "rows": {row["id"]: row for row in read_rows(output / "out.jsonl")},
             "failed": {name: row.reason for name, row in ended.items() if row.state == "failed"},
@@ -148,7 +148,7 @@ def test_a_failed_item_fails_its_record_unless_told_otherwise(go: Run) -> None:
     found = go(steps, {"id": "x", "list": ["a", "b"]}, {"id": "y", "list": ["a"]}, {"id": "z", "list": 7}, reply=reply)
     assert found["failed"] == {
         "x": "item 2 of list: scripted: told to fail",
-        "z": "field 'list' is no list, but int",
+        "z": "field 'list' is not a list, but int",
     }
     assert list(found["rows"]) == ["y"]
 

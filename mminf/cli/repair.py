@@ -1,0 +1,41 @@
+"""`mminf repair`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mminf.cli.options import RUN_FOLDER
+from mminf.cli.terminal import echo
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("repair")(repair)
+
+
+def repair(output: Annotated[str, RUN_FOLDER]) -> None:
+    """Save what can be read of a damaged journal; the damaged file is kept next to it.
+
+    Answers of models are saved row by row. If outcomes of records are damaged, the next run computes them again from
+    the answers, without calling a model for what was saved.
+
+    Example:
+
+        mminf repair out/oasis
+    """
+    from mminf import api
+
+    found = api.repair(output)
+    if not found.damaged:
+        echo("the journal is not damaged")
+        return
+    for path in found.damaged:
+        echo(f"the damaged file was kept: {path}")
+    lost = found.lost.get("memo", 0)
+    unreadable = f"; {lost} had a wrong checksum" if lost else ""
+    echo(f"{found.saved.get('memo', 0)} answers of models were saved{unreadable}")
+    if not found.outcomes:
+        echo("the outcomes of records are damaged: the next run computes them again from the answers")
+    echo("run the same command to resume the run; `mminf export` writes its datasets")

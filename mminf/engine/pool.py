@@ -1,0 +1,112 @@
+"""Which engines are loaded at the same time: room for them, and swaps where not all fit."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from mminf.engine.engines import Engine
+from mminf.errors import EngineError
+
+log = logging.getLogger("mminf")
+
+
+class Pool:
+    """Says which engines may be loaded at the same time, and swaps those that may not.
+
+    Args:
+        limit: at most so many models in this process at a time; None: as many as memory holds.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        self.limit = limit
+        self._held: list[Engine] = []
+        self._alone: set[Engine] = set()
+
+    def reserve(self, engines: Sequence[Engine]) -> None:
+        """Gives what room there is to the first engines of those that don't all fit."""
+        local = [engine for engine in dict.fromkeys(engines) if engine.backend.local]
+        if not self._fit(list(dict.fromkeys([*self._held, *local]))):
+            for engine in local:
+                self.admit(engine)
+
+    def retry_alone(self, engine: Engine, error: EngineError) -> bool:
+        """Tells whether an engine that could not be loaded is to be tried again by itself, later."""
+        if engine not in self._alone and engine in self._held and any(other is not engine for other in self._held):
+            self._alone.add(engine)
+            self._held.remove(engine)
+            log.warning("%s can't be loaded next to other models, and is tried alone: %s", engine.stats.model, error)
+        return engine in self._alone and engine not in self._held
+
+    def _fit(self, engines: Sequence[Engine]) -> bool:
+        return fits(engines, 1 if self._alone.intersection(engines) else self.limit)
+
+    def admit(self, engine: Engine) -> bool:
+        """Tells whether a call may go to the engine now: it is loaded, or there is room for it, which is then its."""
+        if not engine.backend.local or engine in self._held:
+            return True
+        if self._held and not self._fit([*self._held, engine]):
+            return False
+        self._held.append(engine)
+        return True
+
+    async def swap(self, engine: Engine, later: Sequence[Engine]) -> None:
+        """Makes room for an engine, if it has none; no call may be in flight.
+
+        Args:
+            later: the engines that are used after this one, in order; what is used latest goes first.
+        """
+        for leaving in make_room(self._held, engine, later, self._fit):
+            started, was_loaded = time.monotonic(), leaving.loaded
+            self._held.remove(leaving)
+            await leaving.close()
+            if was_loaded:
+                seconds = time.monotonic() - started
+                log.info("unloaded %s in %.1f s to make room for %s", leaving.stats.model, seconds, engine.stats.model)
+        if engine in self._alone:
+            engine.retry_load()
+        self.admit(engine)
+
+
+def fits(engines: Sequence[Engine], limit: int | None) -> bool:
+    """Tells whether engines can be loaded at the same time: by number, and by memory where that is known."""
+    if limit is not None and len(engines) > limit:
+        return False
+    if len(engines) < 2:
+        return True
+    taken: Counter[str] = Counter()
+    for engine in engines:
+        taken.update(engine.memory)
+    return all(share <= 1 for share in taken.values())
+
+
+def make_room(
+    held: Sequence[Engine], engine: Engine, later: Sequence[Engine], fit: Callable[[Sequence[Engine]], bool]
+) -> list[Engine]:
+    """Returns the engines that must go so that one fits: first those that are needed again latest, or never."""
+    staying, leaving = [other for other in held if other is not engine], []
+    while staying and not fit([*staying, engine]):
+        first_use = {other: later.index(other) if other in later else len(later) for other in staying}
+        leaving.append(max(staying, key=first_use.__getitem__))
+        staying.remove(leaving[-1])
+    return leaving
+
+
+def count_loads(users: Sequence[Sequence[Engine]], limit: int | None) -> list[Engine]:
+    """Returns the engines in the order in which a record that nothing drops has them loaded.
+
+    Args:
+        users: for each stage the engines of its steps, in the order in which they are taken.
+    """
+    held: list[Engine] = []
+    loads: list[Engine] = []
+    flat = [engine for stage in users for engine in stage if engine.backend.local]
+    for number, engine in enumerate(flat):
+        if engine not in held:
+            for leaving in make_room(held, engine, flat[number + 1 :], lambda others: fits(others, limit)):
+                held.remove(leaving)
+            held.append(engine)
+            loads.append(engine)
+    return loads

@@ -1,0 +1,74 @@
+"""The living part of a run: its engines, its counters, and how it is ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from mminf.engine.engines import Engine
+from mminf.engine.pool import Pool
+from mminf.engine.replicas import make_engines
+from mminf.engine.stats import RunStats, StepStats
+from mminf.recipe.model import Recipe
+from mminf.states import EngineState
+
+DRAIN_SECONDS = 10.0
+_IDLE_SECONDS = 0.2
+
+
+class Session:
+    """The engines of a recipe, and the counters of its run.
+
+    Args:
+        keep_engines: models stay loaded until `close`; otherwise until `release`.
+    """
+
+    def __init__(self, recipe: Recipe, *, keep_engines: bool = False) -> None:
+        self.engines: Mapping[str, Engine] = make_engines(recipe.engines)
+        self.pool = Pool(recipe.run.max_loaded_engines)
+        self.stats = RunStats(
+            steps={step.name: StepStats(step.name) for step in recipe.steps},
+            engines={name: engine.stats for name, engine in self.engines.items()},
+        )
+        self._keep_engines = keep_engines
+        self._task: asyncio.Task[Any] | None = None
+
+    def watch_over(self, task: asyncio.Task[Any] | None) -> None:
+        """Makes `stop` cancel a task."""
+        self._task = task
+
+    def drain(self) -> None:
+        """Starts no new calls; those in flight are waited for, for `DRAIN_SECONDS`."""
+        if not self.stats.draining:
+            self.stats.drain()
+            loop = asyncio.get_running_loop()
+            loop.call_later(DRAIN_SECONDS, self.stop)
+            loop.call_later(_IDLE_SECONDS, self._stop_if_idle)
+
+    def _stop_if_idle(self) -> None:
+        """A model that is still loading is not waited for: no call can be in flight on it."""
+        engines = [engine.stats for engine in self.engines.values()]
+        loading = any(engine.state is EngineState.LOADING for engine in engines)
+        if loading and not any(engine.in_flight for engine in engines):
+            self.stop()
+        elif self._task is not None and not self._task.done():
+            asyncio.get_running_loop().call_later(_IDLE_SECONDS, self._stop_if_idle)
+
+    def stop(self) -> None:
+        """Cancels what is in flight."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def gpus(self) -> int:
+        """Returns how many GPUs a process needs that holds the local models: those of the largest one."""
+        return max((engine.backend.gpus() for engine in self.engines.values()), default=0)
+
+    async def release(self) -> None:
+        """Frees the models, unless they are to stay loaded."""
+        if not self._keep_engines:
+            await self.close()
+
+    async def close(self) -> None:
+        """Frees the models."""
+        await asyncio.gather(*(engine.close() for engine in set(self.engines.values())), return_exceptions=True)

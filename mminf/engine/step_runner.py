@@ -1,0 +1,80 @@
+"""Runs a step at a record: its condition, its attempts, the check of what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mminf.engine.first_failures import FirstFailures
+from mminf.engine.outcome import SKIPPED, Failure, Skipped, StepOutcome, check_outcome
+from mminf.engine.plan import StagePlan
+from mminf.engine.stats import RunStats
+from mminf.errors import EngineError, MissingField, RecordError
+from mminf.record import Record
+from mminf.step.base import Outcome
+from mminf.step.context import Gateway, StepContext
+from mminf.step.retry import retry
+
+
+class StepRunner:
+    """Runs the steps of a stage.
+
+    Args:
+        gateway: answers the steps' calls.
+        stats: counts retries and skipped records.
+        written_off: attempts that count as used, by record and step.
+        first_failures: stops a run whose first records all fail in the same way.
+    """
+
+    def __init__(
+        self,
+        stage: StagePlan,
+        gateway: Gateway,
+        stats: RunStats,
+        written_off: Mapping[tuple[str, str], int],
+        first_failures: FirstFailures,
+    ) -> None:
+        self._stage = stage
+        self._gateway = gateway
+        self._stats = stats
+        self._written_off = written_off
+        self._first_failures = first_failures
+
+    async def run(self, index: int, record: Record) -> StepOutcome:
+        """Returns the outcome of a step, after as many attempts as it may have.
+
+        Raises:
+            Parked, Interrupted: the record stays pending.
+            EngineError: if the engine can't be used, or the first records have all failed in this way.
+        """
+        name = self._stage.steps[index].name
+        number = self._first_failures.begin(name)
+        try:
+            outcome = await self._attempt(index, record)
+        except BaseException:  # interrupted, or parked until its engine is loaded
+            self._first_failures.left_out(name, number)
+            raise
+        if isinstance(outcome, Skipped) or (isinstance(outcome, Failure) and outcome.lacks_field):
+            # Rows may lack a field that later ones have; no model was called for them.
+            self._first_failures.left_out(name, number)
+        elif not isinstance(outcome, Failure):
+            self._first_failures.passed(name)
+        elif (stop := self._first_failures.failed(name, number, outcome.reason)) is not None:
+            raise EngineError(stop)
+        return outcome
+
+    async def _attempt(self, index: int, record: Record) -> StepOutcome:
+        step = self._stage.steps[index]
+        stats = self._stats.steps[step.name]
+        base = self._written_off.get((record.id, step.name), 0) if self._written_off else 0
+
+        async def attempt(number: int) -> Outcome:
+            context = StepContext(self._gateway, step, record, base + number)
+            return check_outcome(step, await step.run(record, context))
+
+        try:
+            if step.condition is not None and not step.condition.test(record.fields):
+                stats.count_skipped()
+                return SKIPPED
+            return await retry(attempt, step.config.attempts, before=stats.count_retry)
+        except RecordError as error:
+            return Failure(str(error), lacks_field=isinstance(error, MissingField))

@@ -1,0 +1,79 @@
+"""Where a run writes: its output, and the folder with its journal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from mminf.journal.folders import shard_folder
+from mminf.journal.lock import hold
+from mminf.journal.mirror import Mirror, fetch_journal
+from mminf.shard import Shard
+from mminf.storage import is_remote
+
+
+class Workspace:
+    """The output of a run.
+
+    Args:
+        target: folder for the datasets, a path or a `UPath`.
+        folder: of the journal; by default the target, or for a store a folder of this machine that is sent there.
+
+    Attributes:
+        target: where the datasets go.
+        folder: where the journal is.
+    """
+
+    def __init__(self, target: Path, folder: Path | None = None) -> None:
+        self.target = target
+        self._mirror = Mirror(target) if is_remote(target) else None
+        self.folder = folder or (target if self._mirror is None else self._mirror.folder)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the output is in a store."""
+        return self._mirror is not None
+
+    @contextlib.asynccontextmanager
+    async def lead(self) -> AsyncIterator[None]:
+        """Holds the lock of the output, with its journal on this machine.
+
+        Raises:
+            JournalError: if another run holds it.
+        """
+        with hold(self.folder, name=self.target):
+            if self._mirror is None:
+                yield
+                return
+            async with self._mirror.lead():
+                yield
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Does the same for short work."""
+        with hold(self.folder, name=self.target), self._mirror or contextlib.nullcontext():
+            yield
+
+    async def push(self, *, merged: bool = False) -> None:
+        """Sends the journal to the store, if the output is in one.
+
+        Args:
+            merged: shards' journals were merged into it, so the store needs them no more.
+        """
+        if self._mirror is not None:
+            await asyncio.to_thread(self._mirror.push)
+            if merged:
+                await asyncio.to_thread(self._mirror.remove_shards)
+
+    async def pull_shards(self) -> None:
+        """Fetches the journals of the shards from the store, if the output is in one."""
+        if self._mirror is not None:
+            await asyncio.to_thread(self._mirror.pull_shards)
+
+    def fetch(self, shard: Shard) -> None:
+        """Fetches the journals of the run and of a shard from the store; those that are here already stay."""
+        if self._mirror is not None:
+            fetch_journal(self.target, self.folder)
+            fetch_journal(shard_folder(self.target, shard), shard_folder(self.folder, shard))

@@ -1,0 +1,124 @@
+"""Shards that a user's own scheduler starts, one command each, and their merge."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mminf.engine.result import RunResult
+from mminf.engine.run import Run
+from mminf.engine.workspace import Workspace
+from mminf.errors import JournalError
+from mminf.journal import Journal
+from mminf.journal.folders import list_shards, shard_folder
+from mminf.journal.lock import hold
+from mminf.journal.remote_lock import RemoteLock, is_held
+from mminf.journal.schema import FILE
+from mminf.shard import Shard
+from mminf.sharding.coordinator import Coordinator
+from mminf.sharding.merge import freeze, read_progress, settle_main
+from mminf.sharding.overlay import ShardJournal
+from mminf.sharding.phase import Phase, Progress, unfinished
+from mminf.sharding.worker import find_phase, live_phase, work_shard
+from mminf.states import RunState
+
+
+def run_shard(shard: Shard) -> Callable[[Run], Coroutine[Any, Any, RunResult]]:
+    """Returns what runs a shard's records up to the next dataset step, or to the end."""
+
+    async def execute(run: Run) -> RunResult:
+        if not run.workspace.is_remote:
+            return await _run_shard(run, shard)
+        if is_held(run.target):
+            raise JournalError(f"another run is writing to {run.target}; wait for it, or choose another --output")
+        with RemoteLock(shard_folder(run.target, shard)), tempfile.TemporaryDirectory(prefix="mminf-") as folder:
+            here = run.at(Workspace(run.target, Path(folder)))
+            here.workspace.fetch(shard)
+            return await _run_shard(here, shard)
+
+    return execute
+
+
+async def _run_shard(run: Run, shard: Shard) -> RunResult:
+    folder = run.workspace.folder
+    settle_main(folder)
+    with hold(folder, shared=True):
+        phase = find_phase(run, shard.count)
+        state = await work_shard(run, shard, phase)
+        run.workspace.fetch(shard)
+        with ShardJournal(folder, shard) as journal:
+            stopped = run.session.stats.stopped
+            result = RunResult.of(state, run.target, [journal], shard=shard, stopped=stopped)
+            return replace(result, counts=replace(result.counts, pending=None))  # how many records it has is not known
+
+
+async def merge_run(run: Run) -> RunResult:
+    """Merges the shards of a run, and runs the dataset steps after them.
+
+    Returns:
+        The run's result; its state is `waiting` if the shards must be run again: after a dataset step, or towards the
+        target.
+
+    Raises:
+        JournalError: if a shard is missing, not finished, or of another recipe.
+    """
+    folder = run.workspace.folder
+    if not run.workspace.is_remote and not (folder / FILE).is_file() and not list_shards(run.target):
+        raise JournalError(f"no shards in {run.target}; `mminf run --shard i/n` makes them")
+    async with run.workspace.lead():
+        _check_idle(run)
+        if (folder / FILE).is_file():
+            freeze(folder)  # a killed merge may have left its last pages in the log
+        progress = read_progress(folder)
+        coordinator = Coordinator(run, _count_shards(run, progress))
+        phase = await _merge(run, coordinator, progress)
+        return await coordinator.end() if phase is None else await coordinator.pause()
+
+
+async def _merge(run: Run, coordinator: Coordinator, progress: dict[Shard, Progress]) -> Phase | None:
+    """Merges what is to be merged. Returns the next phase, None if there is none."""
+    if not progress:
+        begins_here = run.plan.stages[0].dataset
+        problem = _nothing_to_merge(run, again=not begins_here)
+        if problem is not None and not begins_here:
+            raise JournalError(f"{run.target} can't be merged: {problem}")
+        return None if problem is None else await coordinator.begin()
+    shards = next(iter(progress)).count
+    if missing := unfinished(progress, shards, find_phase(run, shards), run.plan.digest):
+        raise JournalError(f"{run.target} can't be merged yet: {'; '.join(missing)}")
+    return await coordinator.merge(await coordinator.resume())
+
+
+def _check_idle(run: Run) -> None:
+    """Raises JournalError if a shard in a store is still written."""
+    if run.workspace.is_remote:
+        for shard in list_shards(run.target):
+            if is_held(shard_folder(run.target, shard)):
+                raise JournalError(f"shard {shard} is still writing to {run.target}")
+
+
+def _count_shards(run: Run, progress: dict[Shard, Progress]) -> int:
+    counts = sorted({shard.count for shard in progress})
+    if len(counts) > 1:
+        raise JournalError(f"{run.target} contains shards of several numbers ({', '.join(map(str, counts))})")
+    return counts[0] if counts else 1
+
+
+def _nothing_to_merge(run: Run, *, again: bool) -> str | None:
+    """Returns why there is nothing to merge, as an error; None if all was merged, and the datasets are to be written.
+
+    Args:
+        again: they are written even if they were before: a scheduler may start a merge again.
+    """
+    if not (run.workspace.folder / FILE).is_file():
+        return "there are no shards in it"
+    with Journal(run.workspace.folder) as main:
+        if live_phase(run, main.meta) is not None:
+            return "no shard has begun to continue after the dataset step: run --shard 0/n to n-1/n again"
+        written = main.meta.state is RunState.FINISHED and not again
+        if written or not main.meta.is_finished or main.meta.digest != run.plan.digest:
+            return "there are no shards in it, and no finished run of this recipe with these options"
+    return None

@@ -1,0 +1,220 @@
+"""What a run's journals tell: its status, its failures, the history of a record, the registered members.
+
+All results are JSON values with a type, for the command line, the Python API and the report alike.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
+
+from mminf.content import builtin_recipes
+from mminf.engine.result import count_records, last_wanted
+from mminf.errors import JournalError
+from mminf.journal import CallHistory, Failure, Journal, Row, Totals, is_locked
+from mminf.journal.memo import add_totals
+from mminf.journal.remote_lock import is_held
+from mminf.plugin import discover
+from mminf.recipe.lines import load_document
+from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS
+from mminf.sharding.journals import open_journals
+from mminf.sharding.overlay import ShardJournal
+from mminf.states import RecordStatus, RunState
+from mminf.storage import is_remote, to_path
+
+SHOWN_FAILURES = 20
+
+
+class FailureStatus(TypedDict):
+    """A record that failed."""
+
+    id: str
+    step: str | None
+    reason: str | None
+
+
+class StepStatus(TypedDict):
+    """What a step came to. The calls are those of all runs; a step without calls lacks them."""
+
+    dropped: int
+    failed: int
+    calls: NotRequired[int]
+    prompt_tokens: NotRequired[int]
+    completion_tokens: NotRequired[int]
+    seconds: NotRequired[float]
+
+
+class RunStatus(TypedDict):
+    """The status of a run. `parts` has the states of the shards that wait to be merged, by name."""
+
+    recipe: str | None
+    state: RunState | None
+    run: int
+    total: int | None
+    done: int
+    dropped: int
+    failed: int
+    pending: int | None
+    steps: dict[str, StepStatus]
+    failures: list[FailureStatus]
+    parts: dict[str, RunState | None]
+    versions: dict[str, str]
+
+
+class OutcomeHistory(TypedDict):
+    """The outcome of a record, or of one of its children, in a stage."""
+
+    id: str
+    stage: int
+    state: RecordStatus
+    step: str | None
+    reason: str | None
+    fields: dict[str, Any]
+
+
+class RecordHistory(TypedDict):
+    """All outcomes and calls of a record and its children."""
+
+    id: str
+    outcomes: list[OutcomeHistory]
+    calls: list[CallHistory]
+
+
+def run_status(output: str | Path) -> RunStatus:
+    """Returns the status of a run, also while it runs.
+
+    Raises:
+        JournalError: if there is none.
+    """
+    path = to_path(str(output))
+    with open_journals(path) as journals:
+        first = journals[0]
+        store = path if is_remote(path) else None
+        counts = count_records(*journals)
+        failures = itertools.chain.from_iterable(journal.outcomes.failures(SHOWN_FAILURES) for journal in journals)
+        return RunStatus(
+            recipe=first.meta.recipe_name,
+            state=_whole_state([_state(journal, store) for journal in journals]),
+            run=first.meta.run,
+            total=first.meta.total,
+            done=counts.done,
+            dropped=counts.dropped,
+            failed=counts.failed,
+            pending=counts.pending,
+            steps=_steps(journals),
+            failures=[_failure(item) for item in itertools.islice(failures, SHOWN_FAILURES)],
+            parts={
+                journal.folder.name: _state(journal, store) for journal in journals if isinstance(journal, ShardJournal)
+            },
+            versions=first.meta.versions,
+        )
+
+
+def _steps(journals: Sequence[Journal]) -> dict[str, StepStatus]:
+    names = itertools.chain.from_iterable(journals[0].meta.stages)
+    steps = {name: StepStatus(dropped=0, failed=0) for name in names}
+    for journal in journals:
+        for count in journal.outcomes.counts(last_wanted(journal)):
+            if count.step is None:
+                continue
+            step = steps.setdefault(count.step, StepStatus(dropped=0, failed=0))
+            if count.state is RecordStatus.DROPPED:
+                step["dropped"] += count.number
+            elif count.state is RecordStatus.FAILED:
+                step["failed"] += count.number
+    for name, total in add_totals(journal.memo.totals() for journal in journals).items():
+        _add_calls(steps.setdefault(name, StepStatus(dropped=0, failed=0)), total)
+    return steps
+
+
+def _add_calls(step: StepStatus, total: Totals) -> None:
+    step["calls"] = total.calls
+    step["prompt_tokens"] = total.prompt_tokens
+    step["completion_tokens"] = total.completion_tokens
+    step["seconds"] = total.seconds
+
+
+def _whole_state(states: Sequence[RunState | None]) -> RunState | None:
+    """A run whose shards were all stopped in time was interrupted, though its main journal says that it runs."""
+    shards = set(states[1:])
+    stopped = bool(shards) and shards <= {RunState.INTERRUPTED, RunState.FINISHED}
+    return RunState.INTERRUPTED if states[0] is RunState.KILLED and stopped else states[0]
+
+
+def _state(journal: Journal, store: Path | None) -> RunState | None:
+    """The state of a run; one that says it runs, though no process holds its lock, was killed."""
+    state = journal.meta.state
+    if state not in (RunState.RUNNING, RunState.WRITING):
+        return state
+    held = is_locked(journal.folder) or (store is not None and is_held(store))
+    return state if held else RunState.KILLED
+
+
+def list_failures(output: str | Path) -> Iterator[FailureStatus]:
+    """Yields every record of a run that failed, streamed.
+
+    Raises:
+        JournalError: if there is no run.
+    """
+    with open_journals(to_path(str(output))) as journals:
+        for journal in journals:
+            for failure in journal.outcomes.failures():
+                yield _failure(failure)
+
+
+def _failure(failure: Failure) -> FailureStatus:
+    return FailureStatus(id=failure.id, step=failure.step, reason=failure.reason)
+
+
+def record_history(output: str | Path, record: str) -> RecordHistory:
+    """Returns a record's whole history: its outcomes, its fields, every prompt and raw answer.
+
+    Raises:
+        JournalError: if there is no such run or record.
+    """
+    with open_journals(to_path(str(output))) as journals:
+        rows = [row for journal in journals for row in journal.outcomes.find(record)]
+        order = {name: n for n, name in enumerate(itertools.chain.from_iterable(journals[0].meta.stages))}
+        calls = sorted(
+            itertools.chain.from_iterable(journal.memo.calls(record) for journal in journals),
+            key=lambda call: (
+                call["record"],
+                order.get(call["step"], -1),
+                call["run"],
+                call["attempt"],
+                call["sample"],
+            ),
+        )
+        if not rows and not calls:
+            like = [name for journal in journals for name in journal.outcomes.ids_like(record)]
+            hint = f"; ids with it: {', '.join(like)}" if like else ""
+            raise JournalError(f"no record {record!r} in {output}{hint}")
+        return RecordHistory(id=record, outcomes=[_outcome(row) for row in rows], calls=calls)
+
+
+def _outcome(row: Row) -> OutcomeHistory:
+    return OutcomeHistory(
+        id=row.id, stage=row.stage, state=row.state, step=row.step, reason=row.reason, fields=row.fields
+    )
+
+
+def list_members(plugins: Iterable[str] = ()) -> dict[str, dict[str, str]]:
+    """Returns what recipes can name, by kind, each with the first line of its documentation."""
+    discover(plugins)
+    registries = {"steps": STEPS, "backends": BACKENDS, "sources": SOURCES, "sinks": SINKS}
+    return {kind: {name: _first_line(registry.get(name)) for name in registry} for kind, registry in registries.items()}
+
+
+def list_recipes() -> dict[str, str]:
+    """Returns the bundled recipes, each with its description."""
+    lines = {}
+    for name, path in builtin_recipes().items():
+        data = load_document(path).data or {}
+        lines[name] = str(data.get("description", ""))
+    return lines
+
+
+def _first_line(item: object) -> str:
+    return (item.__doc__ or "").strip().partition("\n")[0]

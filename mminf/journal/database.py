@@ -1,0 +1,172 @@
+"""A journal's SQLite file: a connection that reads, and a thread that writes."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from mminf.errors import JournalError
+from mminf.journal.checksum import SqlValue, checksum, outcome_checksum
+from mminf.journal.connection import check_tables, check_version, connect, create_tables, has_checksums, open_reading
+from mminf.journal.schema import COLUMNS, insert
+from mminf.journal.writer import Statement, Writer, damaged
+
+Values = tuple[Any, ...]
+"""A row as SQLite gives it."""
+
+
+Opener = Callable[[], AbstractContextManager[sqlite3.Connection]]
+
+
+class Database:
+    """Reads and writes the rows of a journal, and verifies their checksums.
+
+    All methods raise JournalError if the file is damaged.
+
+    Args:
+        path: of the file, for messages.
+        opener: opens a connection for reading; called for the one that most queries use, and once per `stream`.
+        writer: the writing thread, if there is one.
+    """
+
+    def __init__(self, path: Path, opener: Opener, writer: Writer | None = None) -> None:
+        self.path = path
+        self._opener = opener
+        self._writer = writer
+        self._batch: list[Statement] | None = None
+        with contextlib.ExitStack() as stack, reading(path):
+            self._reader = stack.enter_context(opener())
+            check_tables(self._reader, path)
+            check_version(self._reader, path)
+            self._checksum = "checksum" if has_checksums(self._reader) else "NULL"
+            self._open = stack.pop_all()
+
+    def close(self) -> None:
+        """Commits everything."""
+        try:
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+        finally:
+            self._open.close()
+
+    @property
+    def writer(self) -> Writer:
+        """The writing thread. Raises JournalError if the journal was opened for reading."""
+        if self._writer is None:
+            raise JournalError("the journal was opened for reading")
+        return self._writer
+
+    def one(self, sql: str, *arguments: SqlValue) -> Values | None:
+        """Returns the first row of a query, or None."""
+        try:
+            row: Values | None = self._reader.execute(sql, arguments).fetchone()
+        except sqlite3.DatabaseError as error:
+            raise damaged(self.path, error) from error
+        return row
+
+    def value(self, sql: str, *arguments: SqlValue) -> Any:
+        """Returns the first column of a query that has exactly one row."""
+        row = self.one(sql, *arguments)
+        return None if row is None else row[0]
+
+    def all(self, sql: str, *arguments: SqlValue) -> list[Values]:
+        """Returns the rows of a query."""
+        with reading(self.path):
+            return self._reader.execute(sql, arguments).fetchall()
+
+    def stream(self, sql: str, *arguments: SqlValue) -> Iterator[Values]:
+        """Yields the rows of a query on a connection of its own: in any thread, and while others are read."""
+        with reading(self.path), self._opener() as connection:
+            yield from connection.execute(sql, arguments)
+
+    def select(self, table: str, where: str, names: Iterable[str] | None = None) -> str:
+        """Returns the SQL that selects rows of a table, whose last column is the checksum; see `verify`."""
+        return f"SELECT {', '.join(names or COLUMNS[table])}, {self._checksum} FROM {table} {where}"  # noqa: S608
+
+    def find(self, table: str, where: str, *arguments: SqlValue) -> Values | None:
+        """Returns the first row of a table that meets a condition, verified, or None."""
+        row = self.one(self.select(table, where), *arguments)
+        return None if row is None else self.verify(table, row)
+
+    def verify(self, table: str, row: Values) -> Values:
+        """Returns a row without its checksum. Raises JournalError if the checksum is wrong."""
+        *values, known = row
+        if known is None:
+            return tuple(values)
+        if table == "rows":
+            stage, record, root, seq, path, run, *rest = values
+            found = outcome_checksum(run, seq, stage, record, root, path, *rest)
+        else:
+            found = checksum(*values)
+        if found != known:
+            raise damaged(self.path, f"the checksum of a row in table {table!r} is wrong ({values[:2]!r:.80})")
+        return tuple(values)
+
+    def check(self, table: str) -> None:
+        """Checks the structure of a table and its indexes: one that lacks an entry hides rows.
+
+        Docs: SQLite, "PRAGMA integrity_check".
+        """
+        found = self.value(f"PRAGMA integrity_check({table})")
+        if found != "ok":
+            raise damaged(self.path, found)
+
+    def insert(self, table: str, *values: SqlValue) -> None:
+        """Queues a row, which replaces the one with its primary key."""
+        self.execute(insert(table, or_="REPLACE"), *values)
+
+    def execute(self, sql: str, *arguments: SqlValue) -> None:
+        """Queues a statement."""
+        statement = Statement(sql, arguments)
+        if self._batch is None:
+            self.writer.post([statement])
+        else:
+            self._batch.append(statement)
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Commits what is queued inside in one transaction: a killed process leaves all of it, or nothing."""
+        outer, self._batch = self._batch, []
+        batch = self._batch
+        try:
+            yield
+        finally:
+            self._batch = outer
+        if outer is not None:
+            outer += batch
+        elif batch:
+            self.writer.post(batch)
+
+    async def commit(self, statements: Iterable[Statement] = ()) -> None:
+        """Returns once the statements, and everything queued before them, are committed."""
+        await self.writer.commit(list(statements))
+
+
+def open_database(path: Path, *, write: bool = False) -> Database:
+    """Opens the file of a journal.
+
+    Args:
+        write: start a writing thread; the file and its tables are created if they are not there.
+
+    Raises:
+        JournalError: if the file is damaged, not a journal, or of another version.
+    """
+    if not write:
+        return Database(path, lambda: open_reading(path))
+    with reading(path):
+        create_tables(path)
+    return Database(path, lambda: contextlib.closing(connect(path)), Writer(path, lambda: connect(path)))
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Makes a JournalError of what SQLite raises."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise damaged(path, error) from error

@@ -1,0 +1,263 @@
+"""What a journal knows of its runs: the recipe, the state, the versions."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from mminf.errors import JournalError
+from mminf.journal.database import Database
+from mminf.states import RunState
+
+_TOKENS = "special_tokens:"
+_DATASETS = "datasets"
+_MERGED = "merged:"
+"""Prefixes of keys."""
+
+
+class Scope(Enum):
+    """Which of the runs in a journal count."""
+
+    RESULT = "result"
+    """An interrupted run on top of the last finished one of the same recipe: its records are only not there yet."""
+    RUN = "run"
+    """The last run alone."""
+    SHARDS = "shards"
+    """Of a main journal: what the run contains that its shards belong to; before its first merge, nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunHeader:
+    """What a run is.
+
+    Attributes:
+        recipe: as it was resolved, JSON values.
+        digest: of the recipe and the limit.
+        path: of the recipe file.
+        stages: names of the steps of each stage.
+        total: number of records in the source, None where that is not known.
+        versions: of the packages that run it.
+    """
+
+    recipe: Mapping[str, Any]
+    digest: str
+    path: str
+    stages: list[list[str]]
+    total: int | None
+    versions: Mapping[str, str]
+
+
+class RunMeta:
+    """Reads and writes the table `meta`. What was written is read back once it is committed.
+
+    Attributes:
+        run: number of the last run, counted from 1.
+        since: number of the first run whose rows count.
+    """
+
+    def __init__(self, database: Database, scope: Scope) -> None:
+        self._database = database
+        self.run = self.number("run")
+        self.since = self._first_run(scope)
+
+    def _first_run(self, scope: Scope) -> int:
+        if scope is Scope.RUN:
+            return self.run
+        if scope is Scope.SHARDS:
+            return self.run + (0 if self.phase else 1)
+        finished = self.number("finished_run")
+        same = not finished or self.get("finished_recipe") == self.digest
+        return finished if same else self.run
+
+    # Values
+
+    def get(self, key: str) -> str | None:
+        """Returns a value, or None."""
+        row = self._database.find("meta", "WHERE key = ?", key)
+        return None if row is None else str(row[1])
+
+    def set(self, key: str, value: str) -> None:
+        """Writes a value."""
+        self._database.insert("meta", key, value)
+
+    def number(self, key: str) -> int:
+        """Returns a value as a number; 0 if there is none."""
+        try:
+            return int(self.get(key) or 0)
+        except ValueError as error:
+            raise JournalError(f"{self._database.path} is damaged: {key} is not a number: {error}") from error
+
+    def json(self, key: str, default: Any = None) -> Any:
+        """Returns a value that is JSON."""
+        text = self.get(key)
+        try:
+            return default if text is None else json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise JournalError(f"{self._database.path} is damaged: {key} is not JSON: {error}") from error
+
+    # The run
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The recipe as it was resolved; empty before the first run."""
+        found: dict[str, Any] = self.json("recipe", {})
+        return found
+
+    @property
+    def recipe_name(self) -> str | None:
+        """Name of the recipe of the last run."""
+        return self.recipe.get("name")
+
+    @property
+    def digest(self) -> str | None:
+        """Digest of the recipe and the limit of the last run."""
+        return self.get("recipe_digest")
+
+    @property
+    def stages(self) -> list[list[str]]:
+        """Names of the steps of each stage."""
+        found: list[list[str]] = self.json("stages", [])
+        return found
+
+    @property
+    def total(self) -> int | None:
+        """Number of records in the source."""
+        found: int | None = self.json("total")
+        return found
+
+    @property
+    def target(self) -> int | None:
+        """The recipe's target."""
+        found: int | None = self.recipe.get("target")
+        return found
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of the packages that the last run used."""
+        found: dict[str, str] = self.json("versions", {})
+        return found
+
+    @property
+    def state(self) -> RunState | None:
+        """State of the last run."""
+        text = self.get("state")
+        try:
+            return None if text is None else RunState(text)
+        except ValueError as error:
+            raise JournalError(f"{self._database.path} is damaged: {error}") from error
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the last run has processed all records."""
+        return self.get("finished_run") == self.get("run")
+
+    @property
+    def has_finished(self) -> bool:
+        """Whether any run has processed all records."""
+        return self.number("finished_run") > 0
+
+    def begin(self, header: RunHeader) -> None:
+        """Starts a run: from now on, rows that it does not touch do not count."""
+        self.run += 1
+        self.since = self.run
+        self.set("run", str(self.run))
+        self.set("since", str(self.since))
+        self.set("recipe", json.dumps(header.recipe))
+        self.set("recipe_digest", header.digest)
+        self.set("recipe_path", header.path)
+        self.set("stages", json.dumps(header.stages))
+        self.set("total", json.dumps(header.total))
+        self.set("state", RunState.RUNNING)
+        self.set("started_at", str(time.time()))
+        self.set("versions", json.dumps(header.versions))
+
+    def end(self) -> None:
+        """Notes that the run has processed all records: rows that it did not touch are gone, and phases are over."""
+        with self._database.together():
+            self.set("finished_run", str(self.run))
+            self.set("finished_recipe", self.digest or "")
+            self.set_state(RunState.WRITING)
+            self.set_phase("")
+
+    def set_state(self, state: RunState) -> None:
+        """Writes the state."""
+        self.set("state", state)
+
+    def end_work(self, state: RunState, position: int | None) -> None:
+        """Writes how the work on records has ended, and when.
+
+        Args:
+            position: number of the last source record that was taken, None if all were.
+        """
+        with self._database.together():
+            self.set_state(state)
+            self.set("position", json.dumps(position))
+            self.set("finished_at", str(time.time()))
+
+    # Shards
+
+    @property
+    def phase(self) -> str:
+        """The phase that shards work on, as `Phase.dump` gave it; empty if there is none."""
+        return self.get("phase") or ""
+
+    def set_phase(self, phase: str) -> None:
+        """Writes the phase that shards work on. What was merged of the one before needs no note any more."""
+        with self._database.together():
+            self.set("phase", phase)
+            self._database.execute("DELETE FROM meta WHERE substr(key, 1, ?) = ?", len(_MERGED), _MERGED)
+
+    @property
+    def position(self) -> int | None:
+        """Number of the last source record that a shard took; None if it took all."""
+        found: int | None = self.json("position")
+        return found
+
+    def merged(self) -> dict[str, str]:
+        """Returns the notes of shards that were merged in the current phase, by name."""
+        rows = self._prefixed(_MERGED)
+        return {key.removeprefix(_MERGED): value for key, value in rows}
+
+    # Datasets and models
+
+    @property
+    def datasets(self) -> dict[str, int | None]:
+        """Rows of all datasets that runs have written, by path; None where that is not known."""
+        # Journals of earlier versions only have the recipe of their last run.
+        named: dict[str, int | None] = {
+            str(body["path"]): None
+            for sink in self.recipe.get("sinks", [])
+            for body in sink.values()
+            if isinstance(body, dict) and "path" in body
+        }
+        noted: dict[str, int | None] = self.json(_DATASETS, {})
+        return named | noted
+
+    def note_datasets(self, rows: Mapping[str, int | None]) -> None:
+        """Notes datasets that were written, or None rows for those that are about to be."""
+        self.set(_DATASETS, json.dumps(dict(rows)))
+
+    def keep_tokens(self, model: str, tokens: Iterable[str]) -> None:
+        """Writes a model's special tokens."""
+        self.set(f"{_TOKENS}{model}", json.dumps(sorted(tokens)))
+
+    def tokens(self) -> frozenset[str]:
+        """Returns the special tokens of all models that runs have called."""
+        return frozenset(token for _, text in self._prefixed(_TOKENS) for token in json.loads(text))
+
+    def _prefixed(self, prefix: str) -> list[tuple[str, str]]:
+        sql = self._database.select("meta", "WHERE substr(key, 1, ?) = ?")
+        rows = self._database.all(sql, len(prefix), prefix)
+        return [(str(key), str(value)) for key, value in (self._database.verify("meta", row) for row in rows)]
+
+
+def merged_key(shard: str) -> str:
+    """Returns the key of the note that a shard was merged."""
+    return f"{_MERGED}{shard}"
+
+
+TOKENS = _TOKENS

@@ -1,0 +1,171 @@
+"""The outcome of every record in every stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from mminf.errors import shorten_text
+from mminf.journal.checksum import RUN_FACTOR, SEQ_FACTOR
+from mminf.journal.codec import BELOW, below, clean, path_numbers, path_text
+from mminf.journal.database import Database
+from mminf.journal.meta import RunMeta
+from mminf.journal.row import Failure, OutcomeCount, Place, Row, row_of
+from mminf.journal.schema import insert
+from mminf.journal.writer import Statement
+from mminf.limits import REASON_CHARACTERS
+from mminf.record import Record, to_json
+from mminf.redact import redact
+from mminf.states import RecordStatus
+
+_AT = "WHERE stage = ? AND root = ? AND path = ?"
+_IN_ORDER = "ORDER BY seq, path"
+KEEP = (
+    f"UPDATE rows SET run = ?1, seq = ?2, "  # noqa: S608
+    f"checksum = checksum + {RUN_FACTOR} * (?1 - run) + {SEQ_FACTOR} * (?2 - seq) WHERE {BELOW}"
+)
+"""Arguments: run, seq, and those of `BELOW`."""
+
+
+class Outcomes:
+    """The outcomes that the runs in a journal have written.
+
+    Rows of runs before `meta.since` are not part of the result; the next run may take them over.
+    """
+
+    def __init__(self, database: Database, meta: RunMeta) -> None:
+        self._database = database
+        self._meta = meta
+        self._has_rows = database.one("SELECT 1 FROM rows LIMIT 1") is not None
+
+    # For the run
+
+    def is_final(self, stage: int, record: Record, key: str) -> bool:
+        """Returns whether the record and all its children are final in this stage, for this key."""
+        return self._has_rows and self._key(stage, record) == key
+
+    def _key(self, stage: int, record: Record) -> str | None:
+        found: str | None = self._database.value(f"SELECT key FROM rows {_AT}", *place(stage, record))  # noqa: S608
+        return found
+
+    async def write(self, rows: Iterable[Row]) -> None:
+        """Writes outcomes; returns once they are committed."""
+        sql = insert("rows", or_="REPLACE")
+        await self._database.commit([Statement(sql, self._values(row)) for row in rows])
+
+    def _values(self, row: Row) -> tuple[Any, ...]:
+        return (
+            row.stage,
+            clean(row.id),
+            clean(row.root),
+            row.seq,
+            path_text(row.path),
+            self._meta.run,
+            row.key,
+            row.state.value,
+            row.step,
+            clean(row.reason and shorten_text(redact(row.reason), REASON_CHARACTERS.value)),
+            clean(to_json(row.fields)),
+        )
+
+    def keep(self, stage: int, record: Record) -> None:
+        """Takes the rows of a final record, and of its children, over into this run."""
+        self._database.execute(KEEP, self._meta.run, record.seq, *below(stage, record))
+
+    def forget(self, stage: int, record: Record) -> None:
+        """Removes the rows of a record that is computed again; it may have fewer children this time."""
+        if self._has_rows:
+            self._database.execute(f"DELETE FROM rows WHERE {BELOW}", *below(stage, record))  # noqa: S608
+
+    def count_done(self, stage: int, record: Record) -> int:
+        """Returns how many records a final record became: itself, or its descendants that are done."""
+        sql = f"SELECT count(*) FROM rows WHERE {BELOW} AND state = 'done'"  # noqa: S608
+        return int(self._database.value(sql, *below(stage, record)))
+
+    def has_done(self, stage: int) -> bool:
+        """Returns whether a record has ever been done in a stage."""
+        return self._database.one("SELECT 1 FROM rows WHERE stage = ? AND state = 'done' LIMIT 1", stage) is not None
+
+    # The result
+
+    def rows(
+        self, stage: int, *, states: Iterable[RecordStatus] = (RecordStatus.DONE,), step: str | None = None
+    ) -> Iterator[Row]:
+        """Yields the rows of a stage in source order, streamed; in any thread, and while others are read.
+
+        Args:
+            step: only those that have this step.
+        """
+        wanted = [str(state) for state in states]
+        where = f"WHERE stage = ? AND run >= ? AND state IN ({','.join('?' * len(wanted))})"
+        arguments: list[Any] = [stage, self._meta.since, *wanted]
+        if step is not None:
+            where += " AND step = ?"
+            arguments.append(step)
+        for row in self._database.stream(self._database.select("rows", f"{where} {_IN_ORDER}"), *arguments):
+            yield row_of(self._database.verify("rows", row))
+
+    def check(self) -> None:
+        """Checks that no row is hidden by a damaged index. Raises JournalError."""
+        self._database.check("rows")
+
+    def find(self, record: str) -> list[Row]:
+        """Returns the rows of a record and its children, in all stages."""
+        where = "WHERE id = ? OR substr(id, 1, ?) = ? ORDER BY stage, seq, path"
+        rows = self._database.all(self._database.select("rows", where), record, len(record) + 1, record + "/")
+        return [row_of(self._database.verify("rows", row)) for row in rows]
+
+    def ids_like(self, part: str, limit: int = 5) -> list[str]:
+        """Returns some ids that contain a text."""
+        rows = self._database.all("SELECT DISTINCT id FROM rows WHERE instr(id, ?) > 0 LIMIT ?", part, limit)
+        return [row[0] for row in rows]
+
+    def count_before(self, stage: int, seq: int) -> int:
+        """Returns how many records are done in a stage that come before a position in the source."""
+        sql = "SELECT count(*) FROM rows WHERE stage = ? AND run >= ? AND state = 'done' AND seq < ?"
+        return int(self._database.value(sql, stage, self._meta.since, seq))
+
+    def nth_done(self, stage: int, number: int) -> Place | None:
+        """Returns the position of the `number`th record that is done in a stage, counted from 1 in source order."""
+        sql = f"SELECT seq, path FROM rows WHERE stage = ? AND run >= ? AND state = 'done' {_IN_ORDER} LIMIT 1 OFFSET ?"  # noqa: S608
+        row = self._database.one(sql, stage, self._meta.since, number - 1)
+        return None if row is None else (row[0], path_numbers(row[1]))
+
+    def counts(self, last: Place | None = None) -> list[OutcomeCount]:
+        """Returns the number of records by outcome, up to a position in the source."""
+        where = "WHERE run >= ?"
+        arguments: list[Any] = [self._meta.since]
+        if last is not None:
+            where += " AND (seq, path) <= (?, ?)"
+            arguments += [last[0], path_text(last[1])]
+        sql = f"SELECT stage, state, step, count(*) FROM rows {where} GROUP BY stage, state, step"  # noqa: S608
+        return [count_of(row) for row in self._database.all(sql, *arguments)]
+
+    def count_final(self) -> int:
+        """Returns how many source records are final, with all their children, in the first stage that has rows."""
+        first = "(SELECT min(stage) FROM rows WHERE run >= ?1)"
+        sql = f"SELECT count(*) FROM rows WHERE run >= ?1 AND path = '' AND stage = {first}"  # noqa: S608
+        return int(self._database.value(sql, self._meta.since))
+
+    def failures(self, limit: int = -1) -> Iterator[Failure]:
+        """Yields the records that failed, in source order of each stage, streamed.
+
+        Args:
+            limit: at most this number; -1: all.
+        """
+        sql = "SELECT id, step, reason FROM rows WHERE run >= ? AND state = 'failed' ORDER BY stage, seq, path LIMIT ?"
+        return (Failure(*row) for row in self._database.stream(sql, self._meta.since, limit))
+
+    def has_failures(self) -> bool:
+        """Returns whether a record failed."""
+        return next(self.failures(1), None) is not None
+
+
+def place(stage: int, record: Record) -> tuple[int, str, str]:
+    """Returns the primary key of a record's row."""
+    return (stage, record.origin, path_text(record.path))
+
+
+def count_of(row: tuple[Any, ...]) -> OutcomeCount:
+    """Returns the count of a row of stage, state, step, number."""
+    return OutcomeCount(row[0], RecordStatus(row[1]), row[2], row[3])

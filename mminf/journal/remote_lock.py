@@ -1,0 +1,200 @@
+"""The lock of an output in a store: an object whose holder changes it again and again, its heartbeat.
+
+Stores have no locks. A lock whose heartbeat does not change for a while is void. Only this machine's monotonic clock
+measures that while: clocks of two machines may differ by minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from mminf.errors import JournalError, LockedError
+
+log = logging.getLogger("mminf")
+FILE = "journal.lock"
+RENEW_SECONDS, VOID_SECONDS = 10.0, 180.0
+SETTLE_SECONDS = 1.0
+"""After which a process that took the lock at the same moment must have written it, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The content of a lock.
+
+    Attributes:
+        token: of the process that holds it.
+        beat: counted up each time that it is renewed.
+        at: seconds since the epoch by the holder's clock; only a hint.
+    """
+
+    host: str
+    process: int
+    token: str
+    beat: int = 0
+    at: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str | None) -> Heartbeat | None:
+        """Returns the heartbeat of a lock's text; None if it is not one."""
+        try:
+            found = json.loads(text or "null")
+            return cls(
+                str(found["host"]), int(found["process"]), str(found["token"]), int(found.get("beat", 0)), found["at"]
+            )
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
+
+    def dump(self) -> str:
+        """Returns it as text."""
+        return json.dumps(asdict(self))
+
+    def is_dead(self) -> bool:
+        """Returns whether its process was one of this machine and is gone."""
+        return self.host == socket.gethostname() and not _is_alive(self.process)
+
+    def seems_fresh(self) -> bool:
+        """Returns whether it was renewed lately, if the two machines' clocks agree."""
+        return -RENEW_SECONDS < time.time() - self.at < 2 * RENEW_SECONDS
+
+
+class RemoteLock:
+    """The lock of one folder.
+
+    Args:
+        folder: in the store, a `UPath`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._path = folder / FILE
+        self._own = Heartbeat(socket.gethostname(), os.getpid(), "")
+        self._over = threading.Event()
+        self._lost: Heartbeat | None = None
+
+    def take(self) -> None:
+        """Takes the lock, and renews it until it is released.
+
+        A lock that is there is watched until it changes, or was silent for `VOID_SECONDS`.
+
+        Raises:
+            LockedError: if another process holds it.
+        """
+        if (holder := _watch(self._path, VOID_SECONDS, told=self._tell_waiting)) is not None:
+            raise LockedError(
+                f"another run (process {holder.process} on {holder.host}) is writing to {self.folder}; wait for it, or "
+                "choose another --output"
+            )
+        self._own = Heartbeat(socket.gethostname(), os.getpid(), secrets.token_hex(8))
+        self._write()
+        time.sleep(SETTLE_SECONDS)
+        if not self._is_ours():
+            raise LockedError(f"another run has begun at the same moment to write to {self.folder}")
+        self._lost = None
+        self._over.clear()
+        threading.Thread(target=self._renew, name="mminf-lock", daemon=True).start()
+
+    def check(self) -> None:
+        """Raises JournalError if another process has taken the lock, since this one was silent for too long."""
+        if self._lost is not None:
+            raise JournalError(
+                f"process {self._lost.process} on {self._lost.host} has taken over {self.folder}, since this one could "
+                "not renew its lock; this process writes there no more"
+            )
+
+    def release(self) -> None:
+        """Gives the lock back, if it is still this process's."""
+        self._over.set()
+        try:
+            if self._is_ours():
+                self._path.unlink()
+        except Exception as error:  # whatever a store's client raises; the lock is void soon in any case
+            log.debug("the lock of %s can't be removed: %s", self.folder, error)
+
+    def __enter__(self) -> RemoteLock:
+        self.take()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def _tell_waiting(self, holder: Heartbeat) -> None:
+        log.warning(
+            "%s is locked by process %d on %s; watching for up to %.0f s whether it is alive",
+            self.folder,
+            holder.process,
+            holder.host,
+            VOID_SECONDS,
+        )
+
+    def _is_ours(self) -> bool:
+        found = Heartbeat.parse(_read(self._path))
+        return found is not None and found.token == self._own.token
+
+    def _renew(self) -> None:
+        while not self._over.wait(RENEW_SECONDS):
+            try:
+                found = Heartbeat.parse(_read(self._path))
+                if found is not None and found.token != self._own.token:
+                    self._lost = found
+                    return
+                self._write()
+            except Exception as error:  # whatever a store's client raises; the next one may get through
+                log.warning("the lock of %s can't be renewed: %s: %s", self.folder, type(error).__name__, error)
+
+    def _write(self) -> None:
+        self._own = replace(self._own, beat=self._own.beat + 1, at=time.time())
+        self._path.write_text(self._own.dump())
+
+
+def is_held(folder: Path) -> bool:
+    """Returns whether a process holds the lock of a folder in a store.
+
+    A lock that does not seem fresh is watched for a heartbeat: it may be old, or the clocks differ.
+    """
+    found = Heartbeat.parse(_read(folder / FILE))
+    if found is None or found.is_dead():
+        return False
+    return found.seems_fresh() or _watch(folder / FILE, 1.5 * RENEW_SECONDS) is not None
+
+
+def _watch(path: Path, seconds: float, told: Callable[[Heartbeat], None] | None = None) -> Heartbeat | None:
+    """Returns the holder of a lock once its heartbeat has changed; None if it is free, or silent for that long."""
+    first = found = Heartbeat.parse(_read(path))
+    deadline = time.monotonic() + seconds
+    while found is not None and not found.is_dead():
+        if found != first:
+            return found
+        if time.monotonic() > deadline:
+            return None
+        if told is not None:
+            told(found)
+            told = None
+        time.sleep(min(1.0, seconds / 20))
+        found = Heartbeat.parse(_read(path))
+    return None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

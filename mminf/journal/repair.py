@@ -1,0 +1,232 @@
+"""Saves what can be read of a damaged journal.
+
+What cost model calls is saved: the memo, row by row, as far as each row's checksum is right. Outcomes follow from it
+without a call; they are saved only if all of them can be read, since a lost row of a child could not be noticed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mminf.errors import JournalError
+from mminf.journal.checksum import add_functions
+from mminf.journal.connection import check_tables, create_tables, has_checksums
+from mminf.journal.folders import shard_folders
+from mminf.journal.lock import hold
+from mminf.journal.schema import COLUMNS, FILE, checksum_sql, insert
+from mminf.states import RunState
+
+_HEADER = b"SQLite format 3\x00"
+_SAVED = ("meta", "memo", "reasoning", "vectors", "prompts", "retries")
+_OUTCOMES = ("rows", "touched")
+_KEYS = {"rows": "rowid", "vectors": "rowid", "prompts": "id", "touched": "stage", "retries": "record"}
+_SPLITS = 12
+"""How often a gap between readable rows is halved to find readable rows in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What a repair saved.
+
+    Attributes:
+        damaged: copies of the damaged files.
+        saved: rows by table.
+        lost: rows by table whose checksum was wrong; how many could not be read at all is not known.
+        outcomes: whether the outcomes of records were saved; otherwise the next run computes them again, from the memo.
+    """
+
+    damaged: list[Path] = field(default_factory=list)
+    saved: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
+    outcomes: bool = True
+
+
+def repair_journal(output: Path) -> Repaired:
+    """Replaces the journals in an output folder, and of its shards, that are damaged by what can be read of them.
+
+    Raises:
+        JournalError: if there is no journal, or another process writes it.
+    """
+    folders = [folder for folder in (output, *shard_folders(output).values()) if (folder / FILE).is_file()]
+    if not folders:
+        raise JournalError(f"no journal in {output}")
+    whole = Repaired()
+    with contextlib.ExitStack() as locks:
+        for folder in folders:
+            locks.enter_context(hold(folder))
+        for folder in folders:
+            if not is_sound(folder / FILE):
+                whole = _add(whole, _repair(folder / FILE))
+    return whole
+
+
+def is_sound(path: Path) -> bool:
+    """Returns whether a journal's structure and all its checksums are right."""
+    try:
+        with contextlib.closing(_open(path)) as connection:
+            check_tables(connection, path)
+            if connection.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
+                return False
+            if not has_checksums(connection):
+                return True
+            return not any(_has_wrong(connection, table) for table in COLUMNS)
+    except (sqlite3.DatabaseError, JournalError):
+        return False
+
+
+def _has_wrong(connection: sqlite3.Connection, table: str) -> bool:
+    sql = f"SELECT 1 FROM {table} WHERE checksum <> {checksum_sql(table)} LIMIT 1"  # noqa: S608
+    return connection.execute(sql).fetchone() is not None
+
+
+def _repair(path: Path) -> Repaired:
+    damaged = _free_name(path)
+    repaired = path.with_name(f"{path.name}.repaired")
+    for old in (repaired, *_logs(repaired)):
+        old.unlink(missing_ok=True)
+    _restore_header(path)
+    create_tables(repaired)
+    saved: dict[str, int] = {}
+    lost: dict[str, int] = {}
+    with contextlib.closing(_open(path)) as source, contextlib.closing(_open(repaired)) as to:
+        outcomes = _is_whole(source, "rows") and _is_whole(source, "touched")
+        to.execute("BEGIN")
+        for table in (*_SAVED, *(_OUTCOMES if outcomes else ())):
+            saved[table], lost[table] = _copy(source, to, table)
+        if not outcomes or lost["meta"]:
+            _forget_end(to)
+        to.execute("COMMIT")
+        to.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    path.rename(damaged)
+    for log in _logs(path):
+        if log.exists():
+            log.rename(damaged.with_name(log.name.replace(path.name, damaged.name)))
+    repaired.rename(path)
+    return Repaired([damaged], saved, lost, outcomes)
+
+
+def _restore_header(path: Path) -> None:
+    """Writes the first bytes of the file again, which are the same in all databases."""
+    with path.open("r+b") as file:
+        if path.stat().st_size >= 100 and file.read(len(_HEADER)) != _HEADER:
+            file.seek(0)
+            file.write(_HEADER)
+
+
+def _is_whole(connection: sqlite3.Connection, table: str) -> bool:
+    try:
+        if connection.execute(f"PRAGMA integrity_check({table})").fetchone()[0] != "ok":
+            return False
+        return not _has_wrong(connection, table)
+    except sqlite3.DatabaseError:
+        return False
+
+
+def _copy(source: sqlite3.Connection, to: sqlite3.Connection, table: str) -> tuple[int, int]:
+    """Copies the readable rows of a table. Returns how many were saved, and how many had a wrong checksum."""
+    saved = lost = 0
+    sql = insert(table, or_="IGNORE")
+    for row in _readable(source, table):
+        *values, is_right = row
+        if is_right == 0:
+            lost += 1
+            continue
+        with contextlib.suppress(sqlite3.Error, OverflowError):  # a value that no column takes
+            saved += to.execute(sql, values).rowcount
+    return saved, lost
+
+
+def _readable(connection: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...]]:
+    """Yields columns of the rows that can be read, and whether the checksum is right (None: there is none).
+
+    Rows are read from both ends; in the gap between, from points that halve it again and again. A row may come twice.
+    """
+    key = _KEYS.get(table, COLUMNS[table][0])
+    low = high = None
+    for row in _scan(connection, table, key, "", ""):
+        low = row[0]
+        yield row[1:]
+    for row in _scan(connection, table, key, "", "DESC"):
+        high = row[0]
+        yield row[1:]
+    yield from _search_gap(connection, table, key, low, high, _SPLITS)
+
+
+def _search_gap(
+    connection: sqlite3.Connection, table: str, key: str, low: Any, high: Any, splits: int
+) -> Iterator[tuple[Any, ...]]:
+    middle = _between(low, high)
+    if middle is None or splits == 0:
+        return
+    first, last = middle, middle
+    for row in _scan(connection, table, key, f"WHERE {key} >= ? AND {key} < ?", "", middle, high):
+        last = row[0]
+        yield row[1:]
+    for row in _scan(connection, table, key, f"WHERE {key} < ? AND {key} > ?", "DESC", middle, low):
+        first = row[0]
+        yield row[1:]
+    yield from _search_gap(connection, table, key, low, first, splits - 1)
+    yield from _search_gap(connection, table, key, last, high, splits - 1)
+
+
+def _scan(
+    connection: sqlite3.Connection, table: str, key: str, where: str, order: str, *arguments: Any
+) -> Iterator[tuple[Any, ...]]:
+    """Yields key, columns and checksum of rows until one can't be read."""
+    try:
+        right = f"checksum = {checksum_sql(table)}" if has_checksums(connection) else "NULL"
+        sql = f"SELECT {key}, {', '.join(COLUMNS[table])}, {right} FROM {table} {where} ORDER BY {key} {order}"  # noqa: S608
+        yield from connection.execute(sql, arguments)
+    except sqlite3.Error:
+        return
+
+
+def _between(low: Any, high: Any) -> Any:
+    """Returns a key in the middle between two; None if there is none."""
+    if isinstance(low, int) and isinstance(high, int):
+        return (low + high) // 2 if high - low > 1 else None
+    if isinstance(low, bytes) and isinstance(high, bytes) and low < high:
+        size = max(len(low), len(high))
+        a, b = (int.from_bytes(item.ljust(size, b"\0"), "big") for item in (low, high))
+        return ((a + b) // 2).to_bytes(size, "big") if b - a > 1 else None
+    return None
+
+
+def _forget_end(connection: sqlite3.Connection) -> None:
+    """Marks the last run as interrupted: its outcomes are computed again."""
+    connection.execute("DELETE FROM meta WHERE key IN ('finished_run', 'finished_recipe', 'phase', 'position')")
+    connection.execute("DELETE FROM meta WHERE substr(key, 1, 7) = 'merged:'")
+    connection.execute(insert("meta", or_="REPLACE"), ("state", RunState.INTERRUPTED.value))
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+    connection.text_factory = lambda data: data.decode("utf-8", "replace")
+    add_functions(connection)
+    return connection
+
+
+def _logs(path: Path) -> list[Path]:
+    return [path.with_name(f"{path.name}{ending}") for ending in ("-wal", "-shm")]
+
+
+def _free_name(path: Path) -> Path:
+    numbers = (path.with_name(f"{path.name}.damaged-{number}") for number in range(1, 1000))
+    return next(name for name in numbers if not name.exists())
+
+
+def _add(whole: Repaired, one: Repaired) -> Repaired:
+    def total(a: dict[str, int], b: dict[str, int]) -> dict[str, int]:
+        return {name: a.get(name, 0) + b.get(name, 0) for name in a | b}
+
+    return Repaired(
+        [*whole.damaged, *one.damaged],
+        total(whole.saved, one.saved),
+        total(whole.lost, one.lost),
+        whole.outcomes and one.outcomes,
+    )

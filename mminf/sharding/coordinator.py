@@ -1,0 +1,158 @@
+"""Leads a run in shards: begins its phases, merges what the shards made, runs the dataset steps between them.
+
+Dataset steps see all records, so they are barriers: they run once, over the merged journal, between two phases in which
+the shards are at work. How a phase is run, and where, is the executors' matter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+
+from mminf.engine.result import RunResult
+from mminf.engine.run import Run
+from mminf.engine.work import work
+from mminf.errors import Interrupted, JournalError
+from mminf.journal import Journal, Scope
+from mminf.sharding.journals import open_journals
+from mminf.sharding.merge import freeze, merge_shards, read_progress
+from mminf.sharding.phase import Phase, Progress, first_quota, next_quota, sure_end, unfinished
+from mminf.sharding.worker import live_phase
+from mminf.states import RunState
+
+RunPhase = Callable[[Phase], Awaitable[None]]
+"""Runs a phase on all shards, until all have finished. Raises Interrupted if one of them has not."""
+
+
+class Coordinator:
+    """Leads one run; its caller holds the lock of the output.
+
+    Args:
+        shards: number of shards.
+    """
+
+    def __init__(self, run: Run, shards: int) -> None:
+        self._run = run
+        self._shards = shards
+        self._folder = run.workspace.folder
+
+    async def run(self, run_phase: RunPhase) -> RunResult:
+        """Runs all phases, and writes the datasets."""
+        try:
+            phase = await self.begin()
+            while phase is not None:
+                await run_phase(phase)
+                phase = await self.merge(phase)
+        except Interrupted:
+            return self.interrupted()
+        except asyncio.CancelledError:
+            if not self._run.session.stats.ending:
+                raise
+            return self.interrupted()
+        return await self.end()
+
+    async def begin(self) -> Phase | None:
+        """Starts a run, taking over what shards of earlier ones did. Returns the first phase, if there is one."""
+        merge_shards(self._folder)
+        with self._journal() as journal:
+            self._run.begin(journal)
+        await self._run.workspace.push(merged=True)
+        return await self._advance(0, 0)
+
+    async def resume(self) -> Phase:
+        """Returns the phase that shards work on, which begins the run if it is the first."""
+        with self._journal() as journal:
+            phase = live_phase(self._run, journal.meta)
+            if phase is None:
+                quota = first_quota(self._run.plan.target, self._shards)
+                first = Phase(0, quota, 0, 0, self._run.source.fingerprint())
+                self._run.begin(journal, lambda number: replace(first, run=number).dump())
+                phase = replace(first, run=journal.meta.run)
+        return phase
+
+    async def merge(self, phase: Phase) -> Phase | None:
+        """Merges the shards of a phase that all have finished, and runs the dataset steps after it.
+
+        Returns:
+            The next phase; None at the end, or if the run is draining.
+
+        Raises:
+            JournalError: if a shard is missing or not finished.
+        """
+        await self._run.workspace.pull_shards()
+        progress = read_progress(self._folder)
+        if missing := unfinished(progress, self._shards, phase, self._run.plan.digest):
+            raise JournalError(f"{self._run.target} can't be merged yet: {'; '.join(missing)}; run again")
+        merge_shards(self._folder)
+        await self._run.workspace.push(merged=True)
+        stage = self._run.plan.stages[phase.stage]
+        if stage is self._run.plan.last and (quota := self._quota(phase, progress.values())) is not None:
+            return await self._set(replace(phase, quota=quota, number=phase.number + 1))
+        return await self._advance(phase.stage + 1, phase.number + 1)
+
+    async def pause(self) -> RunResult:
+        """Returns the result of a run whose shards must continue."""
+        with self._journal() as journal:
+            journal.meta.set_state(RunState.WAITING)
+            await journal.flush()
+            return self._run.result(journal, RunState.WAITING)
+
+    async def end(self) -> RunResult:
+        """Writes the datasets, unless the run is ending, and returns its result."""
+        with self._journal() as journal:
+            if not self._run.session.stats.ending:
+                return await self._run.end(journal, RunState.FINISHED)
+            journal.meta.set_state(RunState.INTERRUPTED)
+            await journal.flush()
+            return await self._run.end(journal, RunState.INTERRUPTED)
+
+    def interrupted(self) -> RunResult:
+        """Returns the result of a run whose shards were stopped; the next run takes over what they did."""
+        with open_journals(self._folder) as journals:
+            stopped = self._run.session.stats.stopped
+            return RunResult.of(RunState.INTERRUPTED, self._run.target, journals, stopped=stopped)
+
+    def _journal(self) -> Journal:
+        # Opened again in the middle of the run, it shows nothing of the runs before.
+        return Journal(self._folder, write=True, locked=True, scope=Scope.RUN)
+
+    async def _advance(self, index: int, number: int) -> Phase | None:
+        """Runs the dataset steps from a stage on. Returns the phase of the next stage that is not one."""
+        stages = self._run.plan.stages
+        while index < len(stages) and stages[index].dataset:
+            with self._journal() as journal:
+                if (await work(self._run, journal, [stages[index]])).state is not RunState.FINISHED:
+                    return None
+                journal.meta.set_state(RunState.RUNNING)
+            index += 1
+        if index == len(stages):
+            return None
+        with self._journal() as journal:
+            run = journal.meta.run
+        return await self._set(self._phase(index, number, run))
+
+    def _phase(self, index: int, number: int, run: int) -> Phase:
+        is_last = self._run.plan.stages[index] is self._run.plan.last
+        quota = first_quota(self._run.plan.target, self._shards) if is_last else None
+        return Phase(index, quota, number, run, self._run.source.fingerprint())
+
+    async def _set(self, phase: Phase) -> Phase:
+        with self._journal() as journal:
+            journal.meta.set_phase(phase.dump())
+        freeze(self._folder)
+        await self._run.workspace.push()
+        return phase
+
+    def _quota(self, phase: Phase, progress: Iterable[Progress]) -> int | None:
+        """Returns the quota with which shards must continue to reach the target; None if it is reached, or can't be.
+
+        Only what comes before the position up to which every shard has come is sure to be among the first accepted.
+        """
+        target = self._run.plan.target
+        end = sure_end(found.position for found in progress)
+        if target is None or phase.quota is None or end is None:
+            return None
+        with self._journal() as journal:
+            lacking = target - journal.outcomes.count_before(phase.stage, end)
+        return None if lacking <= 0 else next_quota(phase.quota, lacking, self._shards)

@@ -1,0 +1,40 @@
+"""All journals of a run, for reading."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from mminf.errors import JournalError
+from mminf.journal import Journal, Scope
+from mminf.journal.folders import list_shards
+from mminf.journal.mirror import copied
+from mminf.journal.schema import FILE
+from mminf.sharding.overlay import ShardJournal
+from mminf.storage import is_remote, reaching
+
+
+@contextlib.contextmanager
+def open_journals(output: Path) -> Iterator[list[Journal]]:
+    """Yields the journal of a run, and those of its shards that wait to be merged, for reading.
+
+    Args:
+        output: of the run; journals in a store are copied.
+
+    Raises:
+        JournalError: if there is none.
+    """
+    with contextlib.ExitStack() as stack:
+        if is_remote(output):
+            with reaching(output):
+                target, output = output, stack.enter_context(copied(output))
+            if not (output / FILE).is_file() and not list_shards(output):
+                raise JournalError(f"no run in {target}, or it has not sent its first checkpoint yet")
+        shards: list[Journal] = [stack.enter_context(ShardJournal(output, shard)) for shard in list_shards(output)]
+        if shards and not (output / FILE).is_file():
+            yield shards
+            return
+        # What the main journal has of earlier runs is counted by the shard that has kept it.
+        scope = Scope.SHARDS if shards else Scope.RESULT
+        yield [stack.enter_context(Journal(output, scope=scope)), *shards]

@@ -1,0 +1,215 @@
+"""Merges the journals of shards into the main one.
+
+Each shard is merged in one transaction, which also notes that it was; only then its folder is removed. So a merge that
+is killed at any moment continues with the same command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+import time
+from pathlib import Path
+
+from mminf.errors import JournalError
+from mminf.journal import Journal
+from mminf.journal.codec import BELOW, below_path
+from mminf.journal.connection import check_tables, connect, create_tables, has_tables
+from mminf.journal.database import reading
+from mminf.journal.folders import shard_folders
+from mminf.journal.lock import hold
+from mminf.journal.meta import TOKENS, merged_key
+from mminf.journal.outcomes import KEEP
+from mminf.journal.schema import COLUMNS, FILE, SHARDS, checksum_sql, insert
+from mminf.journal.writer import damaged
+from mminf.shard import Shard
+from mminf.sharding.phase import Phase, Progress
+from mminf.states import RunState
+
+_MERGED = ".merged-"
+"""Prefix of the folders of shards that were merged."""
+_CHECKED = ("memo", "reasoning", "vectors", "prompts", "rows", "touched", "images", "meta")
+
+
+def freeze(folder: Path, seconds: float = 60.0) -> None:
+    """Brings all that was committed into the journal's one file.
+
+    Raises:
+        JournalError: if a reader prevents it, or the file is damaged.
+    """
+    path = folder / FILE
+    with reading(path), contextlib.closing(connect(path)) as connection:
+        deadline = time.monotonic() + seconds
+        while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            if time.monotonic() > deadline:
+                raise JournalError(f"another process keeps reading {path}; end it, and run again")
+            time.sleep(0.1)
+
+
+def settle_main(output: Path, seconds: float = 5.0) -> None:
+    """Freezes a main journal that a killed run has left; of shards that start together, the first one does it."""
+    log = output / f"{FILE}-wal"
+    deadline = time.monotonic() + seconds
+    while log.is_file() and log.stat().st_size:
+        try:
+            with hold(output):
+                freeze(output)
+        except JournalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def read_progress(output: Path) -> dict[Shard, Progress]:
+    """Returns the progress of a run's shards: those that wait to be merged, and those that were merged in this phase.
+
+    Args:
+        output: folder of the main journal, whose lock the caller holds.
+    """
+    found: dict[Shard, Progress] = {}
+    if (output / FILE).is_file() and _has_run(output / FILE):
+        with Journal(output) as journal:
+            for name, note in journal.meta.merged().items():
+                if (shard := Shard.from_name(name)) is not None:
+                    found[shard] = Progress.load(note)
+    for shard, folder in shard_folders(output).items():
+        with Journal(folder) as own:
+            meta = own.meta
+            progress = Progress(meta.state or RunState.FAILED, meta.phase, meta.digest or "", meta.position)
+        if shard not in found or progress.phase != found[shard].phase:
+            found[shard] = progress
+    return found
+
+
+def _has_run(path: Path) -> bool:
+    with reading(path), contextlib.closing(connect(path)) as connection:
+        return has_tables(connection)
+
+
+def merge_shards(output: Path) -> int:
+    """Merges, and removes, all shards' journals in an output folder. Returns how many there were.
+
+    Args:
+        output: folder of the main journal, whose lock the caller holds.
+
+    Raises:
+        JournalError: if one of them is still written to, or damaged.
+    """
+    found = shard_folders(output)
+    with contextlib.ExitStack() as locks:
+        # All of them before the first: a shard that is at work reads the main journal as one that nobody writes.
+        for folder in found.values():
+            locks.enter_context(hold(folder))
+        if found:
+            progress = read_progress(output)
+        for shard, folder in found.items():
+            merge_shard(output, folder, shard, progress[shard])
+        for folder in found.values():
+            # A folder that is removed only in part must not look like a shard's.
+            folder.rename(folder.with_name(f"{_MERGED}{folder.name}"))
+    for folder in (output / SHARDS).glob(f"{_MERGED}*"):
+        shutil.rmtree(folder)
+    with contextlib.suppress(OSError):  # not there, or something else is in it
+        (output / SHARDS).rmdir()
+    return len(found)
+
+
+def merge_shard(output: Path, folder: Path, shard: Shard, progress: Progress) -> None:
+    """Merges a shard's journal into the main one, in one transaction; may be repeated.
+
+    Its rows count as the main journal's last run, if they were made for that one. Otherwise they are no result, but the
+    next run may take them over, where the main journal has nothing of the same source record.
+
+    Args:
+        output: folder of the main journal, whose lock the caller holds.
+        folder: of the shard's journal, which nobody writes.
+        progress: of the shard; noted with it.
+    """
+    path = folder / FILE
+    with reading(path):
+        create_tables(output / FILE)
+        create_tables(path)  # of an earlier version, it is upgraded
+        with contextlib.closing(connect(output / FILE)) as connection:
+            connection.execute("ATTACH ? AS shard", (str(path),))
+            check_tables(connection, path, "shard")
+            _check_rows(connection, path)
+            connection.execute("BEGIN IMMEDIATE")
+            _merge(connection, shard, progress)
+            connection.execute("COMMIT")
+
+
+def _check_rows(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises JournalError if a shard's journal is damaged: in the main one, its rows would get right checksums."""
+    if (found := connection.execute("PRAGMA shard.integrity_check").fetchone()[0]) != "ok":
+        raise damaged(path, found)
+    for table in _CHECKED:
+        wrong = f"shard.{table}.checksum <> {checksum_sql(table, schema='shard.')}"
+        if connection.execute(f"SELECT 1 FROM shard.{table} WHERE {wrong} LIMIT 1").fetchone() is not None:  # noqa: S608
+            raise damaged(path, f"the checksum of a row in table {table!r} is wrong")
+
+
+def _merge(connection: sqlite3.Connection, shard: Shard, progress: Progress) -> None:
+    run = int(_meta(connection, "main", "run") or 0)
+    _copy_calls(connection, run)
+    if _same_run(connection, progress, run):
+        _copy_rows(connection, run)
+        note = progress.dump()
+        connection.execute(insert("meta", or_="REPLACE"), (merged_key(shard.name), note))
+    else:
+        _offer_rows(connection)
+
+
+def _meta(connection: sqlite3.Connection, schema: str, key: str) -> str | None:
+    row = connection.execute(f"SELECT value FROM {schema}.meta WHERE key = ?", (key,)).fetchone()  # noqa: S608
+    return None if row is None else str(row[0])
+
+
+def _same_run(connection: sqlite3.Connection, progress: Progress, run: int) -> bool:
+    """Returns whether a shard worked for the main journal's last run: it has its number, and its recipe."""
+    phase = Phase.load(progress.phase)
+    recipes = {_meta(connection, schema, "recipe_digest") for schema in ("main", "shard")}
+    return phase is not None and phase.run == run and len(recipes) == 1
+
+
+def _copy(connection: sqlite3.Connection, table: str, *, conflict: str, where: str = "", **changed: str | int) -> None:
+    """Copies rows of a shard's table into the main one.
+
+    Args:
+        changed: SQL, or a number, for columns that get other values.
+    """
+    values = {name: str(value) for name, value in changed.items()}
+    columns = [values.get(name, f"s.{name}") for name in COLUMNS[table]]
+    # Rows that versions before the checksums wrote get theirs now.
+    sums = checksum_sql(table, dict(zip(COLUMNS[table], columns, strict=True)))
+    connection.execute(
+        f"INSERT OR {conflict} INTO main.{table} SELECT {', '.join(columns)}, {sums} FROM shard.{table} s {where}"  # noqa: S608
+    )
+
+
+def _copy_calls(connection: sqlite3.Connection, run: int) -> None:
+    offset = connection.execute("SELECT coalesce(max(id), 0) FROM main.prompts").fetchone()[0]
+    new = "WHERE EXISTS (SELECT 1 FROM shard.memo m WHERE NOT EXISTS (SELECT 1 FROM main.memo WHERE key = m.key))"
+    _copy(connection, "prompts", conflict="IGNORE", where=f"{new} ORDER BY id", id=f"s.id + {int(offset)}")
+    _copy(connection, "memo", conflict="IGNORE", run=run, prompt_id=f"s.prompt_id + {int(offset)}")
+    _copy(connection, "vectors", conflict="IGNORE")
+    _copy(connection, "reasoning", conflict="IGNORE")
+    _copy(connection, "meta", conflict="REPLACE", where=f"WHERE substr(key, 1, {len(TOKENS)}) = '{TOKENS}'")
+    _copy(connection, "images", conflict="REPLACE")
+
+
+def _copy_rows(connection: sqlite3.Connection, run: int) -> None:
+    since = int(_meta(connection, "shard", "since") or 0)
+    touched = "SELECT stage, root, path, seq FROM shard.touched WHERE kept = ? AND run >= ?"
+    keep = KEEP.replace("UPDATE rows", "UPDATE main.rows")
+    for stage, root, path, seq in connection.execute(touched, (1, since)):
+        connection.execute(keep, (run, seq, *below_path(stage, root, path)))
+    for stage, root, path, _ in connection.execute(touched, (0, 0)):
+        connection.execute(f"DELETE FROM main.rows WHERE {BELOW}", below_path(stage, root, path))  # noqa: S608
+    _copy(connection, "rows", conflict="REPLACE", where=f"WHERE run >= {since}", run=run)
+    _offer_rows(connection)  # what the shard's last run has not come to yet
+
+
+def _offer_rows(connection: sqlite3.Connection) -> None:
+    absent = "WHERE NOT EXISTS (SELECT 1 FROM main.rows m WHERE m.stage = s.stage AND m.root = s.root)"
+    _copy(connection, "rows", conflict="IGNORE", where=absent, run=0)

@@ -1,0 +1,187 @@
+"""The journal of a shard: what the main journal contains, overlaid with what the shard has written.
+
+Nobody writes to the main journal while shards are at work, so processes on other machines may read it without SQLite's
+locks, which network file systems don't keep.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from mminf.journal.checksum import add_functions
+from mminf.journal.codec import BELOW, below_path
+from mminf.journal.connection import has_tables, open_uri
+from mminf.journal.database import Database, reading
+from mminf.journal.digests import ImageDigests
+from mminf.journal.folders import shard_folder
+from mminf.journal.journal import Journal
+from mminf.journal.memo import Memo, MemoTables
+from mminf.journal.meta import RunMeta, Scope
+from mminf.journal.outcomes import Outcomes, count_of, place
+from mminf.journal.retries import Retries
+from mminf.journal.row import OutcomeCount, Place, Row
+from mminf.journal.schema import FILE, TABLES, insert
+from mminf.record import Record
+from mminf.shard import Shard
+
+_KEEP = (
+    f"{insert('touched')} ON CONFLICT DO UPDATE "
+    "SET run = excluded.run, seq = excluded.seq, checksum = excluded.checksum WHERE kept = 1"
+)
+
+
+def open_frozen(path: Path) -> Database:
+    """Opens the file of a main journal that nobody writes to meanwhile.
+
+    Args:
+        path: of the file; if it is not there, or has no tables yet, the database is empty.
+    """
+    with reading(path), contextlib.ExitStack() as stack:
+        if path.is_file():
+            connection = stack.enter_context(contextlib.closing(open_uri(path, "mode=ro&immutable=1")))
+            if has_tables(connection):
+                return Database(path, lambda: contextlib.closing(open_uri(path, "mode=ro&immutable=1")))
+    return Database(path, _open_empty)
+
+
+@contextlib.contextmanager
+def _open_empty() -> Iterator[sqlite3.Connection]:
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)) as connection:
+        add_functions(connection)
+        connection.executescript(TABLES)
+        yield connection
+
+
+class FrozenJournal:
+    """What a shard reads of the main journal.
+
+    Args:
+        folder: the run's output folder; there may be no journal in it yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.database = open_frozen(folder / FILE)
+        self.meta = RunMeta(self.database, Scope.RUN)
+        self.memo = MemoTables(self.database)
+        self.outcomes = Outcomes(self.database, self.meta)
+
+    def __enter__(self) -> FrozenJournal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self.database.close()
+
+
+class ShardOutcomes(Outcomes):
+    """The outcomes of a shard.
+
+    The table `touched` says which records of the main journal this shard has kept for this run, or computes again.
+    """
+
+    def __init__(self, database: Database, meta: RunMeta, base: FrozenJournal) -> None:
+        super().__init__(database, meta)
+        self._base = base.outcomes
+        self._main = base.database
+        self._base_has_rows = base.database.one("SELECT 1 FROM rows LIMIT 1") is not None
+
+    def is_final(self, stage: int, record: Record, key: str) -> bool:
+        if self._has_own(stage, record):
+            return super().is_final(stage, record, key)
+        return self._base_has_rows and not self._is_forgotten(stage, record) and self._base.is_final(stage, record, key)
+
+    def keep(self, stage: int, record: Record) -> None:
+        super().keep(stage, record)
+        if self._base_has_rows:
+            # What this journal has computed again itself stays forgotten in the main one.
+            self._database.execute(_KEEP, *place(stage, record), record.seq, 1, self._meta.run)
+
+    def forget(self, stage: int, record: Record) -> None:
+        super().forget(stage, record)
+        if self._base_has_rows:
+            self._database.insert("touched", *place(stage, record), record.seq, 0, self._meta.run)
+
+    def count_done(self, stage: int, record: Record) -> int:
+        own = self._has_own(stage, record)
+        return super().count_done(stage, record) if own else self._base.count_done(stage, record)
+
+    def has_done(self, stage: int) -> bool:
+        return super().has_done(stage) or self._base.has_done(stage)
+
+    def counts(self, last: Place | None = None) -> list[OutcomeCount]:
+        return [*super().counts(last), *self._counts_kept()]
+
+    def count_final(self) -> int:
+        """Returns how many source records are final in the first stage; those of later ones the main journal counts."""
+        sql = "SELECT count(*) FROM {} WHERE run >= ? AND stage = 0 AND path = ''"
+        own = int(self._database.value(sql.format("rows"), self._meta.since))
+        return own + int(self._database.value(sql.format("touched") + " AND kept = 1", self._meta.since))
+
+    def _has_own(self, stage: int, record: Record) -> bool:
+        sql = "SELECT 1 FROM rows WHERE stage = ? AND root = ? AND path = ?"
+        return self._has_rows and self._database.one(sql, *place(stage, record)) is not None
+
+    def _is_forgotten(self, stage: int, record: Record) -> bool:
+        sql = "SELECT 1 FROM touched WHERE stage = ? AND root = ? AND path = ? AND kept = 0"
+        return self._database.one(sql, *place(stage, record)) is not None
+
+    def _counts_kept(self) -> Iterator[OutcomeCount]:
+        """What this shard has kept of the main journal."""
+        kept: Counter[tuple[int, str, str | None]] = Counter()
+        touched = self._database.all(
+            "SELECT stage, root, path FROM touched WHERE kept = 1 AND run >= ?", self._meta.since
+        )
+        sql = f"SELECT state, step FROM rows WHERE {BELOW}"  # noqa: S608
+        for stage, root, path in touched:
+            for state, step in self._main.all(sql, *below_path(stage, root, path)):
+                kept[stage, state, step] += 1
+        return (count_of((*outcome, number)) for outcome, number in kept.items())
+
+
+class ShardJournal(Journal):
+    """The journal of a shard.
+
+    Args:
+        output: folder with the main journal.
+        shard: whose journal it is.
+        write: take the writer's lock of the shard's journal.
+
+    Attributes:
+        base: the main journal.
+    """
+
+    def __init__(self, output: Path, shard: Shard, *, write: bool = False) -> None:
+        self.shard = shard
+        self.base = FrozenJournal(output)
+        try:
+            super().__init__(shard_folder(output, shard), write=write)
+        except BaseException:
+            self.base.close()
+            raise
+
+    def _open_parts(self, scope: Scope) -> None:
+        super()._open_parts(scope)
+        self.memo = Memo(self.database, self.meta, self.base.memo)
+        self.outcomes = ShardOutcomes(self.database, self.meta, self.base)
+        self.retries = Retries(self.database, self.meta, self.base.database)
+        self.images = ImageDigests(self.database, self.base.database)
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self.base.close()
+
+    def inputs(self, stage: int) -> Iterator[Row]:
+        """Yields the rows of the stage before that belong to this shard; they were merged into the main journal."""
+        return (row for row in self.base.outcomes.rows(stage - 1) if self.shard.owns(row.record().origin))
+
+    def recipe_before(self) -> str | None:
+        return self.meta.recipe_name or self.base.meta.recipe_name

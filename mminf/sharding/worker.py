@@ -1,0 +1,86 @@
+"""Works on one shard in a phase, with a journal of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from mminf.engine.run import Run
+from mminf.engine.work import work
+from mminf.engine.workspace import Workspace
+from mminf.errors import JournalError
+from mminf.journal import RunMeta
+from mminf.journal.folders import list_shards, shard_folder
+from mminf.journal.mirror import push_journal, sending
+from mminf.shard import Shard
+from mminf.sharding.overlay import FrozenJournal, ShardJournal
+from mminf.sharding.phase import Phase, first_quota
+from mminf.states import RunState
+
+
+async def work_shard(run: Run, shard: Shard, phase: Phase) -> RunState:
+    """Works on a shard's records in a phase, resuming what its journal and the main one contain.
+
+    Returns:
+        `finished` or `interrupted`.
+
+    Raises:
+        UsageError: if it can't continue; progress is saved.
+    """
+    async with _journals(run, shard) as output:
+        with ShardJournal(output, shard, write=True) as journal:
+            run.begin(journal, lambda _: phase.dump())
+            stage = run.plan.stages[phase.stage]
+            worked = await work(run, journal, [stage], shard=shard, quota=phase.quota)
+    return worked.state
+
+
+@contextlib.asynccontextmanager
+async def _journals(run: Run, shard: Shard) -> AsyncIterator[Path]:
+    """Yields the folder with the journals of the run and the shard; those of a store are fetched, and sent back."""
+    if not run.workspace.is_remote:
+        yield run.workspace.folder
+        return
+    store = shard_folder(run.target, shard)
+    with tempfile.TemporaryDirectory(prefix="mminf-") as name:
+        workspace = Workspace(run.target, Path(name))
+        own = shard_folder(workspace.folder, shard)
+        await asyncio.to_thread(workspace.fetch, shard)
+        try:
+            async with sending(own, lambda: push_journal(own, store)):
+                yield workspace.folder
+        finally:
+            await asyncio.to_thread(push_journal, own, store)
+
+
+def find_phase(run: Run, shards: int) -> Phase:
+    """Returns the phase that a shard which is started by itself has to work on.
+
+    Args:
+        shards: number of shards.
+
+    Raises:
+        JournalError: if a dataset step comes first, or shards of another number are there.
+    """
+    other = sorted({shard.count for shard in list_shards(run.target)} - {shards})
+    if other:
+        raise JournalError(
+            f"{run.target} contains shards of {other[0]}, not of {shards}: when all of them are finished, `mminf "
+            "merge` takes over what they did; a plain `mminf run` does at any time"
+        )
+    with FrozenJournal(run.workspace.folder) as main:
+        found = live_phase(run, main.meta)
+        number = main.meta.run + 1
+    if found is None and run.plan.stages[0].dataset:
+        name = run.plan.stages[0].names[0]
+        raise JournalError(f"the recipe begins with a dataset step ({name}), which runs once: `mminf merge` first")
+    return found or Phase(0, first_quota(run.plan.target, shards), 0, number, run.source.fingerprint())
+
+
+def live_phase(run: Run, main: RunMeta) -> Phase | None:
+    """Returns the phase that shards of this recipe and this input work on; None if there is none."""
+    phase = Phase.load(main.phase) if main.digest == run.plan.digest else None
+    return phase if phase is not None and phase.source == run.source.fingerprint() else None

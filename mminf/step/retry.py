@@ -1,0 +1,61 @@
+"""Retries: one rule for all that calls a model again when its answer can't be used."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+from mminf.errors import AskAgain, EngineError, Interrupted, JournalError, Parked, RecordError
+
+log = logging.getLogger("mminf")
+T = TypeVar("T")
+FINAL = (Interrupted, Parked, EngineError, JournalError)
+"""Errors that say nothing about the record: it stays pending."""
+
+
+class AttemptsUsedUp(RecordError):
+    """No attempt gave an answer that can be used; with the reason of the last one."""
+
+
+async def retry(
+    attempt: Callable[[int], Awaitable[T]], attempts: int, *, before: Callable[[], None] | None = None
+) -> T:
+    """Returns what the first attempt returns that does not fail.
+
+    An attempt is retried after AskAgain, and after any exception that is not one of ours: a step's own bug fails the
+    record on which it occurs, not the run.
+
+    Args:
+        attempt: called with 0, 1, ...
+        attempts: how often, at most.
+        before: called before each retry.
+
+    Raises:
+        AttemptsUsedUp: if all attempts failed.
+        RecordError: at once, from an attempt for which a retry would not help; `FINAL` likewise.
+    """
+    reason = ""
+    for number in range(attempts):
+        if number and before is not None:
+            before()
+        try:
+            return await attempt(number)
+        except (*FINAL, RecordError):
+            raise
+        except AskAgain as error:
+            reason = str(error)
+        except Exception as error:
+            log.debug("attempt %d failed", number, exc_info=True)
+            reason = f"{type(error).__name__}: {error}"
+    raise AttemptsUsedUp(f"{reason} ({attempts} attempts)" if attempts > 1 else reason)
+
+
+def raise_worst(found: Iterable[object]) -> None:
+    """Raises the most serious error among results: it ends the run, parks the record, fails it, or retries it."""
+    if errors := [item for item in found if isinstance(item, BaseException)]:
+        raise max(errors, key=_weight)
+
+
+def _weight(error: BaseException) -> int:
+    return next((weight for weight, kind in enumerate((AskAgain, RecordError, Parked)) if isinstance(error, kind)), 3)
