@@ -14,6 +14,7 @@ from mminf.lazy import lazy_names
 
 if TYPE_CHECKING:
     from mminf.api import RunResult, load, run, status
+    from mminf.content import content_folder
     from mminf.errors import (
         AskAgain,
         EngineError,
@@ -43,11 +44,14 @@ __all__ = [
     "RunResult",
     "SourceError",
     "UsageError",
+    "content_folder",
     "load",
     "run",
     "status",
 ]
 
-_API = ("RunResult", "load", "run", "status")
+_HOMES = dict.fromkeys(__all__, "mminf.errors")
+_HOMES |= dict.fromkeys(("RunResult", "load", "run", "status"), "mminf.api")
+_HOMES |= {"content_folder": "mminf.content"}
 
-__getattr__ = lazy_names(__name__, {name: "mminf.api" if name in _API else "mminf.errors" for name in __all__})
+__getattr__ = lazy_names(__name__, _HOMES)

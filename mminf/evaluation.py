@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mminf import api
-from mminf.demo_model import demo_model
+from mminf.backend import find_model
 from mminf.errors import UsageError
 from mminf.journal import Journal
 from mminf.world import (
@@ -289,4 +289,4 @@ def _shares(items: Sequence[Item]) -> dict[str, Any]:
 
 def weights_digest() -> str:
     """Returns the SHA-256 of the demo model's weights."""
-    return hashlib.sha256((demo_model() / "model.safetensors").read_bytes()).hexdigest()
+    return hashlib.sha256((find_model("builtin:demo").folder / "model.safetensors").read_bytes()).hexdigest()

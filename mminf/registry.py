@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
+from mminf.builtin_model import BuiltinModel
 from mminf.errors import PluginError, nearest
 
 T = TypeVar("T")
@@ -63,3 +64,4 @@ STEPS: Registry[Any] = Registry("step")
 BACKENDS: Registry[Any] = Registry("backend")
 SOURCES: Registry[Any] = Registry("source")
 SINKS: Registry[Any] = Registry("sink")
+MODELS: Registry[BuiltinModel] = Registry("built-in model")

@@ -21,6 +21,7 @@ LAYERS = [
         "image",
         "text",
         "lazy",
+        "builtin_model",
         "request",
         "part",
         "storage",
@@ -33,7 +34,7 @@ LAYERS = [
     }
     | {"media", "turns", "reasoning", "answer", "special_tokens"},
     {"plugin", "recipe"},
-    {"journal", "backend", "step", "source", "sink", "demo_model", "content", "server"},
+    {"journal", "backend", "step", "source", "sink", "content", "server"},
     {"engine"},
     {"executor", "report"},
     {"api"},

@@ -10,11 +10,11 @@ import pytest
 PUBLIC = {
     "mminf": """
         AskAgain EngineError ImageError JournalError MminfError OutputError PluginError RecipeError
-        RecordError RunResult SourceError UsageError load run status
+        RecordError RunResult SourceError UsageError content_folder load run status
     """,
     "mminf.backend": """
-        Backend EngineConfig EngineDied EngineError Generation ImagePart Rendered Request
-        RequestError Sampling Turn backend
+        Backend BuiltinModel EngineConfig EngineDied EngineError Generation ImagePart Rendered Request
+        RequestError Sampling Turn backend find_model register_model
     """,
     "mminf.sink": """
         Assets ImageError Record RecordError Sink SinkConfig Written replace_file sink

@@ -91,7 +91,11 @@ def test_it_runs_oasis_by_name_in_an_empty_folder(wheel: Path, tmp_path: Path, i
         )
         assert valid.returncode == 0, f"{name}: {valid.stdout}{valid.stderr}"
     model = subprocess.run(
-        [python, "-c", "import mminf.demo_model as d; print(*d.model_files('builtin:demo'), sep='\\n')"],
+        [
+            python,
+            "-c",
+            "from mminf.backend import find_model as f; m = f('builtin:demo'); print(*(m.folder / n for n in m.files), sep='\\n')",
+        ],
         capture_output=True,
         text=True,
         cwd=empty,

@@ -13,6 +13,8 @@ from mminf.lazy import lazy_names
 
 if TYPE_CHECKING:
     from mminf.backend.base import Backend, backend
+    from mminf.backend.builtin import find_model, register_model
+    from mminf.builtin_model import BuiltinModel
     from mminf.errors import EngineDied, EngineError, RequestError
     from mminf.recipe.config import EngineConfig
     from mminf.request import Generation, Rendered, Request, Sampling
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Backend",
+    "BuiltinModel",
     "EngineConfig",
     "EngineDied",
     "EngineError",
@@ -31,12 +34,15 @@ __all__ = [
     "Sampling",
     "Turn",
     "backend",
+    "find_model",
+    "register_model",
 ]
 
 __getattr__ = lazy_names(
     __name__,
     {
         "Backend": "mminf.backend.base",
+        "BuiltinModel": "mminf.builtin_model",
         "EngineConfig": "mminf.recipe.config",
         "EngineDied": "mminf.errors",
         "EngineError": "mminf.errors",
@@ -48,5 +54,7 @@ __getattr__ = lazy_names(
         "Sampling": "mminf.request",
         "Turn": "mminf.turns",
         "backend": "mminf.backend.base",
+        "find_model": "mminf.backend.builtin",
+        "register_model": "mminf.backend.builtin",
     },
 )
