@@ -8,6 +8,7 @@ import traceback
 
 import typer
 
+from mminf.cli.contributed import add_commands
 from mminf.cli.terminal import echo
 from mminf.errors import MminfError, RecipeError, shorten_text
 from mminf.terminal import printable
@@ -62,6 +63,7 @@ def _register() -> None:
     runs = (run, merge, validate, plan, render, status, show, retry, export)
     for module in (*runs, lists, schema, doctor, plugin, evaluate_demo):
         module.register(app)
+    add_commands(app)
 
 
 _register()
