@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         SourceError,
         UsageError,
     )
+    from mminf.report.outcomes import read_outcomes, read_recipe
 
 __version__ = "0.1.0"
 
@@ -46,12 +47,15 @@ __all__ = [
     "UsageError",
     "content_folder",
     "load",
+    "read_outcomes",
+    "read_recipe",
     "run",
     "status",
 ]
 
 _HOMES = dict.fromkeys(__all__, "mminf.errors")
 _HOMES |= dict.fromkeys(("RunResult", "load", "run", "status"), "mminf.api")
-_HOMES |= {"content_folder": "mminf.content"}
+_HOMES |= dict.fromkeys(("read_outcomes", "read_recipe"), "mminf.report.outcomes")
+_HOMES["content_folder"] = "mminf.content"
 
 __getattr__ = lazy_names(__name__, _HOMES)

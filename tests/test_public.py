@@ -10,7 +10,7 @@ import pytest
 PUBLIC = {
     "mminf": """
         AskAgain EngineError ImageError JournalError MminfError OutputError PluginError RecipeError
-        RecordError RunResult SourceError UsageError content_folder load run status
+        RecordError RunResult SourceError UsageError content_folder load read_outcomes read_recipe run status
     """,
     "mminf.backend": """
         Backend BuiltinModel EngineConfig EngineDied EngineError Generation ImagePart Rendered Request
