@@ -25,7 +25,6 @@ LAYERS = [
         "request",
         "part",
         "storage",
-        "world",
         "limits",
         "redact",
         "sandbox",
@@ -38,7 +37,6 @@ LAYERS = [
     {"engine"},
     {"executor", "report"},
     {"api"},
-    {"evaluation"},
     {"cli"},
     {"__main__"},
 ]

@@ -45,7 +45,6 @@ def common(
 def _register() -> None:
     from mminf.cli import (
         doctor,
-        evaluate_demo,
         export,
         lists,
         merge,
@@ -61,7 +60,7 @@ def _register() -> None:
     )
 
     runs = (run, merge, validate, plan, render, status, show, retry, export)
-    for module in (*runs, lists, schema, doctor, plugin, evaluate_demo):
+    for module in (*runs, lists, schema, doctor, plugin):
         module.register(app)
     add_commands(app)
 

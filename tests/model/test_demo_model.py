@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from demo_architecture import HELD_OUT, prompt_parts
 from demo_tasks import AXES, REPLY, Tasks
+from mminf_plugins.demo.evaluation import TRAINED, draw_scenes, measure, read_items, weights_digest
+from mminf_plugins.demo.world import make_scene
 from write_demo_card import figures
 
 import mminf
@@ -18,8 +20,6 @@ from mminf import api
 from mminf.backend import find_model
 from mminf.backend.base import model_identity
 from mminf.errors import EngineError
-from mminf.evaluation import TRAINED, draw_scenes, measure, read_items, weights_digest
-from mminf.world import make_scene
 
 from ..conftest import ROOT
 from .conftest import Engine

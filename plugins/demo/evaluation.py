@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mminf import api
+import mminf
 from mminf.backend import find_model
-from mminf.errors import UsageError
-from mminf.journal import Journal
-from mminf.world import (
+
+from .world import (
     THRESHOLDS,
     Scene,
     draw_scene,
@@ -26,8 +25,8 @@ from mminf.world import (
     make_hook,
     make_scene,
 )
-from mminf.world.language import caption
-from mminf.world.oracle import keeps
+from .world.language import caption
+from .world.oracle import keeps
 
 _NAME = re.compile(r"scene-(\d{6,})\.png")
 AXES = tuple(THRESHOLDS)
@@ -105,30 +104,32 @@ def read_items(output: Path) -> tuple[list[Item], int]:
         UsageError: if it has no record of a drawn scene.
     """
     items, others = [], 0
-    with Journal(output) as journal:
-        steps = json.loads(journal.meta("recipe") or "{}").get("steps", [])
-        filtered = any("keep" in step for step in steps)
-        for row in journal.rows(0, states=("done", "dropped", "failed")):
-            fields = row.fields
-            images = fields.get("images") or [row.id]
-            scene = _scene_of(str(images[0]))
-            if scene is None:
-                others += 1
-                continue
-            scores = {axis: fields[axis] for axis in AXES if isinstance(fields.get(axis), int)}
-            items.append(
-                Item(
-                    scene,
-                    str(fields.get("sampled_text", "")),
-                    fields.get("instruction"),
-                    scores,
-                    fields.get("response"),
-                    failed=row.state == "failed",
-                    kept=row.state == "done" and (filtered or (len(scores) == len(AXES) and keeps(scores))),
-                )
+    filtered = any("keep" in step for step in mminf.read_recipe(output).get("steps", []))
+    for outcome in mminf.read_outcomes(output):
+        if outcome["stage"] > 0:
+            break
+        fields = outcome["fields"]
+        images = fields.get("images") or [outcome["id"]]
+        scene = _scene_of(str(images[0]))
+        if scene is None:
+            others += 1
+            continue
+        scores = {axis: fields[axis] for axis in AXES if isinstance(fields.get(axis), int)}
+        items.append(
+            Item(
+                scene,
+                str(fields.get("sampled_text", "")),
+                fields.get("instruction"),
+                scores,
+                fields.get("response"),
+                failed=outcome["state"] == "failed",
+                kept=outcome["state"] == "done" and (filtered or (len(scores) == len(AXES) and keeps(scores))),
             )
+        )
     if not items:
-        raise UsageError(f"no record in {output} shows a drawn scene: their files are called {scene_name(0)} and so on")
+        raise mminf.UsageError(
+            f"no record in {output} shows a drawn scene: their files are called {scene_name(0)} and so on"
+        )
     return items, others
 
 
@@ -246,12 +247,12 @@ def evaluate(
         UsageError: if a seed is one of the training's, or the recipe can't run.
     """
     if first + 3 * scenes > TRAINED.start - MARGIN:
-        raise UsageError(
+        raise mminf.UsageError(
             f"seeds from {TRAINED.start - MARGIN} on are the training's; {scenes} scenes and twice as many texts from "
             f"seed {first} on go to {first + 3 * scenes - 1}"
         )
     if output.exists() and not output.is_dir():
-        raise UsageError(f"{output} is no folder")
+        raise mminf.UsageError(f"{output} is no folder")
     seeds = range(first, first + scenes)
     sources = {"sampled": _write_source(output, "sampled", seeds, texts=False)}
     sources["drawn"] = _write_source(output, "drawn", range(first + scenes, first + 3 * scenes), texts=True)
@@ -260,7 +261,7 @@ def evaluate(
     found: dict[str, Any] = {"model": weights_digest()}
     for name, source in sources.items():
         values = [*settings, *changes[name]]
-        api.run("oasis", profile="demo", input=source, output=output / name, settings=values, progress=progress)
+        mminf.run("oasis", profile="demo", input=source, output=output / name, settings=values, progress=progress)
         items, _ = read_items(output / name)
         found[name] = _shares(items)
         found[f"{name}, new"] = _shares([item for item in items if caption(item.scene) not in seen])

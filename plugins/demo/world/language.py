@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from mminf.world.scene import COLOURS, NUMBERS, PLACES, SHAPES, SIZES, WORDS, Figure, Scene
+from .scene import COLOURS, NUMBERS, PLACES, SHAPES, SIZES, WORDS, Figure, Scene
 
 Slots = Mapping[str, str]
 
