@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mminf_plugins.demo.world import caption, make_hook, make_instruction, make_scene
-from mminf_plugins.demo.world.language import vocabulary
+from mminf_plugins.demo.world.forms import vocabulary
 
 from mminf.content import content_folder
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from demo_architecture import GRID, MERGE, SYSTEM, VISUAL_TOKENS
 from mminf_plugins.demo.world import Scene, caption, extract, judge, make_hook, make_instruction
-from mminf_plugins.demo.world.language import vocabulary
+from mminf_plugins.demo.world.forms import vocabulary
 from mminf_plugins.demo.world.scene import NUMBERS
 from torch import Tensor
 

@@ -35,7 +35,8 @@ def evaluate_demo(
         mminf evaluate-demo demo/out --funnel
     """
     # Only this command needs them, and every start of the command line imports this module.
-    from .evaluation import evaluate, funnel_text
+    from .evaluate import evaluate
+    from .funnel import funnel_text
 
     if funnel and as_json:
         raise typer.BadParameter("--funnel prints a table; `mminf status --json` has the run's counts")

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from demo_architecture import HELD_OUT, prompt_parts
 from demo_tasks import AXES, REPLY, Tasks
-from mminf_plugins.demo.evaluation import TRAINED, draw_scenes, measure, read_items, weights_digest
+from mminf_plugins.demo.evaluate import TRAINED, weights_digest
+from mminf_plugins.demo.items import read_items
+from mminf_plugins.demo.measure import measure
+from mminf_plugins.demo.scenes import draw_scenes
 from mminf_plugins.demo.world import make_scene
 from write_demo_card import figures
 

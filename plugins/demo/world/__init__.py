@@ -3,8 +3,8 @@
 What a filter keeps or an engine answers can be compared with what is so.
 """
 
+from .captions import caption
 from .draw import draw_scene
-from .language import caption
 from .oracle import THRESHOLDS, Verdict, extract, is_right, is_valid_hook, judge
 from .scene import Bar, Figure, Scene, make_scene
 from .texts import QUALITIES, make_hook, make_instruction

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .language import IMPERATIVES, Form, caption_parts, is_answer, is_caption, parse, words
+from .forms import IMPERATIVES, Form
+from .language import caption_parts, is_answer, is_caption, parse, words
 from .scene import Scene
 
 # The sides of the Oasis filter's thresholds (arXiv 2503.08741, section 3.2).

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from .language import FORMS, SOUND, UNANSWERABLE, VAGUE, Form, caption, slot_values
+from .captions import caption
+from .forms import FORMS, SOUND, UNANSWERABLE, VAGUE, Form, slot_values
 from .oracle import judge
 from .scene import COLOURS, PLACES, SHAPES, Scene
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mminf_plugins.demo.evaluation import TRAINED, draw_scenes, evaluate, funnel_text, measure, read_items
+from mminf_plugins.demo.evaluate import TRAINED, evaluate
+from mminf_plugins.demo.funnel import funnel_text
+from mminf_plugins.demo.items import read_items
+from mminf_plugins.demo.measure import measure
+from mminf_plugins.demo.scenes import draw_scenes
 from mminf_plugins.demo.world import caption, extract, judge, make_scene
 from typer.testing import CliRunner
 

@@ -17,7 +17,8 @@ from mminf_plugins.demo.world import (
     make_instruction,
     make_scene,
 )
-from mminf_plugins.demo.world.language import FORMS, VAGUE, is_caption, parse
+from mminf_plugins.demo.world.forms import FORMS, VAGUE
+from mminf_plugins.demo.world.language import is_caption, parse
 from mminf_plugins.demo.world.oracle import keeps, sentences
 
 FIGURES = Scene(
