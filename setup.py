@@ -6,10 +6,17 @@ from setuptools import setup
 
 ROOT = Path(__file__).parent
 PLUGINS = sorted(path.parent.name for path in (ROOT / "plugins").glob("*/__init__.py"))
+# Their packages, with subpackages; a plugin in a distribution of its own (plugins/example) is not one of them.
+PLUGIN_PACKAGES = sorted(
+    ".".join(path.parent.relative_to(ROOT / "plugins").parts)
+    for name in PLUGINS
+    for path in (ROOT / "plugins" / name).rglob("__init__.py")
+)
 # A package for every folder with content, whatever the endings of its files.
 TEMPLATES = sorted({path.parent.relative_to(ROOT / "templates") for path in (ROOT / "templates").rglob("*.*")})
 MODELS = sorted(path.parent.name for path in (ROOT / "models").glob("*/config.json"))
 ENGINE = sorted(".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "mminf").rglob("__init__.py"))
+COMMANDS = sorted(path.parent.name for path in (ROOT / "plugins").glob("*/command.py"))
 
 setup(
     name="mminf",
@@ -23,7 +30,7 @@ setup(
     packages=[
         *ENGINE,
         "mminf_plugins",
-        *(f"mminf_plugins.{name}" for name in PLUGINS),
+        *(f"mminf_plugins.{package}" for package in PLUGIN_PACKAGES),
         "mminf_content",
         "mminf_content.recipes",
         *(".".join(("mminf_content.templates", *folder.parts)) for folder in TEMPLATES),
@@ -99,6 +106,7 @@ setup(
     entry_points={
         "console_scripts": ["mminf=mminf.cli.main:main"],
         "mminf.plugins": [f"{name}=mminf_plugins.{name}" for name in PLUGINS],
+        "mminf.commands": [f"{name}=mminf_plugins.{name}.command" for name in COMMANDS],
     },
     classifiers=[
         "License :: OSI Approved :: Apache Software License",

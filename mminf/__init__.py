@@ -8,27 +8,54 @@ Names are imported when they are first used, so that `import mminf` loads nothin
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mminf.lazy import lazy_names
 
 if TYPE_CHECKING:
     from mminf.api import RunResult, load, run, status
-    from mminf.errors import MminfError
+    from mminf.content import content_folder
+    from mminf.errors import (
+        AskAgain,
+        EngineError,
+        ImageError,
+        JournalError,
+        MminfError,
+        OutputError,
+        PluginError,
+        RecipeError,
+        RecordError,
+        SourceError,
+        UsageError,
+    )
+    from mminf.inspection import read_outcomes, read_recipe
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "RunResult": "mminf.api",
-    "load": "mminf.api",
-    "run": "mminf.api",
-    "status": "mminf.api",
-    "MminfError": "mminf.errors",
-}
+__all__ = [
+    "AskAgain",
+    "EngineError",
+    "ImageError",
+    "JournalError",
+    "MminfError",
+    "OutputError",
+    "PluginError",
+    "RecipeError",
+    "RecordError",
+    "RunResult",
+    "SourceError",
+    "UsageError",
+    "content_folder",
+    "load",
+    "read_outcomes",
+    "read_recipe",
+    "run",
+    "status",
+]
 
-__all__ = ["MminfError", "RunResult", "load", "run", "status"]
+_HOMES = dict.fromkeys(__all__, "mminf.errors")
+_HOMES |= dict.fromkeys(("RunResult", "load", "run", "status"), "mminf.api")
+_HOMES |= dict.fromkeys(("read_outcomes", "read_recipe"), "mminf.inspection")
+_HOMES["content_folder"] = "mminf.content"
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'mminf' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -200,6 +200,32 @@ def _outcome(row: Row) -> OutcomeHistory:
     )
 
 
+def read_outcomes(output: str | Path) -> Iterator[OutcomeHistory]:
+    """Yields the outcomes of all records of a run, in the form that `mminf show --json` has them in for one record.
+
+    They come stage by stage, and in source order within a stage. A record that later stages continue has an outcome in
+    each of them.
+
+    Raises:
+        JournalError: if there is no run.
+    """
+    wanted = (RecordStatus.DONE, RecordStatus.DROPPED, RecordStatus.FAILED)
+    with open_journals(to_path(str(output))) as journals:
+        for stage in range(len(journals[0].meta.stages)):
+            for journal in journals:
+                yield from (_outcome(row) for row in journal.outcomes.rows(stage, states=wanted))
+
+
+def read_recipe(output: str | Path) -> dict[str, Any]:
+    """Returns the recipe of a run as JSON values, with its profile and settings applied.
+
+    Raises:
+        JournalError: if there is no run.
+    """
+    with open_journals(to_path(str(output))) as journals:
+        return journals[0].meta.recipe
+
+
 def list_members(plugins: Iterable[str] = ()) -> dict[str, dict[str, str]]:
     """Returns what recipes can name, by kind, each with the first line of its documentation."""
     discover(plugins)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
+from mminf.builtin_model import BuiltinModel
 from mminf.errors import PluginError, nearest
 
 T = TypeVar("T")
@@ -65,3 +66,4 @@ SOURCES: Registry[Any] = Registry("source")
 SINKS: Registry[Any] = Registry("sink")
 WRAPPERS: Registry[Any] = Registry("wrapper")
 """Steps around other steps, by the key of a step's config that asks for them."""
+MODELS: Registry[BuiltinModel] = Registry("built-in model")

@@ -11,9 +11,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from mminf_plugins.demo.world import caption, make_hook, make_instruction, make_scene
+from mminf_plugins.demo.world.forms import vocabulary
+
 from mminf.content import content_folder
-from mminf.world import make_hook, make_instruction, make_scene
-from mminf.world.language import caption, vocabulary
 
 # Qwen2-VL's special tokens, in its order.
 SPECIAL = (

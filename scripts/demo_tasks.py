@@ -13,11 +13,10 @@ from typing import Any
 
 import torch
 from demo_architecture import GRID, MERGE, SYSTEM, VISUAL_TOKENS
+from mminf_plugins.demo.world import Scene, caption, extract, judge, make_hook, make_instruction
+from mminf_plugins.demo.world.forms import vocabulary
+from mminf_plugins.demo.world.scene import NUMBERS
 from torch import Tensor
-
-from mminf.world import extract, judge, make_hook, make_instruction
-from mminf.world.language import caption, vocabulary
-from mminf.world.scene import NUMBERS, Scene
 
 HEAD = f"<|im_start|>{SYSTEM}<|im_end|>\n<|im_start|>user\n"
 REPLY = "<|im_end|>\n<|im_start|>assistant\n"

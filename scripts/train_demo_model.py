@@ -36,11 +36,9 @@ from demo_architecture import (
     write_processor,
 )
 from demo_tasks import AXES, Batch, Row, Tasks
+from mminf_plugins.demo.world import THRESHOLDS, Scene, draw_scene, make_scene
 from torch import Tensor, nn
 from torch.nn import functional
-
-from mminf.world import THRESHOLDS, draw_scene, make_scene
-from mminf.world.scene import Scene
 
 SIGHT = 0.3  # weight of what visual tokens show
 

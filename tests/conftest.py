@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mminf_plugins.demo.world import draw_scene, make_scene
 from PIL import Image
 
 from mminf import limits
 from mminf.storage import to_path
-from mminf.world import draw_scene, make_scene
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"

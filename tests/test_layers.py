@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,11 @@ LAYERS = [
         "record",
         "image",
         "text",
+        "lazy",
+        "builtin_model",
         "request",
         "part",
         "storage",
-        "world",
         "limits",
         "redact",
         "sandbox",
@@ -31,14 +33,15 @@ LAYERS = [
     }
     | {"media", "turns", "reasoning", "answer", "special_tokens"},
     {"plugin", "recipe"},
-    {"journal", "backend", "step", "source", "sink", "demo_model", "content", "server"},
+    {"journal", "backend", "step", "source", "sink", "content", "server"},
     {"engine"},
     {"executor", "report"},
     {"api"},
-    {"evaluation"},
     {"cli"},
     {"__main__"},
 ]
+# What a plugin may import; tests/test_public.py lists their names.
+PUBLIC = ("mminf", "mminf.backend", "mminf.sink", "mminf.source", "mminf.step", "mminf.testing")
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 
@@ -69,6 +72,22 @@ def test_the_engine_names_no_plugin() -> None:
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             assert not any(name.startswith("mminf_plugins") for name in names), path
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "plugins").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_plugins_import_public_names_only(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            modules = {alias.name: set() for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            modules = {node.module or "": {alias.name for alias in node.names}}
+        else:
+            continue
+        for module, names in modules.items():
+            if module == "mminf" or module.startswith("mminf."):
+                assert module in PUBLIC, f"{path}:{node.lineno} imports {module}, which is internal"
+                hidden = names - set(import_module(module).__all__)
+                assert not hidden, f"{path}:{node.lineno} imports {hidden} from {module}, which does not export it"
 
 
 @pytest.mark.parametrize(

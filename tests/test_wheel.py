@@ -44,7 +44,9 @@ def test_the_wheel_carries_recipes_templates_models_and_plugins(wheel: Path) -> 
     for file in (ROOT / "models" / "demo").iterdir():
         assert f"mminf_content/models/demo/{file.name}" in names
     assert wheel.stat().st_size < 15e6
-    assert "mminf_plugins/oasis/classify.py" in names
+    for plugin in (path.parent for path in (ROOT / "plugins").glob("*/__init__.py")):
+        for module in plugin.rglob("*.py"):
+            assert f"mminf_plugins/{module.relative_to(ROOT / 'plugins').as_posix()}" in names
     assert not any(name.startswith(("tests/", "plugins/", "recipes/")) for name in names)
 
 
@@ -73,6 +75,8 @@ def test_it_runs_oasis_by_name_in_an_empty_folder(wheel: Path, tmp_path: Path, i
     assert read_rows(empty / "out" / "oasis.jsonl")
     listed = subprocess.run([python, "-m", "mminf.cli.main", "recipes"], capture_output=True, text=True, cwd=empty)
     assert "oasis" in listed.stdout
+    commands = subprocess.run([python, "-m", "mminf.cli.main", "--help"], capture_output=True, text=True, cwd=empty)
+    assert "\n  evaluate-demo " in commands.stdout, "a command of a plugin"
     recipe = subprocess.run(
         [python, "-c", "import mminf, json; print(json.dumps(mminf.load('oasis').resolved()))"],
         capture_output=True,
@@ -91,7 +95,11 @@ def test_it_runs_oasis_by_name_in_an_empty_folder(wheel: Path, tmp_path: Path, i
         )
         assert valid.returncode == 0, f"{name}: {valid.stdout}{valid.stderr}"
     model = subprocess.run(
-        [python, "-c", "import mminf.demo_model as d; print(*d.model_files('builtin:demo'), sep='\\n')"],
+        [
+            python,
+            "-c",
+            "from mminf.backend import find_model as f; m = f('builtin:demo'); print(*(m.folder / n for n in m.files), sep='\\n')",
+        ],
         capture_output=True,
         text=True,
         cwd=empty,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from mminf.backend.builtin import find_model, is_builtin
 from mminf.image import View
 from mminf.recipe.config import EngineConfig
 from mminf.record import digest
@@ -146,10 +147,9 @@ def backend(name: str) -> Callable[[type[B]], type[B]]:
 
 def model_identity(model: str) -> str | dict[str, Any]:
     """Returns the model's name; for a local folder a digest that changes with its files, wherever it stands."""
-    if model.startswith("builtin:"):
-        from mminf.demo_model import model_files
-
-        return {"files": digest([[path.name, _digest_ends(path)] for path in model_files(model)])}
+    if is_builtin(model):
+        builtin = find_model(model)
+        return {"files": digest([[name, _digest_ends(builtin.folder / name)] for name in builtin.files])}
     folder = Path(model).expanduser()
     if not folder.is_dir():
         return model

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mminf.backend.builtin import find_model, is_builtin
+
 
 def resolve_model(model: str, revision: str | None) -> str:
     """Returns the local folder of a model, downloading it if it is on a hub.
@@ -27,10 +29,8 @@ def resolve_model(model: str, revision: str | None) -> str:
 
 def resolve_local(model: str) -> str:
     """Returns the local folder of a model, whether it is there or not."""
-    if model.startswith("builtin:"):
-        from mminf.demo_model import demo_model
-
-        return str(demo_model(model))
+    if is_builtin(model):
+        return str(find_model(model).folder)
     return str(Path(model).expanduser())
 
 

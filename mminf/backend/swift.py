@@ -14,11 +14,11 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from mminf.backend.base import Backend, shorten
+from mminf.backend.builtin import find_model, is_builtin
 from mminf.backend.choice import WANTED, Decision, find_decision
 from mminf.backend.devices import devices, free_memory, only_devices
 from mminf.backend.model_files import find_remote_code, remote_code, resolve_model, show_tokens
 from mminf.backend.template_check import check_template, explain_types
-from mminf.demo_model import TEMPLATE
 from mminf.errors import EngineDied, EngineError, RequestError
 from mminf.reasoning import split_reasoning
 from mminf.recipe.config import EngineConfig
@@ -211,7 +211,7 @@ class SwiftBackend(Backend):
 
     def _types(self) -> dict[str, str | None]:
         """Returns the ms-swift types of model and template: the recipe's, the built-in model's, or None to match."""
-        own = TEMPLATE if self.config.model.startswith("builtin:") else None
+        own = find_model(self.config.model).template if is_builtin(self.config.model) else None
         return {"model_type": self.config.model_type or own, "template_type": self.config.template or own}
 
     def _load_template(self) -> Any:

@@ -9,6 +9,7 @@ import traceback
 
 import typer
 
+from mminf.cli.contributed import add_commands
 from mminf.cli.terminal import echo
 from mminf.errors import MminfError, RecipeError, shorten_text
 from mminf.executor.torchrun import LAUNCHER, end_with_parent
@@ -46,7 +47,6 @@ def common(
 def _register() -> None:
     from mminf.cli import (
         doctor,
-        evaluate_demo,
         export,
         lists,
         merge,
@@ -63,8 +63,9 @@ def _register() -> None:
     )
 
     runs = (run, merge, validate, plan, render, status, show, retry, export, repair)
-    for module in (*runs, lists, schema, doctor, plugin, evaluate_demo):
+    for module in (*runs, lists, schema, doctor, plugin):
         module.register(app)
+    add_commands(app)
 
 
 _register()

@@ -10,12 +10,13 @@ import tempfile
 import traceback
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from mminf.errors import PluginError
 
 GROUP = "mminf.plugins"
+COMMANDS = "mminf.commands"
 
 # Light modules all: what a member needs that is heavy, it imports when it is used.
 BUILTIN = (
@@ -83,11 +84,21 @@ def broken_plugins() -> dict[str, str]:
 def _discover_installed() -> None:
     for module in BUILTIN:
         importlib.import_module(module)
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+    for entry in installed(GROUP):
         try:
             entry.load()
-        except Exception as error:  # whatever a stranger's module raises
-            _broken[entry.name] = f"{type(error).__name__}: {error}"
+        except Exception as error:  # whatever a plugin raises
+            note_broken(entry.name, error)
+
+
+def installed(group: str) -> list[EntryPoint]:
+    """Returns the entry points of a group, by name."""
+    return sorted(entry_points(group=group), key=lambda entry: entry.name)
+
+
+def note_broken(name: str, error: Exception) -> None:
+    """Remembers that an installed plugin can't be used, for `broken_plugins`."""
+    _broken[name] = f"{type(error).__name__}: {error}"
 
 
 def load_plugin(plugin: str, *, base: Path | None = None) -> None:

@@ -1,1 +1,12 @@
-"""Sinks: writers of finished datasets."""
+"""Sinks: writers of finished datasets.
+
+from mminf.sink import Record, Sink, SinkConfig, sink
+"""
+
+from mminf.errors import ImageError, RecordError
+from mminf.recipe.config import SinkConfig
+from mminf.record import Record
+from mminf.sink.base import Assets, Sink, Written, sink
+from mminf.sink.placing import replace_file
+
+__all__ = ["Assets", "ImageError", "Record", "RecordError", "Sink", "SinkConfig", "Written", "replace_file", "sink"]

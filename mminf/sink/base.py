@@ -14,8 +14,7 @@ from mminf.media import break_other_tags
 from mminf.recipe.config import SinkConfig
 from mminf.record import Record
 from mminf.registry import SINKS
-from mminf.sink.placing import Guard, Placed, count_rows, recover
-from mminf.sink.placing import replace_file as replace_file  # plugins take it from here
+from mminf.sink.placing import Guard, Placed, count_rows, recover, replace_file
 from mminf.sink.shards import Shards
 from mminf.special_tokens import escape_row
 from mminf.storage import is_remote

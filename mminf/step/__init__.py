@@ -1,25 +1,66 @@
-"""Steps: all that a plugin needs to write one.
+"""Steps: everything that a plugin needs to write one, and the parsers of what models answer.
 
 from mminf.step import Context, Outcome, Record, Step, StepConfig, step
 """
 
-from mminf.errors import AskAgain, RecordError
+from mminf.answer.clean import final_text, short, unfence, unwrap
+from mminf.answer.ground import coverage, is_quoted, skipped_words, strange_words
+from mminf.answer.placeholder import is_placeholder, require_content
+from mminf.answer.score import parse_score
+from mminf.answer.verdict import parse_letter, parse_verdict
+from mminf.config import Names
+from mminf.errors import AskAgain, ImageError, MissingField, RecordError, RequestError
 from mminf.recipe.config import StepConfig
+from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
-from mminf.request import Sampling
+from mminf.request import Generation, Sampling
 from mminf.step.base import Children, Context, DatasetStep, Drop, Outcome, Step, step
+from mminf.step.generate import BaseGenerate, GenerateConfig
+from mminf.step.parse import parse_json, parse_lines, parse_regex, parse_tag
+from mminf.step.prompt import PromptConfig, PromptStep, cut_off
+from mminf.turns import ImagePart, Turn
 
 __all__ = [
     "AskAgain",
+    "BaseGenerate",
     "Children",
     "Context",
     "DatasetStep",
     "Drop",
+    "GenerateConfig",
+    "Generation",
+    "ImageError",
+    "ImagePart",
+    "MissingField",
+    "Names",
     "Outcome",
+    "PromptConfig",
+    "PromptStep",
     "Record",
     "RecordError",
+    "RequestError",
     "Sampling",
     "Step",
     "StepConfig",
+    "TemplateFolders",
+    "Turn",
+    "coverage",
+    "cut_off",
+    "final_text",
+    "is_placeholder",
+    "is_quoted",
+    "parse_json",
+    "parse_letter",
+    "parse_lines",
+    "parse_regex",
+    "parse_score",
+    "parse_tag",
+    "parse_verdict",
+    "require_content",
+    "short",
+    "skipped_words",
     "step",
+    "strange_words",
+    "unfence",
+    "unwrap",
 ]

@@ -19,6 +19,8 @@ from mminf.turns import Draft
 
 
 class GenerateConfig(PromptConfig):
+    """Settings of steps that write a model's answer."""
+
     reads: str | None = Field(None, description="Field whose text is the prompt, after the images; or a template.")
     writes: str = Field("response", description="Field for the answer.")
     truncated: bool | Literal["again"] = Field(

@@ -8,12 +8,7 @@ from typing import Any
 from pydantic import Field
 from rapidfuzz import fuzz
 
-from mminf.answer.clean import short
-from mminf.answer.ground import strange_words
-from mminf.errors import AskAgain
-from mminf.step.base import step
-from mminf.step.generate import BaseGenerate, GenerateConfig
-from mminf.step.parse import parse_lines, parse_tag
+from mminf.step import AskAgain, BaseGenerate, GenerateConfig, parse_lines, parse_tag, short, step, strange_words
 
 _SAME = 92
 """RapidFuzz ratio from which two questions are the same: models change punctuation when they repeat one."""
@@ -26,6 +21,8 @@ _FIELDS = {
 
 
 class DistilConfig(GenerateConfig):
+    """Settings of `distil`."""
+
     candidates: int = Field(5, ge=1, description="How many questions are to be proposed.")
 
 
@@ -38,9 +35,11 @@ class Distil(BaseGenerate[DistilConfig]):
 
     @property
     def writes(self) -> frozenset[str]:
+        """The four fields that are taken out of the answer."""
         return frozenset(_FIELDS)
 
     def written(self, text: str) -> dict[str, Any]:
+        """Returns the four fields. Raises AskAgain if one is missing, or the question is not a candidate."""
         found: dict[str, Any] = {field: parse_tag(text, tag) for field, tag in _FIELDS.items()}
         candidates, questions = parse_lines(found["candidates"]), parse_lines(found["instruction"])
         if len(candidates) != self.config.candidates:

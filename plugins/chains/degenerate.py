@@ -9,9 +9,7 @@ from collections.abc import Iterable
 from pydantic import Field
 from rapidfuzz.distance import Levenshtein
 
-from mminf.config import Names
-from mminf.step import Context, Outcome, Record, Step, StepConfig, step
-from mminf.step.base import Drop
+from mminf.step import Context, Drop, Names, Outcome, Record, Step, StepConfig, step
 
 from .repetition import find_repetition
 from .texts import as_text, one_of, shorten, word_set, words_of
@@ -51,6 +49,8 @@ _SYMBOLS = frozenset("%&#@*^")
 
 
 class DegenerateConfig(StepConfig):
+    """Settings of `degenerate`."""
+
     reads: Names = Field(description="Fields with the texts.")
     echo_of: Names = Field(
         default_factory=list, description="Fields that a text must not merely repeat, for example the instruction."
@@ -76,9 +76,11 @@ class Degenerate(Step[DegenerateConfig]):
 
     @property
     def reads(self) -> frozenset[str]:
+        """The texts, and the fields that they must not repeat."""
         return super().reads.union(self.config.echo_of)
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
+        """Drops the record if one of its texts is degenerate."""
         for name in self.config.reads:
             text = as_text(record[name])
             requests = {other: as_text(record[other]) for other in self.config.echo_of if other != name}

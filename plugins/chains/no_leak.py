@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from mminf.config import Names
-from mminf.step import Context, Outcome, Record, Step, StepConfig, step
-from mminf.step.base import Drop
+from mminf.step import Context, Drop, Names, Outcome, Record, Step, StepConfig, step
 
 from .leaks import find_leak
 from .leaks_en import SOURCES, Source
@@ -14,6 +12,8 @@ from .texts import as_text, shorten
 
 
 class NoLeakConfig(StepConfig):
+    """Settings of `no_leak`."""
+
     reads: Names = Field(description="Fields that must not speak of a text as their source.")
     sources: list[Source] = Field(
         default_factory=lambda: list(SOURCES),
@@ -34,6 +34,7 @@ class NoLeak(Step[NoLeakConfig]):
     version = 2
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
+        """Drops the record if one of its texts refers to a source."""
         for name in self.config.reads:
             found = find_leak(as_text(record[name]), self.config.sources)
             if found is not None:

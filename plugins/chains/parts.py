@@ -6,8 +6,7 @@ import re
 
 from pydantic import Field
 
-from mminf.errors import RecordError
-from mminf.step import Context, Outcome, Record, Step, StepConfig, step
+from mminf.step import Context, Outcome, Record, RecordError, Step, StepConfig, step
 
 _END = re.compile(r"[.!?]+[\"'”’)\]]*(?=\s+[A-Z0-9\"“'(\[])|[。！？]+[”’」』）]*")
 _SHORT = re.compile(r"(?:\b(?:Dr|Mr|Mrs|Ms|St|Prof|No|vs|Jr|Sr|Fig|etc|e\.g|i\.e)|\b[A-Z])\.$")
@@ -15,6 +14,8 @@ _PARAGRAPH = re.compile(r"\n\s*\n")
 
 
 class PartsConfig(StepConfig):
+    """Settings of `parts`."""
+
     reads: str = Field("caption", description="Field with the text.")
     writes: str = Field("parts", description="Field for the list of its parts.")
     sentences: int = Field(3, ge=1, description="Paragraphs with more sentences are cut into parts of so many.")
@@ -25,6 +26,7 @@ class Parts(Step[PartsConfig]):
     """Cuts a text at blank lines and after every few sentences of a paragraph; put together the parts are the text."""
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
+        """Writes the list of parts. Raises RecordError if the text is empty."""
         parts = split_parts(str(record[self.config.reads]), self.config.sentences)
         if not parts:
             raise RecordError(f"field {self.config.reads!r} is empty")

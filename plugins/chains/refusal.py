@@ -6,15 +6,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from mminf.config import Names
-from mminf.step import Context, Outcome, Record, Step, StepConfig, step
-from mminf.step.base import Drop
+from mminf.step import Context, Drop, Names, Outcome, Record, Step, StepConfig, step
 
 from .refusals import find_refusal
 from .texts import as_text, shorten
 
 
 class RefusalConfig(StepConfig):
+    """Settings of `refusal`."""
+
     reads: Names = Field(description="Fields with the texts.")
     partial: Literal["keep", "drop"] = Field(
         "keep",
@@ -33,6 +33,7 @@ class RefusalFilter(Step[RefusalConfig]):
     gate = True
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
+        """Drops the record if one of its texts is a refusal."""
         for name in self.config.reads:
             found = find_refusal(as_text(record[name]))
             if found is not None and not (found.partial and self.config.partial == "keep"):

@@ -14,6 +14,8 @@ _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 
 class WordChangesConfig(StepConfig):
+    """Settings of `word_changes`."""
+
     first: str = Field(description="Field with the one text.")
     second: str = Field(description="Field with the other.")
     writes: str = Field("word_changes", description="Field for the number.")
@@ -28,9 +30,11 @@ class WordChanges(Step[WordChangesConfig]):
 
     @property
     def reads(self) -> frozenset[str]:
+        """The two texts."""
         return super().reads | {self.config.first, self.config.second}
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
+        """Writes the number of words by which the texts differ."""
         return {self.config.writes: count_changes(str(record[self.config.first]), str(record[self.config.second]))}
 
 

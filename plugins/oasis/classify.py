@@ -6,12 +6,19 @@ from typing import Literal
 
 from pydantic import Field
 
-from mminf.config import Names
-from mminf.errors import AskAgain
-from mminf.recipe.model import TemplateFolders
-from mminf.record import Record
-from mminf.step.base import Context, Drop, Outcome, step
-from mminf.step.prompt import PromptConfig, PromptStep, cut_off
+from mminf.step import (
+    AskAgain,
+    Context,
+    Drop,
+    Names,
+    Outcome,
+    PromptConfig,
+    PromptStep,
+    Record,
+    TemplateFolders,
+    cut_off,
+    step,
+)
 
 from .reading import instructions_in, parse_instruction, read_answer
 
@@ -19,6 +26,8 @@ __all__ = ["Classify", "ClassifyConfig", "parse_instruction"]
 
 
 class ClassifyConfig(PromptConfig):
+    """Settings of `classify`."""
+
     reads: str = Field("sampled_text", description="Field with the sampled text.")
     writes: str = Field("instruction", description="Field for the instruction.")
     template: str | None = Field("oasis/classify.jinja", description="Template file.")
@@ -40,10 +49,12 @@ class Classify(PromptStep[ClassifyConfig]):
 
     @property
     def gate(self) -> bool:  # type: ignore[override]
+        """Whether captions are dropped."""
         return self.config.captions == "drop"
 
     @property
     def writes(self) -> frozenset[str]:
+        """The field for the instruction, and `kind`."""
         return frozenset([self.config.writes, "kind"])
 
     def __init__(self, config: ClassifyConfig, folders: TemplateFolders) -> None:
@@ -51,6 +62,7 @@ class Classify(PromptStep[ClassifyConfig]):
         self.examples = instructions_in(self.template.source)
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
+        """Writes the instruction, or drops the caption. Raises AskAgain if the answer can't be read."""
         answer = await self.ask(record, ctx)
         if not answer.complete and answer.finish_reason != "length":
             raise AskAgain(cut_off(answer))

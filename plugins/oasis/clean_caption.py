@@ -7,9 +7,7 @@ from collections import Counter
 
 from pydantic import Field
 
-from mminf.recipe.config import StepConfig
-from mminf.record import Record
-from mminf.step.base import Context, Drop, Outcome, Step, step
+from mminf.step import Context, Drop, Outcome, Record, Step, StepConfig, step
 
 from .markup import clean, letters_of, split_words
 
@@ -17,6 +15,8 @@ _OPEN_THOUGHT = re.compile(r"</?think(?:ing)?>", re.IGNORECASE)
 
 
 class CleanCaptionConfig(StepConfig):
+    """Settings of `clean_caption`."""
+
     reads: str = Field("sampled_text", description="Field with the caption.")
     writes: str = Field("caption", description="Field for the clean caption.")
     least_words: int = Field(5, ge=1, description="Shorter captions are dropped; a CJK character is a word.")
@@ -40,6 +40,7 @@ class CleanCaption(Step[CleanCaptionConfig]):
     version = 2
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
+        """Writes the clean caption, or drops the record if too little of it is left."""
         text = clean(str(record[self.config.reads]))
         if _OPEN_THOUGHT.search(text):
             return Drop("garbled: a thought is not closed")

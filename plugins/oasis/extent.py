@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from mminf.answer.clean import any_of, unwrap
-from mminf.answer.ground import UNSPACED, coverage
+from mminf.step import coverage, unwrap
+
+from .patterns import UNSPACED, any_of
 
 _LIST_MARK = re.compile(r"^(?:[>\-*•]|\d{1,2}[.)])\s+")
 _STRAY = 0.5

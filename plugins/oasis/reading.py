@@ -6,11 +6,19 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mminf.answer.clean import final_text, listed, short, unfence, unwrap
-from mminf.answer.ground import coverage, is_quoted, skipped_words, strange_words
-from mminf.answer.placeholder import is_placeholder
-from mminf.errors import AskAgain
-from mminf.step.parse import parse_json
+from mminf.step import (
+    AskAgain,
+    coverage,
+    final_text,
+    is_placeholder,
+    is_quoted,
+    parse_json,
+    short,
+    skipped_words,
+    strange_words,
+    unfence,
+    unwrap,
+)
 
 from .extent import cut, drop_stray, tidy
 
@@ -54,14 +62,10 @@ _DENIED = re.compile(
     re.IGNORECASE,
 )
 _NO_WORDS = frozenset(
-    listed(
-        "none, nothing, no instruction, no instructions, no inst, no_inst, no-inst, there is no "
-        "instruction, there is none, "
-        "not applicable, not an instruction, no instruction found, caption, a caption, 无, 没有, 没有指令, 无指令, "
-        "不包含指令, "
-        "没有任何指令"
-    )
-)
+    ["none", "nothing", "no instruction", "no instructions", "no inst", "no_inst", "no-inst", "there is no instruction",
+     "there is none", "not applicable", "not an instruction", "no instruction found", "caption", "a caption",
+     "无", "没有", "没有指令", "无指令", "不包含指令", "没有任何指令"]
+)  # fmt: skip
 _N_A = frozenset({"n/a", "na", "null", "nil"})
 _NEXT = re.compile(
     r"^[ \t]*(?:example[ \t]+\d+|\[begin of text\]|(?:next )?text[ \t]*:|input[ \t]*:|now the text\b)",

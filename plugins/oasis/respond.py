@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from mminf.request import Sampling
-from mminf.step.base import step
-from mminf.step.generate import BaseGenerate, GenerateConfig
+from mminf.step import BaseGenerate, GenerateConfig, Sampling, step
 
 
 class RespondConfig(GenerateConfig):
+    """Settings of `respond`."""
+
     reads: str | None = Field("instruction", description="Field with the instruction.")
     sampling: Sampling = Field(
         default_factory=lambda: Sampling(max_tokens=2048), description="How tokens are drawn; greedy by default."

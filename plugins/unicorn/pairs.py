@@ -7,12 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mminf.answer.placeholder import require_content
-from mminf.errors import AskAgain
-from mminf.request import Sampling
-from mminf.step.base import step
-from mminf.step.generate import BaseGenerate, GenerateConfig
-from mminf.step.parse import parse_json
+from mminf.step import AskAgain, BaseGenerate, GenerateConfig, Sampling, parse_json, require_content, step
 
 LETTERS = ("A", "B", "C", "D")
 _SAID = re.compile(r"(?:the\s+)?(?:correct\s+)?answer(?:\s+is)?\s*[:：]?\s*", re.IGNORECASE)
@@ -21,6 +16,8 @@ _WITH_TEXT = re.compile(r"([A-D])\s*[.):：]\s*(\S.*)", re.DOTALL)
 
 
 class QaPairsConfig(GenerateConfig):
+    """Settings of `qa_pairs`."""
+
     writes: str = Field("turns", description="Field for the pairs: a list of objects.")
     options: bool = Field(False, description="Multiple choice: four options a question, a bare letter as answer.")
     count: tuple[int, int] = Field((6, 8), description="The least and the most pairs.")
@@ -37,6 +34,7 @@ class QaPairs(BaseGenerate[QaPairsConfig]):
     """Asks for pairs of question and answer as JSON: all of them sound, or asked again (Unicorn, section 3.3)."""
 
     def written(self, text: str) -> dict[str, Any]:
+        """Returns the list of pairs. Raises AskAgain if one can't be read, or there are too few or too many."""
         pairs = read_pairs(text, options=self.config.options)
         least, most = self.config.count
         if not least <= len(pairs) <= most:

@@ -11,15 +11,14 @@ from typing import Any
 
 from pydantic import Field
 
-from mminf.errors import RecordError
-from mminf.recipe.config import SinkConfig
-from mminf.record import Record
-from mminf.sink.base import Sink, Written, replace_file, sink
+from mminf.sink import Record, RecordError, Sink, SinkConfig, Written, replace_file, sink
 
 _TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+(?:['’-][^\W_]+)*|[^\w\s]")
 
 
 class TextStatsConfig(SinkConfig):
+    """Settings of `text_stats`."""
+
     reads: str = Field(description="Field with the text.")
 
 
@@ -34,12 +33,15 @@ class TextStats(Sink):
 
     @property
     def reads(self) -> frozenset[str]:
+        """The field with the text."""
         return frozenset([self.config.reads])
 
     def row(self, record: Record) -> dict[str, Any]:
+        """Returns the figures of one text."""
         return text_stats(str(record[self.config.reads]))
 
     def write(self, records: Iterable[Record]) -> Written:
+        """Writes the means over all texts, as one JSON object."""
         texts, left_out, example = 0, 0, None
         sums: Counter[str] = Counter()
         least, most = math.inf, 0

@@ -22,6 +22,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from mminf_plugins.demo.world import draw_scene, make_scene
+
 from mminf import api
 from mminf.backend.base import Backend
 from mminf.engine.run import Run
@@ -33,7 +35,6 @@ from mminf.record import Record, derive_seed
 from mminf.request import Generation, Request, Sampling
 from mminf.step.base import Drop
 from mminf.text import Turn
-from mminf.world import draw_scene, make_scene
 
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 ENGINE = {"backend": "vllm", "model": "builtin:demo", "max_pixels": 12544, "max_model_len": 4096}

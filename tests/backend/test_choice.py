@@ -5,10 +5,10 @@ import math
 import pytest
 from transformers import AutoTokenizer
 
+from mminf.backend import find_model
 from mminf.backend.choice import find_decision
-from mminf.demo_model import demo_model
 
-TOKENIZER = AutoTokenizer.from_pretrained(demo_model("builtin:demo"))
+TOKENIZER = AutoTokenizer.from_pretrained(find_model("builtin:demo").folder)
 
 
 def test_scores_hang_on_the_token_of_their_number() -> None:

@@ -45,9 +45,9 @@ def multimodal_templates() -> list[str]:
 def tokenizer() -> Any:
     from transformers import AutoTokenizer
 
-    from mminf.demo_model import demo_model
+    from mminf.backend import find_model
 
-    tokenizer = AutoTokenizer.from_pretrained(demo_model())
+    tokenizer = AutoTokenizer.from_pretrained(find_model("builtin:demo").folder)
     tokenizer.bos_token = "<|endoftext|>"
     return tokenizer
 

@@ -113,9 +113,9 @@ def test_templates_that_fit_say_nothing(name: str, tokenizer: Any) -> None:
 def test_the_built_in_model_says_nothing() -> None:
     from transformers import AutoTokenizer
 
-    from mminf.demo_model import demo_model
+    from mminf.backend import find_model
 
-    assert problems("qwen2_vl", AutoTokenizer.from_pretrained(demo_model())) == []
+    assert problems("qwen2_vl", AutoTokenizer.from_pretrained(find_model("builtin:demo").folder)) == []
 
 
 def test_markers_that_the_model_does_not_know() -> None:

@@ -11,15 +11,18 @@ from pathlib import Path
 import pytest
 from demo_architecture import HELD_OUT, prompt_parts
 from demo_tasks import AXES, REPLY, Tasks
+from mminf_plugins.demo.evaluate import TRAINED, weights_digest
+from mminf_plugins.demo.items import read_items
+from mminf_plugins.demo.measure import measure
+from mminf_plugins.demo.scenes import draw_scenes
+from mminf_plugins.demo.world import make_scene
 from write_demo_card import figures
 
 import mminf
 from mminf import api
+from mminf.backend import find_model
 from mminf.backend.base import model_identity
-from mminf.demo_model import demo_model
 from mminf.errors import EngineError
-from mminf.evaluation import TRAINED, draw_scenes, measure, read_items, weights_digest
-from mminf.world import make_scene
 
 from ..conftest import ROOT
 from .conftest import Engine
@@ -32,7 +35,7 @@ pytestmark = pytest.mark.model
 def tasks() -> Tasks:
     from transformers import AutoTokenizer
 
-    return Tasks(AutoTokenizer.from_pretrained(demo_model()), prompt_parts())
+    return Tasks(AutoTokenizer.from_pretrained(find_model("builtin:demo").folder), prompt_parts())
 
 
 def test_fixed_parts_of_prompts_are_tokens(tasks: Tasks) -> None:
@@ -82,23 +85,25 @@ def test_its_skills_on_unseen_scenes(engine: Engine, tmp_path: Path) -> None:
 
 
 def test_the_card_tells_what_was_measured() -> None:
-    found = json.loads((demo_model() / "evaluation.json").read_text())
+    found = json.loads((find_model("builtin:demo").folder / "evaluation.json").read_text())
     assert found["model"] == weights_digest(), "the figures are another model's: run `make model`, or its last steps"
     assert found["sampled"]["valid"]["of"] >= 500
-    assert figures(found) in (demo_model() / "README.md").read_text(), "run scripts/write_demo_card.py"
+    assert figures(found) in (find_model("builtin:demo").folder / "README.md").read_text(), (
+        "run scripts/write_demo_card.py"
+    )
 
 
 def test_it_is_small_and_says_what_it_is() -> None:
-    files = list(demo_model().iterdir())
+    files = list(find_model("builtin:demo").folder.iterdir())
     assert sum(path.stat().st_size for path in files) < 15e6
-    assert json.loads((demo_model() / "config.json").read_text())["dtype"] == "bfloat16"
-    log = [json.loads(line) for line in (demo_model() / "training.jsonl").read_text().splitlines()]
+    assert json.loads((find_model("builtin:demo").folder / "config.json").read_text())["dtype"] == "bfloat16"
+    log = [json.loads(line) for line in (find_model("builtin:demo").folder / "training.jsonl").read_text().splitlines()]
     assert log[-1]["step"] >= 1000
     assert f"{len(TRAINED)} images" in log[0]["note"]
     assert TRAINED.start == HELD_OUT
     assert model_identity("builtin:demo") == model_identity("builtin:demo")
     with pytest.raises(EngineError, match=r"no built-in model 'builtin:dmo'; did you mean 'builtin:demo'\?"):
-        demo_model("builtin:dmo")
+        find_model("builtin:dmo")
 
 
 def test_training_is_one_command_and_its_seed_decides(tmp_path: Path) -> None:

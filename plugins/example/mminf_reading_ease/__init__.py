@@ -8,6 +8,8 @@ from mminf.step import Context, Outcome, Record, RecordError, Step, StepConfig, 
 
 
 class ReadingEaseConfig(StepConfig):
+    """Settings of `reading_ease`."""
+
     reads: str = "response"
     writes: str = "reading_ease"
 
@@ -17,6 +19,7 @@ class ReadingEase(Step[ReadingEaseConfig]):
     """Writes Flesch's reading ease (1948): 206.835 - 1.015 words per sentence - 84.6 syllables per word."""
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
+        """Writes the score. Raises RecordError if the text has no English words."""
         text = str(record[self.config.reads])
         words = re.findall(r"[A-Za-z']+", text)
         if not words:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from mminf.world.language import FORMS, SOUND, UNANSWERABLE, VAGUE, Form, caption, slot_values
-from mminf.world.oracle import judge
-from mminf.world.scene import COLOURS, PLACES, SHAPES, Scene
+from .captions import caption
+from .forms import FORMS, SOUND, UNANSWERABLE, VAGUE, Form, slot_values
+from .oracle import judge
+from .scene import COLOURS, PLACES, SHAPES, Scene
 
 QUALITIES = ("sound", "absent", "unanswerable", "vague", "garbled")
 # Of the hooked samples about half are captions; of the instructions a little more than half are sound.

@@ -4,17 +4,16 @@ import subprocess
 import sys
 from collections import Counter
 
+from mminf_plugins.demo.world import Scene, draw_scene, make_scene
+from mminf_plugins.demo.world.draw import SIZE
+from mminf_plugins.demo.world.scene import COLOURS
 from PIL import ImageColor
-
-from mminf.world import Scene, draw_scene, make_scene
-from mminf.world.draw import SIZE
-from mminf.world.scene import COLOURS
 
 SCENES = [make_scene(seed) for seed in range(300)]
 
 
 def test_a_seed_gives_one_scene_and_one_image_in_any_process() -> None:
-    code = "import hashlib; from mminf.world import *; s = make_scene(7); print(s, hashlib.sha256(draw_scene(s).tobytes()).hexdigest())"
+    code = "import hashlib; from mminf_plugins.demo.world import *; s = make_scene(7); print(s, hashlib.sha256(draw_scene(s).tobytes()).hexdigest())"
     runs = {
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         for _ in range(2)

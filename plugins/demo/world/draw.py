@@ -7,7 +7,7 @@ import random
 from functools import cache
 from typing import TYPE_CHECKING
 
-from mminf.world.scene import COLOURS, TOP_VALUE, Figure, Scene
+from .scene import COLOURS, TOP_VALUE, Figure, Scene
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -3,11 +3,11 @@
 What a filter keeps or an engine answers can be compared with what is so.
 """
 
-from mminf.world.draw import draw_scene
-from mminf.world.language import caption
-from mminf.world.oracle import THRESHOLDS, Verdict, extract, is_right, is_valid_hook, judge
-from mminf.world.scene import Bar, Figure, Scene, make_scene
-from mminf.world.texts import QUALITIES, make_hook, make_instruction
+from .captions import caption
+from .draw import draw_scene
+from .oracle import THRESHOLDS, Verdict, extract, is_right, is_valid_hook, judge
+from .scene import Bar, Figure, Scene, make_scene
+from .texts import QUALITIES, make_hook, make_instruction
 
 __all__ = [
     "QUALITIES",

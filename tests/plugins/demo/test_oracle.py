@@ -3,12 +3,12 @@ from __future__ import annotations
 import random
 
 import pytest
-
-from mminf.world import (
+from mminf_plugins.demo.world import (
     QUALITIES,
     Bar,
     Figure,
     Scene,
+    caption,
     extract,
     is_right,
     is_valid_hook,
@@ -17,8 +17,9 @@ from mminf.world import (
     make_instruction,
     make_scene,
 )
-from mminf.world.language import FORMS, VAGUE, caption, is_caption, parse
-from mminf.world.oracle import keeps, sentences
+from mminf_plugins.demo.world.forms import FORMS, VAGUE
+from mminf_plugins.demo.world.language import is_caption, parse
+from mminf_plugins.demo.world.oracle import keeps, sentences
 
 FIGURES = Scene(
     0,

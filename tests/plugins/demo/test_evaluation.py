@@ -5,18 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from mminf_plugins.demo.evaluate import TRAINED, evaluate
+from mminf_plugins.demo.funnel import funnel_text
+from mminf_plugins.demo.items import read_items
+from mminf_plugins.demo.measure import measure
+from mminf_plugins.demo.scenes import draw_scenes
+from mminf_plugins.demo.world import caption, extract, judge, make_scene
 from typer.testing import CliRunner
 
 import mminf
 from mminf.cli.main import app
 from mminf.errors import UsageError
-from mminf.evaluation import TRAINED, draw_scenes, evaluate, funnel_text, measure, read_items
-from mminf.world import extract, judge, make_scene
-from mminf.world.language import caption
 
 ORACLE = """
 import random, re
-from mminf.world import extract, judge, make_hook, make_scene
+from mminf_plugins.demo.world import extract, judge, make_hook, make_scene
 
 WRONG = {wrong!r}
 AXES = {{"hold what one needs": "solvability", "taken for granted|takes for granted": "hallucination",

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mminf.cli.options import SET
-from mminf.cli.terminal import echo
+_SET = typer.Option([], "--set", "-s", help="path.to.key=value, laid over the recipe; may be repeated.")
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +23,7 @@ def evaluate_demo(
     funnel: bool = typer.Option(
         False, "--funnel", help="Measure nothing anew: print the funnel of the run in this folder beside the truth."
     ),
-    settings: list[str] = SET,
+    settings: list[str] = _SET,
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Measure the demo model, and a filter's worth, on drawn scenes whose truth is known.
@@ -35,15 +34,17 @@ def evaluate_demo(
 
         mminf evaluate-demo demo/out --funnel
     """
-    from mminf import evaluation
+    # Only this command needs them, and every start of the command line imports this module.
+    from .evaluate import evaluate
+    from .funnel import funnel_text
 
     if funnel and as_json:
         raise typer.BadParameter("--funnel prints a table; `mminf status --json` has the run's counts")
     if funnel:
-        echo(evaluation.funnel_text(output))
+        typer.echo(funnel_text(output))
         return
-    found = evaluation.evaluate(output, scenes=scenes, first=first, settings=settings, progress=True)
-    echo(json.dumps(found, indent=2) if as_json else _table(found))
+    found = evaluate(output, scenes=scenes, first=first, settings=settings, progress=True)
+    typer.echo(json.dumps(found, indent=2) if as_json else _table(found))
 
 
 def _table(found: dict[str, Any]) -> str:

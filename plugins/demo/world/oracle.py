@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mminf.world.language import IMPERATIVES, Form, caption_parts, is_answer, is_caption, parse, words
-from mminf.world.scene import Scene
+from .forms import IMPERATIVES, Form
+from .language import caption_parts, is_answer, is_caption, parse, words
+from .scene import Scene
 
 # The sides of the Oasis filter's thresholds (arXiv 2503.08741, section 3.2).
 THRESHOLDS = {"solvability": 3, "clarity": 3, "hallucination": 5, "nonsense": 5}

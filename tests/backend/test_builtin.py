@@ -1,0 +1,63 @@
+"""Models that plugins bundle: registered by name, found as `builtin:NAME`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mminf.backend import BuiltinModel, EngineError, find_model, register_model
+from mminf.backend.base import model_identity
+from mminf.backend.model_files import resolve_local
+from mminf.errors import PluginError
+from mminf.plugin import discovery
+from mminf.registry import MODELS
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[BuiltinModel]:
+    """A registered model of two files, of which one decides about answers."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "README.md").write_text("card")
+    yield register_model(BuiltinModel("tiny", folder, "qwen2_vl", ("model.safetensors",)))
+    del MODELS._items["tiny"]
+
+
+def test_a_registered_model_is_found(tiny: BuiltinModel) -> None:
+    assert find_model("builtin:tiny") == tiny
+    assert resolve_local("builtin:tiny") == str(tiny.folder)
+
+
+def test_its_identity_depends_on_the_listed_files_alone(tiny: BuiltinModel) -> None:
+    before = model_identity("builtin:tiny")
+    (tiny.folder / "README.md").write_text("another card")
+    assert model_identity("builtin:tiny") == before
+    (tiny.folder / "model.safetensors").write_bytes(b"other weights")
+    assert model_identity("builtin:tiny") != before
+
+
+def test_an_unknown_model_names_the_nearest() -> None:
+    with pytest.raises(EngineError) as error:
+        find_model("builtin:dmo")
+    assert str(error.value) == "no built-in model 'builtin:dmo'; did you mean 'builtin:demo'?"
+
+
+def test_an_unknown_model_may_be_that_of_a_broken_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(discovery._broken, "shiny", "ImportError: no shine")
+    with pytest.raises(EngineError, match="plugin 'shiny' is broken: ImportError: no shine"):
+        find_model("builtin:shiny")
+
+
+def test_missing_files_are_named(tiny: BuiltinModel) -> None:
+    (tiny.folder / "model.safetensors").unlink()
+    with pytest.raises(EngineError, match=r"builtin:tiny lacks model.safetensors in .*tiny; reinstall the package"):
+        find_model("builtin:tiny")
+
+
+def test_two_models_of_one_name_are_an_error(tiny: BuiltinModel) -> None:
+    with pytest.raises(PluginError, match="two built-in models are called 'tiny'"):
+        register_model(BuiltinModel("tiny", tiny.folder, "llava", ()))
+    register_model(tiny)  # a plugin that is imported twice

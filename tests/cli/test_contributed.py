@@ -1,0 +1,68 @@
+"""Commands that an installed package contributes by an entry point."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ..conftest import subprocess_env
+
+GOOD = """
+import typer
+
+def register(app):
+    app.command("polish")(polish)
+
+def polish(name: str) -> None:
+    '''Make it shine.'''
+    typer.echo(f"{name} shines")
+"""
+TAKEN = (
+    "def register(app):\n    app.command('run')(run)\n\ndef run() -> None:\n    '''Replaces a command of mminf.'''\n"
+)
+
+
+def run(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mminf.cli.main", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, env=subprocess_env(PYTHONPATH=str(site))
+    )
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder with an installed package `shiny` whose module is not written yet."""
+    info = tmp_path / "site" / "shiny-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shiny\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mminf.commands]\nshiny = shiny\n")
+    return info.parent
+
+
+def test_a_command_of_a_plugin_works_like_any_other(site: Path) -> None:
+    (site / "shiny.py").write_text(GOOD)
+    listed = run(site, "--help").stdout
+    assert "\n  polish" in listed
+    assert "Make it shine." in listed
+    assert run(site, "polish", "brass").stdout == "brass shines\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("import nothing_of_that_name", "ModuleNotFoundError: No module named 'nothing_of_that_name'"),
+        ("", "AttributeError: module 'shiny' has no attribute 'register'"),
+        (TAKEN, "PluginError: there is a command 'run' already; rename the plugin's"),
+    ],
+    ids=["import", "register", "taken"],
+)
+def test_a_broken_one_breaks_no_other_command(site: Path, code: str, why: str) -> None:
+    (site / "shiny.py").write_text(code)
+    listed = run(site, "--help")
+    assert listed.returncode == 0, listed.stderr
+    assert "\n  run " in listed.stdout
+    assert "Replaces a command" not in listed.stdout
+    assert f"plugin shiny: broken: {why}" in run(site, "doctor").stdout

@@ -1,0 +1,59 @@
+"""The public API: a name that is added or removed here is a change for the authors of plugins."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+
+import pytest
+
+PUBLIC = {
+    "mminf": """
+        AskAgain EngineError ImageError JournalError MminfError OutputError PluginError RecipeError
+        RecordError RunResult SourceError UsageError content_folder load read_outcomes read_recipe run status
+    """,
+    "mminf.backend": """
+        Backend BuiltinModel EngineConfig EngineDied EngineError Generation ImagePart Rendered Request
+        RequestError Sampling Turn backend find_model register_model
+    """,
+    "mminf.sink": """
+        Assets ImageError Record RecordError Sink SinkConfig Written replace_file sink
+    """,
+    "mminf.source": """
+        BadRow Numbered Record Source SourceConfig SourceError json_fields source
+    """,
+    "mminf.step": """
+        AskAgain BaseGenerate Children Context DatasetStep Drop GenerateConfig Generation ImageError
+        ImagePart MissingField Names Outcome PromptConfig PromptStep Record RecordError RequestError
+        Sampling Step StepConfig TemplateFolders Turn coverage cut_off final_text is_placeholder
+        is_quoted parse_json parse_letter parse_lines parse_regex parse_score parse_tag
+        parse_verdict require_content short skipped_words step strange_words unfence unwrap
+    """,
+}
+NAMES = [(package, name) for package, names in PUBLIC.items() for name in names.split()]
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_the_public_names_are_these(package: str) -> None:
+    assert import_module(package).__all__ == PUBLIC[package].split()
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_they_are_in_order(package: str) -> None:
+    assert PUBLIC[package].split() == sorted(PUBLIC[package].split())
+
+
+@pytest.mark.parametrize(("package", "name"), NAMES, ids=[".".join(item) for item in NAMES])
+def test_each_can_be_imported_and_says_what_it_is(package: str, name: str) -> None:
+    item = getattr(import_module(package), name)
+    if inspect.isclass(item) or inspect.isfunction(item):
+        text = (item.__doc__ or "").strip()
+        # A dataclass without a docstring gets its signature as one.
+        assert text, f"{package}.{name} has no docstring"
+        assert not text.startswith(f"{name}("), f"{package}.{name} has no docstring"
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_an_unknown_name_is_an_error(package: str) -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        import_module(package).nothing  # noqa: B018
