@@ -66,7 +66,8 @@ async def merge_run(run: Run) -> RunResult:
         JournalError: if a shard is missing, not finished, or of another recipe.
     """
     folder = run.workspace.folder
-    if not run.workspace.is_remote and not (folder / FILE).is_file() and not list_shards(run.target):
+    begins_here = run.workspace.is_remote or run.plan.stages[0].dataset
+    if not begins_here and not (folder / FILE).is_file() and not list_shards(run.target):
         raise JournalError(f"no shards in {run.target}; `mminf run --shard i/n` makes them")
     async with run.workspace.lead():
         _check_idle(run)

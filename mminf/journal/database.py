@@ -15,6 +15,8 @@ from mminf.journal.connection import check_tables, check_version, connect, creat
 from mminf.journal.schema import COLUMNS, insert
 from mminf.journal.writer import Statement, Writer, damaged
 
+DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What SQLite raises on a damaged file; its messages may quote bytes that are not text."""
 Values = tuple[Any, ...]
 """A row as SQLite gives it."""
 
@@ -65,7 +67,7 @@ class Database:
         """Returns the first row of a query, or None."""
         try:
             row: Values | None = self._reader.execute(sql, arguments).fetchone()
-        except sqlite3.DatabaseError as error:
+        except DAMAGE as error:
             raise damaged(self.path, error) from error
         return row
 
@@ -168,5 +170,5 @@ def reading(path: Path) -> Iterator[None]:
     """Makes a JournalError of what SQLite raises."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
+    except DAMAGE as error:
         raise damaged(path, error) from error

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from mminf.errors import shorten_text
+from mminf.errors import JournalError, shorten_text
 from mminf.journal.checksum import RUN_FACTOR, SEQ_FACTOR
 from mminf.journal.codec import BELOW, below, clean, path_numbers, path_text
 from mminf.journal.database import Database
@@ -167,5 +168,8 @@ def place(stage: int, record: Record) -> tuple[int, str, str]:
 
 
 def count_of(row: tuple[Any, ...]) -> OutcomeCount:
-    """Returns the count of a row of stage, state, step, number."""
-    return OutcomeCount(row[0], RecordStatus(row[1]), row[2], row[3])
+    """Returns the count of a row of stage, state, step, number. Raises JournalError if it is damaged."""
+    try:
+        return OutcomeCount(operator.index(row[0]), RecordStatus(row[1]), row[2], row[3])
+    except (TypeError, ValueError) as error:
+        raise JournalError(f"the journal is damaged: {error}; `mminf repair` saves what can be read") from error

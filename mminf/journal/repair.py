@@ -16,6 +16,7 @@ from typing import Any
 from mminf.errors import JournalError
 from mminf.journal.checksum import add_functions
 from mminf.journal.connection import check_tables, create_tables, has_checksums
+from mminf.journal.database import DAMAGE
 from mminf.journal.folders import shard_folders
 from mminf.journal.lock import hold
 from mminf.journal.schema import COLUMNS, FILE, checksum_sql, insert
@@ -75,7 +76,7 @@ def is_sound(path: Path) -> bool:
             if not has_checksums(connection):
                 return True
             return not any(_has_wrong(connection, table) for table in COLUMNS)
-    except (sqlite3.DatabaseError, JournalError):
+    except (*DAMAGE, JournalError):
         return False
 
 
@@ -123,7 +124,7 @@ def _is_whole(connection: sqlite3.Connection, table: str) -> bool:
         if connection.execute(f"PRAGMA integrity_check({table})").fetchone()[0] != "ok":
             return False
         return not _has_wrong(connection, table)
-    except sqlite3.DatabaseError:
+    except DAMAGE:
         return False
 
 
@@ -182,7 +183,7 @@ def _scan(
         right = f"checksum = {checksum_sql(table)}" if has_checksums(connection) else "NULL"
         sql = f"SELECT {key}, {', '.join(COLUMNS[table])}, {right} FROM {table} {where} ORDER BY {key} {order}"  # noqa: S608
         yield from connection.execute(sql, arguments)
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         return
 
 

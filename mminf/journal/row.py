@@ -134,7 +134,8 @@ def row_of(values: tuple[Any, ...]) -> Row:
         )
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise JournalError(
-            f"the journal is damaged: an outcome of record {values[1]!r:.80} can't be read: {error}"
+            f"the journal is damaged: an outcome of record {values[1]!r:.80} can't be read: {error}; `mminf repair` "
+            "saves what can be read"
         ) from error
     if not isinstance(found.fields, dict):
         raise JournalError(f"the journal is damaged: the fields of record {values[1]!r:.80} are not an object")

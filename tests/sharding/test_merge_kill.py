@@ -1,0 +1,117 @@
+"""A merge that is killed at any moment continues with the same command, and makes the same bytes."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+import mminf
+from mminf import api
+
+from ..fuzz import TIMES
+
+STEPS = """
+  - generate: {engine: s, prompt: '{{ q }}'}
+  - split: {reads: parts, writes: part}
+  - keep: part != 'a7'
+"""
+RECIPES = {
+    "dataset step": STEPS + "  - deduplicate: {reads: q}\n  - generate: {name: more, engine: s, prompt: '{{ part }}'}\n",
+    "dataset step first": "\n  - deduplicate: {reads: q}\n" + STEPS,
+    "one stage": STEPS,
+    "target": STEPS,
+}
+
+
+@pytest.fixture(params=RECIPES)
+def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    rows = [f'{{"id": "{n}", "q": "question {n % 30}", "parts": ["a{n}", "b"]}}\n' for n in range(40)]
+    (tmp_path / "rows.jsonl").write_text("".join(rows))
+    path = tmp_path / "recipe.yaml"
+    target = "target: 20\n" if request.param == "target" else ""
+    path.write_text(
+        f"name: kills\n{target}engines: {{s: {{backend: scripted, answer: hi}}}}\nsource: {{jsonl: rows.jsonl}}\n"
+        f"steps:{RECIPES[request.param]}sinks: [{{jsonl: o.jsonl}}, {{parquet: p.parquet}}]\n"
+    )
+    return path
+
+
+def shards(recipe: Path, output: Path) -> None:
+    for index in range(3):
+        api.run(recipe, output=output, shard=f"{index}/3")
+
+
+def merge(recipe: Path, output: Path) -> str:
+    return api.merge(api.prepare(mminf.load(recipe), output=output)).state
+
+
+def in_child(work: Callable[[], object], die_at: int | None = None) -> int:
+    """Runs work in a child, which kills itself at its nth call of one of mminf's functions.
+
+    Returns:
+        The number of calls, or -1 if the child was killed.
+    """
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        calls = 0
+
+        def count(frame: FrameType, event: str, _: object) -> None:
+            nonlocal calls
+            if event == "call" and "/mminf/" in frame.f_code.co_filename:
+                calls += 1
+                if calls == die_at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        threading.setprofile(count)
+        sys.setprofile(count)
+        try:
+            work()
+            sys.setprofile(None)
+            os.write(writer, str(calls).encode())
+        except BaseException as error:  # told to the parent
+            os.write(writer, f"{type(error).__name__}: {error}".encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as file:
+        said = file.read()
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return -1
+    assert said.isdecimal(), said
+    return int(said)
+
+
+def test_a_killed_merge_continues(recipe: Path, tmp_path: Path) -> None:
+    whole = tmp_path / "whole"
+    mminf.run(recipe, output=whole)
+    expected = {name: (whole / name).read_bytes() for name in ("o.jsonl", "p.parquet")}
+    rng = random.Random(recipe.read_text())
+    kills = 0
+    output, before = tmp_path / "out", tmp_path / "before"
+    for _ in range(3 * TIMES):
+        shutil.rmtree(output, ignore_errors=True)
+        for _ in range(4):
+            if "steps:\n  - deduplicate" in recipe.read_text() and not (output / "journal.sqlite").is_file():
+                assert merge(recipe, output) == "waiting"
+            shards(recipe, output)
+            shutil.rmtree(before, ignore_errors=True)
+            shutil.copytree(output, before)
+            calls = in_child(lambda: merge(recipe, output))
+            assert calls > 0
+            shutil.rmtree(output)
+            shutil.copytree(before, output)
+            for _ in range(rng.choice((1, 1, 2, 3))):
+                kills += in_child(lambda: merge(recipe, output), rng.randint(1, calls)) == -1
+            if merge(recipe, output) == "finished":
+                break
+        assert {name: (output / name).read_bytes() for name in expected} == expected
+    assert kills >= 3 * TIMES
