@@ -29,6 +29,7 @@ PUBLIC = {
         is_quoted parse_json parse_letter parse_lines parse_regex parse_score parse_tag
         parse_verdict require_content short skipped_words step strange_words unfence unwrap
     """,
+    "mminf.testing": "StubGateway make_step run_dataset_step run_step",
 }
 NAMES = [(package, name) for package, names in PUBLIC.items() for name in names.split()]
 

@@ -26,8 +26,9 @@ from mminf.recipe.override import (
     step_name,
 )
 from mminf.recipe.repeat import RepeatConfig
+from mminf.recipe.wrap import wrap_step
 from mminf.redact import redact
-from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS, WRAPPERS, Registry
+from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS, Registry
 from mminf.text import Expression
 
 _HIDDEN = frozenset({"api_key_env", "headers", "query", "extra_body", "base_url", "url"})
@@ -192,7 +193,7 @@ class _Checker:
         if config is None:
             return None
         try:
-            return _wrapped(cls(config, folders))
+            return wrap_step(cls(config, folders))
         except FileNotFoundError as error:
             self.fail((*path, "template"), str(error))
         except jinja2.TemplateSyntaxError as error:
@@ -320,11 +321,3 @@ def _owner(cls: type[BaseModel], path: Path_) -> type[BaseModel]:
             break
         cls = owner
     return cls
-
-
-def _wrapped(step: Any) -> Any:
-    """Returns the step that recipes run: with `for_each`, one that runs it over the items of a list."""
-    for key in WRAPPERS:
-        if getattr(step.config, key) is not None:
-            step = WRAPPERS.get(key)(step)
-    return step

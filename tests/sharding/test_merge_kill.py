@@ -25,7 +25,8 @@ STEPS = """
   - keep: part != 'a7'
 """
 RECIPES = {
-    "dataset step": STEPS + "  - deduplicate: {reads: q}\n  - generate: {name: more, engine: s, prompt: '{{ part }}'}\n",
+    "dataset step": STEPS
+    + "  - deduplicate: {reads: q}\n  - generate: {name: more, engine: s, prompt: '{{ part }}'}\n",
     "dataset step first": "\n  - deduplicate: {reads: q}\n" + STEPS,
     "one stage": STEPS,
     "target": STEPS,

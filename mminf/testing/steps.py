@@ -1,0 +1,88 @@
+"""Runs a step at records, without a recipe."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mminf.errors import RecordError
+from mminf.plugin import discover
+from mminf.recipe.model import TemplateFolders
+from mminf.recipe.wrap import wrap_step
+from mminf.record import Record
+from mminf.registry import STEPS
+from mminf.step.base import DatasetStep, Outcome, Step
+from mminf.step.context import Gateway, StepContext
+from mminf.testing.stub import Answers, StubGateway
+
+AnyStep = Step[Any]
+
+
+def make_step(
+    step: str | type[AnyStep], config: Mapping[str, Any] | None = None, *, templates: Sequence[Path] = ()
+) -> AnyStep:
+    """Returns a step as a recipe would make it.
+
+    Args:
+        step: the name that recipes use, or the class.
+        config: its options.
+        templates: folders with its prompts.
+
+    Raises:
+        PluginError: if there is no step of that name.
+        pydantic.ValidationError: if an option is wrong.
+    """
+    discover()
+    kind: type[AnyStep] = STEPS.get(step) if isinstance(step, str) else step
+    made: AnyStep = wrap_step(kind(kind.Config.model_validate(dict(config or {})), TemplateFolders(list(templates))))
+    return made
+
+
+def run_step(
+    step: str | type[AnyStep] | AnyStep,
+    config: Mapping[str, Any] | None = None,
+    fields: Mapping[str, Any] | None = None,
+    *,
+    answers: Answers = (),
+    gateway: Gateway | None = None,
+    id: str = "record",  # noqa: A002 (what users call it)
+    attempt: int = 0,
+) -> Outcome:
+    """Returns what one attempt of a step makes of a record.
+
+    Args:
+        step: name, class, or what `make_step` returned.
+        config: options of the step.
+        fields: of the record.
+        answers: of the model; see `StubGateway`.
+        gateway: in place of the answers, to look at its requests afterwards.
+        id: of the record.
+        attempt: 0 at the first try.
+
+    Raises:
+        AskAgain: if the answer can't be used, and the step would be retried.
+        RecordError: if the step fails the record.
+    """
+    made = step if isinstance(step, Step) else make_step(step, config)
+    record = Record(id, dict(fields or {}))
+    context = StepContext(gateway or StubGateway(answers), made, record, attempt)
+    return asyncio.run(made.run(record, context))
+
+
+def run_dataset_step(
+    step: str | type[AnyStep] | AnyStep, config: Mapping[str, Any] | None, rows: Iterable[Mapping[str, Any]]
+) -> list[Outcome | RecordError]:
+    """Returns what a dataset step makes of each of several records, in their order.
+
+    Raises:
+        TypeError: if the step is not a dataset step.
+    """
+    made = step if isinstance(step, Step) else make_step(step, config)
+    if not isinstance(made, DatasetStep):
+        raise TypeError(f"{made.type} is not a dataset step; use run_step")
+    records = [Record(str(number), dict(row), number) for number, row in enumerate(rows)]
+    context = StepContext(StubGateway(), made, Record("", {}))
+    found = {record.id: outcome for record, outcome in made.run_all(records, context)}
+    return [found[record.id] for record in records]
