@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from mminf.journal.checksum import SqlValue
 from mminf.journal.codec import clean, deflate, inflate
 from mminf.journal.database import Database, Values
 from mminf.journal.meta import RunMeta
@@ -93,26 +94,11 @@ class Memo:
 
     async def add(self, call: Call) -> None:
         """Writes an answered call; returns once it is committed."""
-        prompt_id, dictionary = self._prompts.get(call.step, (None, b""))
         answer = call.generation
-        values = (
-            call.key,
-            call.step,
-            clean(call.record),
-            call.attempt,
-            call.sample,
-            clean(answer.text),
-            answer.finish_reason,
-            None if answer.logprobs is None else json.dumps(answer.logprobs),
-            None if answer.choice_logprobs is None else json.dumps(answer.choice_logprobs),
-            answer.prompt_tokens,
-            answer.completion_tokens,
-            float(call.seconds),
-            self._meta.run,
-            prompt_id,
-            deflate(call.chat, dictionary),
-        )
-        statements = [Statement(insert("memo", or_="IGNORE"), values)]
+        prompt_id, dictionary = self._prompts.get(call.step, (None, b""))
+        run = self._meta.run
+        # In the writing thread: the chat is deflated there, next to the loop that feeds the engines.
+        statements = [Statement(insert("memo", or_="IGNORE"), lambda: _values(call, run, prompt_id, dictionary))]
         if answer.reasoning is not None:
             self._own.note(reasoning=True)
             statements.append(Statement(insert("reasoning", or_="REPLACE"), (call.key, clean(answer.reasoning))))
@@ -198,3 +184,25 @@ def add_totals(parts: Iterable[dict[str, Totals]]) -> dict[str, Totals]:
         for step, total in part.items():
             whole[step] = whole.get(step, Totals(0, 0, 0, 0.0)).plus(total)
     return whole
+
+
+def _values(call: Call, run: int, prompt_id: int | None, dictionary: bytes) -> tuple[SqlValue, ...]:
+    """Returns the row of a call; its chat is deflated against the first one of its step."""
+    answer = call.generation
+    return (
+        call.key,
+        call.step,
+        clean(call.record),
+        call.attempt,
+        call.sample,
+        clean(answer.text),
+        answer.finish_reason,
+        None if answer.logprobs is None else json.dumps(answer.logprobs),
+        None if answer.choice_logprobs is None else json.dumps(answer.choice_logprobs),
+        answer.prompt_tokens,
+        answer.completion_tokens,
+        float(call.seconds),
+        run,
+        prompt_id,
+        deflate(call.chat, dictionary),
+    )

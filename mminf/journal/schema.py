@@ -5,6 +5,8 @@ Every table ends with `checksum` (see `checksum.py`); it is NULL in rows that ve
 
 from __future__ import annotations
 
+from functools import cache
+
 FILE = "journal.sqlite"
 VERSION = 3
 READABLE = frozenset({2, 3})
@@ -110,6 +112,7 @@ CREATE TABLE IF NOT EXISTS retries (
 _OUTCOME = ("run", "seq", *(name for name in COLUMNS["rows"] if name not in ("run", "seq")))
 
 
+@cache
 def insert(table: str, *, or_: str | None = None) -> str:
     """Returns the SQL that inserts a row of a table with its checksum; its arguments are `COLUMNS` of the table.
 

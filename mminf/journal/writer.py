@@ -25,10 +25,10 @@ _REFUSALS = (UnicodeError, OverflowError, sqlite3.DataError, sqlite3.InterfaceEr
 
 
 class Statement(NamedTuple):
-    """SQL and its arguments."""
+    """SQL and its arguments, or a function that returns them: it is called in the writing thread."""
 
     sql: str
-    arguments: tuple[SqlValue, ...] = ()
+    arguments: tuple[SqlValue, ...] | Callable[[], tuple[SqlValue, ...]] = ()
 
 
 Work = Sequence[Statement]
@@ -160,7 +160,7 @@ class Writer:
                 for number, work in enumerate(group.works):
                     try:
                         for sql, arguments in work:
-                            connection.execute(sql, arguments)
+                            connection.execute(sql, arguments() if callable(arguments) else arguments)
                     except _REFUSALS as error:  # this value can't be stored; the others can
                         log.error("the journal can't store a value: %s", error)
                         group.refused[number] = error

@@ -83,7 +83,7 @@ def write_rows(folder: Path, records: int) -> Path:
 
 def settings(engine: str) -> list[str]:
     """Returns what puts one engine into both parts of the recipe, without images."""
-    found = [f"engines.vlm={engine}", f"engines.llm={engine}", "steps.hook.images=false"]
+    found = [f"engines.vlm={engine}", f"engines.llm={engine}", "steps.hook.images=false", "steps.respond.images=optional"]
     for name in ("solvability", "hallucination", "clarity"):
         text = (ROOT / "templates" / "oasis" / f"{name}.jinja").read_text().replace("{{ images }}", "")
         found += [f"steps.{name}.template=null", f"steps.{name}.prompt={json.dumps(text)}"]
@@ -98,7 +98,7 @@ def run_recipe(folder: Path, records: int, engine: str) -> Cost:
     with measured() as cost:
         mminf.run("oasis", input=rows, output=output, settings=settings(engine))
     with Journal(output) as journal:
-        calls = sum(int(step["calls"]) for step in journal.memo.totals().values())
+        calls = sum(step.calls for step in journal.memo.totals().values())
     return Cost(cost[0], cost[1], calls)
 
 
@@ -229,7 +229,7 @@ def bench_kill(folder: Path, records: int) -> None:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     asked = Counter(log.read_text().splitlines())
     with Journal(output) as journal:
-        settled = journal.settled_roots()
+        settled = journal.outcomes.count_final()
     repeated = sum(count - 1 for count in asked.values())
     print(f"SIGKILL after {before} calls of {sum(asked.values())}, {IN_FLIGHT} in flight, run again:")
     print(f"  {records - settled} of {records} records lost, {repeated} calls repeated")

@@ -270,11 +270,11 @@ async def bench_tokens(folder: Path, number: int) -> None:
         totals = journal.memo.totals()
     await backend.close()
     ours = sum(step["prompt_tokens"] for step in totals.values())
-    calls = {name: int(step["calls"]) for name, step in totals.items()}
+    calls = {name: step.calls for name, step in totals.items()}
     print(f"prompt tokens, {number} images of 576 visual tokens, nothing filtered: calls {calls}")
     print(f"  {asked:.0f} asked (journal: {ours:.0f}), {cached:.0f} from the prefix cache:", end=" ")
     print(f"{(asked - cached) / asked:.1%} computed")
-    whole = [step["prompt_tokens"] / step["calls"] for step in totals.values()]
+    whole = [step.prompt_tokens / step.calls for step in totals.values()]
     print(f"  a record that makes all {len(whole)} calls has {sum(whole):.0f} prompt tokens in them")
 
 
