@@ -18,7 +18,7 @@ LAYERS = [
         "registry",
         "record",
         "image",
-        "text",
+        "template",
         "request",
         "part",
         "storage",

@@ -23,8 +23,7 @@ from mminf.errors import EngineDied, EngineError, RequestError
 from mminf.reasoning import split_reasoning
 from mminf.recipe.config import EngineConfig
 from mminf.request import Generation, Rendered, Request, Sampling, spelled_out
-from mminf.special_tokens import own_tokens
-from mminf.text import defuse
+from mminf.special_tokens import break_token, own_tokens
 
 log = logging.getLogger("mminf")
 
@@ -263,7 +262,7 @@ class SwiftBackend(Backend):
             content = ""
             for part in turn.parts:
                 if isinstance(part, str):
-                    content += self._unspeakable.sub(defuse, part)
+                    content += self._unspeakable.sub(break_token, part)
                 else:
                     content += "<image>"
                     images.append(request.images[part.index].views[self.view])

@@ -22,7 +22,7 @@ from mminf.journal import Row, Tree, Waiting, path_text
 from mminf.record import Fields, Record
 from mminf.source.base import BadRow
 from mminf.step.base import Drop
-from mminf.text import failed_check
+from mminf.template import failed_check
 
 log = logging.getLogger("mminf")
 _PLAIN = frozenset({str, int, float, bool, type(None)})  # JSON without a closer look

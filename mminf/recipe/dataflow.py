@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mminf.errors import Problem, nearest
 from mminf.recipe.model import StepLike
-from mminf.text import Expression
+from mminf.template import Expression
 
 MOST_STATES = 2000
 

@@ -19,7 +19,7 @@ from mminf.sink.placing import replace_file as replace_file  # plugins take it f
 from mminf.sink.shards import Shards
 from mminf.special_tokens import escape_row
 from mminf.storage import is_remote
-from mminf.text import Expression
+from mminf.template import Expression
 
 T = TypeVar("T")
 

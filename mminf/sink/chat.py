@@ -15,7 +15,7 @@ from mminf.recipe.config import Names
 from mminf.record import Record, derive_seed
 from mminf.sink.base import json_text, plain_text, sink
 from mminf.sink.images import ImagePathsConfig, ImagePathsSink
-from mminf.text import images_in
+from mminf.template import images_in
 
 ROLES = ("system", "user", "assistant")
 _LLAVA_NAMES = {"user": "human", "assistant": "gpt"}

@@ -14,7 +14,7 @@ from mminf.step.base import Context, Outcome, step
 from mminf.step.extract import Extraction
 from mminf.step.for_each import raise_worst
 from mminf.step.prompt import HistoryField, PromptConfig, PromptStep, continue_chat, cut_off
-from mminf.text import Template
+from mminf.template import Template
 from mminf.turns import Draft
 
 

@@ -15,7 +15,7 @@ from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.request import Generation
 from mminf.step.base import Context, Step
-from mminf.text import Shown, Template, images_in
+from mminf.template import Shown, Template, images_in
 from mminf.turns import REST, Draft, ImagePart, Place, Turn, name_tags, place_images, split_tags
 
 RETRY_TEMPERATURE = 0.7

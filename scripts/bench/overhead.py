@@ -37,7 +37,7 @@ from mminf.backend.client import Client
 from mminf.backend.scripted import ScriptedBackend, ScriptedConfig
 from mminf.journal import Journal
 from mminf.request import Request, Sampling
-from mminf.text import Turn
+from mminf.turns import Turn
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

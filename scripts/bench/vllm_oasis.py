@@ -31,7 +31,7 @@ from mminf.journal import Journal
 from mminf.record import Record, derive_seed
 from mminf.request import Generation, Request, Sampling
 from mminf.step.base import Drop
-from mminf.text import Turn
+from mminf.turns import Turn
 from mminf.world import draw_scene, make_scene
 
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
