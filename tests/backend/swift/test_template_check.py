@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from mminf.backend.template_check import check_template, explain_types, find_markers, same_prompt
+from mminf.backend.swift.explain import explain_types
+from mminf.backend.swift.template_check import check_template, find_markers, same_prompt
 
 from .test_open_turn import make_template
 
@@ -76,7 +77,7 @@ def sentence_piece(special: list[str], chat_template: str | None, **names: str) 
 
 
 def problems(name: str, tokenizer: Any) -> list[str]:
-    from mminf.backend.swift import adopt_template
+    from mminf.backend.swift.adopt import adopt_template
 
     template = make_template(name, tokenizer)
     adopt_template(template)

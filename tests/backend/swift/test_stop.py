@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mminf.backend.swift import cut_stop
+from mminf.backend.swift.stop import cut_stop
 
 
 @pytest.mark.parametrize(

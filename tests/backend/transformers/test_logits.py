@@ -13,7 +13,7 @@ def draws(sampling: Sampling, probabilities: list[float], count: int = 4000) -> 
     """How often each token is drawn, over many seeds."""
     import torch
 
-    from mminf.backend.logits import DrawRows
+    from mminf.backend.transformers.logits import DrawRows
 
     scores = torch.tensor([[math.log(p) for p in probabilities]]).repeat(count, 1)
     drawn = DrawRows(sampling, range(count))(torch.zeros(count, 0, dtype=torch.long), scores).argmax(-1)
@@ -40,7 +40,7 @@ def test_tokens_are_drawn_as_often_as_they_should(settings: dict[str, float], ex
 def test_a_row_is_drawn_alike_whoever_shares_its_batch() -> None:
     import torch
 
-    from mminf.backend.logits import DrawRows
+    from mminf.backend.transformers.logits import DrawRows
 
     sampling = Sampling(temperature=1.0, top_k=20)
     scores = torch.randn(5, 1000, generator=torch.Generator().manual_seed(1))
@@ -54,7 +54,7 @@ def test_a_row_is_drawn_alike_whoever_shares_its_batch() -> None:
 def test_penalties_count_the_output_and_not_the_prompt() -> None:
     import torch
 
-    from mminf.backend.logits import PenalizeOutput
+    from mminf.backend.transformers.logits import PenalizeOutput
 
     penalize = PenalizeOutput(frequency=1.0, presence=0.5)
     prompt = torch.tensor([[3, 3, 3]])
@@ -66,7 +66,7 @@ def test_penalties_count_the_output_and_not_the_prompt() -> None:
 def test_only_the_choices_and_then_the_end() -> None:
     import torch
 
-    from mminf.backend.logits import OnlyChoices
+    from mminf.backend.transformers.logits import OnlyChoices
 
     only = OnlyChoices([[1, 2], [1, 3, 4]], ends=[0])
     allowed = []
@@ -79,7 +79,7 @@ def test_only_the_choices_and_then_the_end() -> None:
 def test_banned_tokens_are_never_drawn() -> None:
     import torch
 
-    from mminf.backend.logits import BanTokens
+    from mminf.backend.transformers.logits import BanTokens
 
     scores = BanTokens([0, 2, 99])(torch.zeros(2, 0, dtype=torch.long), torch.zeros(2, 4))
     assert scores.tolist() == [[-math.inf, 0, -math.inf, 0]] * 2

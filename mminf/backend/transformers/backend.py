@@ -5,16 +5,23 @@ from __future__ import annotations
 import asyncio
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NoReturn
 
 from pydantic import Field
 
 from mminf.backend.base import backend, shorten
 from mminf.backend.devices import weights_share
 from mminf.backend.model_files import resolve_local
-from mminf.backend.swift import MARK, SwiftBackend, SwiftConfig
+from mminf.backend.swift import SwiftBackend, SwiftConfig
+from mminf.backend.swift.hook import Arguments, Hook
+from mminf.backend.swift.request import read_mark
 from mminf.errors import RequestError
 from mminf.request import Request
+
+if TYPE_CHECKING:
+    from swift.infer_engine import RequestConfig, TransformersEngine
+    from swift.infer_engine.protocol import ChatCompletionResponse
+    from transformers import LogitsProcessor, LogitsProcessorList
 
 
 class TransformersConfig(SwiftConfig):
@@ -27,12 +34,13 @@ class TransformersConfig(SwiftConfig):
 class TransformersBackend(SwiftBackend):
     """Hugging Face transformers through ms-swift: runs everywhere, slower than vLLM."""
 
+    config: TransformersConfig
     Config = TransformersConfig
     module = "transformers"
     install_hint = "install it with `pip install transformers`"
     constrains = True
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: TransformersConfig) -> None:
         super().__init__(config)
         self._solo = itertools.count(1)
 
@@ -46,7 +54,7 @@ class TransformersBackend(SwiftBackend):
         share = weights_share(Path(resolve_local(self.config.model)), device)
         return {} if share is None else {device: share}
 
-    def _make_engine(self) -> Any:
+    def _make_engine(self) -> TransformersEngine:
         from swift.infer_engine import TransformersEngine
 
         common = self._common()
@@ -60,9 +68,9 @@ class TransformersBackend(SwiftBackend):
             **self.config.options,
         )
 
-    def _free(self, engine: Any) -> None:
+    def _free(self, engine: TransformersEngine) -> None:
         # ms-swift's worker polls for ever, and so keeps the engine; asked for its next batch, it is told to go.
-        def leave() -> Any:
+        def leave() -> NoReturn:
             raise SystemExit
 
         engine._fetch_infer_requests = leave
@@ -71,26 +79,24 @@ class TransformersBackend(SwiftBackend):
         engine.model = None
         super()._free(engine)
 
-    async def _ask(self, request: Request) -> Any:
+    async def _ask(self, request: Request) -> ChatCompletionResponse:
         try:
             return await super()._ask(request)
         except RequestError:
             # Generation fails for a batch as a whole (a row that is too long, memory), so ask this row alone.
             return await self._ask_alone(request)
 
-    async def _ask_alone(self, request: Request) -> Any:
+    async def _ask_alone(self, request: Request) -> ChatCompletionResponse:
         config = self._request_config(request)
         config.seed = next(self._solo)  # unused by this engine, but only equal configs share a batch
         try:
-            return await self._engine.infer_async(
-                self._infer_request(request), config, pre_infer_hook=self._hook(request)
-            )
+            return await self._infer(request, config)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # as in _ask
             raise RequestError(f"{self.config.backend}: {shorten(error)}") from error
 
-    def _request_config(self, request: Request) -> Any:
+    def _request_config(self, request: Request) -> RequestConfig:
         """Requests with equal configs share a batch: no seed in it, but all that the hook will do to the batch."""
         config = super()._request_config(request)
         config.seed = None
@@ -101,20 +107,20 @@ class TransformersBackend(SwiftBackend):
         config.mminf = request.sampling.model_dump_json()
         return config
 
-    def _hook(self, request: Request) -> Any:
+    def _hook(self, request: Request) -> Hook:
         sampling, decision = request.sampling, self._decision(request)
 
-        def hook(kwargs: dict[str, Any]) -> dict[str, Any]:
-            from mminf.backend.logits import processors
+        def hook(kwargs: Arguments) -> Arguments:
+            from mminf.backend.transformers.logits import processors
 
-            seeds = [row.chat_template_kwargs[MARK]["seed"] for row in kwargs["template_inputs"]]
-            tokenizer = self._template.tokenizer
+            seeds = [read_mark(row)["seed"] for row in kwargs["template_inputs"]]
+            vocabulary = self._vocabulary
+            ends = vocabulary.end_ids()
             if decision is not None:
-                choices = [[token] for token in decision.tokens]
-                made = processors(sampling, seeds, (), choices, self._end_ids())
+                made = processors(sampling, seeds, (), [[token] for token in decision.tokens], ends)
             else:
-                choices = [tokenizer.encode(choice, add_special_tokens=False) for choice in sampling.choices]
-                made = processors(sampling, seeds, self._banned(sampling), choices, self._end_ids())
+                choices = [vocabulary.encode(choice) for choice in sampling.choices]
+                made = processors(sampling, seeds, self._banned(sampling), choices, ends)
             if made:
                 kwargs["inputs"]["logits_processor"] = _processor_list(made)
             config = kwargs["generation_config"]
@@ -122,13 +128,13 @@ class TransformersBackend(SwiftBackend):
             config.temperature = config.top_p = config.top_k = None
             if sampling.min_tokens and decision is None:
                 config.min_new_tokens = min(sampling.min_tokens, config.max_new_tokens)
-                config.eos_token_id = self._end_ids()
+                config.eos_token_id = ends
             return kwargs
 
         return hook
 
 
-def _processor_list(made: list[Any]) -> Any:
+def _processor_list(made: list[LogitsProcessor]) -> LogitsProcessorList:
     from transformers import LogitsProcessorList
 
     return LogitsProcessorList(made)

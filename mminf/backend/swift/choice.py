@@ -5,10 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 WANTED = 20
 """How many of the likeliest tokens are asked for where the chance of every choice is wanted (vLLM's limit)."""
+
+
+class TokenLogprob(TypedDict):
+    """A token's log-probability, as OpenAI's protocol has it."""
+
+    token: str
+    logprob: float
+    top_logprobs: NotRequired[Sequence[TokenLogprob] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +40,7 @@ class Decision:
         """Returns the choice that an answer of one token stands for; None if for none."""
         return self.texts.get(answer.strip())
 
-    def chances(self, content: Sequence[Mapping[str, Any]]) -> tuple[float, ...] | None:
+    def chances(self, content: Sequence[TokenLogprob]) -> tuple[float, ...] | None:
         """Returns the log-probability of each choice among the choices, from the logprobs of the one token.
 
         A choice that is not among the likeliest tokens gets minus infinity; None if none of them is.
@@ -49,7 +60,7 @@ class Decision:
         return tuple(found.get(choice, -math.inf) - total for choice in self.texts.values())
 
 
-def find_decision(tokenizer: Any, choices: Sequence[str]) -> Decision | None:
+def find_decision(tokenizer: PreTrainedTokenizerBase, choices: Sequence[str]) -> Decision | None:
     """Returns how choices can be told apart by one token, or None if they can't: one begins with another, say."""
     ids = [tuple(tokenizer.encode(choice, add_special_tokens=False)) for choice in choices]
     if len(ids) < 2:

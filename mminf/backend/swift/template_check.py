@@ -9,21 +9,26 @@ from __future__ import annotations
 import contextlib
 import copy
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from mminf.errors import nearest
+if TYPE_CHECKING:
+    from swift.template import Template, TemplateMeta
+    from transformers import PreTrainedTokenizerBase
+
+OwnTemplate = str | Mapping[str, str]
+"""A model's own chat template: Jinja text, or several by name."""
 
 # `<|im_start|>`, `<end_of_turn>`, `<s>`, `[INST]`, `<<SYS>>`: what templates mark turns with.
 _MARKER = re.compile(r"<<?/?[^<>\s{}]{1,40}>?>|\[/?[A-Z][A-Z_]+\]")
 _THOUGHT = re.compile(r"^\s*<[^<>]*think[^<>]*>.*$", re.DOTALL)
-# The date for Llama 3's template; see `_pin_date` in swift.py.
+# The date for Llama 3's template; see `_pin_date` in adopt.py.
 _DATE = "26 Jul 2024"
 _USER, _SYSTEM = "ab12 cd34?", "ef56 gh78."
 _SHOWN = 60
 
 
-def check_template(template: Any, tokenizer: Any) -> list[str]:
+def check_template(template: Template, tokenizer: PreTrainedTokenizerBase) -> list[str]:
     """Returns the problems of a ms-swift template for a model, one line each; none if it fits.
 
     Args:
@@ -46,7 +51,7 @@ def check_template(template: Any, tokenizer: Any) -> list[str]:
     return [difference, *_check_markers(meta, tokenizer)] if difference else []
 
 
-def _check_markers(meta: Any, tokenizer: Any) -> list[str]:
+def _check_markers(meta: TemplateMeta, tokenizer: PreTrainedTokenizerBase) -> list[str]:
     missing = [marker for marker in find_markers(meta) if not _is_token(tokenizer, marker)]
     if not missing:
         return []
@@ -56,7 +61,7 @@ def _check_markers(meta: Any, tokenizer: Any) -> list[str]:
     ]
 
 
-def find_markers(meta: Any) -> list[str]:
+def find_markers(meta: TemplateMeta) -> list[str]:
     """Returns the markers of turns in a TemplateMeta, in the order in which they appear."""
     found: dict[str, None] = {}
     for pieces in (meta.prefix, meta.system_prefix, meta.prompt, meta.chat_sep, meta.suffix, meta.stop_words):
@@ -66,19 +71,19 @@ def find_markers(meta: Any) -> list[str]:
     return list(found)
 
 
-def _is_token(tokenizer: Any, marker: str) -> bool:
+def _is_token(tokenizer: PreTrainedTokenizerBase, marker: str) -> bool:
     token = tokenizer.convert_tokens_to_ids(marker)
     if token is None or (token == tokenizer.unk_token_id and marker != tokenizer.unk_token):
         return False
     return token in tokenizer.encode(marker, add_special_tokens=False)
 
 
-def _own_template(template: Any, tokenizer: Any) -> Any:
+def _own_template(template: Template, tokenizer: PreTrainedTokenizerBase) -> OwnTemplate | None:
     """Returns the model's own chat template, or None. Some multimodal models keep it with the processor."""
     return getattr(tokenizer, "chat_template", None) or getattr(template.processor, "chat_template", None)
 
 
-def _compare(template: Any, tokenizer: Any, own: Any) -> str | None:
+def _compare(template: Template, tokenizer: PreTrainedTokenizerBase, own: OwnTemplate) -> str | None:
     user = {"role": "user", "content": _USER}
     system = {"role": "system", "content": _SYSTEM}
     prompts = {"a system turn": [system, user], "a user turn": [user]}
@@ -104,7 +109,9 @@ class _RefusedError(Exception):
     """One of the templates does not take these turns."""
 
 
-def _difference(template: Any, tokenizer: Any, own: Any, messages: list[dict[str, str]]) -> tuple[str, str] | None:
+def _difference(
+    template: Template, tokenizer: PreTrainedTokenizerBase, own: OwnTemplate, messages: list[dict[str, str]]
+) -> tuple[str, str] | None:
     """Returns where the two renderings differ, if they do."""
     try:
         models = _render_own(tokenizer, own, messages)
@@ -116,7 +123,7 @@ def _difference(template: Any, tokenizer: Any, own: Any, messages: list[dict[str
     return None if same_prompt(ours, models) else _around_difference(ours, models)
 
 
-def _render(template: Any, tokenizer: Any, messages: list[dict[str, str]]) -> str:
+def _render(template: Template, tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]]) -> str:
     from swift.infer_engine import InferRequest
 
     view = copy.copy(template)
@@ -125,7 +132,7 @@ def _render(template: Any, tokenizer: Any, messages: list[dict[str, str]]) -> st
     return str(tokenizer.decode(ids))
 
 
-def _render_own(tokenizer: Any, own: Any, messages: list[dict[str, str]]) -> str:
+def _render_own(tokenizer: PreTrainedTokenizerBase, own: OwnTemplate, messages: list[dict[str, str]]) -> str:
     ids = tokenizer.apply_chat_template(
         messages,
         chat_template=own if isinstance(own, str) else None,
@@ -163,37 +170,3 @@ def _cut(text: str, place: int) -> str:
     start = max(0, place - _SHOWN // 3)
     shown = text[start : start + _SHOWN]
     return f"{'…' if start else ''}{shown}{'…' if start + _SHOWN < len(text) else ''}"
-
-
-def explain_types(error: str) -> str | None:
-    """Returns an error of ms-swift about model or template types in terms of our settings; None for other errors.
-
-    Args:
-        error: the text of ms-swift's error.
-    """
-    for kind, setting, what in (
-        ("template_type", "template", "chat template"),
-        ("model_type", "model_type", "model type"),
-    ):
-        if refused := re.search(rf"{kind}: '([^']*)' not in \[(.*)\]", error, re.DOTALL):
-            names = re.findall(r"'([^']+)'", refused[2])
-            close = nearest(refused[1], names)
-            known = close if "did you mean" in close else f"; ms-swift knows {len(names)}, and none has a similar name"
-            return f"`{setting}: {refused[1]}` is not a {what} of ms-swift{known}"
-        if re.search(rf"match `{kind}`|suitable `{kind}`", error):
-            listed = re.search(r"possible types found: \[(.*?)\]", error, re.DOTALL)
-            names = re.findall(r"'([^']+)'", listed[1]) if listed else []
-            if names:
-                reason = f"the model fits more than one {what} of ms-swift: {', '.join(names)}"
-            else:
-                reason = f"ms-swift does not know the {what} of this model"
-            return f"{reason}. {_how_to_set(setting, names)}"
-    return None
-
-
-def _how_to_set(setting: str, names: Sequence[str]) -> str:
-    listed = "one of these" if names else f"one of ms-swift's {setting.removesuffix('_type')} types"
-    return (
-        f"Set it to {listed}: `{setting}: TYPE` under the engine in the recipe, or `--set engines.NAME.{setting}=TYPE` "
-        "on the command line, where NAME is the engine's name in the recipe"
-    )

@@ -10,7 +10,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 # Unicode blocks and single code points of pictographs (Unicode 16, emoji-data.txt, and the dingbats around them).
 _RANGES = (
@@ -71,7 +74,7 @@ def holds_pictograph(data: bytes) -> bool:
     return False
 
 
-def banned_ids(tokenizer: Any, bans: Iterable[str], keep: Iterable[int]) -> tuple[int, ...]:
+def banned_ids(tokenizer: PreTrainedTokenizerBase, bans: Iterable[str], keep: Iterable[int]) -> tuple[int, ...]:
     """Returns the token ids that the bans forbid, sorted.
 
     Args:
@@ -97,7 +100,7 @@ def banned_ids(tokenizer: Any, bans: Iterable[str], keep: Iterable[int]) -> tupl
     return tuple(sorted(banned - set(keep)))
 
 
-def _special_ids(tokenizer: Any) -> set[int]:
+def _special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     added = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     return added | set(tokenizer.all_special_ids)
 
@@ -135,7 +138,7 @@ class Spelling:
         return token.encode("utf-8", "replace")
 
 
-def find_spelling(tokenizer: Any) -> Spelling:
+def find_spelling(tokenizer: PreTrainedTokenizerBase) -> Spelling:
     """Returns how a tokenizer's vocabulary is written, found by decoding a few tokens.
 
     The vocabulary alone is ambiguous: SentencePiece vocabularies such as Gemma's contain a literal `Ġ`.
@@ -148,21 +151,21 @@ def find_spelling(tokenizer: Any) -> Spelling:
     )
 
 
-def _spells(tokenizer: Any, tokens: list[str], text: str) -> bool:
+def _spells(tokenizer: PreTrainedTokenizerBase, tokens: list[str], text: str) -> bool:
     try:
         return str(tokenizer.convert_tokens_to_string(tokens)).strip() == text
     except Exception:  # remote code of a tokenizer raises any error for tokens that it lacks
         return False
 
 
-def _declares_byte_level(tokenizer: Any) -> bool:
+def _declares_byte_level(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Returns whether a `tokenizers` pipeline without a fitting decoder says that it works on bytes."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     parts = (getattr(backend, name, None) for name in ("decoder", "pre_tokenizer", "normalizer"))
     return any(part is not None and b'"ByteLevel"' in part.__getstate__() for part in parts)
 
 
-def _token_bytes(tokenizer: Any) -> dict[int, bytes]:
+def _token_bytes(tokenizer: PreTrainedTokenizerBase) -> dict[int, bytes]:
     cached = getattr(tokenizer, "_mminf_token_bytes", None)
     if cached is None:
         spelling = find_spelling(tokenizer)

@@ -112,7 +112,7 @@ def test_every_template_is_tested() -> None:
 
 
 def test_the_cut_prompt_ends_where_the_query_ends(tokenizer: Any) -> None:
-    from mminf.backend.open_turn import open_template
+    from mminf.backend.swift.open_turn import open_template
 
     for name in multimodal_templates():
         if name in NO_CHAT | NO_QUERY:
@@ -126,7 +126,7 @@ def test_the_cut_prompt_ends_where_the_query_ends(tokenizer: Any) -> None:
 
 
 def test_only_the_last_turn_of_a_conversation_is_left_open(tokenizer: Any) -> None:
-    from mminf.backend.open_turn import open_template
+    from mminf.backend.swift.open_turn import open_template
 
     compared = 0
     for name in multimodal_templates():
@@ -146,21 +146,21 @@ def test_only_the_last_turn_of_a_conversation_is_left_open(tokenizer: Any) -> No
 def test_templates_without_a_user_turn_are_errors_that_name_them(name: str) -> None:
     from swift.template import TEMPLATE_MAPPING
 
-    from mminf.backend.open_turn import open_meta
+    from mminf.backend.swift.open_turn import open_meta
 
     with pytest.raises(EngineError, match=f"template '{name}' can't be hooked: nothing marks the user's turn"):
         open_meta(TEMPLATE_MAPPING[name])
 
 
 def test_a_template_that_takes_no_plain_query_is_an_error(tokenizer: Any) -> None:
-    from mminf.backend.open_turn import open_template
+    from mminf.backend.swift.open_turn import open_template
 
     with pytest.raises(EngineError, match="template 'jev' can't be hooked: it renders no plain query"):
         open_template(make_template("jev", tokenizer))
 
 
 def test_a_template_that_can_not_be_cut_is_an_error(tokenizer: Any) -> None:
-    from mminf.backend.open_turn import open_template
+    from mminf.backend.swift.open_turn import open_template
 
     template = make_template("qwen2_vl", tokenizer)
     template.template_meta.prompt = ["<|im_start|>user\n", "{{QUERY}} and {{QUERY}}", "<|im_end|>\n"]
@@ -174,7 +174,7 @@ def test_a_template_that_can_not_be_cut_is_an_error(tokenizer: Any) -> None:
 
 
 def test_llama_does_not_say_what_day_it_is(tokenizer: Any) -> None:
-    from mminf.backend.swift import adopt_template
+    from mminf.backend.swift.adopt import adopt_template
 
     template = make_template("llama3_2_vision", tokenizer)
     adopt_template(template)
@@ -183,7 +183,7 @@ def test_llama_does_not_say_what_day_it_is(tokenizer: Any) -> None:
 
 def test_a_tokenizer_that_closes_its_prompts_leaves_the_hook_open(tokenizer: Any) -> None:
     """`auto_add_bos` templates take BOS from what the tokenizer puts around a text, and would take its EOS as well."""
-    from mminf.backend.open_turn import open_template
+    from mminf.backend.swift.open_turn import open_template
 
     class Closing:
         def __getattr__(self, name: str) -> Any:

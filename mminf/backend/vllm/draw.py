@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from vllm.sampling_params import SamplingParams
@@ -23,9 +23,12 @@ from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
 from mminf.backend.draw import Rules, Uniforms, draw, penalize_output, penalize_repetition
 
+if TYPE_CHECKING:
+    from vllm.config import VllmConfig
+
 ARGUMENT = "mminf_draw"
 # What vLLM is asked for instead: nothing that would draw, penalize or truncate a second time.
-GREEDY: dict[str, Any] = {
+GREEDY: dict[str, float | None] = {
     "temperature": 0.0,
     "seed": None,
     "top_k": 0,
@@ -78,7 +81,7 @@ def arguments(
     repetition_penalty: float = 1.0,
     frequency_penalty: float = 0.0,
     presence_penalty: float = 0.0,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Returns the `extra_args` of a request that is drawn here."""
     rules = [temperature, int(top_k), top_p, min_p]
     return {ARGUMENT: [seed, rules, repetition_penalty, frequency_penalty, presence_penalty]}
@@ -99,7 +102,7 @@ class DrawTokens(LogitsProcessor):
     It must come after all processors that forbid tokens.
     """
 
-    def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool) -> None:
+    def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
         self.device = device
         self.rows: dict[int, Row] = {}
         self.groups: list[tuple[Settings, list[int]]] = []

@@ -9,26 +9,31 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mminf.errors import EngineError
+
+if TYPE_CHECKING:
+    from swift.template import Template, TemplateMeta
+
+Prompt = list[str | list[int] | list[str]]
+"""The pieces of a template's prompt: texts, and tokens by id or name."""
 
 _QUERY, _RESPONSE = "{{QUERY}}", "{{RESPONSE}}"
 _OPENING_TOKEN = re.compile(r"^\s*<[^<>]*>")
 _PROBE = "ab12"
 
 
-def cut_prompt(prompt: list[Any]) -> list[Any] | None:
+def cut_prompt(prompt: Prompt) -> Prompt | None:
     """Returns a template's prompt pieces up to the end of the query; None if the query isn't in exactly one piece."""
-    holders = [index for index, piece in enumerate(prompt) if isinstance(piece, str) and _QUERY in piece]
-    if len(holders) != 1 or prompt[holders[0]].count(_QUERY) != 1:
+    holders = [(index, piece) for index, piece in enumerate(prompt) if isinstance(piece, str) and _QUERY in piece]
+    if len(holders) != 1 or holders[0][1].count(_QUERY) != 1:
         return None
-    index = holders[0]
-    end = prompt[index].index(_QUERY) + len(_QUERY)
-    return [*prompt[:index], prompt[index][:end]]
+    index, piece = holders[0]
+    return [*prompt[:index], piece[: piece.index(_QUERY) + len(_QUERY)]]
 
 
-def has_user_header(meta: Any) -> bool:
+def has_user_header(meta: TemplateMeta) -> bool:
     """Returns whether anything but a beginning-of-text token stands in front of the query.
 
     Without it the prompt does not say that a user speaks, and the model would continue the image with anything.
@@ -42,7 +47,7 @@ def has_user_header(meta: Any) -> bool:
     return bool(_OPENING_TOKEN.sub("", before).strip())
 
 
-def open_meta(meta: Any) -> Any:
+def open_meta(meta: TemplateMeta) -> TemplateMeta:
     """Returns a copy of a TemplateMeta whose prompt ends with the query.
 
     Raises:
@@ -66,7 +71,7 @@ def open_meta(meta: Any) -> Any:
     return opened
 
 
-def open_template(template: Any) -> Any:
+def open_template(template: Template) -> Template:
     """Returns a second view of a ms-swift template: same processor, prompts end where the query ends.
 
     Raises:
@@ -87,18 +92,18 @@ def open_template(template: Any) -> Any:
     return view
 
 
-def _close_earlier_turns(template: Any, prompt: list[Any]) -> Callable[..., None]:
+def _close_earlier_turns(template: Template, prompt: Prompt) -> Callable[..., None]:
     """Returns what puts a round's pieces together: all rounds but the last, which has no response, are whole."""
     concat = template._concat_context_list
 
-    def concat_open(context_list: list[Any], *args: Any, **kwargs: Any) -> None:
+    def concat_open(context_list: Prompt, *args: object, **kwargs: object) -> None:
         earlier = context_list[-1:] == [_RESPONSE]
         concat([*prompt, _RESPONSE] if earlier else context_list, *args, **kwargs)
 
     return concat_open
 
 
-def _resolve_bos(view: Any) -> None:
+def _resolve_bos(view: Template) -> None:
     """Puts the tokenizer's BOS into the prefix; `auto_add_bos` would close the prompt with its EOS as well."""
     meta = view.template_meta
     if not meta.auto_add_bos:
@@ -112,7 +117,7 @@ def _resolve_bos(view: Any) -> None:
         meta.system_prefix = None if meta.system_prefix is None else [bos, *meta.system_prefix]
 
 
-def check_open(view: Any) -> None:
+def check_open(view: Template) -> None:
     """Encodes a probe and checks that the prompt ends with it. Raises EngineError if it doesn't."""
     from swift.template.template_inputs import StdTemplateInputs
 

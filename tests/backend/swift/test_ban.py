@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mminf.backend.ban import (
+from mminf.backend.swift.ban import (
     Spelling,
     banned_ids,
     begins_pictograph,

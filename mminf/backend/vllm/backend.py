@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import inspect
 import os
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from mminf.backend.base import backend
 from mminf.backend.swift import SwiftBackend, SwiftConfig
+from mminf.backend.swift.hook import Arguments, Hook
 from mminf.errors import EngineError
 from mminf.request import Request, spelled_out
+
+if TYPE_CHECKING:
+    from swift.infer_engine import VllmEngine
 
 DEFAULT_SHARE, DEFAULT_SHARE_CPU = 0.9, 0.2
 
@@ -35,6 +40,7 @@ class VllmConfig(SwiftConfig):
 class VllmBackend(SwiftBackend):
     """vLLM through ms-swift, with continuous batching."""
 
+    config: VllmConfig
     Config = VllmConfig
     spawns = True
     module = "vllm"
@@ -44,7 +50,7 @@ class VllmBackend(SwiftBackend):
     )
     constrains = True
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: VllmConfig) -> None:
         super().__init__(config)
         self._draws = False  # a logits processor of ours draws the tokens, not vLLM
 
@@ -65,30 +71,14 @@ class VllmBackend(SwiftBackend):
         share = self.config.gpu_memory_utilization or (DEFAULT_SHARE if names[0] != "cpu" else DEFAULT_SHARE_CPU)
         return dict.fromkeys(names, share)
 
-    def _make_engine(self) -> Any:
+    def _make_engine(self) -> VllmEngine:
         import torch
         from swift.infer_engine import VllmEngine
-        from vllm import AsyncEngineArgs
 
         config = self.config
         on_cpu = not torch.cuda.is_available()
         options = dict(config.options)
-        engine_kwargs = dict(options.pop("engine_kwargs", {}))
-        processors = [*(engine_kwargs.get("logits_processors") or ()), "mminf.backend.vllm_ban:BanTokens"]
-        if on_cpu:
-            # vLLM's own generators end the engine on a CPU (see vllm_draw). On a GPU they work, and are kept: what
-            # our processor costs there has not been measured.
-            if str(engine_kwargs.get("logprobs_mode", "raw_logprobs")).startswith("processed"):
-                raise EngineError(
-                    "engine_kwargs.logprobs_mode: without a GPU only raw_logprobs and raw_logits are supported, since "
-                    "the processed logits contain one token"
-                )
-            processors.append("mminf.backend.vllm_draw:DrawTokens")
-            self._draws = True
-        engine_kwargs["logits_processors"] = processors
-        if "shutdown_timeout" in inspect.signature(AsyncEngineArgs).parameters:
-            # Ctrl-C in a terminal reaches vLLM's processes as well: let them finish what is in flight, as we do.
-            engine_kwargs.setdefault("shutdown_timeout", 10)
+        engine_kwargs = self._engine_kwargs(options.pop("engine_kwargs", {}), on_cpu)
         return VllmEngine(
             self._folder,
             use_async_engine=True,
@@ -107,7 +97,30 @@ class VllmBackend(SwiftBackend):
             **options,
         )
 
-    def _hook(self, request: Request) -> Any:
+    def _engine_kwargs(self, given: Mapping[str, Any], on_cpu: bool) -> dict[str, object]:
+        """Returns the arguments of vLLM's engine: those of the recipe, our logits processors, time to shut down."""
+        from vllm import AsyncEngineArgs
+
+        engine_kwargs: dict[str, Any] = dict(given)
+        own = ["mminf.backend.vllm.ban:BanTokens"]
+        if on_cpu:
+            # vLLM's own generators end the engine on a CPU (see draw.py). On a GPU they work, and are kept: what
+            # our processor costs there has not been measured.
+            if str(engine_kwargs.get("logprobs_mode", "raw_logprobs")).startswith("processed"):
+                raise EngineError(
+                    "engine_kwargs.logprobs_mode: without a GPU only raw_logprobs and raw_logits are supported, since "
+                    "the processed logits contain one token"
+                )
+            own.append("mminf.backend.vllm.draw:DrawTokens")
+            self._draws = True
+        processors = engine_kwargs.get("logits_processors") or ()
+        engine_kwargs["logits_processors"] = [*processors, *own]
+        if "shutdown_timeout" in inspect.signature(AsyncEngineArgs).parameters:
+            # Ctrl-C in a terminal reaches vLLM's processes as well: let them finish what is in flight, as we do.
+            engine_kwargs.setdefault("shutdown_timeout", 10)
+        return engine_kwargs
+
+    def _hook(self, request: Request) -> Hook | None:
         sampling = request.sampling
         banned = self._banned(sampling)
         decision = self._decision(request)
@@ -115,7 +128,7 @@ class VllmBackend(SwiftBackend):
         if not banned and not sampling.min_tokens and decision is None and not drawn:
             return None
 
-        def hook(kwargs: dict[str, Any]) -> dict[str, Any]:
+        def hook(kwargs: Arguments) -> Arguments:
             params = kwargs["generation_config"]
             public = [name for name in params.__struct_fields__ if not name.startswith("_")]
             settings = {name: getattr(params, name) for name in public}
@@ -124,19 +137,13 @@ class VllmBackend(SwiftBackend):
             if decision is not None:
                 settings |= {"min_tokens": 0, "allowed_token_ids": list(decision.tokens)}
             elif banned:
-                from mminf.backend.vllm_ban import ARGUMENT
+                from mminf.backend.vllm.ban import ARGUMENT
 
                 extra[ARGUMENT] = list(banned)
             if drawn:
-                from mminf.backend.vllm_draw import GREEDY, arguments
+                from mminf.backend.vllm.draw import GREEDY
 
-                extra |= arguments(
-                    request.seed,
-                    temperature=sampling.temperature,
-                    frequency_penalty=sampling.frequency_penalty,
-                    presence_penalty=sampling.presence_penalty,
-                    **spelled_out(sampling),
-                )
+                extra |= _draw_arguments(request)
                 settings |= GREEDY
             if extra:
                 settings["extra_args"] = extra
@@ -160,3 +167,17 @@ class VllmBackend(SwiftBackend):
             if shutdown is not None:
                 shutdown()
         await super().close()
+
+
+def _draw_arguments(request: Request) -> dict[str, object]:
+    """Returns what our processor needs to draw a request's tokens."""
+    from mminf.backend.vllm.draw import arguments
+
+    sampling = request.sampling
+    return arguments(
+        request.seed,
+        temperature=sampling.temperature,
+        frequency_penalty=sampling.frequency_penalty,
+        presence_penalty=sampling.presence_penalty,
+        **spelled_out(sampling),
+    )

@@ -5,7 +5,7 @@ import math
 import pytest
 from transformers import AutoTokenizer
 
-from mminf.backend.choice import find_decision
+from mminf.backend.swift.choice import find_decision
 from mminf.demo_model import demo_model
 
 TOKENIZER = AutoTokenizer.from_pretrained(demo_model("builtin:demo"))

@@ -6,7 +6,7 @@ Every row of a batch is drawn with its own seed, so a record's answer does not d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from transformers import LogitsProcessor
 
@@ -111,9 +111,9 @@ def processors(
     banned: Sequence[int],
     choices: Sequence[Sequence[int]],
     ends: Sequence[int],
-) -> list[Any]:
+) -> list[LogitsProcessor]:
     """Returns the processors for a batch, in the order in which they apply."""
-    made: list[Any] = []
+    made: list[LogitsProcessor] = []
     if sampling.frequency_penalty or sampling.presence_penalty:
         made.append(PenalizeOutput(sampling.frequency_penalty, sampling.presence_penalty))
     if banned:

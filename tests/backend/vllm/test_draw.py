@@ -27,7 +27,7 @@ class Call:
     def params(self) -> Any:
         from vllm import SamplingParams
 
-        from mminf.backend.vllm_draw import GREEDY, arguments
+        from mminf.backend.vllm.draw import GREEDY, arguments
 
         return SamplingParams(**GREEDY, extra_args=arguments(self.seed, **self.settings))
 
@@ -41,7 +41,7 @@ class Call:
 def processor() -> Any:
     import torch
 
-    from mminf.backend.vllm_draw import DrawTokens
+    from mminf.backend.vllm.draw import DrawTokens
 
     return DrawTokens(None, torch.device("cpu"), False)
 
@@ -175,7 +175,7 @@ def test_penalties_are_vllms() -> None:
     from vllm.v1.sample.ops.penalties import apply_all_penalties
 
     from mminf.backend.draw import Rules, Uniforms
-    from mminf.backend.vllm_draw import Row, Settings, _penalize
+    from mminf.backend.vllm.draw import Row, Settings, _penalize
 
     prompts, outputs = [[1, 2, 2, SIZE + 5], [7]], [[2, 9, 9, 9], [7, 8]]
     rows = [Row(Settings(Rules(), 1.3, 0.4, 0.2), Uniforms(0), p, o) for p, o in zip(prompts, outputs, strict=True)]
@@ -212,8 +212,8 @@ def test_vllm_is_asked_for_a_greedy_answer_of_one_token_at_a_time() -> None:
     from vllm import SamplingParams
     from vllm.sampling_params import SamplingType
 
-    from mminf.backend.vllm import VllmBackend, VllmConfig
-    from mminf.backend.vllm_draw import ARGUMENT
+    from mminf.backend.vllm.backend import VllmBackend, VllmConfig
+    from mminf.backend.vllm.draw import ARGUMENT
     from mminf.request import Request, Sampling
 
     sampling = Sampling(temperature=0.8, top_k=5, frequency_penalty=0.5, min_tokens=3, max_tokens=9, stop=["x"])

@@ -6,12 +6,15 @@ vLLM V1 takes no processor with a request, but one for the whole engine, which r
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from vllm.sampling_params import SamplingParams
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
+
+if TYPE_CHECKING:
+    from vllm.config import VllmConfig
 
 ARGUMENT = "mminf_banned"
 
@@ -24,7 +27,7 @@ def _banned(params: SamplingParams, *_: object) -> tuple[int, ...] | None:
 class BanTokens(LogitsProcessor):
     """Sets the logits of the ids in `extra_args["mminf_banned"]` to minus infinity."""
 
-    def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool) -> None:
+    def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
         self.device = device
         self.bans: dict[int, tuple[int, ...]] = {}
         self.tensors: dict[tuple[int, ...], torch.Tensor] = {}
