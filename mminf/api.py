@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mminf.content import content_folder, find_recipe
-from mminf.engine.output import check_targets, read_marker, write_marker
+from mminf.engine.export import export_run
 from mminf.engine.plan import check_fields
-from mminf.engine.result import RunResult, open_sinks, write_sinks
+from mminf.engine.result import RunResult, open_sinks
 from mminf.engine.run import Run, open_run
 from mminf.engine.workspace import Workspace
 from mminf.errors import EngineError, JournalError, RecordError, UsageError, nearest
@@ -32,11 +31,8 @@ from mminf.inspection import (
     run_status,
 )
 from mminf.journal import Journal
-from mminf.journal.folders import list_shards
-from mminf.journal.mirror import copied
 from mminf.journal.repair import Repaired, repair_journal
 from mminf.journal.retries import WrittenOff
-from mminf.journal.schema import FILE
 from mminf.plugin import discover
 from mminf.recipe.loader import load_recipe
 from mminf.recipe.model import Recipe
@@ -46,9 +42,7 @@ from mminf.request import Rendered, Request
 from mminf.shard import Shard
 from mminf.sharding.journals import open_journals
 from mminf.sink.base import Written
-from mminf.sink.placing import Guard
 from mminf.source.guess import guess_source
-from mminf.states import RunState
 from mminf.storage import is_remote, to_path
 
 log = logging.getLogger("mminf")
@@ -283,34 +277,7 @@ def export(recipe: Recipe, output: str | Path, *, to: str | Path | None = None, 
         JournalError: if there is no run, or it had other steps.
         OutputError: if a dataset can't be written, or would replace what no run into its folder has written.
     """
-    made = open_run(recipe, to_path(str(output)), force=force)
-    target = made.target if to is None else to_path(str(to))
-    with copied(made.target) if is_remote(made.target) else contextlib.nullcontext(made.target) as folder:
-        if not (folder / FILE).is_file() and list_shards(made.target):
-            raise JournalError(f"{output} contains shards that are not merged yet: `mminf merge` writes the datasets")
-        with Journal(folder) as journal:
-            if list_shards(folder):
-                log.warning("%s contains shards that are not merged; their records are left out", output)
-            return _export(made, journal, target)
-
-
-def _export(made: Run, journal: Journal, to: Path) -> list[Written]:
-    plan, source = made.plan, made.source
-    if plan.names != journal.meta.stages:
-        raise JournalError(
-            f"the run in {made.target} had other steps than {plan.recipe.path} has now; "
-            "give the recipe that made it, with the same --profile and --set"
-        )
-    if not plan.force:
-        check_targets(to, open_sinks(plan.recipe, to))
-    partial = journal.meta.state is not RunState.FINISHED or journal.outcomes.has_failures()
-    own = to == made.target
-    known = journal.meta.datasets if own or is_remote(to) else read_marker(to)
-    guard = Guard(failed=partial, force=plan.force, rows=known)
-    written = write_sinks(plan, to, journal, source.policy(), guard=guard)
-    if not is_remote(to) and not own:
-        write_marker(to, written)
-    return written
+    return export_run(recipe, to_path(str(output)), to=None if to is None else to_path(str(to)), force=force)
 
 
 def repair(output: str | Path) -> Repaired:

@@ -78,36 +78,50 @@ def split_reasoning(output: str, prompt: Callable[[], str] = str) -> Parts:
         prompt: gives the text of the prompt; tags that it names, such as <reasoning>, belong to the answer. `<think>`
             never does.
     """
-    if not any(mark in output for mark in "<[◁") and not output.startswith(("Here", "analysis")):
+    if not _may_have_markers(output):
         return Parts(output, None)
     asked = {tag.lower() for tag in _TAGS.findall(prompt())} if _TAGS.search(output) else set()
     markers = _find_markers(output, asked)
     if not markers:
         return Parts(output, None)
     thoughts: list[str] = []
-    start: int | None = None  # where the thought under way begins
-    answer = 0  # where what may be the answer begins
+    start: int | None = None  # where the current reasoning begins
+    answer = 0  # where the text that may be the answer begins
     for found in markers:
         before = output[answer : found.start()]
         if start is not None:
             if not _opens(found):
                 thoughts.append(output[start : found.start()])
                 start, answer = None, found.end()
-        elif _opens(found):
-            if before.strip() and (thoughts or not _OPENER.match(before.strip())):
-                return Parts("", output, complete=False)
-            start = found.end()
-        elif not thoughts and not _in_sentence(output, found):
+            continue
+        if not _opens(found) and not thoughts and not _in_sentence(output, found):
             thoughts.append(before)
-            answer = found.end()
-        elif before.strip():
+        elif _is_answer(before, found, first=not thoughts):
             return Parts("", output, complete=False)
+        if _opens(found):
+            start = found.end()
         else:
             answer = found.end()
     if start is not None:
         return Parts("", _joined([*thoughts, output[start:]]), complete=False)
-    text = _unwrapped(output[answer:].lstrip(), asked)
-    return Parts(text, _joined(thoughts))
+    return Parts(_unwrapped(output[answer:].lstrip(), asked), _joined(thoughts))
+
+
+def _may_have_markers(output: str) -> bool:
+    """Tells whether it is worth searching an output: most have no marker."""
+    return any(mark in output for mark in "<[◁") or output.startswith(("Here", "analysis"))
+
+
+def _is_answer(before: str, found: re.Match[str], *, first: bool) -> bool:
+    """Tells whether a text before a marker may be the answer: then it is not known where the answer begins.
+
+    Args:
+        first: no reasoning is known yet; words that introduce it are no answer.
+    """
+    text = before.strip()
+    if not text:
+        return False
+    return not (_opens(found) and first and _OPENER.match(text))
 
 
 def join_reasoning(text: str, reasoning: str | None) -> str:

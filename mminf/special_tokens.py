@@ -60,6 +60,11 @@ def own_tokens(tokens: Iterable[str]) -> frozenset[str]:
     )
 
 
+def break_token(match: re.Match[str]) -> str:
+    """Returns a matched special token or tag with a space after its first character, so that it is text."""
+    return f"{match[0][0]} {match[0][1:]}"
+
+
 def escape_tokens(text: str, tokens: frozenset[str] = frozenset()) -> str:
     """Returns a text with a space after the first character of each special token.
 
@@ -69,7 +74,7 @@ def escape_tokens(text: str, tokens: frozenset[str] = frozenset()) -> str:
     if not tokens and "<" not in text and "[" not in text:
         return text
     # Escaping can make a new token of the text around it: "[[INST]INST]".
-    while (escaped := _pattern(tokens).sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)) != text:
+    while (escaped := _pattern(tokens).sub(break_token, text)) != text:
         text = escaped
     return text
 

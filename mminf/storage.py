@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Annotated, Any, cast
 
@@ -42,6 +42,20 @@ def to_path(text: Any, base: Path | None = None) -> Path:
     if not is_uri(text):
         plain = Path(text.removeprefix("file://")).expanduser()
         return plain if base is None else base / plain
+    scheme = _check_uri(text)
+    from upath import UPath
+
+    try:
+        found = UPath(text)
+        _ = found.fs  # imports what reads it
+    except ImportError as error:
+        hint = _EXTRAS.get(scheme, f"what fsspec needs for {scheme}")
+        raise UsageError(f"{text}: {error}; install it with `pip install '{hint}'`") from error
+    return cast("Path", found)
+
+
+def _check_uri(text: str) -> str:
+    """Returns the scheme of a URI. Raises UsageError if it is unknown, or the URI has a secret or names nothing."""
     scheme, _, rest = text.partition("://")
     if "@" in rest.partition("/")[0] or (scheme in ("http", "https") and "?" in rest):
         raise UsageError(
@@ -52,15 +66,7 @@ def to_path(text: Any, base: Path | None = None) -> Path:
         raise UsageError(f"{text}: scheme {scheme!r} is not one of {', '.join(PROTOCOLS)}")
     if not rest.strip("/") or (rest.startswith("/") and scheme not in ("memory", "file")):
         raise UsageError(f"{text}: the URI names no bucket, host or folder")
-    from upath import UPath
-
-    try:
-        found = UPath(text)
-        _ = found.fs  # imports what reads it
-    except ImportError as error:
-        hint = _EXTRAS.get(scheme, f"what fsspec needs for {scheme}")
-        raise UsageError(f"{text}: {error}; install it with `pip install '{hint}'`") from error
-    return cast("Path", found)
+    return scheme
 
 
 def _check_location(value: Any) -> Any:
@@ -139,25 +145,34 @@ def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     Raises:
         SourceError: if there are none.
     """
-    if is_pattern(folder):
-        found = [path for path in folder.parent.glob(folder.name) if path.name.lower().endswith(suffixes)]
-    elif folder.is_file():
+    if not is_pattern(folder) and folder.is_file():
         return [folder]
-    elif is_remote(folder):
-        store: Any = folder
-        names = [item["name"] for item in store.fs.ls(store.path, detail=True) if item["type"] == "file"]
-        found = [folder / name.rpartition("/")[2] for name in names if name.lower().endswith(suffixes)]
-    elif not folder.is_dir():
-        raise SourceError(f"{folder} is not a regular file or a folder")
-    else:
-        found = [path for path in folder.iterdir() if path.name.lower().endswith(suffixes) and path.is_file()]
-        # As datasets' repositories have them: `data/train-00000-of-00002.parquet`.
-        found = found or [
-            path for path in folder.glob("*/*") if path.name.lower().endswith(suffixes) and path.is_file()
-        ]
+    found = _files_in(folder, suffixes)
     if not found:
         raise SourceError(f"no {' or '.join(suffixes)} files in {folder}{_what_is_there(folder)}")
     return sorted(found, key=lambda path: (str(path.parent), path.name))
+
+
+def _files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    def fitting(paths: Iterable[Path]) -> list[Path]:
+        return [path for path in paths if path.name.lower().endswith(suffixes)]
+
+    if is_pattern(folder):
+        return fitting(folder.parent.glob(folder.name))
+    if is_remote(folder):
+        return fitting(_objects_in(folder))
+    if not folder.is_dir():
+        raise SourceError(f"{folder} is not a regular file or a folder")
+    found = [path for path in fitting(folder.iterdir()) if path.is_file()]
+    # As datasets' repositories have them: `data/train-00000-of-00002.parquet`.
+    return found or [path for path in fitting(folder.glob("*/*")) if path.is_file()]
+
+
+def _objects_in(folder: Path) -> Iterator[Path]:
+    store: Any = folder
+    for item in store.fs.ls(store.path, detail=True):
+        if item["type"] == "file":
+            yield folder / item["name"].rpartition("/")[2]
 
 
 def _what_is_there(folder: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from mminf.errors import RecordError
@@ -89,26 +89,52 @@ def place_images(turns: Sequence[Draft], count: int) -> tuple[Turn, ...]:
     Raises:
         RecordError: if there are more tags than images.
     """
-    places = [part for turn in turns for part in turn.parts if isinstance(part, Place)]
-    has_rest = REST in places
-    tags = list(dict.fromkeys(place for place in places if place != REST))
-    if len(tags) > count:
-        raise RecordError(f"the prompt has {len(tags)} {TAG} tags, but the record has {count} images")
-    shown = {part.index for turn in turns for part in turn.parts if isinstance(part, ImagePart)}
-    numbers = {tag: number for number, tag in enumerate(tags, count - len(tags))}
-    placed = {tag: number for tag, number in numbers.items() if not (tag.leads and has_rest) and number not in shown}
-    rest = tuple(ImagePart(number) for number in range(count) if number not in placed.values())
+    numbering = _number_images(turns, count)
+    return tuple(
+        Turn(turn.role, _joined(one for part in turn.parts for one in numbering.resolve(part))) for turn in turns
+    )
 
-    def resolve(part: str | ImagePart | Place) -> tuple[str | ImagePart, ...]:
+
+@dataclass(frozen=True, slots=True)
+class _Numbering:
+    """Which image each place shows.
+
+    Attributes:
+        rest: the images that `REST` shows.
+        numbers: the images of all tags.
+        placed: the tags that show their image where they are.
+    """
+
+    rest: tuple[ImagePart, ...]
+    numbers: Mapping[Place, int]
+    placed: Set[Place]
+
+    def resolve(self, part: str | ImagePart | Place) -> tuple[str | ImagePart, ...]:
+        """Returns what a part of a turn shows."""
         if not isinstance(part, Place):
             return (part,)
         if part == REST:
-            return rest
-        if part in placed:
-            return (ImagePart(placed[part]),)
-        return () if part.leads else (f"[image {numbers[part] + 1}]",)
+            return self.rest
+        if part in self.placed:
+            return (ImagePart(self.numbers[part]),)
+        return () if part.leads else (f"[image {self.numbers[part] + 1}]",)
 
-    return tuple(Turn(turn.role, _joined(one for part in turn.parts for one in resolve(part))) for turn in turns)
+
+def _number_images(turns: Sequence[Draft], count: int) -> _Numbering:
+    parts = [part for turn in turns for part in turn.parts if not isinstance(part, str)]
+    numbers = _number_tags(parts, count)
+    shown = {part.index for part in parts if isinstance(part, ImagePart)}
+    has_rest = REST in parts
+    placed = {tag for tag, number in numbers.items() if number not in shown and not (tag.leads and has_rest)}
+    taken = {numbers[tag] for tag in placed}
+    return _Numbering(tuple(ImagePart(number) for number in range(count) if number not in taken), numbers, placed)
+
+
+def _number_tags(parts: Iterable[ImagePart | Place], count: int) -> dict[Place, int]:
+    tags = list(dict.fromkeys(part for part in parts if isinstance(part, Place) and part != REST))
+    if len(tags) > count:
+        raise RecordError(f"the prompt has {len(tags)} {TAG} tags, but the record has {count} images")
+    return {tag: number for number, tag in enumerate(tags, count - len(tags))}
 
 
 def _joined(parts: Iterable[str | ImagePart]) -> tuple[str | ImagePart, ...]:

@@ -17,7 +17,7 @@ import mminf
 from mminf.errors import RecordError
 from mminf.media import break_tags, check_media
 from mminf.special_tokens import escape_row, escape_tokens, own_tokens
-from mminf.text import Template
+from mminf.template import Template
 from mminf.turns import ImagePart
 
 from .conftest import read_rows, tiny_image

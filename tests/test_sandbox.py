@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mminf.errors import RecordError
-from mminf.text import Expression, Template
+from mminf.template import Expression, Template
 
 from .fuzz import fuzz
 

@@ -67,25 +67,41 @@ _FORMS = re.compile(
 )
 # Instructions in the words of a form.
 _SAYS = re.compile(r"(?:answer (?:the|in)|insert an?|in response|choose|a prompt response)\b")
+_ADDRESSES = re.compile(r"\b(?:your|here)\b")
+_NUMBERED = re.compile(r"(?:q|question|answer|instruction|option|item|caption|prompt) ?(?:\d+|[a-d]|n)")
+# What no form has: numbers and other scripts.
+_CONTENT = re.compile(r"\d|[^\x00-\x7f’“”…–—]")
 _MOST_WORDS = 9
 
 
 def is_placeholder(text: str) -> bool:
     """Tells whether a text is a placeholder: "...", "the new prompt", "[your answer]"."""
-    bracketed = text.strip()[:1] in "[<{(（【" or (text.strip()[:1] in '"`' and unwrap(text).strip("<>") in _PARTS)
     inner = unwrap(text, brackets=True)
     bare = inner.strip(" .:：。!")
-    if not bare or _DOTS.match(inner) or bare.casefold() in _NOTHING or _CHINESE.match(bare):
-        return True
     plain = bare.casefold()
-    if _FORMS.fullmatch(plain) or _FORMS.fullmatch(text.strip().casefold()):
+    if not bare or _DOTS.match(inner) or _is_stand_in(plain, bare) or _FORMS.fullmatch(text.strip().casefold()):
         return True
-    if len(plain) == 1 or (not bracketed and _SAYS.match(plain) and not re.search(r"\b(?:your|here)\b", plain)):
+    bracketed = _is_bracketed(text)
+    if len(plain) == 1 or (not bracketed and _SAYS.match(plain) and not _ADDRESSES.search(plain)):
         return False
-    found = re.findall(r"[a-z']+", plain)
-    if re.fullmatch(r"(?:q|question|answer|instruction|option|item|caption|prompt) ?(?:\d+|[a-d]|n)", bare.casefold()):
-        return True
-    if not found or len(found) > _MOST_WORDS or bare.endswith("?") or re.search(r"\d|[^\x00-\x7f’“”…–—]", bare):
+    return _NUMBERED.fullmatch(plain) is not None or _is_of_form_words(bare, bracketed)
+
+
+def _is_stand_in(plain: str, bare: str) -> bool:
+    """Tells whether a text is a known placeholder as a whole."""
+    return plain in _NOTHING or _CHINESE.match(bare) is not None or _FORMS.fullmatch(plain) is not None
+
+
+def _is_bracketed(text: str) -> bool:
+    """Tells whether a text is in brackets, or names a part of a form in quotes."""
+    first = text.strip()[:1]
+    return first in "[<{(（【" or (first in '"`' and unwrap(text).strip("<>") in _PARTS)
+
+
+def _is_of_form_words(bare: str, bracketed: bool) -> bool:
+    """Tells whether a text consists of a form's words alone."""
+    found = re.findall(r"[a-z']+", bare.casefold())
+    if not found or len(found) > _MOST_WORDS or bare.endswith("?") or _CONTENT.search(bare):
         return False
     if not all(word in _FORM or word in _PARTS for word in found):
         return False

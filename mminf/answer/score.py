@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -68,6 +68,8 @@ _COUNTS = re.compile(
     r"\b(?:count|number|total|step|page|age|year|day|item|image|figure|option|part|line|row|size|amount|index|id)\b|[^s\W]s\b|数量|个数|步骤|第",
     re.IGNORECASE,
 )
+_NAMES_SCORE = re.compile(rf"(?:\b|_){_NARROW}(?:\b|_|$)", re.IGNORECASE)
+_LIMITS = re.compile(r"max|min|scale|range|out_?of|total", re.IGNORECASE)
 _OTHER_SCALE = re.compile(
     r"\bscale\s+(?:of|from)\s+\d+\s*(?:to|through|-|–)\s*(\d+)|(?:满分|总分)(?:为|是)?\s*[:：]?\s*(\d+)", re.IGNORECASE
 )
@@ -128,30 +130,32 @@ def _content(content: str, high: int) -> int | None:
 
 def _json_scores(text: str, high: int) -> Iterator[int]:
     """Yields the scores in an answer that is or contains a JSON object."""
+    for item in _scored(_json_object(text)):
+        if _may_be_score(item) and (number := _content(str(item).strip("[]【】 "), high)) is not None:
+            yield number
+
+
+def _json_object(text: str) -> dict[str, object]:
+    """Returns the JSON object in an answer; an empty one if it has none."""
     start, end = text.find("{"), text.rfind("}")
-    if start < 0 or end < start:
-        return
     try:
-        value = json.loads(text[start : end + 1])
+        value = json.loads(text[start : end + 1]) if 0 <= start < end else None
     except (ValueError, RecursionError):
-        return
-    if not isinstance(value, dict):
-        return
-    named = {
-        key: item for key, item in value.items() if re.search(rf"(?:\b|_){_NARROW}(?:\b|_|$)", str(key), re.IGNORECASE)
-    }
-    limits = re.compile(r"max|min|scale|range|out_?of|total", re.IGNORECASE)
-    if not named:
-        value = {key: item for key, item in value.items() if _COUNTS.search(str(key).replace("_", " ")) is None}
-    for key, item in (named or value).items():
-        if limits.search(str(key)) or isinstance(item, bool):
-            continue
-        if isinstance(item, int | float) or (
-            isinstance(item, str) and re.fullmatch(r"\D{0,3}\d+\D{0,6}\d*\D{0,3}", item)
-        ):
-            number = _content(str(item).strip("[]【】 "), high)
-            if number is not None:
-                yield number
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _scored(value: Mapping[str, object]) -> list[object]:
+    """Returns the values whose keys name a score; where none does, those whose keys name no count."""
+    keys = [key for key in value if _NAMES_SCORE.search(key) is not None]
+    keys = keys or [key for key in value if _COUNTS.search(key.replace("_", " ")) is None]
+    return [value[key] for key in keys if _LIMITS.search(key) is None]
+
+
+def _may_be_score(item: object) -> bool:
+    if isinstance(item, str):
+        return re.fullmatch(r"\D{0,3}\d+\D{0,6}\d*\D{0,3}", item) is not None
+    return isinstance(item, int | float) and not isinstance(item, bool)
 
 
 def _stated(answer: str, low: int, high: int) -> Iterator[int]:
@@ -168,13 +172,19 @@ def _stated(answer: str, low: int, high: int) -> Iterator[int]:
             start, end = found.span("n" if found["n"] else "word")
             if not _is_item(text, start, end) and is_meant(text, start, found.end()):
                 yield _number(found)
+    yield from _on_own_line(text, top)
+
+
+def _on_own_line(text: str, top: str) -> Iterator[int]:
+    """Yields the scores that are the first or last line of an answer of several lines."""
     lines = [line for line in text.splitlines() if re.search(r"\w", line)]
-    if len(lines) > 1:
-        alone = re.compile(rf"{_MARKUP}{_N}{top}\s*(?:分|points?)?[\s*_`\"'”)\]}}）】|.。!！]*")
-        for line in (lines[0], lines[-1]):
-            last = alone.fullmatch(line.strip(" |\t"))
-            if last is not None and not (line.rstrip().endswith((".", ")")) and _ITEM.search(text)):
-                yield _number(last)
+    if len(lines) < 2:
+        return
+    alone = re.compile(rf"{_MARKUP}{_N}{top}\s*(?:分|points?)?[\s*_`\"'”)\]}}）】|.。!！]*")
+    for line in (lines[0], lines[-1]):
+        found = alone.fullmatch(line.strip(" |\t"))
+        if found is not None and not (line.rstrip().endswith((".", ")")) and _ITEM.search(text)):
+            yield _number(found)
 
 
 def _is_item(text: str, start: int, end: int) -> bool:

@@ -137,27 +137,47 @@ def _stated(answer: str, words: dict[str, bool]) -> Iterator[bool]:
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
     if not lines:
         return
-    first, last = lines[0], lines[-1]
     longest = sorted(words, key=len, reverse=True)
-    leading = next((word for word in longest if first.startswith(word) and _STOP.match(first, len(word))), None)
+    leading = next((word for word in longest if lines[0].startswith(word) and _STOP.match(lines[0], len(word))), None)
     if leading is not None:
-        rest = " ".join([first[len(leading) :], *lines[1:]]).strip()
+        rest = " ".join([lines[0][len(leading) :], *lines[1:]]).strip()
         if (rest[:1] in (":", "：") and leading in _NOT_BEFORE_COLON) or re.match(r"\.?\s*\d", rest):
             return  # "Correct: B", "No. 7"
         yield words[leading]
-        if _HEDGES.search(rest.lstrip(" ,.;:!，。—–-")) or (_NEGATIVE if words[leading] else _POSITIVE).search(rest):
+        if _is_qualified(rest, words[leading]):
             yield not words[leading]
+    tail = _last_words(lines, words)
+    if tail is not None:
+        yield words[tail]
+    yield from _in_clauses(" ".join(lines), words, longest)
+
+
+def _is_qualified(rest: str, verdict: bool) -> bool:
+    """Tells whether what follows a verdict hedges it or says the opposite."""
+    if _HEDGES.search(rest.lstrip(" ,.;:!，。—–-")):
+        return True
+    return (_NEGATIVE if verdict else _POSITIVE).search(rest) is not None
+
+
+def _last_words(lines: list[str], words: dict[str, bool]) -> str | None:
+    """Returns the verdict that is the last line, perhaps after a label: "Answer: yes"."""
+    last = lines[-1]
     *before, tail = re.split(r"[:：]", last)
     if not before and len(lines) > 1 and lines[-2].endswith((":", "：")):
         before = [lines[-2][:-1]]  # the label is on a separate line
     tail = tail.strip().rstrip(".。!！ ").strip()
     end = len(last.rstrip(".。!！ "))
-    if tail in words and (not before or (_TAIL.search(before[-1]) and is_meant(last, end, end))):
-        yield words[tail]
-    flat = " ".join(lines)
+    if tail not in words or (before and not (_TAIL.search(before[-1]) and is_meant(last, end, end))):
+        return None
+    return tail
+
+
+def _in_clauses(flat: str, words: dict[str, bool], longest: list[str]) -> Iterator[bool]:
+    """Yields the verdicts that clauses state: "the answer is no"."""
     for clause in _STATES.finditer(flat):
         word = next((one for one in longest if flat.startswith(one, clause.end())), None)
-        end = clause.end() + len(word or "")
-        doubted = _DOUBT.match(flat, end) is not None
-        if word is not None and not doubted and _STOP.match(flat, end) and is_meant(flat, clause.start(), end):
+        if word is None:
+            continue
+        end = clause.end() + len(word)
+        if _DOUBT.match(flat, end) is None and _STOP.match(flat, end) and is_meant(flat, clause.start(), end):
             yield words[word]

@@ -124,13 +124,7 @@ class Client:
                     raise RequestError(str(error)) from error
                 continue
             except Refused as error:
-                # Seconds for which the server asked don't count: it said that it would answer later.
-                deadline = min(deadline, time.monotonic() + self.config.timeout) + error.seconds
-                if time.monotonic() > deadline:
-                    refused = f"{error} (and so on for {self.config.timeout:g} s)"
-                    if self._full.add("busy", _GIVEN_UP):
-                        self._stop(refused, _GIVEN_UP)
-                    raise RequestError(refused) from error
+                deadline = self._postpone(deadline, error)
                 continue
             except Passing as error:
                 failures, deadline = failures + 1, math.inf
@@ -140,6 +134,22 @@ class Client:
                 self.endpoints.give_back(lease)
             if not self.endpoints.has_other(last):
                 await asyncio.sleep(backoff(failures - 1))
+
+    def _postpone(self, deadline: float, error: Refused) -> float:
+        """Returns until when a refused call is sent again.
+
+        Raises:
+            RequestError: if that is over.
+            EngineError: if it was over for several calls in a row.
+        """
+        # Seconds for which the server asked don't count: it said that it would answer later.
+        deadline = min(deadline, time.monotonic() + self.config.timeout) + error.seconds
+        if time.monotonic() <= deadline:
+            return deadline
+        refused = f"{error} (and so on for {self.config.timeout:g} s)"
+        if self._full.add("busy", _GIVEN_UP):
+            self._stop(refused, _GIVEN_UP)
+        raise RequestError(refused) from error
 
     async def send(self, lease: Lease, payload: dict[str, Any]) -> Generation:
         """Sends a call once, and returns the answer.

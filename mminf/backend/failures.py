@@ -52,6 +52,20 @@ _NO_ADDRESS = re.compile(
     r"|unrecognized request url|cannot (?:post|get)|404|page not found|route .{0,80}not found)",
     re.IGNORECASE,
 )
+_BY_STATUS: dict[int, Kind] = {
+    401: "key",
+    402: "credit",
+    405: "address",
+    408: "again",
+    409: "again",
+    425: "again",
+}
+_BY_WORDS: tuple[tuple[Kind, frozenset[int], re.Pattern[str], re.Pattern[str]], ...] = (
+    ("credit", frozenset({400, 403}), _CREDIT_CODE, _NO_CREDIT),
+    ("key", frozenset({400, 403}), _KEY_CODE, _NO_KEY),
+    ("model", frozenset({400, 404}), _MODEL_CODE, _NO_MODEL),
+)
+"""Kinds that statuses have if the code or the message of the error says so."""
 _CODES = {
     "insufficient_quota": 429,
     "billing_hard_limit_reached": 402,
@@ -203,28 +217,26 @@ class Streak:
 def _kind(status: int, code: str, message: str, after: str | None) -> Kind:
     """Decides by the status, then by what the error is called, then by what it says outside of quotes."""
     if status == 429:
-        passes = after is not None or _PASSES.search(message)
-        credit = _CREDIT_CODE.search(code) or (_NO_CREDIT.search(message) and not passes)
-        return "credit" if credit else "busy"
-    if status == 503 and after is not None:
-        return "busy"
+        return _kind_of_429(code, message, after)
     if status >= 500:
-        return "down"
-    if status in (408, 409, 425):
-        return "again"
-    if 300 <= status < 400 or status == 405:
+        return "busy" if status == 503 and after is not None else "down"
+    if 300 <= status < 400:
         return "address"
-    if status in (401, 402):
-        return "key" if status == 401 else "credit"
-    if status in (400, 403) and (_CREDIT_CODE.search(code) or _NO_CREDIT.search(message)):
-        return "credit"
-    if status in (400, 403) and (_KEY_CODE.search(code) or _NO_KEY.search(message)):
-        return "key"
-    if status in (400, 404) and (_MODEL_CODE.search(code) or _NO_MODEL.search(message)):
-        return "model"
+    if (known := _BY_STATUS.get(status)) is not None:
+        return known
+    for kind, statuses, codes, messages in _BY_WORDS:
+        if status in statuses and (codes.search(code) or messages.search(message)):
+            return kind
     if status == 404:  # a 404 with another message is about what the call names: an image, a file
         return "address" if not message.strip() or _NO_ADDRESS.search(message.strip()) else "call"
     return "access" if status == 403 else "call"
+
+
+def _kind_of_429(code: str, message: str, after: str | None) -> Kind:
+    if _CREDIT_CODE.search(code):
+        return "credit"
+    passes = after is not None or _PASSES.search(message)
+    return "credit" if _NO_CREDIT.search(message) and not passes else "busy"
 
 
 def _status_of(error: Any) -> int:
@@ -262,7 +274,7 @@ def _code_of(error: Any) -> str:
     return " ".join(name for name in names if isinstance(name, str) and not name.isdecimal())[:200]
 
 
-def _complaint(error: Any) -> tuple[str | None, str | None]:
+def _complaint(error: object) -> tuple[str | None, str | None]:
     """Returns what an error says, without the request that it may quote, and the parameter that it names."""
     if isinstance(error, str):
         return error, None
@@ -275,15 +287,23 @@ def _complaint(error: Any) -> tuple[str | None, str | None]:
         if isinstance(value, str) and value:
             return value, parameter
         if isinstance(value, list):
-            said = [_complaint(item) for item in value[:5] if isinstance(item, dict)]
-            extra = [item for item in value if isinstance(item, dict) and "extra" in str(item.get("type"))]
-            place = extra[0].get("loc") if extra else None
-            if isinstance(place, list) and place:
-                parameter = parameter or str(place[-1])
-            return "; ".join(text for text, _ in said if text) or None, parameter
+            return _said_by_all(value), parameter or _rejected_extra(value)
         if isinstance(value, dict):
             return _complaint(value)
     return None, parameter
+
+
+def _said_by_all(errors: Sequence[object]) -> str | None:
+    """Returns what the errors of a list say, as FastAPI sends them."""
+    said = [_complaint(item)[0] for item in errors[:5] if isinstance(item, dict)]
+    return "; ".join(text for text in said if text) or None
+
+
+def _rejected_extra(errors: Sequence[object]) -> str | None:
+    """Returns the name of the first field that a list of errors says is one too many."""
+    extra = next((item for item in errors if isinstance(item, dict) and "extra" in str(item.get("type"))), {})
+    place = extra.get("loc")
+    return str(place[-1]) if isinstance(place, list) and place else None
 
 
 def _parameter(name: str) -> str | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from mminf.backend.base import backend
 from mminf.backend.swift import SwiftBackend, SwiftConfig
 from mminf.request import Sampling
+
+if TYPE_CHECKING:
+    from swift.infer_engine import LmdeployEngine
 
 SHARE = 0.8  # of a GPU that it takes by itself, about
 
@@ -21,11 +24,12 @@ class LmdeployConfig(SwiftConfig):
 class LmdeployBackend(SwiftBackend):
     """LMDeploy through ms-swift."""
 
+    config: LmdeployConfig
     Config = LmdeployConfig
     module = "lmdeploy"
     install_hint = "install it with `pip install lmdeploy`, or set the engine's `backend` to another"
 
-    def _make_engine(self) -> Any:
+    def _make_engine(self) -> LmdeployEngine:
         from swift.infer_engine import LmdeployEngine
 
         names = self._devices() if self.config.replicas > 1 else ()

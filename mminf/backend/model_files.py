@@ -1,14 +1,9 @@
-"""A model's files: where they are, whether they bring code, how its tokens read."""
+"""Where a model's files are."""
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from mminf.backend.builtin import find_model, is_builtin
 
@@ -32,45 +27,6 @@ def resolve_local(model: str) -> str:
     if is_builtin(model):
         return str(find_model(model).folder)
     return str(Path(model).expanduser())
-
-
-def find_remote_code(folder: str) -> str | None:
-    """Returns the file of a model that asks for the model's own Python code to be run, or None."""
-    for path in sorted(Path(folder).glob("*config.json")):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            if json.loads(path.read_text(encoding="utf-8")).get("auto_map"):
-                return path.name
-    return None
-
-
-def show_tokens(tokenizer: Any, ids: list[int]) -> str:
-    """Returns the text of tokens, special ones included; n equal image tokens in a row are shown as one with `×n`."""
-    shown: list[tuple[int | None, str]] = []
-    for token, run in itertools.groupby(ids):
-        count = len(list(run))
-        if count > 3:
-            shown.append((None, f"{tokenizer.decode([token])}×{count}"))
-        else:
-            shown.extend([(token, "")] * count)
-    text = ""
-    for plain, group in itertools.groupby(shown, key=lambda item: item[0] is not None):
-        items = list(group)
-        text += tokenizer.decode([item[0] for item in items]) if plain else "".join(item[1] for item in items)
-    return text
-
-
-@contextlib.contextmanager
-def remote_code(trusted: bool) -> Iterator[None]:
-    """ms-swift trusts a model's code unless its loaders are told otherwise."""
-    import_quietly()
-    from swift.model import ModelLoader
-
-    before = ModelLoader.default_trust_remote_code
-    ModelLoader.default_trust_remote_code = trusted
-    try:
-        yield
-    finally:
-        ModelLoader.default_trust_remote_code = before
 
 
 def import_quietly() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from mminf.backend.base import backend
 from mminf.backend.swift import SwiftBackend, SwiftConfig
 from mminf.request import Sampling
+
+if TYPE_CHECKING:
+    from swift.infer_engine import SglangEngine
 
 SHARE = 0.8  # of a GPU that it takes by itself, about
 
@@ -21,12 +24,13 @@ class SglangConfig(SwiftConfig):
 class SglangBackend(SwiftBackend):
     """SGLang through ms-swift."""
 
+    config: SglangConfig
     Config = SglangConfig
     spawns = True
     module = "sglang"
     install_hint = "install it as its documentation says for your CUDA, or set the engine's `backend` to another"
 
-    def _make_engine(self) -> Any:
+    def _make_engine(self) -> SglangEngine:
         from swift.infer_engine import SglangEngine
 
         return SglangEngine(

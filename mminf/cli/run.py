@@ -30,7 +30,10 @@ from mminf.shard import Shard
 from mminf.states import RunState
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mminf.engine.result import RunResult
+    from mminf.sink.base import Written
 
 
 EXECUTORS = ("local", "ray")
@@ -128,36 +131,51 @@ def print_result(result: RunResult) -> None:
     pending = f", {counts.pending} pending" if counts.pending else ""
     what = f"shard {result.shard} " if result.shard is not None else ""
     waiting = f", {counts.waiting} wait for the next step over all records" if counts.waiting else ""
-    told = f"{counts.done} done, {counts.dropped} dropped, {counts.failed} failed{waiting}{pending}"
-    echo(f"{what}{result.state}: {told}")
+    echo(
+        f"{what}{result.state}: {counts.done} done, {counts.dropped} dropped, {counts.failed} failed{waiting}{pending}"
+    )
     for written in result.written:
-        less = f" ({written.before} before)" if written.before and written.before > written.rows else ""
-        echo(f"  {result.output / written.path}: {written.rows} rows{less}")
-        if written.kept is not None:
-            echo(
-                f"    {result.output / written.kept} is kept: it has more rows, and records failed or were left out "
-                "in this run; "
-                "`mminf export ... --force` replaces it"
-            )
-        if written.left_out:
-            echo(f"    {written.left_out} records left out, such as {written.example}")
-    for record, step, reason in result.failures:
-        echo(f"  failed at {step}: {record}: {reason}")
-    if counts.failed > len(result.failures):
-        echo(f"  and {counts.failed - len(result.failures)} more")
-    if counts.failed:
+        _print_dataset(result.output, written)
+    _print_failures(result)
+    if (advice := _what_next(result)) is not None:
+        echo(advice)
+
+
+def _print_dataset(output: Path, written: Written) -> None:
+    less = f" ({written.before} before)" if written.before and written.before > written.rows else ""
+    echo(f"  {output / written.path}: {written.rows} rows{less}")
+    if written.kept is not None:
+        echo(
+            f"    {output / written.kept} is kept: it has more rows, and records failed or were left out in this run; "
+            "`mminf export ... --force` replaces it"
+        )
+    if written.left_out:
+        echo(f"    {written.left_out} records left out, such as {written.example}")
+
+
+def _print_failures(result: RunResult) -> None:
+    failed = result.counts.failed
+    for failure in result.failures:
+        echo(f"  failed at {failure.step}: {failure.id}: {failure.reason}")
+    if failed > len(result.failures):
+        echo(f"  and {failed - len(result.failures)} more")
+    if failed:
         echo(
             f"  all failures: mminf status {result.output} --failures; "
             f"to retry them with new seeds: mminf retry {result.output}, then run again"
         )
+
+
+def _what_next(result: RunResult) -> str | None:
     if result.stopped is not None:
-        echo(
+        return (
             f"{result.stopped}; progress is saved. Run the same command with a larger budget to resume, or write the "
             f"datasets now: `mminf export RECIPE --output {result.output}`"
         )
-    elif result.state is RunState.INTERRUPTED:
-        echo(f"progress is saved ({result.calls} model calls); run the same command to resume")
-    elif result.state is RunState.WAITING:
-        echo("run each shard again to continue, then merge again")
-    elif result.shard is not None:
-        echo("when all shards are finished: `mminf merge` with the same options")
+    if result.state is RunState.INTERRUPTED:
+        return f"progress is saved ({result.calls} model calls); run the same command to resume"
+    if result.state is RunState.WAITING:
+        return "run each shard again to continue, then merge again"
+    if result.shard is not None:
+        return "when all shards are finished: `mminf merge` with the same options"
+    return None

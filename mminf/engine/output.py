@@ -30,32 +30,53 @@ def check_targets(output: Path, sinks: Sequence[Sink]) -> None:
     if is_remote(output):
         return
     known = known_datasets(output)
-    root = output.resolve()
     real: dict[Path, Path] = {}
     for sink in sinks:
         path = sink.path
-        for folder in reversed(path.relative_to(output).parents):
-            if (output / folder).exists() and not (output / folder).is_dir():
-                raise OutputError(f"{path} can't be written: {output / folder} is a file")
-        placed = path.parent.resolve() / path.name
-        if not placed.is_relative_to(root):
-            raise OutputError(f"{path} does not lie below the output folder: a link leads to {placed.parent}")
-        if (other := real.setdefault(placed, path)) != path:
-            raise OutputError(f"{path} and {other} are one file: a link leads from one to the other")
-        if not path.exists() and not path.is_symlink():
-            continue
-        if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
-            continue
-        if str(sink.config.path) not in known:
-            raise OutputError(
-                f"{path} is there, and no run into {output} has written it, so it is not replaced; give the sink "
-                "another path, choose another --output, or use --force"
-            )
-        if path.is_dir() and not path.is_symlink() and not is_dataset(path):
-            raise OutputError(
-                f"{path} is a folder that mminf has not written, so it is not replaced; give the sink another path, or "
-                "move the folder away"
-            )
+        _check_place(output, path, real)
+        if _is_taken(path):
+            _check_owner(output, path, is_known=str(sink.config.path) in known)
+
+
+def _check_place(output: Path, path: Path, real: dict[Path, Path]) -> None:
+    """Raises OutputError if a dataset's path leads out of the output, through a file, or to another dataset's path.
+
+    Args:
+        real: paths by the places that links lead to; the new one is added.
+    """
+    for folder in reversed(path.relative_to(output).parents):
+        if (output / folder).exists() and not (output / folder).is_dir():
+            raise OutputError(f"{path} can't be written: {output / folder} is a file")
+    placed = path.parent.resolve() / path.name
+    if not placed.is_relative_to(output.resolve()):
+        raise OutputError(f"{path} is not below the output folder: a link leads to {placed.parent}")
+    if (other := real.setdefault(placed, path)) != path:
+        raise OutputError(f"{path} and {other} are one file: a link leads from one to the other")
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _is_taken(path: Path) -> bool:
+    """Returns whether a path has anything that a dataset would replace; an empty folder is nothing."""
+    if _is_folder(path):
+        return any(path.iterdir())
+    return path.exists() or path.is_symlink()
+
+
+def _check_owner(output: Path, path: Path, *, is_known: bool) -> None:
+    """Raises OutputError if runs into the output have not written what is at a path."""
+    if not is_known:
+        raise OutputError(
+            f"{path} is there, and no run into {output} has written it, so it is not replaced; give the sink "
+            "another path, choose another --output, or use --force"
+        )
+    if _is_folder(path) and not is_dataset(path):
+        raise OutputError(
+            f"{path} is a folder that mminf has not written, so it is not replaced; give the sink another path, or "
+            "move the folder away"
+        )
 
 
 def known_datasets(output: Path) -> frozenset[str]:

@@ -23,7 +23,7 @@ from mminf.recipe.model import Recipe
 from mminf.record import Record, digest
 from mminf.sink.base import Sink
 from mminf.step.base import Step
-from mminf.text import Expression
+from mminf.template import Expression
 
 READING = 2
 """Version of the parsers. If it increases, outcomes are computed again from the answers in the memo."""

@@ -17,7 +17,7 @@ from mminf.errors import RecordError
 from mminf.record import Fields, Record
 from mminf.states import RecordStatus
 from mminf.step.base import Drop
-from mminf.text import failed_check
+from mminf.template import failed_check
 
 _AT_STEP = sys.maxsize
 """The order of a step among what ends a record before the next one: the checks before it come first."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mminf.errors import Problem, nearest
 from mminf.recipe.model import StepLike
-from mminf.text import Expression
+from mminf.template import Expression
 
 MOST_STATES = 2000
 
@@ -94,34 +94,53 @@ def order_steps(
     Args:
         models: for each engine the model that it needs, None for one that needs none here; by default its own name.
     """
-    here = range(stage.start, stage.stop)
-    before = frozenset(range(stage.start))
     names = [step.engine for step in steps[: stage.stop]]
     needs = [name if name is None or models is None else models[name] for name in names]
     waits = [frozenset(range(step)) if steps[step].gate else waited for step, waited in enumerate(waits[: stage.stop])]
-
-    def advance(done: frozenset[int], order: tuple[int, ...], model: str | None) -> tuple[int, ...]:
-        moved = True
-        while moved:
-            moved = False
-            for step in here:
-                if step not in done and waits[step] <= done and needs[step] in (None, model):
-                    done, order, moved = done | {step}, (*order, step), True
-        return order
-
+    rules = _Rules(range(stage.start, stage.stop), waits, needs)
+    before = frozenset(range(stage.start))
     # Breadth first: the first order found that holds all steps has the fewest changes. A recipe with very many models
     # would take too long, and is gone on with greedily.
-    queue: deque[tuple[int, ...]] = deque([advance(before, (), None)])
+    queue: deque[tuple[int, ...]] = deque([rules.advance(before, (), None)])
     seen: set[tuple[frozenset[int], str | None]] = set()
-    while len(order := queue.popleft()) < len(here):
+    while len(order := queue.popleft()) < len(rules.here):
         done = before | frozenset(order)
-        ready = [step for step in here if step not in done and waits[step] <= done]
-        for model in list(dict.fromkeys(needs[step] for step in ready))[: None if len(seen) < MOST_STATES else 1]:
-            longer = advance(done, order, model)
+        for model in rules.models(done)[: None if len(seen) < MOST_STATES else 1]:
+            longer = rules.advance(done, order, model)
             if (key := (frozenset(longer), model)) not in seen:
                 seen.add(key)
                 queue.append(longer) if len(seen) < MOST_STATES else queue.appendleft(longer)
     return list(order)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What an order of a stage's steps must obey.
+
+    Attributes:
+        here: the stage's steps.
+        waits: for each step of the recipe the steps that come before it.
+        needs: for each step the model that it needs, if any.
+    """
+
+    here: range
+    waits: Sequence[frozenset[int]]
+    needs: Sequence[str | None]
+
+    def advance(self, done: frozenset[int], order: tuple[int, ...], model: str | None) -> tuple[int, ...]:
+        """Returns an order with all steps that can follow it while one model is loaded."""
+        moved = True
+        while moved:
+            moved = False
+            for step in self.here:
+                if step not in done and self.waits[step] <= done and self.needs[step] in (None, model):
+                    done, order, moved = done | {step}, (*order, step), True
+        return order
+
+    def models(self, done: frozenset[int]) -> list[str | None]:
+        """Returns the models of the steps that can come next, in list order."""
+        ready = [step for step in self.here if step not in done and self.waits[step] <= done]
+        return list(dict.fromkeys(self.needs[step] for step in ready))
 
 
 def push_down(

@@ -29,7 +29,7 @@ from mminf.recipe.repeat import RepeatConfig
 from mminf.recipe.wrap import wrap_step
 from mminf.redact import redact
 from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS, Registry
-from mminf.text import Expression
+from mminf.template import Expression
 
 _HIDDEN = frozenset({"api_key_env", "headers", "query", "extra_body", "base_url", "url"})
 """Settings that someone may have put a key into: their values are not repeated."""

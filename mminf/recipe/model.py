@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from mminf.recipe.config import EngineConfig, RunConfig, SinkConfig, SourceConfig, StepConfig
-from mminf.text import Expression, Template, find_template
+from mminf.template import Expression, Template, find_template
 
 
 class StepLike(Protocol):

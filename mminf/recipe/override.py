@@ -72,23 +72,32 @@ def overlay(document: Document, path: Path_, value: Any, where: str) -> None:
         for name, body in value.items():
             _overlay_step(document, str(name), body, where)
         return
-    if path[0] == "source" and len(path) > 2:
-        _spell_out_source(document)
-    if path[0] == "sinks" and len(path) > 3:
-        _spell_out(SINKS, document.data["sinks"][path[1]])
+    _spell_out_on_way(document, path)
     for end in range(1, len(path)):
         if not _has(document.data, path[:end]):
             document.where[path[:end]] = where
     parent = _descend(document.data, path[:-1], where)
     key: Any = path[-1] if isinstance(parent, list) else str(path[-1])
     old = parent[key] if isinstance(parent, list) else parent.get(key)
-    replaces = len(path) == 2 and path[0] == "engines" and isinstance(value, Mapping) and "backend" in value
-    if isinstance(old, Mapping) and isinstance(value, Mapping) and not replaces:
+    if isinstance(old, Mapping) and isinstance(value, Mapping) and not _is_new_engine(path, value):
         for sub, item in value.items():
             overlay(document, (*path, sub), item, where)
         return
     parent[key] = value
     document.place(path, where)
+
+
+def _spell_out_on_way(document: Document, path: Path_) -> None:
+    """Spells out the source or the sink that a path leads into."""
+    if path[0] == "source" and len(path) > 2:
+        _spell_out_source(document)
+    if path[0] == "sinks" and len(path) > 3:
+        _spell_out(SINKS, document.data["sinks"][path[1]])
+
+
+def _is_new_engine(path: Path_, value: Mapping[str, object]) -> bool:
+    """Tells whether a value replaces an engine: the keys of another backend mean nothing to it."""
+    return len(path) == 2 and path[0] == "engines" and "backend" in value
 
 
 def replace_source(document: Document, source: Mapping[str, Any], where: str) -> None:
@@ -191,22 +200,29 @@ def _overlay_step(document: Document, name: str, body: Any, where: str) -> None:
         steps = steps[key]
     if body is False:
         del steps[index]
-        # Later steps move up by one, and so do their places.
-        document.where = {
-            _moved_up(place, path): at for place, at in document.where.items() if place[: len(path)] != path
-        }
+        _forget_step(document, path)
         return
     kind = next(iter(steps[index]))
-    old = steps[index][kind]
-    if isinstance(body, Mapping) and not isinstance(old, Mapping):
-        short = STEPS.get(kind).Config.shorthand if kind in STEPS else None
-        steps[index][kind] = {} if old is None or short is None else {short: old}
     if isinstance(body, Mapping):
+        _spell_out_step(steps[index], kind)
         for key, value in body.items():
             overlay(document, (*path, kind, key), value, where)
     else:
         steps[index][kind] = body
         document.place((*path, kind), where)
+
+
+def _spell_out_step(item: dict[str, Any], kind: str) -> None:
+    """Turns `{type: shorthand}` into `{type: {field: shorthand}}`; drops what the type has no shorthand for."""
+    old = item[kind]
+    if not isinstance(old, Mapping):
+        short = STEPS.get(kind).Config.shorthand if kind in STEPS else None
+        item[kind] = {} if old is None or short is None else {short: old}
+
+
+def _forget_step(document: Document, path: Path_) -> None:
+    """Drops the places of a step that was taken out; later steps move up by one, and so do their places."""
+    document.where = {_moved_up(place, path): at for place, at in document.where.items() if place[: len(path)] != path}
 
 
 def _step_paths(raw: list[Any], folder: Path_ = ("steps",)) -> Iterator[tuple[Path_, str]]:

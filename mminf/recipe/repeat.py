@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from mminf.config import Config
 from mminf.registry import STEPS
-from mminf.text import Expression
+from mminf.template import Expression
 
 
 class RepeatConfig(Config):

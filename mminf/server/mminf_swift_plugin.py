@@ -8,24 +8,29 @@ template that ends where the query ends. All other requests are rendered as ever
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from swift.infer_engine import InferRequest
+    from swift.template import Template
+    from swift.utils import Processor
 
 
 def install() -> None:
     """Makes every ms-swift template of this process honour open turns."""
     from swift.template import Template
 
-    from mminf.backend.swift import MARK, adopt_template, open_view
+    from mminf.backend.swift.adopt import adopt_template, open_view
+    from mminf.backend.swift.request import read_mark
 
     encode, init_processor = Template.encode, Template.init_processor
 
-    def encode_open(self: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        marked = getattr(inputs, "chat_template_kwargs", None) or {}
-        if (marked.get(MARK) or {}).get("open_turn") == "user":
+    def encode_open(self: Template, inputs: InferRequest, *args: object, **kwargs: object) -> object:
+        if read_mark(inputs).get("open_turn") == "user":
             return encode(open_view(self), inputs, *args, **kwargs)
         return encode(self, inputs, *args, **kwargs)
 
-    def init_adopted(self: Any, processor: Any) -> None:
+    def init_adopted(self: Template, processor: Processor) -> None:
         fresh = not self._processor_inited
         init_processor(self, processor)
         if fresh and self._processor_inited:

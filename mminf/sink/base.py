@@ -18,7 +18,7 @@ from mminf.sink.placing import Guard, Placed, count_rows, recover, replace_file
 from mminf.sink.shards import Shards
 from mminf.special_tokens import escape_row
 from mminf.storage import is_remote
-from mminf.text import Expression
+from mminf.template import Expression
 
 T = TypeVar("T")
 

@@ -15,14 +15,17 @@ from mminf.recipe.config import Names
 from mminf.record import Record, derive_seed
 from mminf.sink.base import json_text, plain_text, sink
 from mminf.sink.images import ImagePathsConfig, ImagePathsSink
-from mminf.text import images_in
+from mminf.template import images_in
 
 ROLES = ("system", "user", "assistant")
 _LLAVA_NAMES = {"user": "human", "assistant": "gpt"}
 _ROLE_NAMES = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
 # Agents' datasets of ms-swift have turns of tools among those of user and assistant.
-_ASKING = frozenset({"user", "tool", "tool_response", "observation", "function_response"})
-_ANSWERING = frozenset({"assistant", "tool_call", "function_call"})
+_SIDES = {
+    **dict.fromkeys(("tool", "tool_response", "observation", "function_response"), "user"),
+    **dict.fromkeys(("tool_call", "function_call"), "assistant"),
+}
+_TALKING = frozenset({"user", "assistant"})
 
 
 class ChatConfig(ImagePathsConfig):
@@ -144,17 +147,7 @@ class _Chat(ImagePathsSink):
         items = [record.fields] if config.turns is None else record[config.turns]
         if not isinstance(items, list) or not items:
             raise RecordError(f"field {config.turns!r} is not a list with turns, but {items!r:.80}")
-        found = []
-        for number, item in enumerate(items):
-            where = "record" if config.turns is None else f"turn {number + 1} of {config.turns!r}"
-            if not isinstance(item, Mapping):
-                raise RecordError(f"{where} is not an object, but {item!r:.80}")
-            if missing := [name for name in (config.user, config.assistant) if name not in item]:
-                raise RecordError(f"{where} has no field {missing[0]!r}")
-            for name in (config.user, config.assistant):
-                if item[name] is None or not str(item[name]).strip():
-                    raise RecordError(f"{where} has nothing in field {name!r}")
-            found.append((plain_text(item[config.user], kept=TAG), plain_text(item[config.assistant])))
+        found = [self._pair(item, number) for number, item in enumerate(items, 1)]
         wanted = images or config.placeholders
         tags = sum(user.count(TAG) for user, _ in found)
         if tags > wanted:
@@ -162,6 +155,19 @@ class _Chat(ImagePathsSink):
         if tags < wanted:
             found[0] = (self._with_tags(found[0][0], wanted - tags, record), found[0][1])
         return found
+
+    def _pair(self, item: object, number: int) -> tuple[str, str]:
+        """Returns the user's and the assistant's turn of an item. Raises RecordError if it lacks one."""
+        names = (self.config.user, self.config.assistant)
+        where = "record" if self.config.turns is None else f"turn {number} of {self.config.turns!r}"
+        if not isinstance(item, Mapping):
+            raise RecordError(f"{where} is not an object, but {item!r:.80}")
+        if missing := [name for name in names if name not in item]:
+            raise RecordError(f"{where} has no field {missing[0]!r}")
+        for name in names:
+            if item[name] is None or not str(item[name]).strip():
+                raise RecordError(f"{where} has nothing in field {name!r}")
+        return plain_text(item[names[0]], kept=TAG), plain_text(item[names[1]])
 
     def _with_tags(self, text: str, tags: int, record: Record) -> str:
         at = self.config.image_at
@@ -180,21 +186,23 @@ def read_chat(chat: Any) -> list[tuple[str, str]]:
     Raises:
         ValueError: if it is not a conversation: users and assistants in turn, a system turn before them.
     """
-    turns: list[tuple[str, str]] = []
-    for turn in chat:
-        said = turn if isinstance(turn, Mapping) else {}
-        role = str(said.get("role", said.get("from")))
-        text = said.get("content", said.get("value"))
-        turns.append((_ROLE_NAMES.get(role, role), text if isinstance(text, str) else json_text(text)))
+    turns = [_read_turn(turn) for turn in chat]
     spoken = [role for role, _ in turns[turns[:1] != [] and turns[0][0] == "system" :]]
-    talk = ["user" if role in _ASKING else "assistant" if role in _ANSWERING else role for role in spoken]
-    if any(role not in ("user", "assistant") for role in talk) or any(
-        one == other and one in ("user", "assistant") for one, other in itertools.pairwise(spoken)
-    ):
-        raise ValueError(f"the turns don't alternate between user and assistant: {', '.join(spoken)[:120]}")
+    talk = [_SIDES.get(role, role) for role in spoken]
+    told = ", ".join(spoken)[:120]
+    repeated = any(one == other and one in _TALKING for one, other in itertools.pairwise(spoken))
+    if repeated or not _TALKING.issuperset(talk):
+        raise ValueError(f"the turns don't alternate between user and assistant: {told}")
     if not talk or talk[0] != "user":
-        raise ValueError(f"a conversation begins with the user: {', '.join(spoken)[:120] or 'no turns'}")
+        raise ValueError(f"a conversation begins with the user: {told or 'no turns'}")
     return turns
+
+
+def _read_turn(turn: object) -> tuple[str, str]:
+    said = turn if isinstance(turn, Mapping) else {}
+    role = str(said.get("role", said.get("from")))
+    text = said.get("content", said.get("value"))
+    return _ROLE_NAMES.get(role, role), text if isinstance(text, str) else json_text(text)
 
 
 @sink("swift")

@@ -76,31 +76,41 @@ class ImageColumns:
             return tuple(name for name in self.named if not is_empty(row.get(name)))
         if not is_empty(row.get("images")):
             return ("images",)
-        series: dict[str, list[tuple[int, str]]] = {}
-        for name, value in row.items():
-            if (read := _read_name(name)) is not None and not is_empty(value) and _is_plausible(read, value):
-                series.setdefault(read.series, []).append((read.number, name))
+        series = _find_series(row)
         if not is_empty(row.get("image")):
-            return tuple(name for _, name in sorted(series.get("image ", [(0, "image")])))
-        if not series:
-            return (self.content,) if self.content and not is_empty(row.get(self.content)) else ()
-        ranked: dict[int, list[tuple[str, ...]]] = {}
-        for items in series.values():
-            names = tuple(name for _, name in sorted(items))
-            ranked.setdefault(_rank(names[0], row[names[0]]), []).append(names)
-        best = ranked[min(ranked)]
-        if len(best) > 1 and len({repr([row[name] for name in names]) for names in best}) > 1:
-            raise ValueError(
-                f"columns {', '.join(name for names in best for name in names)} contain different images; "
-                f"choose in the source, for example `columns: {{image: {best[0][0]}}}`"
-            )
-        return best[0]
+            return series.get("image ", ("image",))
+        if series:
+            return _choose_series(row, series.values())
+        return (self.content,) if self.content and not is_empty(row.get(self.content)) else ()
 
     def take(self, row: Mapping[str, Any]) -> list[Any]:
         """Returns the values of a row's image columns in one list. Raises as `find` does."""
         values = (row[name] for name in self.find(row))
         items = (item for value in values for item in (value if isinstance(value, list) else [value]))
         return [item for item in items if not is_empty(item)]
+
+
+def _find_series(row: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Returns the columns of a row that have the name of an image column: numbered columns are one series, in order."""
+    series: dict[str, list[tuple[int, str]]] = {}
+    for name, value in row.items():
+        if (read := _read_name(name)) is not None and not is_empty(value) and _is_plausible(read, value):
+            series.setdefault(read.series, []).append((read.number, name))
+    return {word: tuple(name for _, name in sorted(items)) for word, items in series.items()}
+
+
+def _choose_series(row: Mapping[str, Any], series: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """Returns the series that takes precedence. Raises ValueError if several do and contain different images."""
+    ranked: dict[int, list[tuple[str, ...]]] = {}
+    for names in series:
+        ranked.setdefault(_rank(names[0], row[names[0]]), []).append(names)
+    best = ranked[min(ranked)]
+    if len(best) > 1 and len({repr([row[name] for name in names]) for names in best}) > 1:
+        raise ValueError(
+            f"columns {', '.join(name for names in best for name in names)} contain different images; "
+            f"choose in the source, for example `columns: {{image: {best[0][0]}}}`"
+        )
+    return best[0]
 
 
 def find_columns(rows: Sequence[Mapping[str, Any]]) -> ImageColumns:

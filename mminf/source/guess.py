@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,37 +110,65 @@ def _folder(given: str, path: Path) -> dict[str, Any]:
 
 def _look_through(given: str, path: Path) -> dict[str, Any]:
     """Decides by all that a folder holds: images, or rows somewhere below it, as a hub's snapshot has them."""
-    images, rows = 0, dict[str, list[Path]]()
-    for file in _walk(path):
-        if file.suffix.lower() in SUFFIXES:
-            images += 1
-        elif (kind := _by_ending(file)) not in (None, "text"):
-            rows.setdefault(str(kind), []).append(file)
+    has_images, rows = _sort_files(path)
     meta = [file for files in rows.values() for file in files if file.name in _META]
     if len(meta) == 1:
         return _source(_ROWS[meta[0].suffix], meta[0])
-    if len(meta) > 1:
+    if meta:
         raise SourceError(f"--input {given}: it has several image folders, {_named(path, meta)}; name one of them")
-    snapshot = [file for kind in _FOLDER for file in rows.get(kind, []) if file.parent.name == "data" or split_of(file)]
-    if not rows or (images and not snapshot):
+    if not rows or (has_images and not _is_snapshot(rows)):
         return _source("images", path)
+    kind, files = _one_kind(given, path, rows)
+    folder = _one_folder(given, path, files)
+    split = _one_split(given, kind, files)
+    return _source(kind, folder) if split is None else _source(kind, folder, split=split)
+
+
+def _sort_files(path: Path) -> tuple[bool, dict[str, list[Path]]]:
+    """Returns whether a folder holds images, and its files with rows by kind."""
+    has_images, rows = False, dict[str, list[Path]]()
+    for file in _walk(path):
+        if file.suffix.lower() in SUFFIXES:
+            has_images = True
+        elif (kind := _by_ending(file)) is not None and kind != "text":
+            rows.setdefault(kind, []).append(file)
+    return has_images, rows
+
+
+def _is_snapshot(rows: Mapping[str, list[Path]]) -> bool:
+    """Tells whether files with rows lie and are named as in a hub's dataset."""
+    files = (file for kind in _FOLDER for file in rows.get(kind, ()))
+    return any(file.parent.name == "data" or split_of(file) for file in files)
+
+
+def _one_kind(given: str, path: Path, rows: dict[str, list[Path]]) -> tuple[str, list[Path]]:
+    """Returns the kind of a folder's rows and their files. Raises SourceError if there are several kinds."""
     strong = {kind: files for kind, files in rows.items() if kind in _FOLDER} or rows
     if len(strong) > 1:
         found = "; ".join(f"{kind}: {_named(path, files)}" for kind, files in sorted(strong.items()))
         raise SourceError(f"--input {given}: it has rows of several kinds ({found}); name a file, or one folder")
-    kind, files = next(iter(strong.items()))
-    folders = {file.parent for file in files}
-    if len(folders) > 1:
+    return next(iter(strong.items()))
+
+
+def _one_folder(given: str, path: Path, files: list[Path]) -> Path:
+    """Returns the folder of all files. Raises SourceError if there are several."""
+    first, *others = sorted({file.parent for file in files})
+    if others:
         raise SourceError(
-            f"--input {given}: it has rows in several folders, {_named(path, sorted(folders))}; name one of them"
+            f"--input {given}: it has rows in several folders, {_named(path, [first, *others])}; name one of them"
         )
+    return first
+
+
+def _one_split(given: str, kind: str, files: list[Path]) -> str | None:
+    """Returns the split to read where the files have several; None where all are read."""
     splits = sorted({split for file in files if (split := split_of(file)) is not None})
-    if len(splits) > 1:
-        chosen = "train" if "train" in splits else splits[0]
-        others = ", ".join(split for split in splits if split != chosen)
-        log.warning("%s: split %s is read, not %s (`--set source.%s.split=...`)", given, chosen, others, kind)
-        return _source(kind, folders.pop(), split=chosen)
-    return _source(kind, folders.pop())
+    if len(splits) < 2:
+        return None
+    chosen = "train" if "train" in splits else splits[0]
+    others = ", ".join(split for split in splits if split != chosen)
+    log.warning("%s: split %s is read, not %s (`--set source.%s.split=...`)", given, chosen, others, kind)
+    return chosen
 
 
 def _walk(root: Path) -> Iterator[Path]:

@@ -119,39 +119,61 @@ def _samples(file: Path, told: set[str]) -> Iterator[tuple[str, dict[str, bytes]
         told: the endings that were said to be left out.
     """
     with open_bytes(file) as stream, tarfile.open(fileobj=stream, mode="r|*", tarinfo=_Member) as tar:
-        key: str | None = None
-        members: dict[str, bytes] = {}
-        size = 0
+        sample: _Sample | None = None
         for member in tar:
             if not (member.isfile() or member.islnk() or member.issym()) or _is_hidden(member.name):
                 continue
-            found, ending = _split(member.name)
-            if found != key and key is not None:
-                yield key, members
-                members, size = {}, 0
-            key = found
-            if not OTHER_MEDIA_ENDINGS.isdisjoint(ending.split(".")):
-                members[REFUSED] = f"has {member.name}, and video and audio are not supported yet".encode()
-                continue
-            if not _is_wanted(ending):
-                if ending not in told:
-                    told.add(ending)
-                    log.info("%s: members that end in .%s are left out", file.name, ending)
-                continue
-            if not member.isfile():
-                members[REFUSED] = f"{member.name} is a link to {member.linkname[:100]}, not a file".encode()
-                continue
-            size += member.size
-            if size > SAMPLE_BYTES.value:
-                members = {REFUSED: f"its files are too large: {SAMPLE_BYTES}".encode()}
-                continue
-            if member.size > IMAGE_BYTES.value:
-                members[REFUSED] = f"{member.name} has {member.size:,} bytes: {IMAGE_BYTES}".encode()
-                continue
-            opened: Any = tar.extractfile(member)
-            members[ending] = opened.read()
-        if key is not None:
-            yield key, members
+            key, ending = _split(member.name)
+            if sample is None or sample.key != key:
+                if sample is not None:
+                    yield sample.key, sample.members
+                sample = _Sample(key)
+            if _is_wanted(ending) or _is_other_media(ending):
+                sample.add(tar, member, ending)
+            elif ending not in told:
+                told.add(ending)
+                log.info("%s: members that end in .%s are left out", file.name, ending)
+        if sample is not None:
+            yield sample.key, sample.members
+
+
+class _Sample:
+    """The files of one sample, within the limits.
+
+    Attributes:
+        members: contents by ending; under `REFUSED` the reason why the sample is not used.
+    """
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.members: dict[str, bytes] = {}
+        self._size = 0
+
+    def add(self, tar: tarfile.TarFile, member: tarfile.TarInfo, ending: str) -> None:
+        """Reads a file of the sample, or notes why it can't be used."""
+        if _is_other_media(ending):
+            self._refuse(f"has {member.name}, and video and audio are not supported yet")
+            return
+        if not member.isfile():
+            self._refuse(f"{member.name} is a link to {member.linkname[:100]}, not a file")
+            return
+        self._size += member.size
+        if self._size > SAMPLE_BYTES.value:
+            self.members.clear()
+            self._refuse(f"its files are too large: {SAMPLE_BYTES}")
+        elif member.size > IMAGE_BYTES.value:
+            self._refuse(f"{member.name} has {member.size:,} bytes: {IMAGE_BYTES}")
+        else:
+            opened = tar.extractfile(member)
+            assert opened is not None, "a regular file"
+            self.members[ending] = opened.read()
+
+    def _refuse(self, reason: str) -> None:
+        self.members[REFUSED] = reason.encode()
+
+
+def _is_other_media(ending: str) -> bool:
+    return not OTHER_MEDIA_ENDINGS.isdisjoint(ending.split("."))
 
 
 class _Member(tarfile.TarInfo):

@@ -16,7 +16,7 @@ from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.registry import STEPS
 from mminf.request import Generation, Sampling
-from mminf.text import Expression
+from mminf.template import Expression
 from mminf.turns import Turn
 
 C = TypeVar("C", bound=StepConfig)

@@ -17,7 +17,7 @@ from mminf.errors import RecordError
 from mminf.recipe.config import Names, StepConfig
 from mminf.record import Record, digest
 from mminf.step.base import Context, DatasetStep, Drop, Outcome, step
-from mminf.text import images_in
+from mminf.template import images_in
 
 
 class DeduplicateConfig(StepConfig):

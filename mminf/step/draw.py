@@ -12,7 +12,7 @@ from mminf.recipe.config import StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record, canonical_json
 from mminf.step.base import Context, Drop, Outcome, Step, step
-from mminf.text import Expression
+from mminf.template import Expression
 
 
 class DrawConfig(StepConfig):
@@ -100,10 +100,11 @@ class Choose(Step[ChooseConfig]):
         if not items:
             return Drop(f"no item in {self.config.reads}")
         values = [self.expression({**record.fields, **item}) for item in items]
-        if not all(isinstance(value, int | float) for value in values):
+        numbers = [value for value in values if isinstance(value, int | float)]
+        if len(numbers) < len(values):
             raise RecordError(f"{self.expression.source!r} is no number for every item: {values!r:.80}")
-        best = min(values) if self.config.lowest is not None else max(values)
-        chosen = items[values.index(best)]
+        best = min(numbers) if self.config.lowest is not None else max(numbers)
+        chosen = items[numbers.index(best)]
         if missing := [name for name in self.config.writes if name not in chosen]:
             raise RecordError(f"the chosen item of {self.config.reads!r} has no {', '.join(missing)}")
         return {name: chosen[name] for name in self.config.writes}

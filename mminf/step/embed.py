@@ -10,7 +10,7 @@ from mminf.errors import RecordError
 from mminf.recipe.config import EngineConfig, StepConfig
 from mminf.record import Record
 from mminf.step.base import Context, Outcome, Step, step
-from mminf.text import images_in
+from mminf.template import images_in
 from mminf.turns import ImagePart, Turn
 
 

@@ -10,7 +10,7 @@ from mminf.recipe.config import StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.step.base import Context, Outcome, Step, step
-from mminf.text import Expression
+from mminf.template import Expression
 
 
 def _gather(data: Any) -> Any:

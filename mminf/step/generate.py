@@ -14,7 +14,7 @@ from mminf.step.base import Context, Outcome, step
 from mminf.step.extract import Extraction
 from mminf.step.prompt import HistoryField, PromptConfig, PromptStep, continue_chat, cut_off
 from mminf.step.retry import raise_worst, retry
-from mminf.text import Template
+from mminf.template import Template
 from mminf.turns import Draft
 
 

@@ -18,7 +18,7 @@ from mminf.record import Record
 from mminf.step.base import Context, Outcome, Step, step
 from mminf.step.prompt import HistoryField, continue_chat, cut_off, with_system
 from mminf.step.retry import AttemptsUsedUp, raise_worst, retry
-from mminf.text import Shown, images_in
+from mminf.template import Shown, images_in
 from mminf.turns import REST, Draft, Turn, place_images
 
 

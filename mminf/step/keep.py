@@ -10,7 +10,7 @@ from mminf.recipe.config import StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.step.base import Context, Drop, Outcome, Step, step
-from mminf.text import Expression, failed_check
+from mminf.template import Expression, failed_check
 
 
 class KeepConfig(StepConfig):

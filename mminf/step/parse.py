@@ -142,17 +142,22 @@ def parse_lines(text: str) -> list[str]:
     text = final_text(text)
     if _JSON.match(text):
         return _tidied(_texts(parse_json(text), text))
-    lines = [
-        _EMPHASIS.sub(r"\2", line.strip()) for line in text.splitlines() if line.strip() and not _FENCE.match(line)
-    ]
-    if sum(line.startswith("|") and line.endswith("|") for line in lines) > 1:
-        raise AskAgain(f"a table instead of a list in {short(text)}")
-    lines = [line.removesuffix("<br>").rstrip() for line in lines if not _HEADING.match(line)]
+    lines = _list_lines(text)
     marked = [found[1] for line in lines if (found := _MARKED.match(line))]
     if len(marked) < 2 or 3 * len(marked) < len(lines):
         plain = [line for line in lines if not line.rstrip("*_ ").endswith((":", "："))]
         marked = [found[1] if (found := _MARKED.match(line)) else line for line in plain]
     return _tidied(marked)
+
+
+def _list_lines(text: str) -> list[str]:
+    """Returns the lines of a list without fences, headings and emphasis. Raises AskAgain if it is a table."""
+    lines = [
+        _EMPHASIS.sub(r"\2", line.strip()) for line in text.splitlines() if line.strip() and not _FENCE.match(line)
+    ]
+    if sum(line.startswith("|") and line.endswith("|") for line in lines) > 1:
+        raise AskAgain(f"a table instead of a list in {short(text)}")
+    return [line.removesuffix("<br>").rstrip() for line in lines if not _HEADING.match(line)]
 
 
 def _texts(value: Any, text: str) -> list[str]:

@@ -15,7 +15,7 @@ from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.request import Generation
 from mminf.step.base import Context, Step
-from mminf.text import Shown, Template, images_in
+from mminf.template import Shown, Template, images_in
 from mminf.turns import REST, Draft, ImagePart, Place, Turn, name_tags, place_images, split_tags
 
 RETRY_TEMPERATURE = 0.7
@@ -158,23 +158,25 @@ def continue_chat(earlier: tuple[Draft, ...], turns: tuple[Draft, ...], *, shown
         shown: images are shown; those without a tag are at the start of the first turn.
     """
     if not shown:
-        earlier = tuple(
-            Draft(
-                turn.role, (name_tags("".join(TAG if isinstance(part, Place) else str(part) for part in turn.parts)),)
-            )
-            for turn in earlier
-        )
+        earlier = tuple(_in_words(turn) for turn in earlier)
     elif earlier:
         first, *others = earlier
         earlier = (Draft(first.role, (REST, *first.parts)), *others)
         # The first turn has all images; `images[0]` would show one of them twice.
-        turns = tuple(
-            Draft(turn.role, tuple(part for part in turn.parts if part != REST and not isinstance(part, ImagePart)))
-            for turn in turns
-        )
-        turns = tuple(turn for turn in turns if turn.parts)
+        turns = tuple(bare for turn in turns if (bare := _without_images(turn)).parts)
     system = tuple(turn for turn in turns if turn.role == "system")
     return (*system, *earlier, *(turn for turn in turns if turn.role != "system"))
+
+
+def _in_words(turn: Draft) -> Draft:
+    """Returns a turn with words in the places of images."""
+    text = "".join(TAG if isinstance(part, Place) else str(part) for part in turn.parts)
+    return Draft(turn.role, (name_tags(text),))
+
+
+def _without_images(turn: Draft) -> Draft:
+    """Returns a turn with the images of its tags only."""
+    return Draft(turn.role, tuple(part for part in turn.parts if part != REST and not isinstance(part, ImagePart)))
 
 
 def _as_history(value: Any) -> Any:

@@ -69,10 +69,8 @@ def _find_unnamed(clause: str) -> str | None:
 
 def _find_attribution(clause: str, source: str, nouns: tuple[str, ...]) -> str | None:
     noun = "(?:" + "|".join(sorted(map(re.escape, nouns), key=len, reverse=True)) + ")"
-    if source == "hints" and (read := re.search(r"OCR(?:识别)?(?:结果|文[字本])?(?:[是为出]|里|中)", clause)):
-        return read[0]
-    if source == "hints" and (held := re.search(r"标签[里中]有", clause)) and not _is_carried(clause, held):
-        return held[0]
+    if source == "hints" and (hint := _find_hint(clause)) is not None:
+        return hint
     for given in re.finditer(rf"{_GIVEN_FORM}{_OF_PICTURE}?{noun}{_PLACE}(?![了着过])", clause):
         if not re.search(rf"{_IN_IMAGE}$", _before(clause, given)):
             return given[0]
@@ -87,6 +85,13 @@ def _find_attribution(clause: str, source: str, nouns: tuple[str, ...]) -> str |
         if "says" not in found.groupdict() or not _is_read_off(source, found, clause[found.end() :]):
             return found[0]
     return None
+
+
+def _find_hint(clause: str) -> str | None:
+    if read := re.search(r"OCR(?:识别)?(?:结果|文[字本])?(?:[是为出]|里|中)", clause):
+        return read[0]
+    held = re.search(r"标签[里中]有", clause)
+    return held[0] if held is not None and not _is_carried(clause, held) else None
 
 
 def _before(clause: str, found: re.Match[str]) -> str:

@@ -121,14 +121,23 @@ def _ends_at(line: str, said: list[str], later: list[str], sampled: str) -> bool
 
 def _answers(said: list[str], line: str, later: list[str]) -> bool:
     """Tells whether a line answers the question, or the options, before it: whether it is a statement."""
-    bullets = _BULLET.match(line) is not None and (_BULLET.match(said[-1]) or any(map(_BULLET.match, later)))
-    options = _OPTION.match(line) is not None and (_OPTION.match(said[-1]) or any(map(_OPTION.match, later)))
-    if not line.strip() or bullets or options or _CODE.search(line) or line.rstrip().endswith(("?", "？", ":", "：")):
+    if not line.strip() or line.rstrip().endswith(("?", "？", ":", "：")) or _CODE.search(line):
         return False
+    if _is_in_list(_BULLET, said[-1], line, later) or _is_in_list(_OPTION, said[-1], line, later):
+        return False
+    if _is_question(said[-1]) and (_states(line) or _OPTION.match(line) is not None):  # one option is none
+        return True
     after_options = len(said) > 2 and all(_OPTION.match(one) or _BULLET.match(one) for one in said[-2:])
-    alone = _OPTION.match(line) is not None  # one option is none
-    states = _STATES.match(line) is not None or line.rstrip().endswith(("です。", "ます。"))
-    return (_is_question(said[-1]) and (states or alone)) or (after_options and not any(map(_OPTION.match, later)))
+    return after_options and not any(map(_OPTION.match, later))
+
+
+def _is_in_list(item: re.Pattern[str], before: str, line: str, later: list[str]) -> bool:
+    """Tells whether a line is an item among others."""
+    return item.match(line) is not None and any(map(item.match, (before, *later)))
+
+
+def _states(line: str) -> bool:
+    return _STATES.match(line) is not None or line.rstrip().endswith(("です。", "ます。"))
 
 
 def _is_question(line: str) -> bool:
@@ -140,21 +149,36 @@ def tidy(value: str, sampled: str) -> str:
     text = value.strip()
     if text[:1] == '"' and text.endswith('",'):
         text = text[:-1]  # a line of a JSON object
-    for mark in ('\\"', "**", "*", '"', "`", "”"):
-        opened = mark == "”" and "“" in text
-        if text.count(mark) == 1 and not opened and (text.endswith(mark) or text.startswith(mark)):
-            text = text.removesuffix(mark).removeprefix(mark).strip()  # the other one is before the label
+    text = _without_lone_marks(text)
     text = unwrap(text.removeprefix('\\"').removesuffix('\\"'))
     if text.startswith("```") and text.endswith("```") and "\n" not in text:
         text = text.strip("`").strip()
+    text = _without_form(text, sampled)
+    return _without_symbols(text, sampled) if text.strip("*_` ") else ""
+
+
+def _without_lone_marks(text: str) -> str:
+    """Removes a mark of emphasis or quotation at either end that is there once: the other is before the label."""
+    for mark in ('\\"', "**", "*", '"', "`", "”"):
+        opened = mark == "”" and "“" in text
+        if text.count(mark) == 1 and not opened and (text.endswith(mark) or text.startswith(mark)):
+            text = text.removesuffix(mark).removeprefix(mark).strip()
+    return text
+
+
+def _without_form(text: str, sampled: str) -> str:
+    """Removes the brackets of a form, and labels and list marks, unless the sampled text has them."""
     for first, last in (("[", "]"), ("(", ")"), ("<", ">"), ("{", "}")):
         if text.startswith(first) and text.endswith(last) and text not in sampled and first not in text[1:]:
-            text = text[1:-1].strip()  # the brackets of a form
+            text = text[1:-1].strip()
     for prefix in (_PREFIX, _LIST_MARK):
         if (found := prefix.match(text)) is not None and found[0].strip() not in sampled:
             text = text[found.end() :]
-    if text.strip("*_` ") == "":
-        return ""
+    return text
+
+
+def _without_symbols(text: str, sampled: str) -> str:
+    """Removes symbols at the end that the sampled text does not have."""
     while text and unicodedata.category(text[-1]) in _TRAILING and text[-1] not in sampled:
         text = text[:-1].rstrip()
     return text
@@ -165,18 +189,23 @@ def drop_stray(value: str, sampled: str) -> str:
     if "```" in value:
         return value
     pieces = _pieces(value)
-    asked = [number for number, piece in enumerate(pieces) if _is_question(piece)]
-    if asked and _INLINE_OPTIONS.search(value) is None and sum(map(bool, map(_OPTION.match, pieces))) < 2:
-        last = next(
-            (number for number in range(asked[-1] + 1, len(pieces)) if _is_statement(pieces[number])), len(pieces)
-        )
-        pieces = pieces[:last]
+    if _INLINE_OPTIONS.search(value) is None and sum(map(bool, map(_OPTION.match, pieces))) < 2:
+        pieces = _without_answers(pieces)
     described = next((number for number in range(1, len(pieces)) if _DESCRIBES.match(pieces[number])), len(pieces))
     if not any(map(_is_question, pieces[described:])):
         pieces = pieces[:described]
     while len(pieces) > 1 and (_is_aside(pieces[-1], sampled) or coverage(pieces[-1], sampled) < _STRAY):
         pieces.pop()
     return "".join(pieces).strip() or value
+
+
+def _without_answers(pieces: list[str]) -> list[str]:
+    """Removes the statements after the last question."""
+    asked = [number for number, piece in enumerate(pieces) if _is_question(piece)]
+    if not asked:
+        return pieces
+    after = range(asked[-1] + 1, len(pieces))
+    return pieces[: next((number for number in after if _is_statement(pieces[number])), len(pieces))]
 
 
 def _is_aside(piece: str, sampled: str) -> bool:

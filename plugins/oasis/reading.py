@@ -105,18 +105,10 @@ def read_answer(text: str, sampled: str | None = None, examples: Sequence[str] =
     Raises:
         AskAgain: if the answer says neither, or contradicts itself.
     """
-    answer = unfence(_ENDED.split(final_text(text), maxsplit=1)[0])
-    if len(answer) > LONGEST:
-        raise AskAgain(f"the classifier's answer has {len(answer):,} characters: {short(answer)}")
-    answer = _BLANKS.sub("\n\n", answer)
-    if (named := _from_json(answer)) is not None:
-        answer = f"Instruction: {named}"
-    none = next((found for found in _NONE.finditer(answer) if not _is_denied(answer, found)), None)
-    heads = sorted([*_HEAD.finditer(answer), *_HEADING.finditer(answer)], key=lambda head: head.start())
+    answer = _without_frame(text)
+    none = _find_none(answer)
     refused: AskAgain | None = None
-    for number, head in enumerate(heads):
-        end = heads[number + 1].start() if number + 1 < len(heads) else len(answer)
-        following = _NEXT.search(answer, head.end())
+    for head, end in _find_heads(answer):
         try:
             found = _read_value(answer[head.end() : end], sampled, examples)
         except AskAgain as error:
@@ -128,12 +120,40 @@ def read_answer(text: str, sampled: str | None = None, examples: Sequence[str] =
             continue
         if found.instruction is None:
             return found
-        if none is not None and none.start() < (end if following is None else following.start()):
+        if none is not None and none.start() < _end_of_text(answer, head, end):
             raise AskAgain(f"the classifier named an instruction and said NO_INST: {short(text)}")
         return found if end == len(answer) else found._replace(ended=True)
     if none is not None or (refused is None and _says_none(answer)):
         return Reading(None, ended=True)
     raise refused or AskAgain(f"the classifier named no instruction and did not say NO_INST: {short(text)}")
+
+
+def _without_frame(text: str) -> str:
+    """Returns an answer without reasoning, fences, end tokens and JSON. Raises AskAgain if it is too long."""
+    answer = unfence(_ENDED.split(final_text(text), maxsplit=1)[0])
+    if len(answer) > LONGEST:
+        raise AskAgain(f"the classifier's answer has {len(answer):,} characters: {short(answer)}")
+    answer = _BLANKS.sub("\n\n", answer)
+    named = _from_json(answer)
+    return answer if named is None else f"Instruction: {named}"
+
+
+def _find_none(answer: str) -> re.Match[str] | None:
+    """Returns where an answer says NO_INST, if it does and does not retract it."""
+    return next((found for found in _NONE.finditer(answer) if not _is_denied(answer, found)), None)
+
+
+def _find_heads(answer: str) -> list[tuple[re.Match[str], int]]:
+    """Returns the labels of instructions in an answer, each with the end of what it labels."""
+    heads = sorted([*_HEAD.finditer(answer), *_HEADING.finditer(answer)], key=lambda head: head.start())
+    ends = [*(head.start() for head in heads), len(answer)][1:]
+    return list(zip(heads, ends, strict=True))
+
+
+def _end_of_text(answer: str, head: re.Match[str], end: int) -> int:
+    """Returns where what the classifier says of its text ends: before the next text, which some models invent."""
+    following = _NEXT.search(answer, head.end())
+    return end if following is None else following.start()
 
 
 def _is_denied(answer: str, found: re.Match[str]) -> bool:
@@ -174,11 +194,10 @@ def _from_json(answer: str) -> str | None:
 
 
 def _read_value(rest: str, sampled: str | None, examples: Sequence[str]) -> Reading:
-    if _NONE_VALUE.match(rest.strip()) is not None:
-        return Reading(None, ended=True)
-    value, ended = cut(rest, sampled or "")
-    value = tidy(value, sampled or "")
-    if value.casefold().strip(" .。!") in _NO_WORDS:
+    source = sampled or ""
+    value, ended = cut(rest, source)
+    value = tidy(value, source)
+    if _NONE_VALUE.match(rest.strip()) is not None or value.casefold().strip(" .。!") in _NO_WORDS:
         return Reading(None, ended=True)
     if not value or value.casefold() in _N_A or is_placeholder(value):
         raise Echo(f"the classifier wrote {short(rest.strip())} instead of an instruction")
@@ -187,11 +206,16 @@ def _read_value(rest: str, sampled: str | None, examples: Sequence[str]) -> Read
     if any(_same(value, example) for example in examples) and coverage(value, sampled) < 1:
         raise Echo(f"the classifier repeated an example of the prompt: {short(value)}")
     kept = drop_stray(value, sampled)
-    if not is_quoted(kept, sampled) and (
-        strange_words(kept, sampled) or coverage(kept, sampled) < GROUNDED or skipped_words(kept, sampled) > _SKIPPED
-    ):
+    if not is_quoted(kept, sampled) and not _is_grounded(kept, sampled):
         raise AskAgain(f"the instruction is not in the sampled text: {short(kept)}")
     return Reading(kept, ended or kept != value)
+
+
+def _is_grounded(value: str, sampled: str) -> bool:
+    """Tells whether the words of an instruction are in the sampled text, without large gaps."""
+    if strange_words(value, sampled) or coverage(value, sampled) < GROUNDED:
+        return False
+    return skipped_words(value, sampled) <= _SKIPPED
 
 
 def _same(one: str, other: str) -> bool:

@@ -73,23 +73,36 @@ def read_pairs(text: str, *, options: bool = False) -> list[tuple[str, str]]:
     return list(pairs.items())
 
 
-def _choice(number: int, question: str, answer: str, options: Any) -> tuple[str, str]:
-    if isinstance(options, list) and all(_OWN_LETTER.match(str(option)) for option in options):
-        options = {str(option).strip(" (")[0]: str(option) for option in options}  # in whatever order
-    elif isinstance(options, list):
-        options = dict(zip(LETTERS, options, strict=False)) if len(options) == len(LETTERS) else None
-    if not isinstance(options, dict) or {str(key).strip().upper() for key in options} != set(LETTERS):
+def _choice(number: int, question: str, answer: str, options: object) -> tuple[str, str]:
+    texts = _by_letter(options)
+    if texts is None:
         raise AskAgain(f"pair {number} has no options A to D")
-    texts = {str(key).strip().upper(): str(option).strip() for key, option in options.items()}
-    # Some models repeat each option's letter in it; where not all do, "C. elegans" is what an option says.
-    if all(re.match(rf"\(?{key}\s*[.):]", text) for key, text in texts.items()):
-        texts = {key: re.sub(rf"^\(?{key}\s*[.):]\s*", "", text) for key, text in texts.items()}
     for key, text in texts.items():
         require_content(text, f"option {key} of pair {number}")
     if len({text.casefold() for text in texts.values()}) < len(LETTERS):
         raise AskAgain(f"pair {number} has options that are empty or the same")
     lines = "\n".join(f"{key}: {texts[key]}" for key in LETTERS)
     return f"{question}\n{lines}", _letter(number, answer, texts)
+
+
+def _by_letter(options: object) -> dict[str, str] | None:
+    """Returns the texts of the options A to D by their letters; None if they are not these."""
+    if isinstance(options, list):
+        options = _lettered(options)
+    if not isinstance(options, dict) or {str(key).strip().upper() for key in options} != set(LETTERS):
+        return None
+    texts = {str(key).strip().upper(): str(option).strip() for key, option in options.items()}
+    # Some models repeat each option's letter in it; where not all do, "C. elegans" is what an option says.
+    if all(re.match(rf"\(?{key}\s*[.):]", text) for key, text in texts.items()):
+        texts = {key: re.sub(rf"^\(?{key}\s*[.):]\s*", "", text) for key, text in texts.items()}
+    return texts
+
+
+def _lettered(options: list[object]) -> dict[str, object] | None:
+    """Returns a list of options by letter: by their own letters, in any order, or by their positions."""
+    if all(_OWN_LETTER.match(str(option)) for option in options):
+        return {str(option).strip(" (")[0]: str(option) for option in options}
+    return dict(zip(LETTERS, options, strict=True)) if len(options) == len(LETTERS) else None
 
 
 def _letter(number: int, answer: str, texts: dict[str, str]) -> str:

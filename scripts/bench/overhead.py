@@ -37,7 +37,7 @@ from mminf.backend.client import Client
 from mminf.backend.scripted import ScriptedBackend, ScriptedConfig
 from mminf.journal import Journal
 from mminf.request import Request, Sampling
-from mminf.text import Turn
+from mminf.turns import Turn
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -83,7 +83,12 @@ def write_rows(folder: Path, records: int) -> Path:
 
 def settings(engine: str) -> list[str]:
     """Returns what puts one engine into both parts of the recipe, without images."""
-    found = [f"engines.vlm={engine}", f"engines.llm={engine}", "steps.hook.images=false", "steps.respond.images=optional"]
+    found = [
+        f"engines.vlm={engine}",
+        f"engines.llm={engine}",
+        "steps.hook.images=false",
+        "steps.respond.images=optional",
+    ]
     for name in ("solvability", "hallucination", "clarity"):
         text = (ROOT / "templates" / "oasis" / f"{name}.jinja").read_text().replace("{{ images }}", "")
         found += [f"steps.{name}.template=null", f"steps.{name}.prompt={json.dumps(text)}"]

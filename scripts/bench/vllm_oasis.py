@@ -34,7 +34,7 @@ from mminf.journal import Journal
 from mminf.record import Record, derive_seed
 from mminf.request import Generation, Request, Sampling
 from mminf.step.base import Drop
-from mminf.text import Turn
+from mminf.turns import Turn
 
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 ENGINE = {"backend": "vllm", "model": "builtin:demo", "max_pixels": 12544, "max_model_len": 4096}

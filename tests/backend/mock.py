@@ -11,7 +11,7 @@ from aiohttp import web
 
 from mminf.backend.openai import OpenAIBackend, OpenAIConfig
 from mminf.request import Request, Sampling
-from mminf.text import Turn
+from mminf.turns import Turn
 
 Answer = web.StreamResponse | str
 Handler = Callable[[dict[str, Any], int], Answer | Awaitable[Answer]]

@@ -14,7 +14,7 @@ from mminf.backend.openai import OpenAIConfig
 from mminf.errors import EngineError, RequestError
 from mminf.image import LoadedImage, View
 from mminf.request import Request, Sampling
-from mminf.text import ImagePart, Turn
+from mminf.turns import ImagePart, Turn
 
 from .mock import answer, make, request, server
 

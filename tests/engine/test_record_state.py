@@ -15,7 +15,7 @@ from mminf.engine.record_state import RecordState
 from mminf.record import Record
 from mminf.states import RecordStatus
 from mminf.step.base import Drop
-from mminf.text import Expression
+from mminf.template import Expression
 
 
 @dataclass

@@ -17,7 +17,7 @@ from mminf.plugin import discover
 from mminf.recipe.config import Sampling
 from mminf.registry import BACKENDS
 from mminf.request import Request
-from mminf.text import Turn
+from mminf.turns import Turn
 
 
 class Slow(ScriptedBackend):

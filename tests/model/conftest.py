@@ -15,7 +15,7 @@ from mminf.image import ImagePolicy, ImageStore, LoadedImage, View
 from mminf.plugin import discover
 from mminf.registry import BACKENDS
 from mminf.request import Generation, Request, Sampling
-from mminf.text import ImagePart, Turn
+from mminf.turns import ImagePart, Turn
 
 T = TypeVar("T")
 

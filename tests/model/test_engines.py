@@ -14,7 +14,7 @@ import mminf
 from mminf.errors import RequestError
 from mminf.image import LoadedImage, View
 from mminf.request import Generation, Sampling
-from mminf.text import Turn
+from mminf.turns import Turn
 
 from .conftest import Engine, ask
 

@@ -1,0 +1,263 @@
+"""The base of the backends that hold an engine of ms-swift in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from mminf.backend.base import Backend, shorten
+from mminf.backend.builtin import find_model, is_builtin
+from mminf.backend.devices import devices, free_memory, only_devices
+from mminf.backend.model_files import resolve_model
+from mminf.backend.swift.adopt import adopt_template
+from mminf.backend.swift.choice import Decision
+from mminf.backend.swift.config import SwiftConfig
+from mminf.backend.swift.explain import advise, explain_types
+from mminf.backend.swift.hook import Hook
+from mminf.backend.swift.remote_code import find_remote_code, remote_code
+from mminf.backend.swift.request import encode_prompt, install_encode, make_config, make_request
+from mminf.backend.swift.stop import cut_stop
+from mminf.backend.swift.template_check import check_template
+from mminf.backend.swift.vocabulary import Vocabulary
+from mminf.errors import EngineDied, EngineError, RequestError
+from mminf.reasoning import split_reasoning
+from mminf.request import Generation, Rendered, Request, Sampling
+
+if TYPE_CHECKING:
+    from swift.infer_engine import InferEngine, InferRequest, RequestConfig
+    from swift.infer_engine.protocol import ChatCompletionResponse
+    from swift.template import Template
+
+log = logging.getLogger("mminf")
+
+_WARNED: set[str] = set()
+
+
+class SwiftBackend(Backend):
+    """Base of the backends that hold an engine of ms-swift in this process.
+
+    Attributes:
+        spawns: the model runs in a process of its own.
+        module: what must be installed.
+        install_hint: how it is installed.
+    """
+
+    config: SwiftConfig
+    local = True
+    spawns: ClassVar[bool] = False
+    module: ClassVar[str] = ""
+    install_hint: ClassVar[str] = ""
+
+    def __init__(self, config: SwiftConfig) -> None:
+        super().__init__(config)
+        self._engine: InferEngine | None = None
+        self._template: Template | None = None
+        self._known: Vocabulary | None = None
+
+    @classmethod
+    def check_installed(cls) -> str | None:
+        if importlib.util.find_spec("swift") is None:
+            return "ms-swift is not installed; install it with `pip install ms-swift`"
+        if importlib.util.find_spec(cls.module) is None:
+            return f"{cls.module} is not installed; {cls.install_hint}"
+        return None
+
+    def load(self) -> None:
+        if (missing := self.check_installed()) is not None:
+            raise EngineError(f"backend {self.config.backend!r} can't run here: {missing}")
+        try:
+            with remote_code(self.config.trust_remote_code):
+                self._prepare_model()
+                with only_devices(self._devices() if self.spawns and self.config.replicas > 1 else ()):
+                    self._engine = self._make_engine()
+        except EngineError:
+            raise
+        except Exception as error:  # whatever torch, transformers or an engine raises on loading
+            raise EngineError(
+                f"model {self.config.model!r} can't be loaded by backend {self.config.backend!r}: "
+                f"{self._explain(error)}"
+            ) from error
+        self._engine.strict = False  # one bad row of a batch comes back as its own error
+        self._adopt(self._engine.template)
+
+    async def generate(self, request: Request) -> Generation:
+        assert self._engine is not None, "load() comes first"
+        vocabulary, decision = self._vocabulary, self._decision(request)
+        response = await self._ask(request)
+        choice = response.choices[0]
+        text = cut_stop(vocabulary.strip_ends(choice.message.content or ""), request.stop, request.sampling.min_tokens)
+        content = choice.logprobs["content"] if request.sampling.logprobs and choice.logprobs else None
+        finish_reason, chances = choice.finish_reason or "stop", None
+        if decision is not None:
+            text, finish_reason = self._choose(decision, text), "stop"
+            chances = decision.chances(content or ())
+        usage = response.usage
+        return Generation(
+            text=text,
+            finish_reason=finish_reason,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            logprobs=None if content is None else tuple(float(token["logprob"]) for token in content),
+            choice_logprobs=chances,
+        )
+
+    def render(self, request: Request) -> Rendered:
+        if self._template is None:
+            with remote_code(self.config.trust_remote_code):
+                try:
+                    self._prepare_model()
+                except EngineError:
+                    raise
+                except Exception as error:  # whatever a hub's client raises
+                    raise EngineError(f"model {self.config.model!r} can't be fetched: {shorten(error, 600)}") from error
+                self._adopt(self._load_template())
+        ids = encode_prompt(self._template, self._infer_request(request))
+        return Rendered(self._vocabulary.show(ids), len(ids))
+
+    def special_tokens(self) -> frozenset[str]:
+        return frozenset() if self._known is None else self._known.special_tokens()
+
+    async def close(self) -> None:
+        engine, self._engine, self._template, self._known = self._engine, None, None, None
+        if engine is not None:
+            await asyncio.to_thread(self._free, engine)
+
+    def _free(self, engine: InferEngine) -> None:
+        """Gives the engine's memory back. Templates and views know the model, and hold each other in a circle."""
+        template = engine.template
+        template.__dict__.pop("encode", None)
+        template.__dict__.pop("_mminf_open_view", None)
+        template.model = None
+        free_memory()
+
+    @abstractmethod
+    def _make_engine(self) -> InferEngine:
+        """Returns the loaded engine of ms-swift."""
+
+    async def _ask(self, request: Request) -> ChatCompletionResponse:
+        try:
+            return await self._infer(request, self._request_config(request))
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # any engine's any error
+            if type(error).__name__ == "EngineDeadError":
+                raise EngineDied(f"engine of model {self.config.model!r} died: {shorten(error)}") from error
+            raise RequestError(f"{self.config.backend}: {shorten(error)}") from error
+
+    async def _infer(self, request: Request, config: RequestConfig) -> ChatCompletionResponse:
+        assert self._engine is not None
+        return await self._engine.infer_async(self._infer_request(request), config, pre_infer_hook=self._hook(request))
+
+    def _hook(self, request: Request) -> Hook | None:
+        """Returns what changes the arguments of the engine's generation for a request, if anything does."""
+        return None
+
+    def _prepare_model(self) -> None:
+        """Resolves the model to a local folder, and refuses remote code that is not trusted."""
+        self._folder = resolve_model(self.config.model, self.config.revision)
+        if not self.config.trust_remote_code and (file := find_remote_code(self._folder)) is not None:
+            raise EngineError(
+                f"model {self.config.model!r} brings its own Python code ({file}); "
+                "set the engine's `trust_remote_code: true` if you trust it"
+            )
+
+    @property
+    def _gpus(self) -> int:
+        """How many GPUs a copy of the model takes."""
+        config = self.config
+        return int(getattr(config, "tensor_parallel_size", 1) * getattr(config, "pipeline_parallel_size", 1))
+
+    def _devices(self) -> tuple[str, ...]:
+        """Returns the devices that this copy of the model is put on."""
+        return devices(self._gpus, self.number * self._gpus)
+
+    def _common(self) -> dict[str, object]:
+        """Returns the arguments that all engine classes of ms-swift take."""
+        import torch
+
+        config = self.config
+        dtype = config.torch_dtype and getattr(torch, config.torch_dtype)
+        return {
+            "torch_dtype": dtype,
+            **self._types(),
+            "revision": None if self._folder != config.model else config.revision,
+        }
+
+    def _types(self) -> dict[str, str | None]:
+        """Returns the ms-swift types of model and template: the recipe's, the built-in model's, or None to match."""
+        own = find_model(self.config.model).template if is_builtin(self.config.model) else None
+        return {"model_type": self.config.model_type or own, "template_type": self.config.template or own}
+
+    def _load_template(self) -> Template:
+        from swift.model import get_processor
+        from swift.template import get_template
+
+        try:
+            types = self._types()
+            processor = get_processor(self._folder, model_type=types["model_type"])
+            return get_template(processor, template_type=types["template_type"])
+        except Exception as error:  # as in load()
+            raise EngineError(
+                f"processor of model {self.config.model!r} can't be loaded: {self._explain(error)}"
+            ) from error
+
+    def _adopt(self, template: Template) -> None:
+        """Makes a template ready for our requests: vocabulary, date, pixels, open turns."""
+        self._template = template
+        adopt_template(template)
+        if self.config.max_pixels is not None:
+            template.max_pixels = self.config.max_pixels
+        self._known = Vocabulary(template)
+        self._warn(template)
+        install_encode(template)
+
+    def _warn(self, template: Template) -> None:
+        """Logs problems of the template, once for all replicas and reloads of a model."""
+        for problem in check_template(template, template.tokenizer):
+            line = f"model {self.config.model!r}: {problem}"
+            if line not in _WARNED:
+                _WARNED.add(line)
+                log.warning("%s", line)
+
+    @property
+    def _vocabulary(self) -> Vocabulary:
+        assert self._known is not None, "load() or render() comes first"
+        return self._known
+
+    def _infer_request(self, request: Request) -> InferRequest:
+        return make_request(request, self.config, self.view, self._vocabulary, self._decision(request))
+
+    def _request_config(self, request: Request) -> RequestConfig:
+        return make_config(request, self._decision(request))
+
+    def _decision(self, request: Request) -> Decision | None:
+        """Returns how the request's choices hang on one token, where the engine can be held to it."""
+        if not request.sampling.choices or not self.constrains or request.open_turn == "user":
+            return None
+        return self._vocabulary.find_decision(request.sampling.choices)
+
+    def _choose(self, decision: Decision, text: str) -> str:
+        """Returns the choice that an answer stands for."""
+        # Some templates open the reasoning in the prompt; ms-swift repeats that part before the answer.
+        if (chosen := decision.read(split_reasoning(text).text)) is None:
+            raise RequestError(f"{self.config.backend}: answered {text!r}, which is no choice")
+        return chosen
+
+    def _banned(self, sampling: Sampling) -> tuple[int, ...]:
+        """Returns the token ids that the sampling forbids."""
+        if not sampling.ban:
+            return ()
+        try:
+            return self._vocabulary.banned_ids(sampling.ban)
+        except ValueError as error:
+            raise RequestError(str(error)) from error
+
+    def _explain(self, error: BaseException) -> str:
+        """Returns an error of ms-swift in terms of our settings, or the error itself with advice."""
+        return explain_types(str(error)) or f"{shorten(error, 600)}\n{self._advice(error)}"
+
+    def _advice(self, error: BaseException) -> str:
+        return advise(error)

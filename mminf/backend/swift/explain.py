@@ -1,0 +1,51 @@
+"""Errors of ms-swift in terms of our settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from mminf.errors import nearest
+
+
+def explain_types(error: str) -> str | None:
+    """Returns an error of ms-swift about model or template types in terms of our settings; None for other errors.
+
+    Args:
+        error: the text of ms-swift's error.
+    """
+    for kind, setting, what in (
+        ("template_type", "template", "chat template"),
+        ("model_type", "model_type", "model type"),
+    ):
+        if refused := re.search(rf"{kind}: '([^']*)' not in \[(.*)\]", error, re.DOTALL):
+            names = re.findall(r"'([^']+)'", refused[2])
+            close = nearest(refused[1], names)
+            known = close if "did you mean" in close else f"; ms-swift knows {len(names)}, and none has a similar name"
+            return f"`{setting}: {refused[1]}` is not a {what} of ms-swift{known}"
+        if re.search(rf"match `{kind}`|suitable `{kind}`", error):
+            listed = re.search(r"possible types found: \[(.*?)\]", error, re.DOTALL)
+            names = re.findall(r"'([^']+)'", listed[1]) if listed else []
+            if names:
+                reason = f"the model fits more than one {what} of ms-swift: {', '.join(names)}"
+            else:
+                reason = f"ms-swift does not know the {what} of this model"
+            return f"{reason}. {_how_to_set(setting, names)}"
+    return None
+
+
+def _how_to_set(setting: str, names: Sequence[str]) -> str:
+    listed = "one of these" if names else f"one of ms-swift's {setting.removesuffix('_type')} types"
+    return (
+        f"Set it to {listed}: `{setting}: TYPE` under the engine in the recipe, or `--set engines.NAME.{setting}=TYPE` "
+        "on the command line, where NAME is the engine's name in the recipe"
+    )
+
+
+def advise(error: BaseException) -> str:
+    """Returns what to do about a model that can't be loaded."""
+    if "memory" in str(error).lower():
+        return "Lower `gpu_memory_utilization` or `max_model_len`, spread it over more GPUs, or take a smaller model."
+    if isinstance(error, OSError):
+        return "Check the model's name or path, and the network or hub token if it is on a hub."
+    return "`mminf doctor` tells which backends can run here."

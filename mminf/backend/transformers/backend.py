@@ -1,0 +1,140 @@
+"""`transformers`: Hugging Face transformers through ms-swift."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from pydantic import Field
+
+from mminf.backend.base import backend, shorten
+from mminf.backend.devices import weights_share
+from mminf.backend.model_files import resolve_local
+from mminf.backend.swift import SwiftBackend, SwiftConfig
+from mminf.backend.swift.hook import Arguments, Hook
+from mminf.backend.swift.request import read_mark
+from mminf.errors import RequestError
+from mminf.request import Request
+
+if TYPE_CHECKING:
+    from swift.infer_engine import RequestConfig, TransformersEngine
+    from swift.infer_engine.protocol import ChatCompletionResponse
+    from transformers import LogitsProcessor, LogitsProcessorList
+
+
+class TransformersConfig(SwiftConfig):
+    max_batch_size: int = Field(16, ge=1, description="Rows of a batch.")
+    device_map: str | None = Field(None, description="`auto`, `cpu`, `cuda:0`; by default what ms-swift picks.")
+    attn_impl: str | None = Field(None, description="`sdpa`, `eager`, `flash_attention_2`.")
+
+
+@backend("transformers")
+class TransformersBackend(SwiftBackend):
+    """Hugging Face transformers through ms-swift: runs everywhere, slower than vLLM."""
+
+    config: TransformersConfig
+    Config = TransformersConfig
+    module = "transformers"
+    install_hint = "install it with `pip install transformers`"
+    constrains = True
+
+    def __init__(self, config: TransformersConfig) -> None:
+        super().__init__(config)
+        self._solo = itertools.count(1)
+
+    def capacity(self) -> int:
+        # A batch runs to its end, and holds calls of one step only: the next ones fill up meanwhile.
+        return min(super().capacity(), 8 * int(self.config.max_batch_size))
+
+    def memory(self) -> dict[str, float]:
+        device = self.config.device_map
+        device = device if device and device.startswith(("cuda:", "cpu")) else self._devices()[0]
+        share = weights_share(Path(resolve_local(self.config.model)), device)
+        return {} if share is None else {device: share}
+
+    def _make_engine(self) -> TransformersEngine:
+        from swift.infer_engine import TransformersEngine
+
+        common = self._common()
+        return TransformersEngine(
+            self._folder,
+            adapters=list(self.config.adapters),
+            max_batch_size=self.config.max_batch_size,
+            device_map=self._devices()[0] if self.config.replicas > 1 else self.config.device_map,
+            attn_impl=self.config.attn_impl,
+            **common,
+            **self.config.options,
+        )
+
+    def _free(self, engine: TransformersEngine) -> None:
+        # ms-swift's worker polls for ever, and so keeps the engine; asked for its next batch, it is told to go.
+        def leave() -> NoReturn:
+            raise SystemExit
+
+        engine._fetch_infer_requests = leave
+        if engine._task_thread is not None:
+            engine._task_thread.join(timeout=10)
+        engine.model = None
+        super()._free(engine)
+
+    async def _ask(self, request: Request) -> ChatCompletionResponse:
+        try:
+            return await super()._ask(request)
+        except RequestError:
+            # Generation fails for a batch as a whole (a row that is too long, memory), so ask this row alone.
+            return await self._ask_alone(request)
+
+    async def _ask_alone(self, request: Request) -> ChatCompletionResponse:
+        config = self._request_config(request)
+        config.seed = next(self._solo)  # unused by this engine, but only equal configs share a batch
+        try:
+            return await self._infer(request, config)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # as in _ask
+            raise RequestError(f"{self.config.backend}: {shorten(error)}") from error
+
+    def _request_config(self, request: Request) -> RequestConfig:
+        """Requests with equal configs share a batch: no seed in it, but all that the hook will do to the batch."""
+        config = super()._request_config(request)
+        config.seed = None
+        config.structured_outputs_regex = None
+        config.temperature = 0.0  # drawing is done by our own processor, row by row
+        config.top_k, config.top_p, config.min_p = -1, 1.0, None
+        config.frequency_penalty = config.presence_penalty = 0.0
+        config.mminf = request.sampling.model_dump_json()
+        return config
+
+    def _hook(self, request: Request) -> Hook:
+        sampling, decision = request.sampling, self._decision(request)
+
+        def hook(kwargs: Arguments) -> Arguments:
+            from mminf.backend.transformers.logits import processors
+
+            seeds = [read_mark(row)["seed"] for row in kwargs["template_inputs"]]
+            vocabulary = self._vocabulary
+            ends = vocabulary.end_ids()
+            if decision is not None:
+                made = processors(sampling, seeds, (), [[token] for token in decision.tokens], ends)
+            else:
+                choices = [vocabulary.encode(choice) for choice in sampling.choices]
+                made = processors(sampling, seeds, self._banned(sampling), choices, ends)
+            if made:
+                kwargs["inputs"]["logits_processor"] = _processor_list(made)
+            config = kwargs["generation_config"]
+            config.do_sample = False
+            config.temperature = config.top_p = config.top_k = None
+            if sampling.min_tokens and decision is None:
+                config.min_new_tokens = min(sampling.min_tokens, config.max_new_tokens)
+                config.eos_token_id = ends
+            return kwargs
+
+        return hook
+
+
+def _processor_list(made: list[LogitsProcessor]) -> LogitsProcessorList:
+    from transformers import LogitsProcessorList
+
+    return LogitsProcessorList(made)

