@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,13 @@ class Document:
     Attributes:
         data: mappings, lists and scalars.
         where: path of keys and indices -> `file:line` (or the option that put it there).
+        anchors: step that a profile inserted -> step before or after which it was inserted.
     """
 
     def __init__(self, data: Any, where: dict[Path_, str]) -> None:
         self.data = data
         self.where = where
+        self.anchors: dict[str, str] = {}
 
     def locate(self, path: Path_) -> str:
         """Returns where the innermost known part of a path stands."""
@@ -43,6 +46,49 @@ class Document:
         for known in [known for known in self.where if known[: len(path)] == path]:
             del self.where[known]
         self.where[path] = where
+
+    def get(self, path: Path_) -> Any:
+        """Returns the part at a path that exists."""
+        data = self.data
+        for key in path:
+            data = data[key]
+        return data
+
+    def insert(self, path: Path_, items: Path_, note: str) -> None:
+        """Inserts copies of the items of one list into another list, and moves the items after them down.
+
+        Args:
+            path: position of the first inserted item.
+            items: path of the list that is copied.
+            note: appended to the place of each inserted part.
+        """
+        *folder, index = path
+        copied = copy.deepcopy(self.get(items))
+        self.get(tuple(folder))[index:index] = copied
+        depth = len(items)
+        inserted = {
+            (*folder, int(place[depth]) + int(index), *place[depth + 1 :]): f"{where}{note}"
+            for place, where in self.where.items()
+            if place[:depth] == items and len(place) > depth
+        }
+        self.where = {_moved(place, path, len(copied)): where for place, where in self.where.items()} | inserted
+
+    def remove(self, path: Path_) -> None:
+        """Removes an item of a list, and moves the items after it up."""
+        *folder, index = path
+        del self.get(tuple(folder))[index]
+        self.where = {
+            _moved(place, path, -1): where for place, where in self.where.items() if place[: len(path)] != path
+        }
+
+
+def _moved(place: Path_, path: Path_, by: int) -> Path_:
+    """Returns a place after the items of a list from `path` on have moved by some positions."""
+    end = len(path) - 1
+    index = place[end] if place[:end] == path[:end] and len(place) > end else None
+    if isinstance(index, int) and index >= int(path[end]):
+        return (*place[:end], index + by, *place[end + 1 :])
+    return place
 
 
 def load_document(path: Path) -> Document:

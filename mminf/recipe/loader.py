@@ -4,34 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import jinja2
 from pydantic import BaseModel, ValidationError
 
-from mminf.config import HIDDEN_INPUT
-from mminf.errors import MminfError, PluginError, Problem, RecipeError, nearest, shorten_text
+from mminf.errors import MminfError, PluginError, Problem, RecipeError, nearest
 from mminf.output_names import conflicts
 from mminf.plugin import broken_plugins, discover
-from mminf.recipe.config import Config, EngineConfig, RunConfig
+from mminf.recipe.config import EngineConfig, RunConfig
 from mminf.recipe.dataflow import undefined_reads
 from mminf.recipe.lines import Document, Path_, load_document
 from mminf.recipe.model import Member, Recipe, TemplateFolders
+from mminf.recipe.names import step_name
 from mminf.recipe.override import (
     apply_profile,
     apply_setting,
     overlay_dotted,
     replace_source,
     set_image_root,
-    step_name,
 )
+from mminf.recipe.problems import find_problems
 from mminf.recipe.repeat import RepeatConfig
-from mminf.redact import redact
 from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS, Registry
 from mminf.text import Expression
 
-_HIDDEN = frozenset({"api_key_env", "headers", "query", "extra_body", "base_url", "url"})
-"""Settings that someone may have put a key into: their values are not repeated."""
 SECTIONS = ("engines", "source", "steps", "sinks", "profiles")
 
 
@@ -117,7 +114,9 @@ class _Checker:
         return Recipe(self.path, run, engines, source, tuple(steps), tuple(sinks), self.places)
 
     def fail(self, path: Path_, message: str) -> None:
-        problem = Problem(self.document.locate(path), message)
+        self._report(Problem(self.document.locate(path), message))
+
+    def _report(self, problem: Problem) -> None:
         if problem not in self.problems:
             self.problems.append(problem)
 
@@ -284,39 +283,12 @@ class _Checker:
         try:
             return cls.model_validate(dict(body))
         except ValidationError as error:
-            for item in error.errors():
-                loc = tuple(part for part in item["loc"] if part != "function-before[_as_list(), list[str]]")
-                self.fail((*path, *loc), _explain(item, cls, loc))
+            label = str(path[-1]) if path else "recipe"
+            for problem in find_problems(error, cls, self.document, path, label=label):
+                self._report(problem)
             return None
 
 
 def _line(problem: Problem) -> tuple[str, int]:
     file, _, line = problem.where.partition(" ")[0].rpartition(":")
     return (file, int(line)) if line.isdigit() else (problem.where, 0)
-
-
-def _explain(item: Any, cls: type[BaseModel], loc: Path_) -> str:
-    name = ".".join(map(str, loc)) or cls.__name__
-    if item["type"] == "extra_forbidden":
-        owner = _owner(cls, loc[:-1])
-        return f"unknown key {str(loc[-1])!r}{nearest(str(loc[-1]), owner.model_fields)}"
-    if item["type"] == "missing":
-        return f"key {name!r} is missing"
-    if item["type"] == HIDDEN_INPUT:
-        return f"{name}: {item['msg']}"
-    if item["type"] == "value_error":  # ours, which say what is wrong with the value
-        return redact(f"{name}: {item['ctx']['error']}")
-    if not _HIDDEN.isdisjoint(map(str, loc)):
-        return f"{name}: {item['msg']}"
-    return f"{name}: {item['msg']}, not {redact(shorten_text(repr(item['input'])))}"
-
-
-def _owner(cls: type[BaseModel], path: Path_) -> type[BaseModel]:
-    for key in path:
-        field = cls.model_fields.get(str(key))
-        annotation = field.annotation if field else None
-        kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
-        if (owner := next((kind for kind in kinds if issubclass(kind, Config)), None)) is None:
-            break
-        cls = owner
-    return cls

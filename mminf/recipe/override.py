@@ -7,21 +7,23 @@ engine whole, since the old backend's keys mean nothing to the new one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mminf.errors import Problem, RecipeError, nearest, shorten_text
 from mminf.recipe.config import SourceConfig
+from mminf.recipe.insert import find_insertion, insert_steps
 from mminf.recipe.lines import Document, Path_, parse_document
+from mminf.recipe.names import step_paths
 from mminf.redact import redact
 from mminf.registry import SINKS, STEPS, Registry
 
 
 def apply_profile(document: Document, name: str) -> None:
-    """Lays `profiles.<name>` over the recipe.
+    """Lays `profiles.<name>` over the recipe: first its `insert`, then its other keys.
 
     Raises:
-        RecipeError: if there is no such profile.
+        RecipeError: if there is no such profile, or its steps can't be inserted.
     """
     profiles = document.data.get("profiles") or {}
     if not isinstance(profiles, Mapping) or not isinstance(profiles.get(name, {}) or {}, Mapping):
@@ -29,7 +31,10 @@ def apply_profile(document: Document, name: str) -> None:
     if name not in profiles:
         known = nearest(name, profiles) or "; the recipe has no profiles"
         raise RecipeError([Problem(document.locate(("profiles",)), f"no profile {name!r}{known}")])
+    insert_steps(document, name)
     for key, value in (profiles[name] or {}).items():
+        if key == "insert":
+            continue
         where = document.locate(("profiles", name, key))
         if key == "note" and document.data.get("note"):
             value = f"{document.data['note']} {value}"  # of several profiles, each has its say
@@ -182,19 +187,15 @@ def _overlay_step(document: Document, name: str, body: Any, where: str) -> None:
     raw = document.data.get("steps") or []
     if not isinstance(raw, list):
         raise RecipeError([Problem(document.locate(("steps",)), "a recipe needs a list of steps")])
-    places = {found: path for path, found in _step_paths(raw)}
+    places = {found: path for path, found in step_paths(raw)}
     if name not in places:
-        raise RecipeError([Problem(where, f"no step {name!r}{nearest(name, places)}")])
+        inserts = find_insertion(document, name)
+        hint = f"; profile {inserts!r} inserts it" if inserts else nearest(name, places)
+        raise RecipeError([Problem(where, f"no step {name!r}{hint}")])
     *folder, index = path = places[name]
-    steps: Any = document.data
-    for key in folder:
-        steps = steps[key]
+    steps: Any = document.get(tuple(folder))
     if body is False:
-        del steps[index]
-        # Later steps move up by one, and so do their places.
-        document.where = {
-            _moved_up(place, path): at for place, at in document.where.items() if place[: len(path)] != path
-        }
+        document.remove(path)
         return
     kind = next(iter(steps[index]))
     old = steps[index][kind]
@@ -207,31 +208,3 @@ def _overlay_step(document: Document, name: str, body: Any, where: str) -> None:
     else:
         steps[index][kind] = body
         document.place((*path, kind), where)
-
-
-def _step_paths(raw: list[Any], folder: Path_ = ("steps",)) -> Iterator[tuple[Path_, str]]:
-    """Yields where each step stands, and its name; those in a `repeat` as well."""
-    for index, item in enumerate(raw):
-        if (name := step_name(item)) is None:
-            continue
-        yield (*folder, index), name
-        body = item.get("repeat")
-        if isinstance(body, Mapping) and isinstance(body.get("steps"), list):
-            yield from _step_paths(body["steps"], (*folder, index, "repeat", "steps"))
-
-
-def _moved_up(place: Path_, gone: Path_) -> Path_:
-    end = len(gone) - 1
-    here = place[end] if place[:end] == gone[:end] and len(place) > end else None
-    if isinstance(here, int) and here > int(gone[end]):
-        return (*place[:end], here - 1, *place[end + 1 :])
-    return place
-
-
-def step_name(item: Any) -> str | None:
-    """Returns the name of a raw step of a recipe (its type, where it has none), or None if it isn't a step."""
-    if not isinstance(item, Mapping) or len(item) != 1:
-        return None
-    kind, body = next(iter(item.items()))
-    name = body.get("name") if isinstance(body, Mapping) else None
-    return str(name or kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mminf.recipe.config import RunConfig
+from mminf.recipe.insert import InsertConfig
 from mminf.recipe.repeat import RepeatConfig
 from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS, Registry
 
@@ -14,6 +15,7 @@ def make_schema() -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     plain = _definition(RunConfig, definitions)
     properties = plain.pop("properties")
+    steps = _steps(definitions)
     properties |= {
         "engines": {
             "type": "object",
@@ -21,12 +23,12 @@ def make_schema() -> dict[str, Any]:
             "additionalProperties": {"anyOf": [_engine(name, definitions) for name in BACKENDS]},
         },
         "source": _members(SOURCES, definitions),
-        "steps": {"type": "array", "description": "In order.", "items": _steps(definitions)},
+        "steps": {"type": "array", "description": "In order.", "items": steps},
         "sinks": {"type": "array", "description": "Datasets to write.", "items": _members(SINKS, definitions)},
         "profiles": {
             "type": "object",
-            "description": "Names to parts of a recipe that are laid over it with --profile.",
-            "additionalProperties": {"type": "object"},
+            "description": "Names to changes of the recipe that --profile applies.",
+            "additionalProperties": _profile(steps, definitions),
         },
     }
     return {
@@ -48,6 +50,20 @@ def _steps(definitions: dict[str, Any]) -> dict[str, Any]:
     definitions["repeat"] = rounds
     steps["properties"]["repeat"] = {"description": "Rounds of steps.", "$ref": "#/$defs/repeat"}
     return steps
+
+
+def _profile(steps: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """Any part of a recipe, and the steps that the profile inserts."""
+    entry = _definition(InsertConfig, definitions)
+    entry["properties"]["steps"]["items"] = steps
+    entry["oneOf"] = [{"required": ["before"]}, {"required": ["after"]}]
+    definitions["insert"] = entry
+    inserted = {
+        "type": "array",
+        "description": "Steps to insert before or after steps of the recipe.",
+        "items": {"$ref": "#/$defs/insert"},
+    }
+    return {"type": ["object", "null"], "properties": {"insert": inserted}}
 
 
 def _members(registry: Registry[Any], definitions: dict[str, Any]) -> dict[str, Any]:
