@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import jinja2
 from pydantic import BaseModel, ValidationError
 
+from mminf.config import DEPRECATED, Deprecation
 from mminf.errors import MminfError, PluginError, Problem, RecipeError, nearest
 from mminf.output_names import conflicts
 from mminf.plugin import broken_plugins, discover
@@ -29,6 +31,7 @@ from mminf.recipe.repeat import RepeatConfig
 from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS, Registry
 from mminf.text import Expression
 
+log = logging.getLogger("mminf")
 SECTIONS = ("engines", "source", "steps", "sinks", "profiles")
 
 
@@ -93,6 +96,7 @@ class _Checker:
         self.problems: list[Problem] = []
         self.extra_templates = list(templates)
         self.places: dict[str, str] = {}
+        self.warned: set[tuple[str, str]] = set()
 
     def check(self) -> Recipe:
         run = self._run()
@@ -280,13 +284,20 @@ class _Checker:
             return None
 
     def _build(self, cls: type[BaseModel], body: Mapping[str, Any], path: Path_) -> Any:
+        label = f"{str(path[0]).removesuffix('s')} {body.get('name') or path[-1]!r}" if path else "recipe"
+        deprecated: list[Deprecation] = []
         try:
-            return cls.model_validate(dict(body))
+            built = cls.model_validate(dict(body), context={DEPRECATED: deprecated})
         except ValidationError as error:
-            label = str(path[-1]) if path else "recipe"
             for problem in find_problems(error, cls, self.document, path, label=label):
                 self._report(problem)
             return None
+        for key, message in deprecated:
+            where = self.document.locate((*path, key))
+            if (where, message) not in self.warned:  # a step of a `repeat` is built once per round
+                self.warned.add((where, message))
+                log.warning("%s: %s: %s", where, label, message)
+        return built
 
 
 def _line(problem: Problem) -> tuple[str, int]:

@@ -85,6 +85,7 @@ def overlay(document: Document, path: Path_, value: Any, where: str) -> None:
         if not _has(document.data, path[:end]):
             document.where[path[:end]] = where
     parent = _descend(document.data, path[:-1], where)
+    _respell(document, path, parent)
     key: Any = path[-1] if isinstance(parent, list) else str(path[-1])
     old = parent[key] if isinstance(parent, list) else parent.get(key)
     replaces = len(path) == 2 and path[0] == "engines" and isinstance(value, Mapping) and "backend" in value
@@ -181,6 +182,28 @@ def _spell_out(registry: Registry[Any], member: Any) -> None:
         if not isinstance(body, Mapping) and kind in registry:
             short = registry.get(kind).Config.shorthand
             member[kind] = {} if body is None or short is None else {short: body}
+
+
+def _respell(document: Document, path: Path_, body: Any) -> None:
+    """Gives an option of a step or sink the spelling of the key that is laid over it, deprecated or not.
+
+    Args:
+        body: the settings at `path[:-1]`.
+    """
+    registry: Registry[Any] | None = {"steps": STEPS, "sinks": SINKS}.get(str(path[0]))
+    if registry is None or len(path) < 4 or not isinstance(path[-3], int) or path[-2] not in registry:
+        return
+    config = registry.get(str(path[-2])).Config
+    *folder, key = path
+    new = config.renamed.get(key, key)
+    deprecated = config.other_spellings(new)
+    found = {other: body.pop(other) for other in (deprecated if key == new else [new]) if other in body}
+    for other, value in found.items():
+        document.where[path] = document.locate((*folder, other))
+        if len(deprecated) == 1:
+            body[key] = value
+        elif key != new and isinstance(value, list):
+            body |= dict(zip(deprecated, value, strict=False))
 
 
 def _overlay_step(document: Document, name: str, body: Any, where: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -15,9 +17,10 @@ _PARAGRAPH = re.compile(r"\n\s*\n")
 
 
 class PartsConfig(StepConfig):
+    renamed: ClassVar[Mapping[str, str]] = {"sentences": "max_sentences"}
     reads: str = Field("caption", description="Field with the text.")
     writes: str = Field("parts", description="Field for the list of its parts.")
-    sentences: int = Field(3, ge=1, description="Paragraphs with more sentences are cut into parts of so many.")
+    max_sentences: int = Field(3, ge=1, description="Maximum number of sentences per part.")
 
 
 @step("parts")
@@ -25,7 +28,7 @@ class Parts(Step[PartsConfig]):
     """Cuts a text at blank lines and after every few sentences of a paragraph; put together the parts are the text."""
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
-        parts = split_parts(str(record[self.config.reads]), self.config.sentences)
+        parts = split_parts(str(record[self.config.reads]), self.config.max_sentences)
         if not parts:
             raise RecordError(f"field {self.config.reads!r} is empty")
         return {self.config.writes: parts}

@@ -12,14 +12,18 @@ from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.step.base import Context, Drop, Outcome, step
 from mminf.step.prompt import PromptConfig, PromptStep, cut_off
+from mminf.turns import Draft
 
 from .reading import instructions_in, parse_instruction, read_answer
+
+_SHOWN = "sampled_text"
+"""Name of the sampled text in the template, whatever field it is read from."""
 
 __all__ = ["Classify", "ClassifyConfig", "parse_instruction"]
 
 
 class ClassifyConfig(PromptConfig):
-    reads: str = Field("sampled_text", description="Field with the sampled text.")
+    reads: str = Field(_SHOWN, description="Field with the sampled text; the template shows it as `sampled_text`.")
     writes: str = Field("instruction", description="Field for the instruction.")
     template: str | None = Field("oasis/classify.jinja", description="Template file.")
     ends: Names = Field(
@@ -46,9 +50,16 @@ class Classify(PromptStep[ClassifyConfig]):
     def writes(self) -> frozenset[str]:
         return frozenset([self.config.writes, "kind"])
 
+    @property
+    def reads(self) -> frozenset[str]:
+        return (super().reads - {_SHOWN}) | {self.config.reads}
+
     def __init__(self, config: ClassifyConfig, folders: TemplateFolders) -> None:
         super().__init__(config, folders)
         self.examples = instructions_in(self.template.source)
+
+    def drafts(self, record: Record) -> tuple[Draft, ...]:
+        return self.template.draft({**record.fields, _SHOWN: record[self.config.reads]}, self.config.images)
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         answer = await self.ask(record, ctx)

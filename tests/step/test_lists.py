@@ -329,7 +329,7 @@ def test_draws_come_from_the_record_alone(go: Run, tmp_path: Path) -> None:
     (tmp_path / "lines.txt").write_text("# what to ask\n\nfirst line\nsecond line\n  third line \n")
     steps = """
     - draw: {name: one, file: lines.txt, writes: line}
-    - draw: {name: two, of: {often: 3, rarely: 1, never: 0}, writes: kind}
+    - draw: {name: two, values: {often: 3, rarely: 1, never: 0}, writes: kind}
     - draw: {name: three, reads: own, writes: mine}
     """
     items = [{"id": str(n), "own": [n, n + 1]} for n in range(400)]
@@ -348,8 +348,8 @@ def test_draws_come_from_the_record_alone(go: Run, tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ("writes: w", "exactly one of"),
-        ("writes: w, of: []", "empty"),
-        ("writes: w, of: {a: 0}", "not all 0"),
+        ("writes: w, values: []", "empty"),
+        ("writes: w, values: {a: 0}", "not all 0"),
         ("writes: w, file: nowhere.txt", "no template 'nowhere.txt'"),
     ],
 )
@@ -411,7 +411,7 @@ if "x" in (a, b):
     return "I prefer the first: [[A]]"
 return "[[A]]" if len(a) > len(b) else "[[B]]" if len(b) > len(a) else "[[C]]"
 """
-    steps = '- compare: {engine: a, first: one, second: two, prompt: "a={{ a }}\\nb={{ b }}"}\n'
+    steps = '- compare: {engine: a, reads: [one, two], prompt: "a={{ a }}\\nb={{ b }}"}\n'
     found = go(
         steps,
         {"id": "first", "one": "long", "two": "s"},
