@@ -65,7 +65,9 @@ def insert_steps(document: Document, profile: str) -> None:
     if "insert" not in body:
         return
     if not isinstance(body["insert"], list) or not all(isinstance(entry, Mapping) for entry in body["insert"]):
-        raise RecipeError([Problem(document.locate(path), "insert is a list of {before or after: STEP, steps: [...]}")])
+        raise RecipeError(
+            [Problem(document.locate(path), "insert must be a list of {before or after: STEP, steps: [...]}")]
+        )
     if isinstance(body.get("steps"), list):
         message = f"profile {profile!r} replaces the list of steps; add the inserted steps to that list"
         raise RecipeError([Problem(document.locate(path), message)])
@@ -77,7 +79,7 @@ def insert_steps(document: Document, profile: str) -> None:
 
 
 def _insert(document: Document, profile: str, path: Path_) -> list[Problem]:
-    """Inserts the steps of one entry, or returns what is wrong with it."""
+    """Inserts the steps of one entry, or returns its problems."""
     try:
         config = InsertConfig.model_validate(document.get(path))
     except ValidationError as error:
@@ -86,7 +88,7 @@ def _insert(document: Document, profile: str, path: Path_) -> list[Problem]:
     raw = document.data.get("steps")
     paths = {name: place for place, name in step_paths(raw if isinstance(raw, list) else [])}
     if anchor not in paths:
-        message = f"`{key}` names no step of the recipe: {anchor!r}{nearest(anchor, paths)}"
+        message = f"`{key}`: no step {anchor!r} in the recipe{nearest(anchor, paths)}"
         return [Problem(document.locate((*path, key)), message)]
     items: Path_ = (*path, "steps")
     if problems := _repeated_names(document, items, paths):
@@ -108,7 +110,9 @@ def _repeated_names(document: Document, items: Path_, known: Mapping[str, Path_]
     names = set(known)
     for place, name in step_paths(document.get(items), items):
         if name in names:
-            problems.append(Problem(document.locate(place), f"two steps are called {name!r}; give this one a `name`"))
+            problems.append(
+                Problem(document.locate(place), f"duplicate step name {name!r}; give this step another `name`")
+            )
         names.add(name)
     return problems
 

@@ -1,4 +1,4 @@
-"""Names of the steps of a recipe that is not checked yet."""
+"""Names of the steps of a recipe before it is checked."""
 
 from __future__ import annotations
 

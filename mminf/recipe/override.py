@@ -1,8 +1,8 @@
-"""Profiles and `--set`: how values are laid over a recipe before it is checked.
+"""Profiles and `--set`: overrides that are applied to a recipe before it is checked.
 
-Mappings merge, everything else replaces. Two rules make overrides short: steps are named, not counted
-(`steps.hook.sampling.temperature=0.7`; `false` takes a step out), and an engine that names a backend replaces the
-engine whole, since the old backend's keys mean nothing to the new one.
+Mappings are merged, all other values are replaced. There are two exceptions. Steps are addressed by name
+(`steps.hook.sampling.temperature=0.7`), and `false` removes a step. An engine with a `backend` replaces the whole
+engine, because keys of another backend are not valid for it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from mminf.registry import SINKS, STEPS, Registry
 
 
 def apply_profile(document: Document, name: str) -> None:
-    """Lays `profiles.<name>` over the recipe: first its `insert`, then its other keys.
+    """Applies `profiles.<name>` to the recipe: first its `insert`, then its other keys.
 
     Raises:
         RecipeError: if there is no such profile, or its steps can't be inserted.
     """
     profiles = document.data.get("profiles") or {}
     if not isinstance(profiles, Mapping) or not isinstance(profiles.get(name, {}) or {}, Mapping):
-        raise RecipeError([Problem(document.locate(("profiles", name)), "profiles is a mapping of names to mappings")])
+        raise RecipeError(
+            [Problem(document.locate(("profiles", name)), "profiles must be a mapping of names to mappings")]
+        )
     if name not in profiles:
         known = nearest(name, profiles) or "; the recipe has no profiles"
         raise RecipeError([Problem(document.locate(("profiles",)), f"no profile {name!r}{known}")])
@@ -37,12 +39,12 @@ def apply_profile(document: Document, name: str) -> None:
             continue
         where = document.locate(("profiles", name, key))
         if key == "note" and document.data.get("note"):
-            value = f"{document.data['note']} {value}"  # of several profiles, each has its say
+            value = f"{document.data['note']} {value}"  # notes of several profiles are joined
         overlay(document, (key,), value, f"{where} (profile {name})")
 
 
 def apply_setting(document: Document, setting: str) -> None:
-    """Lays one `a.b.c=value` over the recipe; the value is YAML.
+    """Applies one `a.b.c=value` to the recipe; the value is YAML.
 
     Raises:
         RecipeError: if the setting has no `=` or its value isn't YAML.
@@ -55,12 +57,12 @@ def apply_setting(document: Document, setting: str) -> None:
         value = parse_document(text, where).data
     except RecipeError as error:
         reasons = "; ".join(problem.message for problem in error.problems)
-        raise RecipeError([Problem(where, f"value {redact(shorten_text(text))!r} {reasons}")]) from error
+        raise RecipeError([Problem(where, f"value {redact(shorten_text(text))!r}: {reasons}")]) from error
     overlay_dotted(document, path, value, where)
 
 
 def overlay_dotted(document: Document, path: str, value: Any, where: str) -> None:
-    """Lays a value over the part of the recipe at `a.b.c`."""
+    """Applies a value to the part of the recipe at `a.b.c`."""
     keys: list[str | int] = [*path.split(".")]
     if keys[0] == "steps":
         for key in reversed(keys[1:]):
@@ -72,7 +74,7 @@ def overlay_dotted(document: Document, path: str, value: Any, where: str) -> Non
 
 
 def overlay(document: Document, path: Path_, value: Any, where: str) -> None:
-    """Lays a value over the part of the recipe at `path`."""
+    """Applies a value to the part of the recipe at `path`."""
     if path == ("steps",) and isinstance(value, Mapping):
         for name, body in value.items():
             _overlay_step(document, str(name), body, where)
@@ -98,14 +100,12 @@ def overlay(document: Document, path: Path_, value: Any, where: str) -> None:
 
 
 def replace_source(document: Document, source: Mapping[str, Any], where: str) -> None:
-    """Puts another input in the place of the recipe's; what the recipe says about it beside its path stays."""
+    """Replaces the recipe's input; the recipe's other settings of the source are kept."""
     kind, body = next(iter(source.items()))
     _spell_out_source(document)
     old = document.data.get("source") or {}
     if isinstance(old, Mapping) and "blank" in old and kind != "blank":
-        message = (
-            "the recipe samples from nothing and takes no input; `--set source.blank=1000` makes a thousand records"
-        )
+        message = "the recipe takes no input; `--set source.blank=1000` makes a thousand records"
         raise RecipeError([Problem(where, message)])
     settings = next(iter(old.values()), None) if isinstance(old, Mapping) else None
     kept = settings if isinstance(settings, Mapping) else {}
@@ -117,11 +117,11 @@ def replace_source(document: Document, source: Mapping[str, Any], where: str) ->
 
 
 def set_image_root(document: Document, folder: str, where: str) -> None:
-    """Lays a folder over the `image_root` of the recipe's source, whatever its kind."""
+    """Sets the `image_root` of the recipe's source."""
     _spell_out_source(document)
     source = document.data.get("source")
     if not isinstance(source, Mapping) or len(source) != 1:
-        raise RecipeError([Problem(where, "the recipe names no source; give one with --input")])
+        raise RecipeError([Problem(where, "the recipe has no source; give one with --input")])
     overlay(document, ("source", next(iter(source)), "image_root"), folder, where)
 
 
@@ -144,28 +144,30 @@ def _has(data: Any, path: Path_) -> bool:
 
 
 def _descend(data: Any, path: Path_, where: str) -> Any:
-    """Returns what a path leads to; mappings that are missing on the way are made.
+    """Returns the mapping at a path; missing mappings are created.
 
     Raises:
-        RecipeError: if there is something else on the way, or at its end.
+        RecipeError: if a part of the path is not a mapping.
     """
     for number, key in enumerate(path, 1):
         if isinstance(data, dict):
             data = data.setdefault(key, {})
             if data is None:
-                raise RecipeError([Problem(where, f"{'.'.join(map(str, path[:number]))} is empty, not a mapping")])
+                raise RecipeError(
+                    [Problem(where, f"{'.'.join(map(str, path[:number]))} is empty; a mapping is needed")]
+                )
         elif isinstance(data, list) and isinstance(key, int) and 0 <= key < len(data):
             data = data[key]
         else:
             break
     if not isinstance(data, dict) and not (isinstance(data, list) and len(path) == 1 and path[0] == "sinks"):
         told = shorten_text(repr(data), 60)
-        raise RecipeError([Problem(where, f"{'.'.join(map(str, path))} leads to {told}, not to a mapping")])
+        raise RecipeError([Problem(where, f"{'.'.join(map(str, path))} is {told}; a mapping is needed")])
     return data
 
 
 def _find_sink(document: Document, name: str, where: str) -> int:
-    """Returns the index of the sink that a number means, or a type that only one sink has."""
+    """Returns the index of the sink with a number, or of the only sink of a type."""
     sinks = document.data.get("sinks") or []
     kinds = [next(iter(item), "") if isinstance(item, Mapping) else "" for item in sinks] if sinks else []
     if name.isascii() and name.isdecimal() and len(name) < 6 and int(name) < len(kinds):
@@ -185,7 +187,7 @@ def _spell_out(registry: Registry[Any], member: Any) -> None:
 
 
 def _respell(document: Document, path: Path_, body: Any) -> None:
-    """Gives an option of a step or sink the spelling of the key that is laid over it, deprecated or not.
+    """Renames an option of a step or sink to the spelling of the key that overrides it, deprecated or not.
 
     Args:
         body: the settings at `path[:-1]`.
@@ -209,7 +211,7 @@ def _respell(document: Document, path: Path_, body: Any) -> None:
 def _overlay_step(document: Document, name: str, body: Any, where: str) -> None:
     raw = document.data.get("steps") or []
     if not isinstance(raw, list):
-        raise RecipeError([Problem(document.locate(("steps",)), "a recipe needs a list of steps")])
+        raise RecipeError([Problem(document.locate(("steps",)), "steps must be a list")])
     places = {found: path for path, found in step_paths(raw)}
     if name not in places:
         inserts = find_insertion(document, name)

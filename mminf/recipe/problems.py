@@ -1,4 +1,4 @@
-"""Tells what is wrong with a part of a recipe, with file and line, from the errors of its config."""
+"""Converts the validation errors of a config to problems of the recipe, with file and line."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ def find_problems(
 
     Args:
         cls: config of that part.
-        label: name of that part in messages about it as a whole.
+        label: name of that part, which the messages begin with; empty for the recipe as a whole.
     """
     for item in error.errors():
         loc = tuple(part for part in item["loc"] if part != _AS_LIST)
-        name = ".".join(map(str, loc)) or label
-        yield Problem(document.locate((*path, *loc)), _explain(item, cls, loc, name))
+        parts = [label, _explain(item, cls, loc)]
+        yield Problem(document.locate((*path, *loc)), ": ".join(part for part in parts if part))
 
 
-def _explain(item: Any, cls: type[BaseModel], loc: Path_, name: str) -> str:
+def _explain(item: Any, cls: type[BaseModel], loc: Path_) -> str:
+    name = ".".join(map(str, loc))
     if item["type"] == "extra_forbidden":
         owner = _owner(cls, loc[:-1])
         return f"unknown key {str(loc[-1])!r}{nearest(str(loc[-1]), owner.model_fields)}"
     if item["type"] == "missing":
         return f"key {name!r} is missing"
-    if item["type"] == HIDDEN_INPUT:
-        return f"{name}: {item['msg']}"
-    if item["type"] == "value_error":  # ours, which say what is wrong with the value
-        return redact(f"{name}: {item['ctx']['error']}")
-    if not _HIDDEN.isdisjoint(map(str, loc)):
-        return f"{name}: {item['msg']}"
-    return f"{name}: {item['msg']}, not {redact(shorten_text(repr(item['input'])))}"
+    prefix = f"{name}: " if name else ""
+    if item["type"] == "value_error":  # raised by a config of mminf; its text contains the value
+        return redact(f"{prefix}{item['ctx']['error']}")
+    if item["type"] == HIDDEN_INPUT or not _HIDDEN.isdisjoint(map(str, loc)):
+        return f"{prefix}{item['msg']}"
+    return f"{prefix}{item['msg']}, not {redact(shorten_text(repr(item['input'])))}"
 
 
 def _owner(cls: type[BaseModel], path: Path_) -> type[BaseModel]:

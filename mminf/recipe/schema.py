@@ -1,4 +1,4 @@
-"""The JSON Schema of recipes, made from the configs of everything that is registered."""
+"""The JSON Schema of recipes, generated from the configs of all registered members."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def make_schema() -> dict[str, Any]:
     properties |= {
         "engines": {
             "type": "object",
-            "description": "Names to models.",
+            "description": "Engines by name.",
             "additionalProperties": {"anyOf": [_engine(name, definitions) for name in BACKENDS]},
         },
         "source": _members(SOURCES, definitions),
-        "steps": {"type": "array", "description": "In order.", "items": steps},
+        "steps": {"type": "array", "description": "Steps, in order.", "items": steps},
         "sinks": {"type": "array", "description": "Datasets to write.", "items": _members(SINKS, definitions)},
         "profiles": {
             "type": "object",
-            "description": "Names to changes of the recipe that --profile applies.",
+            "description": "Profiles by name: changes of the recipe that --profile applies.",
             "additionalProperties": _profile(steps, definitions),
         },
     }
@@ -43,7 +43,7 @@ def make_schema() -> dict[str, Any]:
 
 
 def _steps(definitions: dict[str, Any]) -> dict[str, Any]:
-    """The steps that are registered, and rounds of them."""
+    """All registered steps, and `repeat`."""
     steps = _members(STEPS, definitions)
     rounds = _definition(RepeatConfig, definitions)
     rounds["properties"]["steps"]["items"] = dict(steps, properties=dict(steps["properties"]))
@@ -53,7 +53,7 @@ def _steps(definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _profile(steps: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Any part of a recipe, and the steps that the profile inserts."""
+    """Parts of a recipe, and the steps to insert."""
     entry = _definition(InsertConfig, definitions)
     entry["properties"]["steps"]["items"] = steps
     entry["oneOf"] = [{"required": ["before"]}, {"required": ["after"]}]
@@ -67,7 +67,7 @@ def _profile(steps: dict[str, Any], definitions: dict[str, Any]) -> dict[str, An
 
 
 def _members(registry: Registry[Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """One mapping with one key, the member's type."""
+    """A mapping with one key, the type of the member."""
     properties = {}
     for name in registry:
         cls = registry.get(name)

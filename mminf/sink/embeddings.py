@@ -1,4 +1,4 @@
-"""`embeddings`: vectors in safetensors shards, moved towards the space of images if that is wanted."""
+"""`embeddings`: vectors in safetensors shards, optionally shifted to the embeddings of images."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ROWS = 16384
 
 class EmbeddingsConfig(SinkConfig):
     renamed: ClassVar[Mapping[str, str]] = {"rows": "rows_per_file"}
-    reads: str = Field("embedding", description="Field with the vector's key, as `embed` writes it.")
-    rows_per_file: int | None = Field(ROWS, ge=1, description="Vectors per shard.")
-    id_prefix: str = Field("", description="Put in front of each id, as in the dataset that the vectors belong to.")
-    dtype: Literal["float32", "float16"] = Field("float32", description="Of the vectors in the shards.")
-    center: bool = Field(True, description="Subtract the mean of all (normalised) vectors, and normalise again.")
+    reads: str = Field("embedding", description="Field with the key of the vector, as written by `embed`.")
+    rows_per_file: int | None = Field(ROWS, ge=1, description="Maximum number of vectors per shard.")
+    id_prefix: str = Field("", description="Prefix of each id, as in the dataset that the vectors belong to.")
+    dtype: Literal["float32", "float16"] = Field("float32", description="Data type of the vectors in the shards.")
+    center: bool = Field(True, description="Subtract the mean of all (normalised) vectors, then normalise again.")
     image_stats: Path | None = Field(
-        None, description="`stats.safetensors` of images embedded so: vectors are moved and scaled to theirs (ReAlign)."
+        None, description="`stats.safetensors` of image embeddings; vectors are shifted and scaled to them (ReAlign)."
     )
 
 

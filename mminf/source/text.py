@@ -16,7 +16,7 @@ from mminf.storage import Location, fingerprint_files
 
 
 class TextConfig(SourceConfig):
-    field: str = Field("text", description="What the line is called in its record.")
+    field: str = Field("text", description="Field for the line.")
 
 
 @source("text")
@@ -54,7 +54,7 @@ class Text(Source):
 class BlankConfig(SourceConfig):
     shorthand: ClassVar[str | None] = "count"
     path: Location = Field(Path(), description="Not used.")
-    count: int = Field(ge=1, description="So many records.")
+    count: int = Field(ge=1, description="Number of records.")
 
 
 @source("blank")

@@ -100,7 +100,9 @@ def test_a_repeat_can_be_inserted(write_recipe: Write) -> None:
     text = BASE + f"  p:\n    insert: [{{after: a, steps: {steps}}}]\n"
     assert names_of(load_recipe(write_recipe(text), profile="p"))[:4] == ["a", "x", "x.2", "b"]
     text = BASE + f"  p:\n    insert: [{{after: b, steps: {steps}}}]\n"
-    assert problems(write_recipe(text), profile="p") == ["recipe.yaml:8: steps: a repeat can't stand in another"]
+    assert problems(write_recipe(text), profile="p") == [
+        "recipe.yaml:8: step 'rounds': steps: a repeat can't contain another repeat"
+    ]
 
 
 def test_inserted_steps_are_changed_and_removed_like_others(write_recipe: Write) -> None:
@@ -125,7 +127,10 @@ def test_places_are_those_of_the_inserted_lines(write_recipe: Write) -> None:
     assert lines == {"x": "15 (profile p)", "a": "4", "b": "9", "c": "10", "b.2": "9", "c.2": "10", "keep": "11",
                      "y": "16 (profile p)"}  # fmt: skip
     broken = write_recipe(BASE + profile("p", "before a: x").replace("name: x", "nam: x"))
-    assert problems(broken, profile="p")[0] == "recipe.yaml:15 (profile p): unknown key 'nam'; did you mean 'name'?"
+    assert (
+        problems(broken, profile="p")[0]
+        == "recipe.yaml:15 (profile p): step 'set': unknown key 'nam'; did you mean 'name'?"
+    )
 
 
 X = "{set: {x: '1'}}"
@@ -134,20 +139,20 @@ X = "{set: {x: '1'}}"
 @pytest.mark.parametrize(
     ("insert", "problem"),
     [
-        (f"[{{before: aa, steps: [{X}]}}]", "recipe.yaml:14: `before` names no step of the recipe: 'aa'; did you mean 'a'?"),
-        (f"[{{after: round, steps: [{X}]}}]", "recipe.yaml:14: `after` names no step of the recipe: 'round'; did you mean 'rounds'?"),
-        (f"[{{after: b.2, steps: [{X}]}}]", "recipe.yaml:14: `after` names no step of the recipe: 'b.2'; known: a, b, c, keep, rounds"),
+        (f"[{{before: aa, steps: [{X}]}}]", "recipe.yaml:14: `before`: no step 'aa' in the recipe; did you mean 'a'?"),
+        (f"[{{after: round, steps: [{X}]}}]", "recipe.yaml:14: `after`: no step 'round' in the recipe; did you mean 'rounds'?"),
+        (f"[{{after: b.2, steps: [{X}]}}]", "recipe.yaml:14: `after`: no step 'b.2' in the recipe; known: a, b, c, keep, rounds"),
         (f"[{{before: a, after: b, steps: [{X}]}}]", "recipe.yaml:14: insert: `before` and `after` exclude each other; give one of them"),
         (f"[{{steps: [{X}]}}]", "recipe.yaml:14: insert: give `before` or `after`, with the name of a step"),
-        ("[{before: a}]", "recipe.yaml:14: key 'steps' is missing"),
-        ("[{before: a, steps: []}]", "recipe.yaml:14: steps: List should have at least 1 item after validation, not 0, not []"),
-        (f"[{{befor: a, steps: [{X}]}}]", "recipe.yaml:14: unknown key 'befor'; did you mean 'before'?"),
-        ("[{before: a, steps: [{keep: 'true'}]}]", "recipe.yaml:14: two steps are called 'keep'; give this one a `name`"),
-        ("[{before: a, steps: [{set: {name: b, fields: {x: '1'}}}]}]", "recipe.yaml:14: two steps are called 'b'; give this one a `name`"),
-        (f"[{{before: a, steps: [{X}, {X}]}}]", "recipe.yaml:14: two steps are called 'set'; give this one a `name`"),
-        (f"{{before: a, steps: [{X}]}}", "recipe.yaml:14: insert is a list of {before or after: STEP, steps: [...]}"),
-        ("[5]", "recipe.yaml:14: insert is a list of {before or after: STEP, steps: [...]}"),
-        (f"[{{before: true, steps: [{X}]}}]", "recipe.yaml:14: before: Input should be a valid string, not True"),
+        ("[{before: a}]", "recipe.yaml:14: insert: key 'steps' is missing"),
+        ("[{before: a, steps: []}]", "recipe.yaml:14: insert: steps: List should have at least 1 item after validation, not 0, not []"),
+        (f"[{{befor: a, steps: [{X}]}}]", "recipe.yaml:14: insert: unknown key 'befor'; did you mean 'before'?"),
+        ("[{before: a, steps: [{keep: 'true'}]}]", "recipe.yaml:14: duplicate step name 'keep'; give this step another `name`"),
+        ("[{before: a, steps: [{set: {name: b, fields: {x: '1'}}}]}]", "recipe.yaml:14: duplicate step name 'b'; give this step another `name`"),
+        (f"[{{before: a, steps: [{X}, {X}]}}]", "recipe.yaml:14: duplicate step name 'set'; give this step another `name`"),
+        (f"{{before: a, steps: [{X}]}}", "recipe.yaml:14: insert must be a list of {before or after: STEP, steps: [...]}"),
+        ("[5]", "recipe.yaml:14: insert must be a list of {before or after: STEP, steps: [...]}"),
+        (f"[{{before: true, steps: [{X}]}}]", "recipe.yaml:14: insert: before: Input should be a valid string, not True"),
     ],
 )  # fmt: skip
 def test_a_wrong_entry_is_told_with_its_line(write_recipe: Write, insert: str, problem: str) -> None:
