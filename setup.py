@@ -91,6 +91,7 @@ setup(
             "sentence-transformers>=5.0",
             "build",
             "hypothesis>=6.100",
+            "jsonschema>=4.20",
             "pillow-heif>=0.20",
             "boto3>=1.40",  # without these bounds the resolver tries thousands of versions
             "aiobotocore>=2.25",

@@ -14,7 +14,7 @@ from mminf.engine.plan import check_fields
 from mminf.engine.result import RunResult, open_sinks
 from mminf.engine.run import Run, open_run
 from mminf.engine.workspace import Workspace
-from mminf.errors import EngineError, JournalError, RecordError, UsageError, nearest
+from mminf.errors import EngineError, JournalError
 from mminf.executor.local import LocalExecutor, end_children, run_whole
 from mminf.executor.options import RayOptions
 from mminf.executor.ranks import run_rank
@@ -36,9 +36,8 @@ from mminf.journal.retries import WrittenOff
 from mminf.plugin import discover
 from mminf.recipe.loader import load_recipe
 from mminf.recipe.model import Recipe
-from mminf.record import Record
 from mminf.registry import BACKENDS, SOURCES
-from mminf.request import Rendered, Request
+from mminf.request import Rendered
 from mminf.shard import Shard
 from mminf.sharding.journals import open_journals
 from mminf.sink.base import Written
@@ -299,38 +298,9 @@ def render(recipe: Recipe, step: str, *, record: str | None = None, output: str 
     Raises:
         UsageError: if there is no such step or record, or the step sends no prompt.
     """
-    from mminf.engine.preview import preview_request
+    from mminf.engine.preview import render_prompt
 
-    target = next((item for item in recipe.steps if item.name == step), None)
-    if target is None:
-        raise UsageError(f"no step {step!r}{nearest(step, [item.name for item in recipe.steps])}")
-    made = open_run(recipe, Path(output) if output is not None else Path("out") / recipe.name)
-    made.source.check()
-    chosen = _find_record(made, record) if output is None else _find_row(made.target, record)
-    try:
-        request: Request = preview_request(made, target, chosen)
-    except RecordError as error:
-        raise UsageError(f"record {chosen.id}: {error}") from error
-    shown = made.session.engines[target.engine].backend.render(request)
-    if shown is None:
-        raise UsageError(f"backend {recipe.engines[target.engine].backend!r} renders prompts on the server only")
-    return shown
-
-
-def _find_record(made: Run, record: str | None) -> Record:
-    for row in made.source.read():
-        if isinstance(row, Record) and record in (None, row.id):
-            return row
-    raise UsageError(f"no record {record!r} in {made.source.path}" if record else f"no record in {made.source.path}")
-
-
-def _find_row(output: Path, record: str | None) -> Record:
-    with Journal(output) as journal:
-        found = journal.outcomes
-        rows = found.find(record) if record is not None else list(itertools.islice(found.rows(0), 1))
-    if not rows:
-        raise UsageError(f"no record {record!r} in {output}" if record else f"no finished record in {output}")
-    return rows[-1].record()
+    return render_prompt(recipe, step, record=record, output=None if output is None else Path(output))
 
 
 def describe_plan(recipe: Recipe) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+import logging
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, model_validator
+
+log = logging.getLogger("mminf")
 
 
 def _as_list(value: Any) -> Any:
@@ -12,10 +16,25 @@ def _as_list(value: Any) -> Any:
 
 
 Names = Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
-"""A list of names; one name may stand without its brackets."""
+"""A list of names. A single name can be given without brackets."""
 
 HIDDEN_INPUT = "hidden_input"
-"""Type of validation errors that are told without the value that they are about."""
+"""Type of validation errors that are printed without the value."""
+
+DEPRECATED = "deprecated"
+"""Key of the validation context: a list to which a config adds its deprecations, instead of logging them."""
+
+
+class Deprecation(NamedTuple):
+    """A deprecated spelling in a config.
+
+    Attributes:
+        key: the key as it was given.
+        message: what is deprecated and what replaces it.
+    """
+
+    key: str
+    message: str
 
 
 class Config(BaseModel):
@@ -23,9 +42,59 @@ class Config(BaseModel):
 
     Attributes:
         shorthand: the field that a bare value in the recipe stands for (`keep: a > 1`).
+        renamed: deprecated key -> key. Several deprecated keys of one key become a list, in this order.
+        renamed_values: key -> deprecated value -> value.
     """
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, protected_namespaces=(), arbitrary_types_allowed=True, hide_input_in_errors=True
     )
     shorthand: ClassVar[str | None] = None
+    renamed: ClassVar[Mapping[str, str]] = {}
+    renamed_values: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    @classmethod
+    def other_spellings(cls, key: str) -> list[str]:
+        """Returns the keys that set the same option: the key of a deprecated key, or the deprecated keys of a key."""
+        if key in cls.renamed:
+            return [cls.renamed[key]]
+        return [old for old, new in cls.renamed.items() if new == key]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_deprecated(cls, data: Any, info: ValidationInfo) -> Any:
+        if not isinstance(data, Mapping) or not (cls.renamed or cls.renamed_values):
+            return data
+        found: list[Deprecation] = []
+        data = _rename_values(cls, _rename_keys(cls, data, found), found)
+        told = (info.context or {}).get(DEPRECATED)
+        if told is not None:
+            told += found
+        else:
+            for deprecation in found:
+                log.warning("%s: %s", cls.__name__, deprecation.message)
+        return data
+
+
+def _rename_keys(cls: type[Config], data: Mapping[str, Any], found: list[Deprecation]) -> dict[str, Any]:
+    given = [old for old in cls.renamed if old in data]
+    for old in given:
+        if (new := cls.renamed[old]) in data:
+            raise ValueError(f"{old!r} is the deprecated name of {new!r}; remove {old!r}")
+    changed = {key: value for key, value in data.items() if key not in given}
+    for old in given:
+        new = cls.renamed[old]
+        several = len(cls.other_spellings(new)) > 1
+        changed[new] = [*changed.get(new, []), data[old]] if several else data[old]
+        found.append(Deprecation(old, f"key {old!r} is deprecated; use {new!r}"))
+    return changed
+
+
+def _rename_values(cls: type[Config], data: dict[str, Any], found: list[Deprecation]) -> dict[str, Any]:
+    for key, values in cls.renamed_values.items():
+        value = data.get(key)
+        if isinstance(value, str) and value in values:
+            data = {**data, key: values[value]}
+            message = f"value {value!r} of key {key!r} is deprecated; use {values[value]!r}"
+            found.append(Deprecation(key, message))
+    return data

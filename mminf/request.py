@@ -16,31 +16,41 @@ from mminf.turns import Turn
 
 
 class Sampling(Config):
-    """How tokens are drawn. Names and meanings are vLLM's.
+    """Sampling parameters, with vLLM's names and meanings.
 
-    What is not set is off: a model's own defaults (Qwen2-VL's top-k is 1) are never used, so that a recipe says the
-    same on every engine.
+    Parameters that are not set are off. A model's own defaults (Qwen2-VL's top-k is 1) are never used, so that a recipe
+    means the same on every engine.
     """
 
-    temperature: float = Field(0.0, ge=0, le=2, description="0 is greedy.")
-    top_k: int | None = Field(None, description="Sample among the k likeliest tokens; none or -1: all.")
-    top_p: float | None = Field(None, gt=0, le=1, description="Sample among the likeliest tokens of this total mass.")
-    min_p: float | None = Field(None, ge=0, le=1, description="Drop tokens below this fraction of the likeliest.")
-    repetition_penalty: float | None = Field(None, gt=0, description="Over 1 discourages tokens seen before.")
-    frequency_penalty: float = Field(0.0, ge=-2, le=2, description="Subtracted per occurrence in the output.")
-    presence_penalty: float = Field(0.0, ge=-2, le=2, description="Subtracted once a token is in the output.")
-    max_tokens: int = Field(1024, ge=1, description="At most so many new tokens.")
-    min_tokens: int = Field(0, ge=0, description="No end of turn before so many new tokens.")
-    stop: Names = Field(default_factory=list, description="Strings that end the generation.")
+    temperature: float = Field(0.0, ge=0, le=2, description="Sampling temperature; 0 is greedy decoding.")
+    top_k: int | None = Field(None, description="Sample from the k most probable tokens; `none` or -1: from all.")
+    top_p: float | None = Field(
+        None, gt=0, le=1, description="Sample from the most probable tokens with this cumulative probability."
+    )
+    min_p: float | None = Field(
+        None, ge=0, le=1, description="Minimum probability of a token, relative to the most probable token."
+    )
+    repetition_penalty: float | None = Field(
+        None, gt=0, description="Values above 1 penalise tokens of the prompt and the output."
+    )
+    frequency_penalty: float = Field(
+        0.0, ge=-2, le=2, description="Subtracted from a token's logit per occurrence in the output."
+    )
+    presence_penalty: float = Field(
+        0.0, ge=-2, le=2, description="Subtracted from a token's logit once if it is in the output."
+    )
+    max_tokens: int = Field(1024, ge=1, description="Maximum number of new tokens.")
+    min_tokens: int = Field(0, ge=0, description="Minimum number of new tokens before the end of the turn.")
+    stop: Names = Field(default_factory=list, description="Stop strings; they end the generation.")
     ban: Names = Field(
         default_factory=list,
-        description="Tokens that may not be drawn: `special` (all special tokens but the ends of a turn), `emoji` "
-        "(every token that holds or begins an emoji or pictograph), `token:TEXT` (the token with that text).",
+        description="Banned tokens: `special` (all special tokens except the ends of a turn), `emoji` (every token "
+        "that contains or begins an emoji or pictograph), `token:TEXT` (the token with that text).",
     )
     choices: list[str] = Field(
-        default_factory=list, description="The whole answer is one of these, where the backend can constrain it."
+        default_factory=list, description="Constrain the answer to one of these, if the backend supports it."
     )
-    logprobs: bool = Field(False, description="Return the log-probability of each drawn token.")
+    logprobs: bool = Field(False, description="Return the log-probability of each sampled token.")
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         copied = super().model_copy(update=update, deep=deep)

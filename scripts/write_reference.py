@@ -16,6 +16,7 @@ import typer.main
 from mminf import api
 from mminf.cli.main import app
 from mminf.recipe.config import RunConfig
+from mminf.recipe.insert import InsertConfig
 from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS
 from mminf.request import Sampling
 
@@ -45,6 +46,7 @@ def recipe_page() -> str:
     parts = [NOTE, "# Recipe reference\n", "## Top level\n", table(RunConfig)]
     parts += ["`engines`, `source`, `steps`, `sinks`, `profiles`: see below and [recipes](../recipes.md).\n"]
     parts += ["## Sampling\n", table(Sampling)]
+    parts += ["## Insertions of profiles\n", "An entry of a profile's `insert`.\n", table(InsertConfig)]
     for title, registry in (("Engines", BACKENDS), ("Sources", SOURCES), ("Steps", STEPS), ("Sinks", SINKS)):
         parts.append(f"## {title}\n")
         for name in registry:

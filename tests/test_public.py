@@ -23,7 +23,7 @@ PUBLIC = {
         BadRow Numbered Record Source SourceConfig SourceError json_fields source
     """,
     "mminf.step": """
-        AskAgain BaseGenerate Children Context DatasetStep Drop GenerateConfig Generation ImageError
+        AskAgain BaseGenerate Children Context DatasetStep Draft Drop GenerateConfig Generation ImageError
         ImagePart MissingField Names Outcome PromptConfig PromptStep Record RecordError RequestError
         Sampling Step StepConfig TemplateFolders Turn coverage cut_off final_text is_placeholder
         is_quoted parse_json parse_letter parse_lines parse_regex parse_score parse_tag

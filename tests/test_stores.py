@@ -673,13 +673,6 @@ def test_files_of_so_many_rows_and_their_manifest(
     assert [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == []
 
 
-def test_an_embeddings_sink_has_its_own_way_of_files() -> None:
-    with pytest.raises(RecipeError, match="rows_per_file"):
-        from mminf.sink.embeddings import Embeddings, EmbeddingsConfig
-
-        Embeddings(EmbeddingsConfig(path="x", rows_per_file=3), Path()).check()
-
-
 def test_a_store_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gcsfs", None)
     with pytest.raises(UsageError, match="pip install 'gcsfs'"):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mminf.engine.run import Run
-from mminf.errors import Interrupted, UsageError
+from mminf.engine.run import Run, open_run
+from mminf.errors import Interrupted, RecordError, UsageError, nearest
 from mminf.image import ImageStore, LoadedImage, View
+from mminf.journal import Journal
+from mminf.recipe.model import Recipe
 from mminf.record import Record
-from mminf.request import Generation, Request
+from mminf.request import Generation, Rendered, Request
 from mminf.step.base import Step
 from mminf.step.context import StepCall, StepContext
 from mminf.step.for_each import ForEach
@@ -61,6 +65,48 @@ class CatchingGateway:
 
     async def answer(self, call: StepCall) -> tuple[bytes, Generation]:
         raise _Caught(call.request)
+
+
+def render_prompt(recipe: Recipe, step: str, *, record: str | None = None, output: Path | None = None) -> Rendered:
+    """Returns the exact prompt of a step for a record, as its model would get it.
+
+    Args:
+        record: id; the first record of the source by default.
+        output: a run whose fields fill the prompt; without it, what earlier steps would write is shown by name.
+
+    Raises:
+        UsageError: if there is no such step or record, or the step sends no prompt.
+    """
+    target = next((item for item in recipe.steps if item.name == step), None)
+    if target is None:
+        raise UsageError(f"no step {step!r}{nearest(step, [item.name for item in recipe.steps])}")
+    run = open_run(recipe, output or Path("out") / recipe.name)
+    run.source.check()
+    chosen = _find_record(run, record) if output is None else _find_row(output, record)
+    try:
+        request = preview_request(run, target, chosen)
+    except RecordError as error:
+        raise UsageError(f"record {chosen.id}: {error}") from error
+    shown = run.session.engines[target.engine].backend.render(request)
+    if shown is None:
+        raise UsageError(f"backend {recipe.engines[target.engine].backend!r} renders prompts on the server only")
+    return shown
+
+
+def _find_record(run: Run, record: str | None) -> Record:
+    for row in run.source.read():
+        if isinstance(row, Record) and record in (None, row.id):
+            return row
+    raise UsageError(f"no record {record!r} in {run.source.path}" if record else f"no record in {run.source.path}")
+
+
+def _find_row(output: Path, record: str | None) -> Record:
+    with Journal(output) as journal:
+        found = journal.outcomes
+        rows = found.find(record) if record is not None else list(itertools.islice(found.rows(0), 1))
+    if not rows:
+        raise UsageError(f"no record {record!r} in {output}" if record else f"no finished record in {output}")
+    return rows[-1].record()
 
 
 def preview_request(run: Run, step: Step[Any], record: Record) -> Request:

@@ -1,1 +1,1 @@
-"""Recipes: what a YAML file may say, and how it is read, overridden and checked before any model loads."""
+"""Recipes: the keys of the YAML file, and how it is read, overridden and checked before a model is loaded."""

@@ -1,4 +1,4 @@
-"""What every step, engine, source and sink of a recipe takes."""
+"""The keys that all steps, engines, sources and sinks have in common."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from mminf.storage import Location
 
 
 class Items(Config):
-    """The items that a step runs over."""
+    """The list that a step runs over, item by item."""
 
-    field: str = Field(description="Field that holds the list.")
-    item: str = Field("item", description="What an item is called that is no object; the step reads it by that name.")
+    field: str = Field(description="Field with the list.")
+    item: str = Field("item", description="Field name under which the step reads an item that is not an object.")
     failed: Literal["fail", "drop"] = Field(
-        "fail", description="What an item does whose answer can't be used: it fails its record, or leaves the list."
+        "fail", description="An item that fails: `fail` fails its record, `drop` removes the item from the list."
     )
-    dropped: str | None = Field(None, description="Field for the items that left the list, each with its `reason`.")
-    empty: Literal["drop", "keep"] = Field("drop", description="What a record does whose items have all left.")
+    dropped: str | None = Field(None, description="Field for the items that were removed, each with its `reason`.")
+    empty: Literal["drop", "keep"] = Field(
+        "drop", description="A record whose items were all removed: drop or keep it."
+    )
 
 
 def _as_items(value: Any) -> Any:
@@ -31,22 +33,22 @@ def _as_items(value: Any) -> Any:
 
 
 class StepConfig(Config):
-    """What every step takes."""
+    """The keys of every step."""
 
-    name: str = Field("", description="What the step is called in reports; its type by default.")
-    when: str | None = Field(None, description="Expression; records for which it is false pass by.")
+    name: str = Field("", description="Name of the step, unique in the recipe; its type by default.")
+    when: str | None = Field(None, description="Expression; records for which it is false skip the step.")
     for_each: Annotated[Items | None, BeforeValidator(_as_items, json_schema_input_type=str | Items | None)] = Field(
-        None, description="List field: the step runs for each of its items, and writes into them."
+        None, description="List field; the step runs for each item of the list, and writes into the item."
     )
-    enabled: bool = Field(True, description="false leaves the step out, until a profile or `--set` says otherwise.")
-    attempts: int = Field(3, ge=1, le=100, description="How often a step is tried before its record fails.")
+    enabled: bool = Field(True, description="`false` leaves the step out; a profile or `--set` can enable it.")
+    attempts: int = Field(3, ge=1, le=100, description="Maximum number of attempts before the record fails.")
 
 
 class PriceConfig(Config):
     """Prices of an engine's tokens, in any currency."""
 
-    input: float = Field(0.0, ge=0, description="Price of a million tokens of prompts.")
-    output: float = Field(0.0, ge=0, description="Price of a million tokens of answers.")
+    input: float = Field(0.0, ge=0, description="Price per million prompt tokens.")
+    output: float = Field(0.0, ge=0, description="Price per million answer tokens.")
 
 
 class BudgetConfig(Config):
@@ -58,12 +60,14 @@ class BudgetConfig(Config):
 
 
 class EngineConfig(Config):
-    """What every engine takes. A backend's config adds its own keys."""
+    """The keys of every engine. A backend's config adds its own keys."""
 
-    backend: str = Field(description="The kind of thing that serves the model.")
+    backend: str = Field(description="Backend that runs the model: `vllm`, `transformers`, `openai`, ...")
     model: str = Field(description="Model id, local path, or `builtin:demo`.")
-    max_concurrency: int | None = Field(None, ge=1, description="At most so many calls in flight; None: unbounded.")
-    price: PriceConfig | None = Field(None, description="Prices of its tokens, for `budget: {money: ...}`.")
+    max_concurrency: int | None = Field(
+        None, ge=1, description="Maximum number of calls in flight; unlimited by default."
+    )
+    price: PriceConfig | None = Field(None, description="Prices of the tokens, for `budget: {money: ...}`.")
     reasoning: Literal["split", "keep", "off"] = Field(
         "split",
         description="The model's reasoning: `split` separates it from the answer, `keep` leaves it before the "
@@ -72,15 +76,15 @@ class EngineConfig(Config):
 
 
 class SourceConfig(Config):
-    """What every source takes."""
+    """The keys of every source."""
 
     shorthand: ClassVar[str | None] = "path"
     path: Location = Field(description="File, folder, or a URI that fsspec reads (s3://, hf://, ...).")
-    id: str = Field("id", description="Column that holds a row's stable id; a digest of the row where it is absent.")
+    id: str = Field("id", description="Column with the row's stable id; rows without it get a digest of their content.")
     allow_paths: list[Location] = Field(
-        default_factory=list, description="Further folders, or URIs, that images may lie in."
+        default_factory=list, description="Additional folders or URIs that images may be read from."
     )
-    allow_any_path: bool = Field(False, description="Let rows name any image file that this user can read.")
+    allow_any_path: bool = Field(False, description="Allow rows to name any image file that this user can read.")
     allow_hosts: Names = Field(
         default_factory=list, description="Hosts, as `host` or `host:port`, that images may be fetched from."
     )
@@ -92,7 +96,9 @@ class SourceConfig(Config):
         description="Field -> column. `image` can have several columns, in order; without it, image columns are "
         "found by name and content.",
     )
-    max_image_pixels: int = Field(MAX_PIXELS, ge=1, description="Larger images fail before they are decoded.")
+    max_image_pixels: int = Field(
+        MAX_PIXELS, ge=1, description="Maximum number of pixels; larger images fail before they are decoded."
+    )
 
 
 def _check_dataset(value: Any) -> Any:
@@ -100,50 +106,55 @@ def _check_dataset(value: Any) -> Any:
 
 
 class SinkConfig(Config):
-    """What every sink takes."""
+    """The keys of every sink."""
 
     shorthand: ClassVar[str | None] = "path"
     path: Annotated[Path, BeforeValidator(_check_dataset, json_schema_input_type=Path)] = Field(
-        description="File, below the output folder."
+        description="File, relative to the output folder."
     )
     where: str | None = Field(None, description="Expression; only records for which it is true are written.")
     rows_per_file: int | None = Field(
-        None, ge=1, description="So many rows a file: the path is a folder then, whose `manifest.json` lists them."
+        None,
+        ge=1,
+        description="Maximum rows per file; the path is then a folder with a `manifest.json` that lists its files.",
     )
-    dropped_by: str | None = Field(None, description="Write the records that this step dropped, not the finished ones.")
+    dropped_by: str | None = Field(
+        None, description="Write the records that this step dropped, instead of the finished ones."
+    )
 
 
 class RunConfig(Config):
-    """The keys of a recipe beside its engines, source, steps and sinks."""
+    """The keys of a recipe other than its engines, source, steps, sinks and profiles."""
 
     name: str = Field(description="The recipe's name.", pattern=r"^[A-Za-z0-9_.-]+$")
-    description: str = Field("", description="One line for `mminf recipes`.")
-    note: str = Field("", description="Printed before the run starts (a profile's caveat, say).")
-    seed: int = Field(0, description="Seed of the run; every call's seed is derived from it.")
+    description: str = Field("", description="One-line summary, shown by `mminf recipes`.")
+    note: str = Field("", description="Printed before the run starts, for example a warning of a profile.")
+    seed: int = Field(0, description="Seed of the run; the seeds of all calls are derived from it.")
     window: int | None = Field(
-        None, ge=1, description="At most so many records in flight; by default what keeps the engines full."
+        None, ge=1, description="Maximum number of records in flight; by default as many as keep the engines busy."
     )
-    limit: int | None = Field(None, ge=1, description="Only the first so many records of the source.")
+    limit: int | None = Field(None, ge=1, description="Process only the first N records of the source.")
     target: int | None = Field(
-        None, ge=1, description="Stop once so many records are accepted; the datasets hold the first so many."
+        None, ge=1, description="Stop after N records are accepted; the datasets contain the first N."
     )
     early_drop: bool = Field(
         True,
-        description="Ask no more about a record once a part of a later `keep` is false; false scores everything.",
+        description="Make no more calls for a record once a condition of a later `keep` is false; `false` computes all "
+        "scores.",
     )
     max_loaded_engines: int | None = Field(
-        None, ge=1, description="At most so many models in this process at a time; by default as many as memory holds."
+        None, ge=1, description="Maximum number of models loaded at a time; by default as many as fit into memory."
     )
     budget: BudgetConfig | None = Field(
-        None, description="Stop the run when these calls, tokens or this money are spent."
+        None, description="Limits on calls, tokens and cost; the run stops when one is reached."
     )
     max_same_failures: int | None = Field(
         20,
         ge=1,
         description="Stop the run if the first N records of a step all fail in the same way; null turns this off.",
     )
-    plugins: Names = Field(default_factory=list, description="Plugin files, relative to the recipe, or modules.")
-    templates: list[Path] = Field(default_factory=list, description="Further template folders.")
+    plugins: Names = Field(default_factory=list, description="Plugins: files, relative to the recipe, or modules.")
+    templates: list[Path] = Field(default_factory=list, description="Additional template folders.")
 
 
 __all__ = ["Config", "EngineConfig", "Names", "RunConfig", "Sampling", "SinkConfig", "SourceConfig", "StepConfig"]

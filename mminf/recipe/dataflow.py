@@ -1,4 +1,4 @@
-"""Which step waits for which, and in which order they are best taken: what fields, gates and engines ask for."""
+"""Dependencies between steps, and their order: from the fields, gates and engines of the steps."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Stage:
 
 
 def dependencies(steps: Sequence[StepLike]) -> list[frozenset[int]]:
-    """Returns for each step the earlier steps that it waits for.
+    """Returns for each step the earlier steps that it depends on.
 
-    A step waits for the writers of what it reads, for readers and writers of what it writes (a later step may
-    overwrite a field), and for every earlier gate: a step that may drop a record or fan it out.
+    A step depends on the writers of the fields that it reads, on the readers and writers of the fields that it writes
+    (a later step may overwrite a field), and on every earlier gate: a step that may drop a record or fan it out.
     """
     waits: list[frozenset[int]] = []
     for index, step in enumerate(steps):
@@ -51,7 +51,7 @@ def dependencies(steps: Sequence[StepLike]) -> list[frozenset[int]]:
 
 
 def split_stages(steps: Sequence[StepLike]) -> list[Stage]:
-    """Returns the stages: runs of record steps, and each dataset step by itself; one stage if there are no steps."""
+    """Returns the stages: consecutive record steps, and each dataset step alone; an empty one without steps."""
     stages: list[Stage] = []
     start = 0
     for index, step in enumerate(steps):
@@ -67,11 +67,11 @@ def split_stages(steps: Sequence[StepLike]) -> list[Stage]:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A condition of a gate that is tested before the gate itself is reached.
+    """A condition of a gate that is tested before the record reaches the gate.
 
     Attributes:
-        gate: the step that it belongs to.
-        after: the steps that must be done first: they write what it reads.
+        gate: index of the step that the condition belongs to.
+        after: steps that must be done first, because they write the fields that the condition reads.
     """
 
     gate: int
@@ -85,22 +85,22 @@ def order_steps(
     stage: Stage,
     models: Mapping[str, str | None] | None = None,
 ) -> list[int]:
-    """Returns a stage's steps in the order in which one model at a time takes a record through with fewest changes.
+    """Returns a stage's steps in the order that needs the fewest model changes if one model is loaded at a time.
 
-    It is a function of the recipe alone, not of which models are loaded at a time, so that whatever depends on the
-    order (which score is the first to drop a record) is the same on every machine. Ties go to list order. A gate comes
-    behind all that stands before it in the list, since its children inherit what that writes.
+    The order depends on the recipe alone, not on the loaded models. Results that depend on the order (for example which
+    score is the first to drop a record) are therefore the same on every machine. Ties are resolved by list order. A
+    gate comes after all steps before it in the list, because its children inherit their fields.
 
     Args:
-        models: for each engine the model that it needs, None for one that needs none here; by default its own name.
+        models: engine -> model that it needs, or None if it needs no local model; by default the engine's own name.
     """
     names = [step.engine for step in steps[: stage.stop]]
     needs = [name if name is None or models is None else models[name] for name in names]
     waits = [frozenset(range(step)) if steps[step].gate else waited for step, waited in enumerate(waits[: stage.stop])]
     rules = _Rules(range(stage.start, stage.stop), waits, needs)
     before = frozenset(range(stage.start))
-    # Breadth first: the first order found that holds all steps has the fewest changes. A recipe with very many models
-    # would take too long, and is gone on with greedily.
+    # Breadth first: the first order found that contains all steps has the fewest changes. With very many models this
+    # takes too long, so the search continues greedily.
     queue: deque[tuple[int, ...]] = deque([rules.advance(before, (), None)])
     seen: set[tuple[frozenset[int], str | None]] = set()
     while len(order := queue.popleft()) < len(rules.here):
@@ -146,13 +146,13 @@ class _Rules:
 def push_down(
     steps: Sequence[StepLike], waits: Sequence[frozenset[int]], stage: Stage, order: Sequence[int]
 ) -> tuple[list[frozenset[int]], list[Check]]:
-    """Splits the gates that have checks, so that what can't survive any more starts no further call.
+    """Tests the conditions of gates early, so that a record that will be dropped starts no further call.
 
-    Each check is tested once the steps that write what it reads are done, and all gates before its own. The calls that
-    come before such a gate go one after the other, in `order`: the outcome must not depend on which answer is first.
+    A check is tested when the steps that write its fields are done, and all gates before its own. The calls before such
+    a gate run one after the other, in `order`, so that the outcome does not depend on which answer arrives first.
 
     Returns:
-        What each step of the recipe waits for now, and the checks in the order in which they are tested.
+        The dependencies of each step of the recipe, and the checks in the order in which they are tested.
     """
     extended = list(waits)
     checks: list[Check] = []
@@ -178,11 +178,11 @@ def push_down(
 def undefined_reads(
     steps: Sequence[StepLike], columns: frozenset[str] | None, places: Mapping[str, str] | None = None
 ) -> list[Problem]:
-    """Returns a problem for each field that a step reads though nothing provides it.
+    """Returns a problem for each field that a step reads and nothing provides.
 
     Args:
-        columns: the fields that the source provides, or None where they are known only once it is read.
-        places: where each step stands, by name.
+        columns: the fields that the source provides, or None if they are known only when it is read.
+        places: `file:line` of each step, by name.
     """
     known = set(columns or ())
     problems = []
@@ -191,13 +191,15 @@ def undefined_reads(
         where = (places or {}).get(step.name, "recipe")
         for name in sorted(step.reads & removed.keys()):
             message = (
-                f"step {step.name!r} reads field {name!r}, which {removed[name]!r} takes away; set `keep: true` there"
+                f"step {step.name!r} reads field {name!r}, which step {removed[name]!r} removes; set `keep: true` there"
             )
             problems.append(Problem(where, message))
         for name in sorted(step.reads - known - removed.keys()) if columns is not None else ():
             later = next((other.name for other in steps if name in other.writes and other is not step), None)
             hint = (
-                f"step {later!r} writes it, but comes later" if later else f"nothing provides it{nearest(name, known)}"
+                f"step {later!r}, which writes it, comes later"
+                if later
+                else f"nothing provides it{nearest(name, known)}"
             )
             if name == "images" and later is None:
                 hint += "; `images: false` shows the text only"
@@ -209,7 +211,7 @@ def undefined_reads(
 
 
 def fields_left(steps: Sequence[StepLike], columns: frozenset[str]) -> frozenset[str]:
-    """Returns the fields of a record that has come through all steps."""
+    """Returns the fields of a record after all steps."""
     for step in steps:
         columns = (columns - step.removes) | step.writes
     return columns

@@ -1,8 +1,9 @@
-"""YAML with the line of every key, loaded safely."""
+"""Safe YAML with the line of each key."""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,40 +21,85 @@ _TOO_LARGE = 2**63
 
 
 class Document:
-    """A YAML document as plain data, and where each of its parts stands.
+    """A YAML document as plain data, with the position of each part.
 
     Attributes:
         data: mappings, lists and scalars.
-        where: path of keys and indices -> `file:line` (or the option that put it there).
+        where: path of keys and indices -> `file:line`, or the option that set the value.
+        anchors: step that a profile inserted -> step before or after which it was inserted.
     """
 
     def __init__(self, data: Any, where: dict[Path_, str]) -> None:
         self.data = data
         self.where = where
+        self.anchors: dict[str, str] = {}
 
     def locate(self, path: Path_) -> str:
-        """Returns where the innermost known part of a path stands."""
+        """Returns the position of the innermost known part of a path."""
         for end in range(len(path), -1, -1):
             if path[:end] in self.where:
                 return self.where[path[:end]]
         return "recipe"
 
     def place(self, path: Path_, where: str) -> None:
-        """Says that everything at and below `path` now comes from `where`."""
+        """Sets the position of everything at and below `path`."""
         for known in [known for known in self.where if known[: len(path)] == path]:
             del self.where[known]
         self.where[path] = where
+
+    def get(self, path: Path_) -> Any:
+        """Returns the part at a path that exists."""
+        data = self.data
+        for key in path:
+            data = data[key]
+        return data
+
+    def insert(self, path: Path_, items: Path_, note: str) -> None:
+        """Inserts copies of the items of one list into another list, and moves the items after them down.
+
+        Args:
+            path: position of the first inserted item.
+            items: path of the list that is copied.
+            note: appended to the place of each inserted part.
+        """
+        *folder, index = path
+        copied = copy.deepcopy(self.get(items))
+        self.get(tuple(folder))[index:index] = copied
+        depth = len(items)
+        inserted = {
+            (*folder, int(place[depth]) + int(index), *place[depth + 1 :]): f"{where}{note}"
+            for place, where in self.where.items()
+            if place[:depth] == items and len(place) > depth
+        }
+        self.where = {_moved(place, path, len(copied)): where for place, where in self.where.items()} | inserted
+
+    def remove(self, path: Path_) -> None:
+        """Removes an item of a list, and moves the items after it up."""
+        *folder, index = path
+        del self.get(tuple(folder))[index]
+        self.where = {
+            _moved(place, path, -1): where for place, where in self.where.items() if place[: len(path)] != path
+        }
+
+
+def _moved(place: Path_, path: Path_, by: int) -> Path_:
+    """Returns a place after the items of a list from `path` on have moved by some positions."""
+    end = len(path) - 1
+    index = place[end] if place[:end] == path[:end] and len(place) > end else None
+    if isinstance(index, int) and index >= int(path[end]):
+        return (*place[:end], index + by, *place[end + 1 :])
+    return place
 
 
 def load_document(path: Path) -> Document:
     """Reads a YAML file.
 
     Raises:
-        RecipeError: if it can't be read, isn't YAML, or has a key twice.
+        RecipeError: if it can't be read, is not YAML, or has a duplicate key.
     """
     try:
         if path.stat().st_size > RECIPE_BYTES.value:
-            raise RecipeError([Problem(str(path), f"is too large for a recipe: {RECIPE_BYTES}")])
+            raise RecipeError([Problem(str(path), f"recipe is too large: {RECIPE_BYTES}")])
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise RecipeError([Problem(str(path), f"can't be read: {error}")]) from error
@@ -70,7 +116,7 @@ def parse_document(text: str, file: str) -> Document:
         mark = getattr(error, "problem_mark", None)
         where = f"{file}:{mark.line + 1}" if mark else file
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise RecipeError([Problem(where, f"is not YAML: {problem}")]) from error
+        raise RecipeError([Problem(where, f"not valid YAML: {problem}")]) from error
     except RecursionError as error:
         raise RecipeError([Problem(file, f"is nested too deeply: {RECIPE_DEPTH}")]) from error
     builder = _Builder(file)
@@ -81,7 +127,7 @@ def parse_document(text: str, file: str) -> Document:
 
 
 class _Builder:
-    """Makes plain data of YAML nodes: mappings with texts as keys, lists, texts, numbers, booleans and null."""
+    """Converts YAML nodes to plain data: mappings with text keys, lists, texts, numbers, booleans and null."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -101,7 +147,7 @@ class _Builder:
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, where)
         if node.tag not in _PLAIN_TAGS:
-            self.problems.append(Problem(where, f"is not a plain value: tag {node.tag!r}"))
+            self.problems.append(Problem(where, f"not a plain value: tag {node.tag!r}"))
             return None
         with self._entered(node):
             if isinstance(node, yaml.MappingNode):
@@ -109,7 +155,7 @@ class _Builder:
             return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
 
     def _scalar(self, node: yaml.ScalarNode, where: str) -> Any:
-        if node.tag == _TIMESTAMP:  # recipes have no dates; what looks like one is a text
+        if node.tag == _TIMESTAMP:  # recipes have no dates; a value that looks like a date is a text
             return node.value
         try:
             value = self._scalars.construct_object(node, deep=True)
@@ -122,9 +168,9 @@ class _Builder:
                 return value
             if isinstance(value, int | float) and -_TOO_LARGE < value < _TOO_LARGE:  # NaN is not, either
                 return value
-            kind = "out of range" if isinstance(value, int | float) else "of a kind that JSON lacks"
+            kind = "out of range" if isinstance(value, int | float) else "of a type that JSON does not have"
             problem = f"{shorten_text(node.value, 60)!r} is {kind}"
-        self.problems.append(Problem(where, f"is not a plain value: {problem}"))
+        self.problems.append(Problem(where, f"not a plain value: {problem}"))
         return None
 
     def _mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
@@ -135,9 +181,9 @@ class _Builder:
         return built
 
     def _entries(self, node: yaml.MappingNode) -> _Entries:
-        """Returns key and value nodes by key: those that `<<` merges, under the mapping's own.
+        """Returns key and value nodes by key; the mapping's own keys override those that `<<` merges.
 
-        Each mapping is flattened once, however often it is merged.
+        Each mapping is flattened once, even if it is merged several times.
         """
         if (known := self._merged.get(id(node))) is not None:
             return known
@@ -151,9 +197,9 @@ class _Builder:
                         # Of several mappings in one list, the first has precedence; so has a later `<<`, as in PyYAML.
                         merged = {**self._entries(other), **merged}
             elif not isinstance(key_node, yaml.ScalarNode):
-                self.problems.append(Problem(where, "a key is a text"))
+                self.problems.append(Problem(where, "a key must be a text"))
             elif key_node.value in own:
-                self.problems.append(Problem(where, f"key {shorten_text(key_node.value, 60)!r} stands twice"))
+                self.problems.append(Problem(where, f"duplicate key {shorten_text(key_node.value, 60)!r}"))
             else:
                 own[key_node.value] = (key_node, value_node)
         found = self._merged[id(node)] = {**merged, **own}
@@ -162,13 +208,13 @@ class _Builder:
     def _mappings(self, node: yaml.Node, where: str) -> list[yaml.MappingNode]:
         nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
         if not all(isinstance(item, yaml.MappingNode) for item in nodes):
-            self.problems.append(Problem(where, "`<<` merges a mapping, or a list of mappings"))
+            self.problems.append(Problem(where, "`<<` needs a mapping, or a list of mappings"))
         return [item for item in nodes if isinstance(item, yaml.MappingNode) and id(item) not in self._open]
 
     @contextlib.contextmanager
     def _entered(self, node: yaml.Node) -> Iterator[None]:
         if id(node) in self._open:
-            raise RecipeError([Problem(self._line(node), "holds itself by an alias")])
+            raise RecipeError([Problem(self._line(node), "contains itself by an alias")])
         self._open.add(id(node))
         try:
             yield

@@ -1,38 +1,38 @@
-"""Reads a recipe, lays overrides over it, and reports everything that is wrong with it at once."""
+"""Reads a recipe, applies overrides, checks it, and reports all problems at once."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import jinja2
 from pydantic import BaseModel, ValidationError
 
-from mminf.config import HIDDEN_INPUT
+from mminf.config import DEPRECATED, Deprecation
 from mminf.errors import MminfError, PluginError, Problem, RecipeError, nearest, shorten_text
 from mminf.output_names import conflicts
 from mminf.plugin import broken_plugins, discover
-from mminf.recipe.config import Config, EngineConfig, RunConfig
+from mminf.recipe.config import EngineConfig, RunConfig
 from mminf.recipe.dataflow import undefined_reads
 from mminf.recipe.lines import Document, Path_, load_document
 from mminf.recipe.model import Member, Recipe, TemplateFolders
+from mminf.recipe.names import step_name
 from mminf.recipe.override import (
     apply_profile,
     apply_setting,
     overlay_dotted,
     replace_source,
     set_image_root,
-    step_name,
 )
+from mminf.recipe.problems import find_problems
 from mminf.recipe.repeat import RepeatConfig
 from mminf.recipe.wrap import wrap_step
-from mminf.redact import redact
 from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS, Registry
 from mminf.template import Expression
 
-_HIDDEN = frozenset({"api_key_env", "headers", "query", "extra_body", "base_url", "url"})
-"""Settings that someone may have put a key into: their values are not repeated."""
+log = logging.getLogger("mminf")
 SECTIONS = ("engines", "source", "steps", "sinks", "profiles")
 
 
@@ -50,13 +50,13 @@ def load_recipe(
     """Reads and checks a recipe; no model is loaded and no input is read.
 
     Args:
-        profile: name of a profile of the recipe to lay over it; several, with commas between, in their order.
+        profile: name of a profile of the recipe; several names, separated by commas, are applied in order.
         settings: `a.b.c=value` texts, as `--set` takes them.
         overrides: the same as nested or dotted mappings, from Python.
         source: replaces the recipe's source (`{"images": "my_images"}`).
         image_root: the source's `image_root`.
-        plugins: more plugin files or modules.
-        templates: more template folders, searched after the recipe's own.
+        plugins: additional plugin files or modules.
+        templates: additional template folders, searched after the recipe's own.
 
     Raises:
         RecipeError: with every problem found.
@@ -64,7 +64,9 @@ def load_recipe(
     """
     document = load_document(path)
     if not isinstance(document.data, dict):
-        raise RecipeError([Problem(str(path), "is empty; a recipe is a mapping with name, engines, steps, sinks")])
+        raise RecipeError(
+            [Problem(str(path), "is not a mapping; a recipe has the keys name, engines, source, steps, sinks")]
+        )
     discover(plugins)
     discover(_plugins(document), base=path.parent)
     for name in (profile or "").split(","):
@@ -85,7 +87,7 @@ def _plugins(document: Document) -> list[str]:
     named = document.data.get("plugins") or []
     named = [named] if isinstance(named, str) else named
     if not isinstance(named, list) or not all(isinstance(item, str) for item in named):
-        raise RecipeError([Problem(document.locate(("plugins",)), "plugins is a list of files or modules")])
+        raise RecipeError([Problem(document.locate(("plugins",)), "plugins must be a list of files or modules")])
     return named
 
 
@@ -97,6 +99,7 @@ class _Checker:
         self.problems: list[Problem] = []
         self.extra_templates = list(templates)
         self.places: dict[str, str] = {}
+        self.warned: set[tuple[str, str]] = set()
 
     def check(self) -> Recipe:
         run = self._run()
@@ -118,7 +121,9 @@ class _Checker:
         return Recipe(self.path, run, engines, source, tuple(steps), tuple(sinks), self.places)
 
     def fail(self, path: Path_, message: str) -> None:
-        problem = Problem(self.document.locate(path), message)
+        self._report(Problem(self.document.locate(path), message))
+
+    def _report(self, problem: Problem) -> None:
         if problem not in self.problems:
             self.problems.append(problem)
 
@@ -134,7 +139,7 @@ class _Checker:
     def _engines(self) -> dict[str, EngineConfig]:
         raw = self.data.get("engines") or {}
         if not isinstance(raw, Mapping):
-            self.fail(("engines",), "engines is a mapping of names to engines")
+            self.fail(("engines",), "engines must be a mapping of names to engines")
             return {}
         engines: dict[str, EngineConfig] = {}
         for name, body in raw.items():
@@ -150,7 +155,7 @@ class _Checker:
     def _steps(self, folders: TemplateFolders, engines: Mapping[str, EngineConfig]) -> list[Any]:
         raw = self.data.get("steps")
         if not isinstance(raw, list):
-            self.fail(("steps",), "a recipe needs a list of steps; an empty one only converts rows")
+            self.fail(("steps",), "steps must be a list; an empty list only converts rows")
             return []
         steps: list[Any] = []
         names: set[str] = set()
@@ -161,18 +166,18 @@ class _Checker:
             kind, cls, body = split
             name = step_name(item) or kind
             if name in names:
-                self.fail(path, f"two steps are called {name!r}; give this one a `name`")
+                self.fail(path, f"duplicate step name {name!r}; give this step another `name`")
             names.add(name)
             self.places[name] = self.document.locate((*path, kind))
             config = self._build(cls.Config, {**body, "name": name}, (*path, kind))
-            step = self._construct(cls, config, folders, (*path, kind))
+            step = self._construct(cls, config, folders, name, (*path, kind))
             if step is not None and config.enabled:
                 steps.append(step)
                 self._check_engine(step, engines, (*path, kind))
         return steps
 
     def _unrolled(self, raw: list[Any]) -> Iterator[tuple[Any, Path_]]:
-        """Yields the steps with their places; those of a `repeat` once for every round."""
+        """Yields the steps with their paths; the steps of a `repeat` once per round."""
         repeats: set[str] = set()
         for index, item in enumerate(raw):
             path: Path_ = ("steps", index)
@@ -183,40 +188,41 @@ class _Checker:
             body = item["repeat"]
             config = self._build(RepeatConfig, body if isinstance(body, Mapping) else {}, path)
             if config is not None and config.name in repeats:
-                self.fail(path, f"two repeats are called {config.name!r}; give this one a `name`")
+                self.fail(path, f"duplicate name of a repeat, {config.name!r}; give this repeat another `name`")
             elif config is not None:
                 repeats.add(config.name)
                 for step, number in config.rounds():
                     yield step, path if number is None else (*path, "steps", number)
 
-    def _construct(self, cls: Any, config: Any, folders: TemplateFolders, path: Path_) -> Any:
+    def _construct(self, cls: Any, config: Any, folders: TemplateFolders, name: str, path: Path_) -> Any:
         if config is None:
             return None
         try:
             return wrap_step(cls(config, folders))
         except FileNotFoundError as error:
-            self.fail((*path, "template"), str(error))
+            self.fail((*path, "template"), f"step {name!r}: {error}")
         except jinja2.TemplateSyntaxError as error:
-            self.fail(path, f"{error.name or 'expression'} line {error.lineno}: {error.message}")
+            where = f"{error.name or 'expression'} line {error.lineno}"
+            self.fail(path, f"step {name!r}: {where}: {error.message}")
         except (MminfError, ValueError) as error:
-            self.fail(path, str(error))
+            self.fail(path, f"step {name!r}: {error}")
         return None
 
     def _check_engine(self, step: Any, engines: Mapping[str, EngineConfig], path: Path_) -> None:
         raw = self.data.get("engines") or {}
         raw = raw if isinstance(raw, Mapping) else {}
         if step.engine is not None and step.engine not in raw:
-            self.fail((*path, "engine"), f"no engine {step.engine!r}{nearest(step.engine, raw)}")
+            self.fail((*path, "engine"), f"step {step.name!r}: no engine {step.engine!r}{nearest(step.engine, raw)}")
         elif step.engine in engines:
             try:
                 step.check_engine(BACKENDS.get(engines[step.engine].backend), engines[step.engine])
             except (MminfError, ValueError) as error:
-                self.fail(path, str(error))
+                self.fail(path, f"step {step.name!r}: {error}")
 
     def _sinks(self, steps: Iterable[Any]) -> list[Member]:
         raw = self.data.get("sinks") or []
         if not isinstance(raw, list):
-            self.fail(("sinks",), "sinks is a list")
+            self.fail(("sinks",), "sinks must be a list")
             return []
         sinks: list[Member] = []
         names = [step.name for step in steps]
@@ -228,7 +234,7 @@ class _Checker:
             if sink.config.dropped_by is not None and sink.config.dropped_by not in names:
                 self.fail(
                     ("sinks", index, sink.type, "dropped_by"),
-                    f"`dropped_by` names no step of the recipe: {sink.config.dropped_by!r}"
+                    f"`dropped_by`: no step {sink.config.dropped_by!r} in the recipe"
                     f"{nearest(sink.config.dropped_by, names)}",
                 )
             self._check_expression(sink.config.where, ("sinks", index, sink.type, "where"))
@@ -243,7 +249,7 @@ class _Checker:
             try:
                 Expression(source)
             except jinja2.TemplateSyntaxError as error:
-                self.fail(path, f"{source!r} is no expression: {error.message}")
+                self.fail(path, f"not a valid expression: {source!r}: {error.message}")
 
     def _member(self, registry: Registry[Any], item: Any, path: Path_) -> Member | None:
         split = self._split_member(registry, item, path)
@@ -256,9 +262,9 @@ class _Checker:
     def _split_member(
         self, registry: Registry[Any], item: Any, path: Path_
     ) -> tuple[str, Any, Mapping[str, Any]] | None:
-        """Takes `{type: body}` apart; a bare body becomes the config's shorthand field."""
+        """Splits `{type: settings}`. A value that is not a mapping is the value of the config's shorthand field."""
         if not isinstance(item, Mapping) or len(item) != 1:
-            self.fail(path, f"a {registry.kind} is one `type: settings`, not {item!r}")
+            self.fail(path, f"a {registry.kind} must be one `type: settings`, not {shorten_text(repr(item))}")
             return None
         kind, body = next(iter(item.items()))
         cls = self._known(registry, str(kind), (*path, kind))
@@ -268,7 +274,7 @@ class _Checker:
             body = {}
         elif not isinstance(body, Mapping):
             if cls.Config.shorthand is None:
-                self.fail((*path, kind), f"{kind} takes settings (`{kind}: {{...}}`), not {body!r}")
+                self.fail((*path, kind), f"{kind} needs settings (`{kind}: {{...}}`), not {shorten_text(repr(body))}")
                 return None
             body = {cls.Config.shorthand: body}
         return str(kind), cls, body
@@ -282,42 +288,22 @@ class _Checker:
             return None
 
     def _build(self, cls: type[BaseModel], body: Mapping[str, Any], path: Path_) -> Any:
+        label = f"{str(path[0]).removesuffix('s')} {body.get('name') or path[-1]!r}" if path else ""
+        deprecated: list[Deprecation] = []
         try:
-            return cls.model_validate(dict(body))
+            built = cls.model_validate(dict(body), context={DEPRECATED: deprecated})
         except ValidationError as error:
-            for item in error.errors():
-                loc = tuple(part for part in item["loc"] if part != "function-before[_as_list(), list[str]]")
-                self.fail((*path, *loc), _explain(item, cls, loc))
+            for problem in find_problems(error, cls, self.document, path, label=label):
+                self._report(problem)
             return None
+        for key, message in deprecated:
+            where = self.document.locate((*path, key))
+            if (where, message) not in self.warned:  # a step of a `repeat` is built once per round
+                self.warned.add((where, message))
+                log.warning("%s: %s: %s", where, label, message)
+        return built
 
 
 def _line(problem: Problem) -> tuple[str, int]:
     file, _, line = problem.where.partition(" ")[0].rpartition(":")
     return (file, int(line)) if line.isdigit() else (problem.where, 0)
-
-
-def _explain(item: Any, cls: type[BaseModel], loc: Path_) -> str:
-    name = ".".join(map(str, loc)) or cls.__name__
-    if item["type"] == "extra_forbidden":
-        owner = _owner(cls, loc[:-1])
-        return f"unknown key {str(loc[-1])!r}{nearest(str(loc[-1]), owner.model_fields)}"
-    if item["type"] == "missing":
-        return f"key {name!r} is missing"
-    if item["type"] == HIDDEN_INPUT:
-        return f"{name}: {item['msg']}"
-    if item["type"] == "value_error":  # ours, which say what is wrong with the value
-        return redact(f"{name}: {item['ctx']['error']}")
-    if not _HIDDEN.isdisjoint(map(str, loc)):
-        return f"{name}: {item['msg']}"
-    return f"{name}: {item['msg']}, not {redact(shorten_text(repr(item['input'])))}"
-
-
-def _owner(cls: type[BaseModel], path: Path_) -> type[BaseModel]:
-    for key in path:
-        field = cls.model_fields.get(str(key))
-        annotation = field.annotation if field else None
-        kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
-        if (owner := next((kind for kind in kinds if issubclass(kind, Config)), None)) is None:
-            break
-        cls = owner
-    return cls

@@ -12,7 +12,7 @@ from mminf.template import Expression, Template, find_template
 
 
 class StepLike(Protocol):
-    """What recipes and schedulers need to know of a step."""
+    """The parts of a step that recipes and schedulers use."""
 
     type: ClassVar[str]
     version: ClassVar[int]
@@ -39,7 +39,7 @@ class StepLike(Protocol):
 
 
 class TemplateFolders:
-    """Finds templates and remembers those that were used.
+    """Finds templates and keeps the ones that were used.
 
     Args:
         folders: searched in order.
@@ -53,15 +53,15 @@ class TemplateFolders:
         """Returns the template of that name.
 
         Raises:
-            FileNotFoundError: if no folder has it.
-            jinja2.TemplateSyntaxError: if it isn't Jinja.
+            FileNotFoundError: if no folder contains it.
+            jinja2.TemplateSyntaxError: if it is not valid Jinja.
         """
         if name not in self.used:
             self.used[name] = Template(self.text(name), name)
         return self.used[name]
 
     def text(self, name: str) -> str:
-        """Returns a text file's content. Raises FileNotFoundError if no folder has it."""
+        """Returns the content of a text file. Raises FileNotFoundError if no folder contains it."""
         return self._path(name).read_text(encoding="utf-8")
 
     def _path(self, name: str) -> Path:
@@ -74,7 +74,7 @@ class TemplateFolders:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A source or a sink: its type and its config."""
+    """Type and config of a source or sink."""
 
     type: str
     config: Any
@@ -85,10 +85,10 @@ class Recipe:
     """A checked recipe.
 
     Attributes:
-        path: the file that it came from.
-        run: its plain keys.
+        path: the recipe file.
+        run: the keys other than those below.
         engines: name -> config.
-        source: None where the recipe leaves the input to `--input`.
+        source: None if the input comes from `--input`.
         steps: in list order.
         sinks: in list order.
         places: `file:line` of each step, by name.
@@ -107,7 +107,7 @@ class Recipe:
         return self.run.name
 
     def resolved(self) -> dict[str, Any]:
-        """Returns the recipe as JSON values, defaults filled in and templates' texts included."""
+        """Returns the recipe as JSON values, with defaults and the texts of templates."""
         return {
             **self.run.model_dump(mode="json"),
             "engines": {name: config.model_dump(mode="json") for name, config in self.engines.items()},

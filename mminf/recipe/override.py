@@ -1,43 +1,50 @@
-"""Profiles and `--set`: how values are laid over a recipe before it is checked.
+"""Profiles and `--set`: overrides that are applied to a recipe before it is checked.
 
-Mappings merge, everything else replaces. Two rules make overrides short: steps are named, not counted
-(`steps.hook.sampling.temperature=0.7`; `false` takes a step out), and an engine that names a backend replaces the
-engine whole, since the old backend's keys mean nothing to the new one.
+Mappings are merged, all other values are replaced. There are two exceptions. Steps are addressed by name
+(`steps.hook.sampling.temperature=0.7`), and `false` removes a step. An engine with a `backend` replaces the whole
+engine, because keys of another backend are not valid for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mminf.errors import Problem, RecipeError, nearest, shorten_text
 from mminf.recipe.config import SourceConfig
+from mminf.recipe.insert import find_insertion, insert_steps
 from mminf.recipe.lines import Document, Path_, parse_document
+from mminf.recipe.names import step_paths
 from mminf.redact import redact
 from mminf.registry import SINKS, STEPS, Registry
 
 
 def apply_profile(document: Document, name: str) -> None:
-    """Lays `profiles.<name>` over the recipe.
+    """Applies `profiles.<name>` to the recipe: first its `insert`, then its other keys.
 
     Raises:
-        RecipeError: if there is no such profile.
+        RecipeError: if there is no such profile, or its steps can't be inserted.
     """
     profiles = document.data.get("profiles") or {}
     if not isinstance(profiles, Mapping) or not isinstance(profiles.get(name, {}) or {}, Mapping):
-        raise RecipeError([Problem(document.locate(("profiles", name)), "profiles is a mapping of names to mappings")])
+        raise RecipeError(
+            [Problem(document.locate(("profiles", name)), "profiles must be a mapping of names to mappings")]
+        )
     if name not in profiles:
         known = nearest(name, profiles) or "; the recipe has no profiles"
         raise RecipeError([Problem(document.locate(("profiles",)), f"no profile {name!r}{known}")])
+    insert_steps(document, name)
     for key, value in (profiles[name] or {}).items():
+        if key == "insert":
+            continue
         where = document.locate(("profiles", name, key))
         if key == "note" and document.data.get("note"):
-            value = f"{document.data['note']} {value}"  # of several profiles, each has its say
+            value = f"{document.data['note']} {value}"  # notes of several profiles are joined
         overlay(document, (key,), value, f"{where} (profile {name})")
 
 
 def apply_setting(document: Document, setting: str) -> None:
-    """Lays one `a.b.c=value` over the recipe; the value is YAML.
+    """Applies one `a.b.c=value` to the recipe; the value is YAML.
 
     Raises:
         RecipeError: if the setting has no `=` or its value isn't YAML.
@@ -50,12 +57,12 @@ def apply_setting(document: Document, setting: str) -> None:
         value = parse_document(text, where).data
     except RecipeError as error:
         reasons = "; ".join(problem.message for problem in error.problems)
-        raise RecipeError([Problem(where, f"value {redact(shorten_text(text))!r} {reasons}")]) from error
+        raise RecipeError([Problem(where, f"value {redact(shorten_text(text))!r}: {reasons}")]) from error
     overlay_dotted(document, path, value, where)
 
 
 def overlay_dotted(document: Document, path: str, value: Any, where: str) -> None:
-    """Lays a value over the part of the recipe at `a.b.c`."""
+    """Applies a value to the part of the recipe at `a.b.c`."""
     keys: list[str | int] = [*path.split(".")]
     if keys[0] == "steps":
         for key in reversed(keys[1:]):
@@ -67,7 +74,7 @@ def overlay_dotted(document: Document, path: str, value: Any, where: str) -> Non
 
 
 def overlay(document: Document, path: Path_, value: Any, where: str) -> None:
-    """Lays a value over the part of the recipe at `path`."""
+    """Applies a value to the part of the recipe at `path`."""
     if path == ("steps",) and isinstance(value, Mapping):
         for name, body in value.items():
             _overlay_step(document, str(name), body, where)
@@ -77,6 +84,7 @@ def overlay(document: Document, path: Path_, value: Any, where: str) -> None:
         if not _has(document.data, path[:end]):
             document.where[path[:end]] = where
     parent = _descend(document.data, path[:-1], where)
+    _respell(document, path, parent)
     key: Any = path[-1] if isinstance(parent, list) else str(path[-1])
     old = parent[key] if isinstance(parent, list) else parent.get(key)
     if isinstance(old, Mapping) and isinstance(value, Mapping) and not _is_new_engine(path, value):
@@ -101,14 +109,12 @@ def _is_new_engine(path: Path_, value: Mapping[str, object]) -> bool:
 
 
 def replace_source(document: Document, source: Mapping[str, Any], where: str) -> None:
-    """Puts another input in the place of the recipe's; what the recipe says about it beside its path stays."""
+    """Replaces the recipe's input; the recipe's other settings of the source are kept."""
     kind, body = next(iter(source.items()))
     _spell_out_source(document)
     old = document.data.get("source") or {}
     if isinstance(old, Mapping) and "blank" in old and kind != "blank":
-        message = (
-            "the recipe samples from nothing and takes no input; `--set source.blank=1000` makes a thousand records"
-        )
+        message = "the recipe takes no input; `--set source.blank=1000` makes a thousand records"
         raise RecipeError([Problem(where, message)])
     settings = next(iter(old.values()), None) if isinstance(old, Mapping) else None
     kept = settings if isinstance(settings, Mapping) else {}
@@ -120,11 +126,11 @@ def replace_source(document: Document, source: Mapping[str, Any], where: str) ->
 
 
 def set_image_root(document: Document, folder: str, where: str) -> None:
-    """Lays a folder over the `image_root` of the recipe's source, whatever its kind."""
+    """Sets the `image_root` of the recipe's source."""
     _spell_out_source(document)
     source = document.data.get("source")
     if not isinstance(source, Mapping) or len(source) != 1:
-        raise RecipeError([Problem(where, "the recipe names no source; give one with --input")])
+        raise RecipeError([Problem(where, "the recipe has no source; give one with --input")])
     overlay(document, ("source", next(iter(source)), "image_root"), folder, where)
 
 
@@ -147,28 +153,30 @@ def _has(data: Any, path: Path_) -> bool:
 
 
 def _descend(data: Any, path: Path_, where: str) -> Any:
-    """Returns what a path leads to; mappings that are missing on the way are made.
+    """Returns the mapping at a path; missing mappings are created.
 
     Raises:
-        RecipeError: if there is something else on the way, or at its end.
+        RecipeError: if a part of the path is not a mapping.
     """
     for number, key in enumerate(path, 1):
         if isinstance(data, dict):
             data = data.setdefault(key, {})
             if data is None:
-                raise RecipeError([Problem(where, f"{'.'.join(map(str, path[:number]))} is empty, not a mapping")])
+                raise RecipeError(
+                    [Problem(where, f"{'.'.join(map(str, path[:number]))} is empty; a mapping is needed")]
+                )
         elif isinstance(data, list) and isinstance(key, int) and 0 <= key < len(data):
             data = data[key]
         else:
             break
     if not isinstance(data, dict) and not (isinstance(data, list) and len(path) == 1 and path[0] == "sinks"):
         told = shorten_text(repr(data), 60)
-        raise RecipeError([Problem(where, f"{'.'.join(map(str, path))} leads to {told}, not to a mapping")])
+        raise RecipeError([Problem(where, f"{'.'.join(map(str, path))} is {told}; a mapping is needed")])
     return data
 
 
 def _find_sink(document: Document, name: str, where: str) -> int:
-    """Returns the index of the sink that a number means, or a type that only one sink has."""
+    """Returns the index of the sink with a number, or of the only sink of a type."""
     sinks = document.data.get("sinks") or []
     kinds = [next(iter(item), "") if isinstance(item, Mapping) else "" for item in sinks] if sinks else []
     if name.isascii() and name.isdecimal() and len(name) < 6 and int(name) < len(kinds):
@@ -187,20 +195,41 @@ def _spell_out(registry: Registry[Any], member: Any) -> None:
             member[kind] = {} if body is None or short is None else {short: body}
 
 
+def _respell(document: Document, path: Path_, body: Any) -> None:
+    """Renames an option of a step or sink to the spelling of the key that overrides it, deprecated or not.
+
+    Args:
+        body: the settings at `path[:-1]`.
+    """
+    registry: Registry[Any] | None = {"steps": STEPS, "sinks": SINKS}.get(str(path[0]))
+    if registry is None or len(path) < 4 or not isinstance(path[-3], int) or path[-2] not in registry:
+        return
+    config = registry.get(str(path[-2])).Config
+    *folder, key = path
+    new = config.renamed.get(key, key)
+    deprecated = config.other_spellings(new)
+    found = {other: body.pop(other) for other in (deprecated if key == new else [new]) if other in body}
+    for other, value in found.items():
+        document.where[path] = document.locate((*folder, other))
+        if len(deprecated) == 1:
+            body[key] = value
+        elif key != new and isinstance(value, list):
+            body |= dict(zip(deprecated, value, strict=False))
+
+
 def _overlay_step(document: Document, name: str, body: Any, where: str) -> None:
     raw = document.data.get("steps") or []
     if not isinstance(raw, list):
-        raise RecipeError([Problem(document.locate(("steps",)), "a recipe needs a list of steps")])
-    places = {found: path for path, found in _step_paths(raw)}
+        raise RecipeError([Problem(document.locate(("steps",)), "steps must be a list")])
+    places = {found: path for path, found in step_paths(raw)}
     if name not in places:
-        raise RecipeError([Problem(where, f"no step {name!r}{nearest(name, places)}")])
+        inserts = find_insertion(document, name)
+        hint = f"; profile {inserts!r} inserts it" if inserts else nearest(name, places)
+        raise RecipeError([Problem(where, f"no step {name!r}{hint}")])
     *folder, index = path = places[name]
-    steps: Any = document.data
-    for key in folder:
-        steps = steps[key]
+    steps: Any = document.get(tuple(folder))
     if body is False:
-        del steps[index]
-        _forget_step(document, path)
+        document.remove(path)
         return
     kind = next(iter(steps[index]))
     if isinstance(body, Mapping):
@@ -218,36 +247,3 @@ def _spell_out_step(item: dict[str, Any], kind: str) -> None:
     if not isinstance(old, Mapping):
         short = STEPS.get(kind).Config.shorthand if kind in STEPS else None
         item[kind] = {} if old is None or short is None else {short: old}
-
-
-def _forget_step(document: Document, path: Path_) -> None:
-    """Drops the places of a step that was taken out; later steps move up by one, and so do their places."""
-    document.where = {_moved_up(place, path): at for place, at in document.where.items() if place[: len(path)] != path}
-
-
-def _step_paths(raw: list[Any], folder: Path_ = ("steps",)) -> Iterator[tuple[Path_, str]]:
-    """Yields where each step stands, and its name; those in a `repeat` as well."""
-    for index, item in enumerate(raw):
-        if (name := step_name(item)) is None:
-            continue
-        yield (*folder, index), name
-        body = item.get("repeat")
-        if isinstance(body, Mapping) and isinstance(body.get("steps"), list):
-            yield from _step_paths(body["steps"], (*folder, index, "repeat", "steps"))
-
-
-def _moved_up(place: Path_, gone: Path_) -> Path_:
-    end = len(gone) - 1
-    here = place[end] if place[:end] == gone[:end] and len(place) > end else None
-    if isinstance(here, int) and here > int(gone[end]):
-        return (*place[:end], here - 1, *place[end + 1 :])
-    return place
-
-
-def step_name(item: Any) -> str | None:
-    """Returns the name of a raw step of a recipe (its type, where it has none), or None if it isn't a step."""
-    if not isinstance(item, Mapping) or len(item) != 1:
-        return None
-    kind, body = next(iter(item.items()))
-    name = body.get("name") if isinstance(body, Mapping) else None
-    return str(name or kind)

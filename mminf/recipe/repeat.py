@@ -1,4 +1,4 @@
-"""`repeat`: rounds of steps, unrolled when a recipe is read, so that each round is planned like any other steps."""
+"""`repeat`: rounds of steps. A recipe is unrolled when it is read, so that rounds are planned like other steps."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mminf.template import Expression
 class RepeatConfig(Config):
     """`repeat: {times: 3, until: EXPRESSION, steps: [...]}`."""
 
-    name: str = Field("repeat", description="Begins the name of the field that it writes.", pattern=r"^[A-Za-z_]\w*$")
-    times: int = Field(ge=1, le=100, description="At most so many rounds.")
+    name: str = Field("repeat", description="Prefix of the field `NAME_done`.", pattern=r"^[A-Za-z_]\w*$")
+    times: int = Field(ge=1, le=100, description="Maximum number of rounds.")
     until: str | None = Field(
-        None, description="Expression; a record for which it is true after a round takes part in no further one."
+        None, description="Expression, tested after each round; a record for which it is true skips the later rounds."
     )
     steps: list[dict[str, Any]] = Field(
-        min_length=1, description="The steps of a round; they may overwrite what an earlier round wrote."
+        min_length=1, description="Steps of a round; they may overwrite fields that an earlier round wrote."
     )
 
     @field_validator("until")
@@ -32,21 +32,21 @@ class RepeatConfig(Config):
             try:
                 Expression(value)
             except jinja2.TemplateSyntaxError as error:
-                raise ValueError(f"is no expression: {error.message}") from error
+                raise ValueError(f"not a valid expression: {error.message}") from error
         return value
 
     @field_validator("steps")
     @classmethod
     def _flat(cls, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if any("repeat" in step for step in steps):
-            raise ValueError("a repeat can't stand in another")
+            raise ValueError("a repeat can't contain another repeat")
         return steps
 
     def rounds(self) -> Iterator[tuple[dict[str, Any], int | None]]:
-        """Yields the steps of all rounds, each with its position in `steps`; None for one that was put in.
+        """Yields the steps of all rounds, each with its position in `steps`, or None for a generated step.
 
-        From the second round on, steps are called `name.2`, `name.3`; they pass by the records that are done, which the
-        field `<name>_done` says.
+        From the second round on, steps are named `name.2`, `name.3`. Records whose field `<name>_done` is true skip
+        them.
         """
         done = f"{self.name}_done"
         for number in range(1, self.times + 1):
@@ -61,9 +61,9 @@ class RepeatConfig(Config):
 
 
 def _in_round(step: dict[str, Any], number: int, guard: str | None) -> dict[str, Any]:
-    """Returns a step under the name that it has in a round, for the records that are not done yet."""
+    """Returns a step with its name in a round, for the records that are not done yet."""
     if len(step) != 1:
-        return step  # the loader says what is wrong with it
+        return step  # the loader reports the problem
     kind, body = next(iter(step.items()))
     if not isinstance(body, Mapping):
         short = STEPS.get(kind).Config.shorthand if kind in STEPS else None
@@ -72,7 +72,7 @@ def _in_round(step: dict[str, Any], number: int, guard: str | None) -> dict[str,
     changed = {**body, "name": f"{name}.{number}"}
     writes = STEPS.get(kind).Config.model_fields.get("writes") if kind in STEPS else None
     if writes is not None and writes.default == "" and not body.get("writes"):
-        changed["writes"] = name  # a step that writes a field of its own name writes the same one in every round
+        changed["writes"] = name  # a step that writes a field of its own name writes the same field in every round
     if guard is not None:
         changed["when"] = f"{guard} and ({body['when']})" if body.get("when") else guard
     return {kind: changed}

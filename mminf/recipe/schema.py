@@ -1,10 +1,11 @@
-"""The JSON Schema of recipes, made from the configs of everything that is registered."""
+"""The JSON Schema of recipes, generated from the configs of all registered members."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from mminf.recipe.config import RunConfig
+from mminf.recipe.insert import InsertConfig
 from mminf.recipe.repeat import RepeatConfig
 from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS, Registry
 
@@ -14,19 +15,20 @@ def make_schema() -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     plain = _definition(RunConfig, definitions)
     properties = plain.pop("properties")
+    steps = _steps(definitions)
     properties |= {
         "engines": {
             "type": "object",
-            "description": "Names to models.",
+            "description": "Engines by name.",
             "additionalProperties": {"anyOf": [_engine(name, definitions) for name in BACKENDS]},
         },
         "source": _members(SOURCES, definitions),
-        "steps": {"type": "array", "description": "In order.", "items": _steps(definitions)},
+        "steps": {"type": "array", "description": "Steps, in order.", "items": steps},
         "sinks": {"type": "array", "description": "Datasets to write.", "items": _members(SINKS, definitions)},
         "profiles": {
             "type": "object",
-            "description": "Names to parts of a recipe that are laid over it with --profile.",
-            "additionalProperties": {"type": "object"},
+            "description": "Profiles by name: changes of the recipe that --profile applies.",
+            "additionalProperties": _profile(steps, definitions),
         },
     }
     return {
@@ -41,7 +43,7 @@ def make_schema() -> dict[str, Any]:
 
 
 def _steps(definitions: dict[str, Any]) -> dict[str, Any]:
-    """The steps that are registered, and rounds of them."""
+    """All registered steps, and `repeat`."""
     steps = _members(STEPS, definitions)
     rounds = _definition(RepeatConfig, definitions)
     rounds["properties"]["steps"]["items"] = dict(steps, properties=dict(steps["properties"]))
@@ -50,8 +52,22 @@ def _steps(definitions: dict[str, Any]) -> dict[str, Any]:
     return steps
 
 
+def _profile(steps: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """Parts of a recipe, and the steps to insert."""
+    entry = _definition(InsertConfig, definitions)
+    entry["properties"]["steps"]["items"] = steps
+    entry["oneOf"] = [{"required": ["before"]}, {"required": ["after"]}]
+    definitions["insert"] = entry
+    inserted = {
+        "type": "array",
+        "description": "Steps to insert before or after steps of the recipe.",
+        "items": {"$ref": "#/$defs/insert"},
+    }
+    return {"type": ["object", "null"], "properties": {"insert": inserted}}
+
+
 def _members(registry: Registry[Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """One mapping with one key, the member's type."""
+    """A mapping with one key, the type of the member."""
     properties = {}
     for name in registry:
         cls = registry.get(name)

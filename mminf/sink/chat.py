@@ -29,19 +29,27 @@ _TALKING = frozenset({"user", "assistant"})
 
 
 class ChatConfig(ImagePathsConfig):
-    user: str = Field("instruction", description="Field of the user's turn.")
-    assistant: str = Field("response", description="Field of the assistant's turn.")
+    user: str = Field("instruction", description="Field with the user turn.")
+    assistant: str = Field("response", description="Field with the assistant turn.")
     turns: str | None = Field(
-        None, description="Field with a list of turns: one row has them all, `user` and `assistant` are fields of each."
+        None,
+        description="Field with a list of turns, written as one row; `user` and `assistant` are fields of each turn.",
     )
     image_at: Literal["start", "end", "random"] = Field(
-        "start", description="Where images stand in the first user's turn; `random` draws it by the record's id."
+        "start",
+        description="Position of the images in the first user turn; `random` draws start or end by the record's id.",
     )
-    placeholders: int = Field(0, ge=0, description="So many `<image>` where a record has no images (Unicorn's rows).")
-    id_prefix: str = Field("", description="Put in front of each row's id.")
-    system: str | None = Field(None, description="Field of a system turn.")
-    columns: Names = Field(default_factory=list, description="More fields to write along.")
-    optional: Names = Field(default_factory=list, description="Fields to write along for the records that have them.")
+    placeholders: int = Field(
+        0, ge=0, description="Number of `<image>` tags in rows of records without images (Unicorn)."
+    )
+    id_prefix: str = Field("", description="Prefix of each row's id.")
+    system: str | None = Field(None, description="Field with a system turn.")
+    columns: Names = Field(
+        default_factory=list, description="Additional fields to write; records without them are left out."
+    )
+    optional: Names = Field(
+        default_factory=list, description="Additional fields to write for the records that have them."
+    )
 
 
 class _Chat(ImagePathsSink):

@@ -1,12 +1,12 @@
-"""`embeddings`: vectors in safetensors shards, moved towards the space of images if that is wanted."""
+"""`embeddings`: vectors in safetensors shards, optionally shifted to the embeddings of images."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,16 +17,18 @@ from mminf.sink.base import Assets, Sink, Written, sink
 from mminf.sink.placing import VECTORS, replace_folder
 
 Vector = Any  # (dimensions,) float64
+ROWS = 16384
 
 
 class EmbeddingsConfig(SinkConfig):
-    reads: str = Field("embedding", description="Field with the vector's key, as `embed` writes it.")
-    rows: int = Field(16384, ge=1, description="Vectors of a shard.")
-    id_prefix: str = Field("", description="Put in front of each id, as in the dataset that the vectors belong to.")
-    dtype: Literal["float32", "float16"] = Field("float32", description="Of the vectors in the shards.")
-    center: bool = Field(True, description="Subtract the mean of all (normalised) vectors, and normalise again.")
+    renamed: ClassVar[Mapping[str, str]] = {"rows": "rows_per_file"}
+    reads: str = Field("embedding", description="Field with the key of the vector, as written by `embed`.")
+    rows_per_file: int | None = Field(ROWS, ge=1, description="Maximum number of vectors per shard.")
+    id_prefix: str = Field("", description="Prefix of each id, as in the dataset that the vectors belong to.")
+    dtype: Literal["float32", "float16"] = Field("float32", description="Data type of the vectors in the shards.")
+    center: bool = Field(True, description="Subtract the mean of all (normalised) vectors, then normalise again.")
     image_stats: Path | None = Field(
-        None, description="`stats.safetensors` of images embedded so: vectors are moved and scaled to theirs (ReAlign)."
+        None, description="`stats.safetensors` of image embeddings; vectors are shifted and scaled to them (ReAlign)."
     )
 
 
@@ -53,11 +55,6 @@ class Embeddings(Sink):
         return frozenset([self.config.reads])
 
     def check(self) -> None:
-        if self.config.rows_per_file is not None:
-            problem = Problem(
-                f"sink {self.config.path}", "embeddings have `rows` (vectors a shard), not `rows_per_file`"
-            )
-            raise RecipeError([problem])
         if self.image_stats is not None:
             _load_stats(self.image_stats)
 
@@ -142,7 +139,7 @@ class Embeddings(Sink):
         with (folder / "index.jsonl").open("w", encoding="utf-8", errors="replace") as index:
             for name, vector in vectors:
                 if shard is None:  # one shard in memory, used again for the next
-                    shard = numpy.empty((self.config.rows, len(vector)), self.config.dtype)
+                    shard = numpy.empty((self.config.rows_per_file or ROWS, len(vector)), self.config.dtype)
                 shard[names] = vector
                 index.write(json.dumps({"id": name, "shard": number, "row": names}, ensure_ascii=False) + "\n")
                 names += 1

@@ -23,10 +23,11 @@ _COPY = re.compile(r"[0-9a-f]{32}\.\w+")
 
 class ImagePathsConfig(SinkConfig):
     image_paths: Literal["absolute", "relative"] = Field(
-        "absolute", description="`relative`: relative to the folder of the dataset's files."
+        "absolute", description="Image paths in the rows: absolute, or relative to the folder of the dataset's files."
     )
     copy_images: bool = Field(
-        False, description="Copy the images into the folder `<path>.images` next to the dataset; rows name the copies."
+        False,
+        description="Copy the images to the folder `<path>.images` next to the dataset; rows name the copies.",
     )
 
 

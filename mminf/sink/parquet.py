@@ -20,9 +20,9 @@ BATCH, FEW = 500, 25  # rows, without and with images
 
 
 class ParquetConfig(SinkConfig):
-    columns: Names = Field(default_factory=list, description="Only these fields; all by default.")
+    columns: Names = Field(default_factory=list, description="Fields to write; all fields by default.")
     embed_images: bool = Field(
-        False, description="Put the images' files into the rows, as Hugging Face datasets have them."
+        False, description="Store the image files in the rows, in the format of Hugging Face datasets."
     )
 
 

@@ -13,7 +13,7 @@ from mminf.sink.images import ImagePathsConfig, ImagePathsSink
 
 
 class RowsConfig(ImagePathsConfig):
-    columns: Names = Field(default_factory=list, description="Only these fields; all by default.")
+    columns: Names = Field(default_factory=list, description="Fields to write; all fields by default.")
 
 
 @sink("jsonl")

@@ -25,8 +25,8 @@ ROWS = 5000
 
 
 class WebDatasetConfig(SinkConfig):
-    columns: Names = Field(default_factory=list, description="Only these fields; all by default.")
-    rows_per_file: int | None = Field(ROWS, ge=1, description="So many records a shard.")
+    columns: Names = Field(default_factory=list, description="Fields to write; all fields by default.")
+    rows_per_file: int | None = Field(ROWS, ge=1, description="Maximum number of records per shard.")
 
 
 @sink("webdataset")

@@ -21,7 +21,7 @@ from mminf.storage import is_remote
 
 
 class DatasetConfig(SourceConfig):
-    split: str = Field("train", description="Split, where the folder holds several.")
+    split: str = Field("train", description="Name of the split, if the folder contains several.")
 
 
 @source("dataset")

@@ -43,7 +43,8 @@ _SPLIT = re.compile(r"(train|validation|valid|val|dev|test|eval)(?=[-._])", re.I
 
 class RowsConfig(SourceConfig):
     split: str | None = Field(
-        None, description="Only files of this split (`train-00000-of-00002.parquet`, `test.jsonl`); all by default."
+        None,
+        description="Read only the files of this split (`train-00000-of-00002.parquet`, `test.jsonl`); all by default.",
     )
 
 

@@ -17,7 +17,7 @@ from mminf.storage import Location, fingerprint_files
 
 
 class TextConfig(SourceConfig):
-    field: str = Field("text", description="What the line is called in its record.")
+    field: str = Field("text", description="Field for the line.")
 
 
 @source("text")
@@ -55,7 +55,7 @@ class Text(Source):
 class BlankConfig(SourceConfig):
     shorthand: ClassVar[str | None] = "count"
     path: Location = Field(Path(), description="Not used.")
-    count: int = Field(ge=1, description="So many records.")
+    count: int = Field(ge=1, description="Number of records.")
 
 
 @source("blank")

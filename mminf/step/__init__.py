@@ -18,7 +18,7 @@ from mminf.step.base import Children, Context, DatasetStep, Drop, Outcome, Step,
 from mminf.step.generate import BaseGenerate, GenerateConfig
 from mminf.step.parse import parse_json, parse_lines, parse_regex, parse_tag
 from mminf.step.prompt import PromptConfig, PromptStep, cut_off
-from mminf.turns import ImagePart, Turn
+from mminf.turns import Draft, ImagePart, Turn
 
 __all__ = [
     "AskAgain",
@@ -26,6 +26,7 @@ __all__ = [
     "Children",
     "Context",
     "DatasetStep",
+    "Draft",
     "Drop",
     "GenerateConfig",
     "Generation",

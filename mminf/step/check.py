@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -18,10 +19,13 @@ __all__ = ["Check", "CheckConfig", "parse_verdict"]
 
 
 class CheckConfig(PromptConfig):
+    renamed: ClassVar[Mapping[str, str]] = {"chance": "probability"}
     writes: str = Field("", description="Field for true or false; the step's name by default.")
     answers: tuple[str, str] = Field(("Yes", "No"), description="What the judge is to say for true, and for false.")
     constrain: bool = Field(True, description="Let the judge say one of them and nothing else, where the backend can.")
-    chance: str | None = Field(None, description="Field for the chance of true; null where the backend can't tell it.")
+    probability: str | None = Field(
+        None, description="Field for the probability of true; null if the backend returns no log-probabilities."
+    )
     sampling: Sampling = Field(
         default_factory=lambda: Sampling(max_tokens=1024), description="How tokens are drawn; greedy by default."
     )
@@ -37,21 +41,21 @@ class Check(PromptStep[CheckConfig]):
 
     def __init__(self, config: CheckConfig, folders: TemplateFolders) -> None:
         super().__init__(config, folders)
-        if config.chance is not None and not config.constrain:
-            raise ValueError("`chance` needs `constrain: true`")
+        if config.probability is not None and not config.constrain:
+            raise ValueError("`probability` needs `constrain: true`")
         changes: dict[str, Any] = {"choices": list(config.answers)} if config.constrain else {}
-        if config.chance is not None:
+        if config.probability is not None:
             changes["logprobs"] = True
         self.sampling = config.sampling.model_copy(update=changes)
 
     @property
     def writes(self) -> frozenset[str]:
-        return frozenset([self.config.field, *([self.config.chance] if self.config.chance else [])])
+        return frozenset([self.config.field, *([self.config.probability] if self.config.probability else [])])
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         answer = await self.ask_whole(record, ctx, self.sampling)
         written: dict[str, Any] = {self.config.field: parse_verdict(answer.text, self.config.answers)}
-        if self.config.chance is not None:
+        if self.config.probability is not None:
             logs = answer.choice_logprobs
-            written[self.config.chance] = None if logs is None else round(math.exp(logs[0]), 6)
+            written[self.config.probability] = None if logs is None else round(math.exp(logs[0]), 6)
         return written

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -20,9 +22,9 @@ _CHOICES = ["[[A]]", "[[B]]", "[[C]]"]
 
 
 class CompareConfig(PromptConfig):
-    first: str = Field(description="Field with the one text.")
-    second: str = Field(description="Field with the other.")
-    writes: str = Field("better", description="Field for the verdict: first, second or tie.")
+    renamed: ClassVar[Mapping[str, str]] = {"first": "reads", "second": "reads"}
+    reads: list[str] = Field(min_length=2, max_length=2, description="Fields with the two texts, `[first, second]`.")
+    writes: str = Field("better", description="Field for the verdict: `first`, `second` or `tie`.")
     constrain: bool = Field(True, description="Let the judge answer `[[A]]`, `[[B]]` or `[[C]]` and nothing else.")
     sampling: Sampling = Field(
         default_factory=lambda: Sampling(max_tokens=1024), description="How tokens are drawn; greedy by default."
@@ -47,10 +49,10 @@ class Compare(PromptStep[CompareConfig]):
 
     @property
     def reads(self) -> frozenset[str]:
-        return (super().reads - {"a", "b"}) | {self.config.first, self.config.second}
+        return (super().reads - {"a", "b"}).union(self.config.reads)
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
-        one, other = record[self.config.first], record[self.config.second]
+        one, other = (record[name] for name in self.config.reads)
         found = await asyncio.gather(
             self._judge(record, ctx, one, other, 0), self._judge(record, ctx, other, one, 1), return_exceptions=True
         )

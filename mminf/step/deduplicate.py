@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -21,13 +21,16 @@ from mminf.template import images_in
 
 
 class DeduplicateConfig(StepConfig):
+    renamed: ClassVar[Mapping[str, str]] = {"distance": "max_distance"}
     reads: Names = Field(description="Fields that are compared; `images` for `image`.")
     method: Literal["exact", "minhash", "image"] = Field(
         "exact", description="`exact`: same values; `minhash`: near-equal texts; `image`: equal-looking images."
     )
     threshold: float = Field(0.8, gt=0, le=1, description="minhash: estimated Jaccard similarity of word 3-grams.")
     permutations: int = Field(128, ge=16, description="minhash: hash functions.")
-    distance: int = Field(4, ge=0, le=32, description="image: differing bits of a 64-bit perceptual hash.")
+    max_distance: int = Field(
+        4, ge=0, le=32, description="image: maximum Hamming distance between the 64-bit perceptual hashes."
+    )
 
 
 @step("deduplicate")
@@ -107,10 +110,10 @@ class _ImageHash:
             return None
         count = len(self.kept)
         apart = numpy.bitwise_count(self.first[:count] ^ numpy.uint64(hashes[0]))
-        for index in numpy.flatnonzero(apart <= self.config.distance).tolist():
+        for index in numpy.flatnonzero(apart <= self.config.max_distance).tolist():
             twin, others = self.kept[index]
             if len(others) == len(hashes) and all(
-                (one ^ other).bit_count() <= self.config.distance for one, other in zip(hashes, others, strict=True)
+                (one ^ other).bit_count() <= self.config.max_distance for one, other in zip(hashes, others, strict=True)
             ):
                 return str(twin)
         if count == len(self.first):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -16,21 +17,24 @@ from mminf.template import Expression
 
 
 class DrawConfig(StepConfig):
+    renamed: ClassVar[Mapping[str, str]] = {"of": "values"}
     writes: str = Field(description="Field for the value.")
     n: int | None = Field(None, ge=1, description="Draw so many, all different, as a list; all there are, if fewer.")
-    of: list[Any] | dict[str, float] | None = Field(None, description="The values; or value -> weight.")
+    values: list[Any] | dict[str, float] | None = Field(
+        None, description="List of values, or a mapping of values to weights."
+    )
     file: str | None = Field(None, description="Text file in a template folder, a value a line; # begins a comment.")
     reads: str | None = Field(None, description="List field of the record; what it holds is drawn from.")
 
     @model_validator(mode="after")
     def _one_way(self) -> DrawConfig:
-        if sum(value is not None for value in (self.of, self.file, self.reads)) != 1:
-            raise ValueError("give exactly one of of, file, reads")
-        if self.of is not None and not self.of:
-            raise ValueError("`of` is empty")
-        if isinstance(self.of, dict) and (min(self.of.values()) < 0 or not sum(self.of.values())):
+        if sum(value is not None for value in (self.values, self.file, self.reads)) != 1:
+            raise ValueError("give exactly one of `values`, `file` and `reads`")
+        if self.values is not None and not self.values:
+            raise ValueError("`values` is empty")
+        if isinstance(self.values, dict) and (min(self.values.values()) < 0 or not sum(self.values.values())):
             raise ValueError("weights are 0 or more, and not all 0")
-        if isinstance(self.of, dict) and self.n is not None:
+        if isinstance(self.values, dict) and self.n is not None:
             raise ValueError("several values are drawn without weights")
         return self
 
@@ -48,10 +52,10 @@ class Draw(Step[DrawConfig]):
             self.values = [line for line in lines if line and not line.startswith("#")]
             if not self.values:
                 raise ValueError(f"{config.file} has no lines to draw from")
-        elif isinstance(config.of, dict):
-            self.values, self.weights = list(config.of), list(config.of.values())
-        elif config.of is not None:
-            self.values = config.of
+        elif isinstance(config.values, dict):
+            self.values, self.weights = list(config.values), list(config.values.values())
+        elif config.values is not None:
+            self.values = config.values
 
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), "values": self.values}

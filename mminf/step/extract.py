@@ -12,11 +12,11 @@ from mminf.errors import AskAgain, RecordError
 from mminf.recipe.config import StepConfig
 from mminf.record import Record
 from mminf.step.base import Context, Drop, Outcome, Step, step
-from mminf.step.parse import parse_json, parse_lines, parse_regex, parse_tag, require_contents
+from mminf.step.parse import parse_json, parse_lines, parse_plain_text, parse_regex, parse_tag, require_contents
 
 
 class Extraction(Config):
-    """How fields come out of a text: exactly one of the four ways."""
+    """How to extract fields from a text: one of `regex`, `tags`, `keys`, `lines` and `plain_text`."""
 
     regex: str | None = Field(None, description="Python pattern; named groups become fields, else `writes` is written.")
     tags: dict[str, str] = Field(default_factory=dict, description="Field -> tag; all must be there.")
@@ -30,6 +30,11 @@ class Extraction(Config):
     lines: str | None = Field(
         None,
         description="Field for the list of the text's lines, without numbers, bullets and what introduces them.",
+    )
+    plain_text: str | None = Field(
+        None,
+        description="Field for the whole text. An answer with <think> tags, or with a first line that introduces it "
+        "(`Here is ...:`), is refused.",
     )
     matching: str | None = Field(None, description="With `lines`: Python pattern that an item has to match somewhere.")
     item: str | None = Field(None, description="With `lines`: items become objects, with the text under this name.")
@@ -47,8 +52,8 @@ class Extraction(Config):
 
     @model_validator(mode="after")
     def _one_way(self) -> Extraction:
-        if sum(map(bool, (self.regex, self.tags, self.keys, self.lines))) != 1:
-            raise ValueError("give exactly one of regex, tags, keys, lines")
+        if sum(map(bool, (self.regex, self.tags, self.keys, self.lines, self.plain_text))) != 1:
+            raise ValueError("give exactly one of regex, tags, keys, lines, plain_text")
         if not 0 <= self.count[0] <= self.count[1]:
             raise ValueError(f"count {list(self.count)} is not [least, most]")
         return self
@@ -57,7 +62,8 @@ class Extraction(Config):
         """Returns the fields that are written; `default` where a pattern has no named groups."""
         if self.regex is not None:
             return frozenset(re.compile(self.regex).groupindex) or frozenset([default])
-        return frozenset([self.lines]) if self.lines is not None else frozenset(self.tags or self.keys)
+        single = self.lines or self.plain_text
+        return frozenset([single]) if single is not None else frozenset(self.tags or self.keys)
 
     def apply(self, text: str, default: str) -> dict[str, Any]:
         """Returns the fields. Raises AskAgain if any can't be found: all or nothing."""
@@ -68,6 +74,8 @@ class Extraction(Config):
             return self._known({field: parse_tag(text, tag) for field, tag in self.tags.items()})
         if self.lines is not None:
             return {self.lines: self._items(text)}
+        if self.plain_text is not None:
+            return {self.plain_text: parse_plain_text(text, self.plain_text)}
         value = parse_json(text)
         return self._known({field: require_contents(_dig(value, key), field) for field, key in self.keys.items()})
 

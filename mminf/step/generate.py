@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Literal, Self, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -21,11 +22,12 @@ from mminf.turns import Draft
 class GenerateConfig(PromptConfig):
     """Settings of steps that write a model's answer."""
 
+    renamed_values: ClassVar[Mapping[str, Mapping[str, Any]]] = {"truncated": {"again": "retry"}}
     reads: str | None = Field(None, description="Field whose text is the prompt, after the images; or a template.")
     writes: str = Field("response", description="Field for the answer.")
-    truncated: bool | Literal["again"] = Field(
+    truncated: bool | Literal["retry"] = Field(
         False,
-        description="Keep answers that max_tokens cut off; `again`: ask again; else records fail.",
+        description="Answers that reach `max_tokens`: `true` keeps them, `retry` retries, `false` fails the record.",
     )
     extract: Extraction | None = Field(
         None, description="Take fields out of the answer; it is asked again where they can't be found."
@@ -110,7 +112,7 @@ class BaseGenerate(PromptStep[G]):
             sampling = sampling.model_copy(update={"logprobs": True})
         answer = await self.ask(record, ctx, sampling, sample)
         if not answer.complete and not (self.config.truncated is True and answer.finish_reason == "length"):
-            if self.config.truncated == "again" or answer.finish_reason != "length":
+            if self.config.truncated == "retry" or answer.finish_reason != "length":
                 raise AskAgain(cut_off(answer))
             # Asked again it would be as long, and cost as much.
             raise RecordError(f"{cut_off(answer)}; raise it for step {self.name!r}, or set `truncated: true`")

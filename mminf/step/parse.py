@@ -13,7 +13,15 @@ from mminf.answer.score import parse_score
 from mminf.errors import AskAgain
 from mminf.media import break_tags
 
-__all__ = ["parse_json", "parse_lines", "parse_regex", "parse_score", "parse_tag", "require_contents"]
+__all__ = [
+    "parse_json",
+    "parse_lines",
+    "parse_plain_text",
+    "parse_regex",
+    "parse_score",
+    "parse_tag",
+    "require_contents",
+]
 
 _WORD = r"(?:one|two|three|four|five|six|seven|eight|nine|ten|[一二三四五六七八九十]{1,3}|\d{1,2})"
 _MARKED = re.compile(
@@ -31,6 +39,9 @@ _JSON = re.compile(r"\s*(?:[^\n\[{]{0,200}[:：.!]\s*)?(?:```\w*\s*)?(?:\{|\[\s*
 _ASIDES = re.compile(r"(?:[^\[]*\[[^\[\]\"']{0,40}\])+[^\[]*")
 _FENCE = re.compile(r"^\s*```")
 _HEADING = re.compile(r"#{1,6}\s+\D")
+_THINK_TAGS = ("<think>", "</think>")
+# A first line that introduces the text: "Here are the changed thoughts:".
+_INTRODUCTION = re.compile(r"\s*(?:here (?:are|is)|sure|certainly)\b[^\n]*:\s*\n", re.IGNORECASE)
 _LONGEST_REPAIRED = 20_000
 """Characters of broken JSON at most that is repaired, since the time grows with their square."""
 
@@ -186,6 +197,24 @@ def _tidied(items: list[str]) -> list[str]:
                 bare = inner.strip()
         found.append(bare)
     return [require_content(item, "an item") for item in dict.fromkeys(found) if item]
+
+
+def parse_plain_text(text: str, what: str) -> str:
+    """Returns an answer that consists of the requested text alone.
+
+    Args:
+        what: name of the text in messages.
+
+    Raises:
+        AskAgain: if the answer is empty or a placeholder, contains a <think> tag, or begins with a line that introduces
+            the text: one that starts with "Here is", "Here are", "Sure" or "Certainly" and ends with a colon.
+    """
+    text = final_text(text)
+    if tag := next((tag for tag in _THINK_TAGS if tag in text), None):
+        raise AskAgain(f"{what} contains {tag}: {short(text)}")
+    if found := _INTRODUCTION.match(text):
+        raise AskAgain(f"{what} begins with an introduction: {short(found[0])}")
+    return require_content(text.strip(), what)
 
 
 def parse_regex(text: str, pattern: str) -> dict[str, str] | str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -16,9 +18,10 @@ _PARAGRAPH = re.compile(r"\n\s*\n")
 class PartsConfig(StepConfig):
     """Settings of `parts`."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"sentences": "max_sentences"}
     reads: str = Field("caption", description="Field with the text.")
     writes: str = Field("parts", description="Field for the list of its parts.")
-    sentences: int = Field(3, ge=1, description="Paragraphs with more sentences are cut into parts of so many.")
+    max_sentences: int = Field(3, ge=1, description="Maximum number of sentences per part.")
 
 
 @step("parts")
@@ -27,7 +30,7 @@ class Parts(Step[PartsConfig]):
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Writes the list of parts. Raises RecordError if the text is empty."""
-        parts = split_parts(str(record[self.config.reads]), self.config.sentences)
+        parts = split_parts(str(record[self.config.reads]), self.config.max_sentences)
         if not parts:
             raise RecordError(f"field {self.config.reads!r} is empty")
         return {self.config.writes: parts}

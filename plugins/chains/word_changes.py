@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import Field
 from rapidfuzz.distance import Levenshtein
@@ -16,9 +18,9 @@ _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 class WordChangesConfig(StepConfig):
     """Settings of `word_changes`."""
 
-    first: str = Field(description="Field with the one text.")
-    second: str = Field(description="Field with the other.")
-    writes: str = Field("word_changes", description="Field for the number.")
+    renamed: ClassVar[Mapping[str, str]] = {"first": "reads", "second": "reads"}
+    reads: list[str] = Field(min_length=2, max_length=2, description="Fields with the two texts.")
+    writes: str = Field("word_changes", description="Field for the number of changed words.")
 
 
 @step("word_changes")
@@ -28,14 +30,10 @@ class WordChanges(Step[WordChangesConfig]):
     VL-Thinking keeps a rewritten thought only if at most 15 words changed (arXiv 2504.11468).
     """
 
-    @property
-    def reads(self) -> frozenset[str]:
-        """The two texts."""
-        return super().reads | {self.config.first, self.config.second}
-
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Writes the number of words by which the texts differ."""
-        return {self.config.writes: count_changes(str(record[self.config.first]), str(record[self.config.second]))}
+        first, second = (str(record[name]) for name in self.config.reads)
+        return {self.config.writes: count_changes(first, second)}
 
 
 def count_changes(first: str, second: str) -> int:

@@ -9,6 +9,7 @@ from pydantic import Field
 from mminf.step import (
     AskAgain,
     Context,
+    Draft,
     Drop,
     Names,
     Outcome,
@@ -22,13 +23,16 @@ from mminf.step import (
 
 from .reading import instructions_in, parse_instruction, read_answer
 
+_SHOWN = "sampled_text"
+"""Name of the sampled text in the template, whatever field it is read from."""
+
 __all__ = ["Classify", "ClassifyConfig", "parse_instruction"]
 
 
 class ClassifyConfig(PromptConfig):
     """Settings of `classify`."""
 
-    reads: str = Field("sampled_text", description="Field with the sampled text.")
+    reads: str = Field(_SHOWN, description="Field with the sampled text; the template shows it as `sampled_text`.")
     writes: str = Field("instruction", description="Field for the instruction.")
     template: str | None = Field("oasis/classify.jinja", description="Template file.")
     ends: Names = Field(
@@ -57,9 +61,16 @@ class Classify(PromptStep[ClassifyConfig]):
         """The field for the instruction, and `kind`."""
         return frozenset([self.config.writes, "kind"])
 
+    @property
+    def reads(self) -> frozenset[str]:
+        return (super().reads - {_SHOWN}) | {self.config.reads}
+
     def __init__(self, config: ClassifyConfig, folders: TemplateFolders) -> None:
         super().__init__(config, folders)
         self.examples = instructions_in(self.template.source)
+
+    def drafts(self, record: Record) -> tuple[Draft, ...]:
+        return self.template.draft({**record.fields, _SHOWN: record[self.config.reads]}, self.config.images)
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Writes the instruction, or drops the caption. Raises AskAgain if the answer can't be read."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -17,15 +19,16 @@ _OPEN_THOUGHT = re.compile(r"</?think(?:ing)?>", re.IGNORECASE)
 class CleanCaptionConfig(StepConfig):
     """Settings of `clean_caption`."""
 
+    renamed: ClassVar[Mapping[str, str]] = {
+        "least_words": "min_words",
+        "most_repeated": "max_repetition",
+        "least_letters": "min_letters",
+    }
     reads: str = Field("sampled_text", description="Field with the caption.")
     writes: str = Field("caption", description="Field for the clean caption.")
-    least_words: int = Field(5, ge=1, description="Shorter captions are dropped; a CJK character is a word.")
-    most_repeated: float = Field(
-        0.3, gt=0, le=1, description="Dropped where more of its 4-grams than this are repeats."
-    )
-    least_letters: float = Field(
-        0.6, ge=0, le=1, description="Dropped where fewer of its visible characters are letters."
-    )
+    min_words: int = Field(5, ge=1, description="Minimum number of words; a CJK character is a word.")
+    max_repetition: float = Field(0.3, gt=0, le=1, description="Maximum share of 4-grams that are repeats.")
+    min_letters: float = Field(0.6, ge=0, le=1, description="Minimum share of visible characters that are letters.")
 
 
 @step("clean_caption")
@@ -45,14 +48,14 @@ class CleanCaption(Step[CleanCaptionConfig]):
         if _OPEN_THOUGHT.search(text):
             return Drop("garbled: a thought is not closed")
         words = split_words(text)
-        if len(words) < self.config.least_words:
+        if len(words) < self.config.min_words:
             return Drop(f"garbled: {len(words)} words are left")
         visible = [char for char in text if not char.isspace()]
         letters = letters_of(text) / len(visible)
-        if letters < self.config.least_letters:
+        if letters < self.config.min_letters:
             return Drop(f"garbled: {letters:.0%} letters")
         grams = Counter(zip(*(words[start:] for start in range(4)), strict=False))
         repeated = 1 - len(grams) / max(1, grams.total())
-        if repeated > self.config.most_repeated:
+        if repeated > self.config.max_repetition:
             return Drop(f"garbled: {repeated:.0%} is repetition")
         return {self.config.writes: text}

@@ -21,7 +21,10 @@ class QaPairsConfig(GenerateConfig):
     writes: str = Field("turns", description="Field for the pairs: a list of objects.")
     options: bool = Field(False, description="Multiple choice: four options a question, a bare letter as answer.")
     count: tuple[int, int] = Field((6, 8), description="The least and the most pairs.")
-    truncated: bool | Literal["again"] = Field("again", description="What becomes of JSON that max_tokens cut off.")
+    truncated: bool | Literal["retry"] = Field(
+        "retry",
+        description="Answers that reach `max_tokens`: `true` keeps them, `retry` retries, `false` fails the record.",
+    )
     question: str = Field("instruction", description="What the question is called in a pair.")
     answer: str = Field("response", description="What the answer is called.")
     sampling: Sampling = Field(

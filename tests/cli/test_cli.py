@@ -80,7 +80,10 @@ def test_exit_1_if_nothing_was_done(images: Path, tmp_path: Path) -> None:
         (["run", "gone.yaml"], "gone.yaml: recipe file is not there"),
         (["run", "oasis", "-i", "gone/"], "--input gone/: nothing is there"),
         (["run", "oasis", "--profile", "dem"], "no profile 'dem'; did you mean 'demo'?"),
-        (["validate", "oasis", "--set", "steps.hook.n=0"], "--set steps.hook.n: n: Input should be greater than"),
+        (
+            ["validate", "oasis", "--set", "steps.hook.n=0"],
+            "--set steps.hook.n: step 'hook': n: Input should be greater than",
+        ),
         (["status", "gone"], "no run in gone"),
         (["render", "oasis", "hok", "--profile", "demo", "-i", "."], "no step 'hok'; did you mean 'hook'?"),
         (["run", "oasis", "--plugin", "gone.py"], "gone.py is not there"),

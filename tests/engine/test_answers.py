@@ -68,7 +68,7 @@ GENERATE = "  - generate: {engine: e, prompt: '{{ q }}', writes: said, reasoning
         (f"{THOUGHT}Yes", "check: {name: c, engine: e, prompt: '{{ q }}'}", "c", True),
         (
             f"{THOUGHT}[[B]]",
-            "compare: {engine: e, first: q, second: q, prompt: '{{ a }}{{ b }}', writes: w}",
+            "compare: {engine: e, reads: [q, q], prompt: '{{ a }}{{ b }}', writes: w}",
             "w",
             "tie",
         ),

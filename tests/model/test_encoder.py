@@ -122,7 +122,7 @@ TEXTS = [f"a caption of seed {n} ." for n in range(40)]  # CLIP looks at the end
 
 
 def test_vectors_are_normalised_centred_and_normalised_again(clip: Path, tmp_path: Path) -> None:
-    recipe = text_recipe(tmp_path, clip, TEXTS, "{path: embeddings, rows: 7}")
+    recipe = text_recipe(tmp_path, clip, TEXTS, "{path: embeddings, rows_per_file: 7}")
     result = mminf.run(recipe, output=tmp_path / "out")
     assert (result.counts.done, result.written[0].rows) == (40, 40)
     found = read_vectors(tmp_path / "out" / "embeddings")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,23 @@ def test_thresholds_are_those_of_the_released_code(scores: tuple[int, ...], kept
     keep = next(step for step in mminf.load("oasis").steps if step.name == "keep")
     fields = dict(zip(("solvability", "clarity", "hallucination", "nonsense"), scores, strict=True))
     assert keep.expression.test(fields) is kept
+
+
+def test_the_classifier_reads_the_field_that_it_is_given(
+    rows: Callable[..., Path], write_recipe: Callable[[str], Path], tmp_path: Path
+) -> None:
+    (tmp_path / "script.py").write_text(
+        "def answer(request):\n"
+        "    text = request.turns[-1].text\n"
+        "    return 'Instruction: Is it red?' if 'Is it red?' in text else 'Instruction: Is it blue?'\n"
+    )
+    rows({"id": "x", "text": "Is it red? It is.", "sampled_text": "Is it blue?"})
+    recipe = write_recipe(
+        f"engines: {{llm: {{backend: scripted, script: {tmp_path}/script.py}}}}\n"
+        "source: {jsonl: rows.jsonl}\n"
+        "steps: [{classify: {engine: llm, reads: text, writes: found}}]\n"
+        "sinks: [{jsonl: out.jsonl}]\n"
+    )
+    assert mminf.load(recipe).steps[0].reads == {"text"}
+    mminf.run(recipe, output=tmp_path / "out")
+    assert read_rows(tmp_path / "out" / "out.jsonl")[0]["found"] == "Is it red?"

@@ -57,7 +57,7 @@ def test_dataset_steps_are_stages_of_their_own(write_recipe: Callable[..., Path]
 def test_reads_without_a_writer_are_problems_that_say_who_comes_too_late(write_recipe: Callable[..., Path]) -> None:
     made = steps(write_recipe, "  - keep: a > 1 and z\n  - set: {a: '1'}\n")
     found = [str(problem) for problem in undefined_reads(made, frozenset({"zz"}), {"keep": "r.yaml:3"})]  # type: ignore[arg-type]
-    assert found[0] == "r.yaml:3: step 'keep' reads field 'a', but step 'set' writes it, but comes later"
+    assert found[0] == "r.yaml:3: step 'keep' reads field 'a', but step 'set', which writes it, comes later"
     assert found[1] == "r.yaml:3: step 'keep' reads field 'z', but nothing provides it; did you mean 'zz'?"
     assert undefined_reads(made, None) == []  # type: ignore[arg-type]
 
@@ -88,5 +88,5 @@ def test_schema_knows_every_step_and_its_keys() -> None:
 @pytest.mark.parametrize("where", ["nope ==", "a b"])
 def test_sink_expressions_are_checked(write_recipe: Callable[..., Path], where: str) -> None:
     text = f"steps:\n  - set: {{a: '1'}}\nsinks:\n  - jsonl: {{path: x.jsonl, where: '{where}'}}\n"
-    with pytest.raises(RecipeError, match="is no expression"):
+    with pytest.raises(RecipeError, match="not a valid expression"):
         load_recipe(write_recipe(text))

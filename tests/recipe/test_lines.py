@@ -52,21 +52,21 @@ def test_plain_values(text: str, value: Any) -> None:
         ("9" * 30, "out of range"),
         (".inf", "out of range"),
         (".nan", "out of range"),
-        ("!!binary aGk=", "of a kind that JSON lacks"),
+        ("!!binary aGk=", "of a type that JSON does not have"),
         ("!!set {a, b}", "not a plain value"),
         ("!!python/name:os.system ''", "not a plain value"),
-        ("{<<: 5}", "`<<` merges a mapping"),
-        ("{<<: [5]}", "`<<` merges a mapping"),
-        ("{a: 1, a: 2}", "key 'a' stands twice"),
-        ("{[a]: 1}", "a key is a text"),
-        ("&a [*a]", "holds itself"),
-        ("&a {b: *a}", "holds itself"),
+        ("{<<: 5}", "`<<` needs a mapping"),
+        ("{<<: [5]}", "`<<` needs a mapping"),
+        ("{a: 1, a: 2}", "duplicate key 'a'"),
+        ("{[a]: 1}", "a key must be a text"),
+        ("&a [*a]", "contains itself"),
+        ("&a {b: *a}", "contains itself"),
         ("[" * 5000, "nested too deeply"),
         ("[" * 80 + "]" * 80, "nested too deeply"),
-        ("a: \0", "is not YAML"),
-        ("a: *x", "is not YAML"),
-        ("- a\nb", "is not YAML"),
-        ("a\n---\nb", "is not YAML"),
+        ("a: \0", "not valid YAML"),
+        ("a: *x", "not valid YAML"),
+        ("- a\nb", "not valid YAML"),
+        ("a\n---\nb", "not valid YAML"),
     ],
 )
 def test_what_is_no_plain_value(text: str, message: str) -> None:
@@ -78,7 +78,7 @@ def test_what_is_no_plain_value(text: str, message: str) -> None:
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMINF_RECIPE_BYTES", "100")
     (tmp_path / "r.yaml").write_text("name: " + "x" * 100)
-    with pytest.raises(RecipeError, match=r"too large for a recipe: at most 100 bytes \(limit recipe_bytes"):
+    with pytest.raises(RecipeError, match=r"recipe is too large: at most 100 bytes \(limit recipe_bytes"):
         mminf.load(tmp_path / "r.yaml")
 
 

@@ -67,31 +67,31 @@ sinks:
     expected = [
         "recipe.yaml:2: unknown key 'engins'; did you mean 'engines'?",
         "recipe.yaml:4: unknown backend 'scriptd'; did you mean 'scripted'?",
-        "recipe.yaml:5: unknown key 'anser'; did you mean 'answer'?",
+        "recipe.yaml:5: engine 'vlm': unknown key 'anser'; did you mean 'answer'?",
         "recipe.yaml:7: unknown step 'generat'; did you mean 'generate'?",
-        "recipe.yaml:11: unknown key 'temprature'; did you mean 'temperature'?",
-        "recipe.yaml:14: two steps are called 'keep'; give this one a `name`",
-        "recipe.yaml:16: path: '../out.jsonl' is not below the output folder",
+        "recipe.yaml:11: step 'generate': unknown key 'temprature'; did you mean 'temperature'?",
+        "recipe.yaml:14: duplicate step name 'keep'; give this step another `name`",
+        "recipe.yaml:16: sink 'jsonl': path: '../out.jsonl' is not below the output folder",
     ]
     for problem in expected:
         assert problem in found
-    assert any(problem.startswith("recipe.yaml:12: expression line 1:") for problem in found)
+    assert any(problem.startswith("recipe.yaml:12: step 'keep': expression line 1:") for problem in found)
     assert any("no template 'missing.jinja'" in problem for problem in found)
 
 
 def test_engine_of_a_step_must_be_there(write_recipe: Callable[..., Path]) -> None:
     path = write_recipe(GOOD.replace("engine: llm, prompt", "engine: lm, prompt"))
-    assert problems(path) == ["recipe.yaml:6: no engine 'lm'; did you mean 'llm'?"]
+    assert problems(path) == ["recipe.yaml:6: step 'generate': no engine 'lm'; did you mean 'llm'?"]
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "is empty"),
-        ("steps: [", "is not YAML"),
-        ("name: a\nname: b\n", "recipe.yaml:2: key 'name' stands twice"),
-        ("name: !!python/object/apply:os.getcwd []\n", "recipe.yaml:1: is not a plain value"),
-        ("name: a\nsteps: {}\n", "a recipe needs a list of steps"),
+        ("", "is not a mapping"),
+        ("steps: [", "not valid YAML"),
+        ("name: a\nname: b\n", "recipe.yaml:2: duplicate key 'name'"),
+        ("name: !!python/object/apply:os.getcwd []\n", "recipe.yaml:1: not a plain value"),
+        ("name: a\nsteps: {}\n", "steps must be a list"),
     ],
     ids=["empty", "broken", "duplicate", "object", "no steps"],
 )
@@ -123,7 +123,7 @@ def test_settings_name_steps_and_are_named_in_errors(write_recipe: Callable[...,
     assert recipe.steps[1].config.expression == "text"
     assert recipe.run.seed == 7
     assert problems(path, settings=["steps.generate.sampling.temprature=0.5"]) == [
-        "--set steps.generate.sampling.temprature: unknown key 'temprature'; did you mean 'temperature'?"
+        "--set steps.generate.sampling.temprature: step 'generate': unknown key 'temprature'; did you mean 'temperature'?"
     ]
     assert problems(path, settings=["steps.generat.attempts=1"]) == [
         "--set steps.generat.attempts: no step 'generat'; did you mean 'generate'?"
@@ -158,10 +158,10 @@ def test_plugin_files_are_found_beside_the_recipe(write_recipe: Callable[..., Pa
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("plugins: 5\n" + GOOD, "recipe.yaml:1: plugins is a list of files or modules"),
-        (GOOD.split("profiles:")[0] + "profiles: {quick: 5}\n", "profiles is a mapping of names to mappings"),
-        (GOOD.split("profiles:")[0] + "profiles: [quick]\n", "profiles is a mapping of names to mappings"),
-        ("a: &a [*a]\n", "recipe.yaml:1: holds itself by an alias"),
+        ("plugins: 5\n" + GOOD, "recipe.yaml:1: plugins must be a list of files or modules"),
+        (GOOD.split("profiles:")[0] + "profiles: {quick: 5}\n", "profiles must be a mapping of names to mappings"),
+        (GOOD.split("profiles:")[0] + "profiles: [quick]\n", "profiles must be a mapping of names to mappings"),
+        ("a: &a [*a]\n", "recipe.yaml:1: contains itself by an alias"),
     ],
     ids=["plugins", "profile", "profiles", "alias"],
 )

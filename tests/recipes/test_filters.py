@@ -76,7 +76,7 @@ def test_a_garbled_instruction_is_not_judged(play: Play, pictures: Pictures) -> 
 
 
 def test_turns_that_refuse_leave_their_conversation(play: Play, tmp_path: Path) -> None:
-    only = {"steps.kind.of": {"multiple_choice": 0, "complex_reasoning": 0}}
+    only = {"steps.kind.values": {"multiple_choice": 0, "complex_reasoning": 0}}
     reply = UNICORN.replace('f"Answer {i} of {seed}."', f'"It is {{}}.".format(i + 10) if i else {REFUSAL!r}')
     found = play("unicorn", seeds(tmp_path, "a harbour"), reply, **only)
     (row,) = found.rows["instruct.json"]

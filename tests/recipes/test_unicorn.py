@@ -146,7 +146,7 @@ def test_conversations_grow_from_seeds_without_images(play: Play, tmp_path: Path
 
 
 def test_too_few_pairs_fail_with_the_reason(play: Play, tmp_path: Path) -> None:
-    only = {"steps.kind.of": {"multiple_choice": 0, "complex_reasoning": 0}}
+    only = {"steps.kind.values": {"multiple_choice": 0, "complex_reasoning": 0}}
     found = play("unicorn", seeds(tmp_path, "few"), UNICORN, **only)
     assert list(found.failed.values()) == ["questions: 2 pairs, not 6 to 8 (3 attempts)"]
 

@@ -235,7 +235,7 @@ def test_a_score_is_called_the_same_in_every_round(go: Run, calls_log: Path) -> 
 
 
 def test_two_repeats_need_names(go: Run) -> None:
-    with pytest.raises(RecipeError, match="two repeats are called 'repeat'; give this one a `name`"):
+    with pytest.raises(RecipeError, match="duplicate name of a repeat, 'repeat'; give this repeat another `name`"):
         go("- repeat: {times: 2, until: n > 1, steps: [set: {n: n + 1}]}\n" * 2, {"id": "x", "n": 0})
 
 
@@ -316,12 +316,12 @@ steps:
     path.write_text(path.read_text().replace("writes: t", "wirtes: t").replace("times: 2", "times: 2000"))
     with pytest.raises(RecipeError) as caught:
         api.load(path)
-    assert "recipe.yaml:6: times" in str(caught.value)
+    assert "recipe.yaml:6: step 'repeat': times" in str(caught.value)
     path.write_text(path.read_text().replace("times: 2000", "times: 2"))
-    with pytest.raises(RecipeError, match=r"recipe.yaml:9: unknown key 'wirtes'"):
+    with pytest.raises(RecipeError, match=r"recipe.yaml:9: step 'generate': unknown key 'wirtes'"):
         api.load(path)
     path.write_text(path.read_text().replace("- keep: n > 0", "- repeat: {times: 2, steps: [{keep: n > 0}]}"))
-    with pytest.raises(RecipeError, match="can't stand in another"):
+    with pytest.raises(RecipeError, match="can't contain another repeat"):
         api.load(path)
 
 
@@ -329,7 +329,7 @@ def test_draws_come_from_the_record_alone(go: Run, tmp_path: Path) -> None:
     (tmp_path / "lines.txt").write_text("# what to ask\n\nfirst line\nsecond line\n  third line \n")
     steps = """
     - draw: {name: one, file: lines.txt, writes: line}
-    - draw: {name: two, of: {often: 3, rarely: 1, never: 0}, writes: kind}
+    - draw: {name: two, values: {often: 3, rarely: 1, never: 0}, writes: kind}
     - draw: {name: three, reads: own, writes: mine}
     """
     items = [{"id": str(n), "own": [n, n + 1]} for n in range(400)]
@@ -348,8 +348,8 @@ def test_draws_come_from_the_record_alone(go: Run, tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ("writes: w", "exactly one of"),
-        ("writes: w, of: []", "empty"),
-        ("writes: w, of: {a: 0}", "not all 0"),
+        ("writes: w, values: []", "empty"),
+        ("writes: w, values: {a: 0}", "not all 0"),
         ("writes: w, file: nowhere.txt", "no template 'nowhere.txt'"),
     ],
 )
@@ -411,7 +411,7 @@ if "x" in (a, b):
     return "I prefer the first: [[A]]"
 return "[[A]]" if len(a) > len(b) else "[[B]]" if len(b) > len(a) else "[[C]]"
 """
-    steps = '- compare: {engine: a, first: one, second: two, prompt: "a={{ a }}\\nb={{ b }}"}\n'
+    steps = '- compare: {engine: a, reads: [one, two], prompt: "a={{ a }}\\nb={{ b }}"}\n'
     found = go(
         steps,
         {"id": "first", "one": "long", "two": "s"},

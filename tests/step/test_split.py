@@ -47,7 +47,7 @@ def test_later_steps_and_sinks_are_told_that_the_list_is_gone(
         recipe.write_text(recipe.read_text().partition("sinks:")[0] + f"sinks: [{{{sink}}}]")
         with pytest.raises(RecipeError, match="'parts'"):
             api.run(recipe, output=tmp_path / "out")
-    with pytest.raises(RecipeError, match=r"'parts', which 'split' takes away; set `keep: true` there"):
+    with pytest.raises(RecipeError, match=r"'parts', which step 'split' removes; set `keep: true` there"):
         api.check(mminf.load(write_recipe(RECIPE.format(more="", prompt="{{ parts }}", columns=""))))
     recipe = write_recipe(RECIPE.format(more="keep: true", prompt="{{ parts }}", columns=", parts"))
     api.run(recipe, output=tmp_path / "kept")

@@ -1,0 +1,28 @@
+"""Names of the steps of a recipe before it is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mminf.recipe.lines import Path_
+
+
+def step_paths(raw: list[Any], folder: Path_ = ("steps",)) -> Iterator[tuple[Path_, str]]:
+    """Yields the path and the name of each step, including the steps of a `repeat`."""
+    for index, item in enumerate(raw):
+        if (name := step_name(item)) is None:
+            continue
+        yield (*folder, index), name
+        body = item.get("repeat")
+        if isinstance(body, Mapping) and isinstance(body.get("steps"), list):
+            yield from step_paths(body["steps"], (*folder, index, "repeat", "steps"))
+
+
+def step_name(item: Any) -> str | None:
+    """Returns the name of a raw step of a recipe (its type, where it has none), or None if it isn't a step."""
+    if not isinstance(item, Mapping) or len(item) != 1:
+        return None
+    kind, body = next(iter(item.items()))
+    name = body.get("name") if isinstance(body, Mapping) else None
+    return str(name or kind)

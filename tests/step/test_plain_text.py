@@ -1,0 +1,84 @@
+"""`extract: {plain_text: FIELD}`: an answer that consists of the requested text alone."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from mminf.errors import AskAgain
+from mminf.step.extract import Extraction
+from mminf.step.parse import parse_plain_text, parse_regex, require_contents
+
+from ..fuzz import fuzz
+
+REGEX = r"\A(?!\s*(?i:here (?:are|is)|sure|certainly)\b[^\n]*:\s*\n)(?P<thought>(?:(?!</?think>).)+)\Z"
+"""The pattern that recipes/thinking.yaml had in place of `plain_text`."""
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("The cup is red.", "The cup is red."),
+        ("  The cup\n\nis red. \n", "The cup\n\nis red."),
+        ("Wait: let me look again.\nIt is red.", "Wait: let me look again.\nIt is red."),
+        ("Sure, the cup is red.\nSo:\n1. red", "Sure, the cup is red.\nSo:\n1. red"),
+        ("Surely not:\nit is red", "Surely not:\nit is red"),
+        ("Here is what I see: a cup.", "Here is what I see: a cup."),
+        ("Here are the thoughts:", "Here are the thoughts:"),
+        ("<think>So.</think>The cup is red.", "The cup is red."),
+        ("The cup is red.<|im_end|>", "The cup is red."),
+        ("I <b>think</b> so.", "I <b>think</b> so."),
+        ("The sign says `<thinking>`.", "The sign says `<thinking>`."),
+        ("这个杯子是红色的。", "这个杯子是红色的。"),
+    ],
+)
+def test_the_text_alone_is_taken(text: str, found: str) -> None:
+    assert parse_plain_text(text, "thought") == found
+    assert Extraction(plain_text="thought").apply(text, "unused") == {"thought": found}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "thought is empty"),
+        (" \n ", "thought is empty"),
+        ("...", "only a placeholder"),
+        ("Here are the changed thoughts:\n\nThe cup is red.", "begins with an introduction: 'Here are the changed thoughts:'"),
+        ("here is the text :  \nThe cup", "begins with an introduction"),
+        ("SURE! The thoughts:\nThe cup", "begins with an introduction"),
+        ("Certainly, as you wish:\r\nThe cup", "begins with an introduction"),
+        ("The cup is red, <think> I said.", "cut off in its reasoning"),
+        ("It says `<think>` on it.", "contains <think>"),
+        ("It says `</think>` on it.", "contains </think>"),
+        ("<think>The cup is red.", "cut off in its reasoning"),
+    ],
+)  # fmt: skip
+def test_anything_else_is_retried(text: str, problem: str) -> None:
+    with pytest.raises(AskAgain, match=problem):
+        parse_plain_text(text, "thought")
+
+
+PIECES = ["here is", "Here are", "SURE", "certainly", "sure", "ly", " ", "\n", ":", ".", "`", "<think>", "</think>", "a cup", "…",
+          "\u00a0", "\r\n", "<|im_end|>", "the prompt", "杯"]  # fmt: skip
+
+
+@fuzz(500)
+@given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join))
+def test_it_decides_as_the_pattern_did(text: str) -> None:
+    try:
+        expected = require_contents(parse_regex(text, REGEX), "thought")
+    except AskAgain:
+        expected = None
+    try:
+        found = {"thought": parse_plain_text(text, "thought")}
+    except AskAgain:
+        found = None
+    assert found == expected
+
+
+def test_it_is_one_of_the_ways_to_extract() -> None:
+    assert Extraction(plain_text="x").fields("unused") == {"x"}
+    with pytest.raises(ValidationError, match="exactly one of regex, tags, keys, lines, plain_text"):
+        Extraction(plain_text="x", lines="y")
