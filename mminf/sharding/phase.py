@@ -64,7 +64,7 @@ class Progress(NamedTuple):
         try:
             state, phase, recipe, position = json.loads(text)
             return cls(RunState(state), phase, recipe, position)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise JournalError(f"the journal is damaged: a note of a shard can't be read: {error}") from error
 
     def dump(self) -> str:

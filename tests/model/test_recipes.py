@@ -15,7 +15,7 @@ from mminf.executor.local import run_whole
 from mminf.journal import Journal
 
 from ..conftest import ROOT, read_rows
-from ..recipes import test_allava, test_chains, test_kin, test_oasis_extras, test_unicorn
+from ..recipes import test_allava, test_chains, test_magpie, test_mmevol, test_oasis_extras, test_unicorn
 from ..recipes.conftest import Play, pictures, play
 from .conftest import Engine
 from .test_oasis import run_on
@@ -87,10 +87,10 @@ def outputs(play: Play, pictures: Callable[..., list[str]], tmp_path: Path) -> I
         "caption_qa": (rows, "return '1. Why?' if 'five questions' in text else 'A caption of red'"),
         "densefusion": (rows, "return 'A cat.'"),
         "detailed_instruction": (pairs, "return 'What is to be seen?'"),
-        "magpie": (None, test_kin.MAGPIE),
-        "magpie_turns": (None, test_kin.MAGPIE.replace("kind = request.seed % 5", "kind = 3")),
+        "magpie": (None, test_magpie.MAGPIE),
+        "magpie_turns": (None, test_magpie.MAGPIE.replace("kind = request.seed % 5", "kind = 3")),
         "match_score": (pairs, "return '[[7]]'"),
-        "mmevol": (pairs, test_kin.MMEVOL),
+        "mmevol": (pairs, test_mmevol.MMEVOL),
         "oasis": (rows, test_oasis_extras.OASIS),
         "oasis_recycling": (rows, test_oasis_extras.OASIS),
         "prompt_evolve": (evolved, test_chains.EVOLVE),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, read_rows, subprocess_env
+from ..conftest import ROOT, read_rows, subprocess_env
 
 
 @pytest.fixture(scope="module")

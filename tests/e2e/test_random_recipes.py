@@ -11,7 +11,7 @@ import pytest
 from mminf import api
 from mminf.journal.memo import Memo
 
-from .test_schedule import models, outcomes, run  # noqa: F401 (a fixture)
+from ..engine.test_schedule import models, outcomes, run  # noqa: F401 (a fixture)
 
 
 def draw(rng: random.Random) -> str:

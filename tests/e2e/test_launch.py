@@ -12,7 +12,7 @@ import pytest
 
 import mminf
 
-from .conftest import ROOT, subprocess_env
+from ..conftest import ROOT, subprocess_env
 
 LAUNCH = ROOT / "scripts" / "launch"
 SCRIPTS = sorted(path.name for path in LAUNCH.glob("*.sh"))

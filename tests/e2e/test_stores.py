@@ -31,7 +31,7 @@ from mminf.journal import remote_lock
 from mminf.sink.shards import MANIFEST
 from mminf.storage import to_path
 
-from .conftest import read_rows, subprocess_env
+from ..conftest import read_rows, subprocess_env
 
 RECIPE = """
 name: stores

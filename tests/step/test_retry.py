@@ -1,0 +1,73 @@
+"""The one loop that retries attempts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from mminf.errors import AskAgain, EngineError, ImageError, Interrupted, JournalError, Parked, RecordError
+from mminf.step.retry import AttemptsUsedUp, raise_worst, retry
+
+
+def run(*outcomes: object, before: Callable[[], None] | None = None) -> tuple[object, int]:
+    """Retries attempts that return or raise these, one after the other. Returns the result and the number of attempts."""
+    tried = 0
+
+    async def attempt(number: int) -> object:
+        nonlocal tried
+        assert number == tried
+        tried += 1
+        outcome = outcomes[number]
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    async def go() -> object:
+        return await retry(attempt, len(outcomes), before=before)
+
+    return asyncio.run(go()), tried
+
+
+def test_the_first_usable_result_is_returned() -> None:
+    assert run("a", "b") == ("a", 1)
+    assert run(AskAgain("x"), "b", "c") == ("b", 2)
+    assert run(AskAgain("x"), ValueError("bug"), "c") == ("c", 3)
+
+
+def test_the_last_reason_is_kept() -> None:
+    with pytest.raises(AttemptsUsedUp, match=r"^second \(2 attempts\)$"):
+        run(AskAgain("first"), AskAgain("second"))
+    with pytest.raises(AttemptsUsedUp, match=r"^only$"):
+        run(AskAgain("only"))
+    with pytest.raises(AttemptsUsedUp, match=r"^KeyError: 'bug' \(2 attempts\)$"):
+        run(AskAgain("first"), KeyError("bug"))
+
+
+@pytest.mark.parametrize(
+    "error", [RecordError("r"), ImageError("i"), Interrupted("x"), Parked("p"), EngineError("e"), JournalError("j")]
+)
+def test_what_a_retry_would_not_help_is_raised_at_once(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        run(error, "never")
+
+
+def test_each_retry_is_told() -> None:
+    told: list[int] = []
+    run(AskAgain("x"), AskAgain("y"), "c", before=lambda: told.append(1))
+    assert len(told) == 2
+
+
+def test_of_several_errors_the_most_serious_is_raised() -> None:
+    ask, record, parked, fatal = AskAgain("a"), RecordError("r"), Parked("p"), EngineError("e")
+    raise_worst(["fine", None])
+    for errors, worst in (
+        ([ask, record], record),
+        ([record, parked, ask], parked),
+        ([parked, fatal, record], fatal),
+        ([asyncio.CancelledError(), parked], None),
+    ):
+        with pytest.raises(BaseException) as found:
+            raise_worst(errors)
+        assert found.value is worst or worst is None
