@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mminf.api import RunResult, load, run, status
     from mminf.content import content_folder
     from mminf.errors import (
-        AskAgain,
         EngineError,
         ImageError,
         JournalError,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
         RecipeError,
         RecordError,
         SourceError,
+        UnusableAnswer,
         UsageError,
     )
     from mminf.inspection import read_outcomes, read_recipe
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "AskAgain",
     "EngineError",
     "ImageError",
     "JournalError",
@@ -44,6 +43,7 @@ __all__ = [
     "RecordError",
     "RunResult",
     "SourceError",
+    "UnusableAnswer",
     "UsageError",
     "content_folder",
     "load",
@@ -57,5 +57,6 @@ _HOMES = dict.fromkeys(__all__, "mminf.errors")
 _HOMES |= dict.fromkeys(("RunResult", "load", "run", "status"), "mminf.api")
 _HOMES |= dict.fromkeys(("read_outcomes", "read_recipe"), "mminf.inspection")
 _HOMES["content_folder"] = "mminf.content"
+_HOMES["AskAgain"] = "mminf.errors"  # the name of earlier versions
 
 __getattr__ = lazy_names(__name__, _HOMES)

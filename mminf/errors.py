@@ -1,26 +1,27 @@
 """Every error that mminf raises on purpose.
 
 MminfError
-├── UsageError              what the user can mend: printed without a traceback, exit code 2
-│   ├── RecipeError         a recipe with its problems, all of them, each with file and line
-│   ├── PluginError         a plugin that is missing or broken
-│   ├── SourceError         an input that can't be read at all
-│   ├── JournalError        a journal that is damaged, foreign or newer
-│   │   └── LockedError     a journal that another process is writing
-│   ├── OutputError         a dataset that can't be written, or would replace what is not mminf's
-│   └── EngineError         a model or backend that can't be loaded or can't do what is asked
-│       └── EngineDied      a loaded model whose process is gone; loaded again, a few times
-├── RecordError             fails one record, and no other
-│   ├── MissingField        the record lacks a field that a step reads
-│   ├── ImageError          an image that is missing, broken, too large or not allowed
-│   ├── RequestError        the backend refused or failed this one request
-│   └── AskAgain            the model's answer can't be read; asked again with another seed
-├── Interrupted             the run is draining: no new call is started
-└── Parked                  the call's engine is not loaded, and there is no room for it beside those that are
+├── UsageError               what the user can fix: printed without a traceback, exit code 2
+│   ├── RecipeError          a recipe with its problems, all of them, each with file and line
+│   ├── PluginError          a plugin that is missing or broken
+│   ├── SourceError          an input that can't be read at all
+│   ├── JournalError         a journal that is damaged, foreign or newer
+│   │   └── LockedError      a journal that another process is writing
+│   ├── OutputError          a dataset that can't be written, or would replace what is not mminf's
+│   └── EngineError          a model or backend that can't be loaded or does not support what a step needs
+│       └── EngineDied       a loaded model whose process is gone; loaded again, a few times
+├── RecordError              fails one record, and no other
+│   ├── MissingField         the record lacks a field that a step reads
+│   ├── ImageError           an image that is missing, broken, too large or not allowed
+│   └── RequestError         the backend refused or failed this one request
+├── UnusableAnswer           the model's answer can't be used; retried with another seed
+├── Interrupted              the run is draining: no new call is started
+└── EngineNotLoaded          the call's engine is not loaded, and there is no room for it now
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -31,12 +32,12 @@ class MminfError(Exception):
 
 
 class UsageError(MminfError):
-    """Something that the user can mend; shown without a traceback."""
+    """Something that the user can fix; printed without a traceback."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with a recipe: where it stands and what to do about it."""
+    """One thing wrong with a recipe: where it is and what to do about it."""
 
     where: str
     message: str
@@ -78,11 +79,11 @@ class EngineError(UsageError):
 
 
 class EngineDied(EngineError):
-    """An engine that was loaded is gone, with all calls in flight."""
+    """An engine that was loaded is gone, with all its calls in flight."""
 
 
 class RecordError(MminfError):
-    """Fails one record. Asking again would not help."""
+    """Fails one record. A retry would not help."""
 
 
 class MissingField(RecordError):
@@ -97,15 +98,15 @@ class RequestError(RecordError):
     """The backend refused this request, or failed on it alone."""
 
 
-class AskAgain(MminfError):
-    """The model's answer can't be read; the step is tried again with another seed."""
+class UnusableAnswer(MminfError):
+    """The model's answer can't be used; the step is retried with another seed."""
 
 
 class Interrupted(MminfError):
     """The run is draining, so no new call is started; what is unfinished stays pending."""
 
 
-class Parked(MminfError):
+class EngineNotLoaded(MminfError):
     """A call waits for an engine that does not fit beside those that are loaded; its record goes on after a swap."""
 
 
@@ -124,3 +125,15 @@ def shorten_text(text: str, limit: int = 120) -> str:
         return text
     end = limit // 3
     return f"{text[: limit - end - 1]}…{text[len(text) - end :]}"
+
+
+_RENAMED = {"AskAgain": "UnusableAnswer", "Parked": "EngineNotLoaded"}
+"""Names of earlier versions; they will be removed in version 0.2."""
+
+
+def __getattr__(name: str) -> type[Exception]:
+    if name not in _RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"{name} is now called {_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+    found: type[Exception] = globals()[_RENAMED[name]]
+    return found

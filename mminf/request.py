@@ -63,7 +63,7 @@ class Sampling(Config):
         return canonical_json(self.model_dump(mode="json", exclude_defaults=True)).decode()
 
 
-def spelled_out(sampling: Sampling) -> dict[str, float | int]:
+def explicit_sampling(sampling: Sampling) -> dict[str, float | int]:
     """Returns the truncations and the repetition penalty with their neutral values where the sampling has none."""
     return {
         "top_k": -1 if sampling.top_k is None else sampling.top_k,

@@ -7,10 +7,13 @@ from importlib import import_module
 
 import pytest
 
+from mminf.errors import UnusableAnswer
+
 PUBLIC = {
     "mminf": """
-        AskAgain EngineError ImageError JournalError MminfError OutputError PluginError RecipeError
-        RecordError RunResult SourceError UsageError content_folder load read_outcomes read_recipe run status
+        EngineError ImageError JournalError MminfError OutputError PluginError RecipeError RecordError
+        RunResult SourceError UnusableAnswer UsageError content_folder load read_outcomes read_recipe run
+        status
     """,
     "mminf.backend": """
         Backend BuiltinModel EngineConfig EngineDied EngineError Generation ImagePart Rendered Request
@@ -23,11 +26,11 @@ PUBLIC = {
         BadRow Numbered Record Source SourceConfig SourceError json_fields source
     """,
     "mminf.step": """
-        AskAgain BaseGenerate Children Context DatasetStep Draft Drop GenerateConfig Generation ImageError
-        ImagePart MissingField Names Outcome PromptConfig PromptStep Record RecordError RequestError
-        Sampling Step StepConfig TemplateFolders Turn coverage cut_off final_text is_placeholder
-        is_quoted parse_json parse_letter parse_lines parse_regex parse_score parse_tag
-        parse_verdict require_content short skipped_words step strange_words unfence unwrap
+        BaseGenerate Children Context DatasetStep Draft Drop GenerateConfig Generation ImageError ImagePart
+        MissingField Names Outcome PromptConfig PromptStep Record RecordError RequestError Sampling Step
+        StepConfig TemplateFolders Turn UnusableAnswer coverage cut_off final_text is_placeholder is_quoted
+        parse_json parse_letter parse_lines parse_regex parse_score parse_tag parse_verdict require_content
+        short skipped_words step strange_words unfence unwrap
     """,
     "mminf.testing": "StubGateway make_step run_dataset_step run_step",
 }
@@ -58,3 +61,11 @@ def test_each_can_be_imported_and_says_what_it_is(package: str, name: str) -> No
 def test_an_unknown_name_is_an_error(package: str) -> None:
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         import_module(package).nothing  # noqa: B018
+
+
+def test_old_names_work_for_one_version() -> None:
+    for module in ("mminf", "mminf.step", "mminf.errors"):
+        with pytest.warns(DeprecationWarning, match="AskAgain is now called UnusableAnswer"):
+            assert import_module(module).AskAgain is UnusableAnswer
+    with pytest.warns(DeprecationWarning, match="Parked is now called EngineNotLoaded"):
+        assert import_module("mminf.errors").Parked.__name__ == "EngineNotLoaded"

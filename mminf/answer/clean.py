@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from mminf.errors import AskAgain
+from mminf.errors import UnusableAnswer
 from mminf.reasoning import split_reasoning
 
 _END = re.compile(r"(?:<\|[^<>|\s]{1,40}\|>|<｜[^<>｜]{1,40}｜>|</s>|<eos>|<end_of_turn>)\Z")
@@ -42,11 +42,11 @@ def final_text(text: str) -> str:
     """Returns an answer without the reasoning before it and without end tokens.
 
     Raises:
-        AskAgain: if the reasoning is not closed.
+        UnusableAnswer: if the reasoning is not closed.
     """
     parts = split_reasoning(text)
     if not parts.complete:
-        raise AskAgain(f"the answer was cut off in its reasoning: {short(text)}")
+        raise UnusableAnswer(f"the answer was cut off in its reasoning: {short(text)}")
     answer = parts.text.rstrip()
     while (end := _END.search(answer, max(0, len(answer) - _LONGEST_END))) is not None:
         answer = answer[: end.start()].rstrip()
@@ -59,7 +59,7 @@ def verdict_text(text: str) -> str:
     Runs of white space and of marks are shortened, so that endless repetition does not slow the patterns down.
 
     Raises:
-        AskAgain: if the reasoning before it is not closed.
+        UnusableAnswer: if the reasoning before it is not closed.
     """
     answer = _WRAPS.sub(" ", unfence(final_text(text)))
     if len(answer) > 2 * _ENDS:  # cut between words

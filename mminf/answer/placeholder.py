@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mminf.answer.clean import short, unwrap, words
-from mminf.errors import AskAgain
+from mminf.errors import UnusableAnswer
 
 # Words of which a form's own words consist, and those that name its parts: "the new prompt", "your answer here",
 # "the five questions, one a line".
@@ -110,7 +110,7 @@ def _is_of_form_words(bare: str, bracketed: bool) -> bool:
 
 
 def require_content(text: str, what: str) -> str:
-    """Returns the text. Raises AskAgain if it is empty or a placeholder."""
+    """Returns the text. Raises UnusableAnswer if it is empty or a placeholder."""
     if not text.strip() or is_placeholder(text):
-        raise AskAgain(f"{what} is only a placeholder: {short(text)}" if text.strip() else f"{what} is empty")
+        raise UnusableAnswer(f"{what} is only a placeholder: {short(text)}" if text.strip() else f"{what} is empty")
     return text

@@ -11,7 +11,7 @@ from typing import Any
 from mminf.answer.clauses import is_meant
 from mminf.answer.clean import any_of, listed, short, unwrap, verdict_text
 from mminf.answer.markers import read_markers
-from mminf.errors import AskAgain
+from mminf.errors import UnusableAnswer
 
 _WORDS = {
     **{word: n for n, word in enumerate(listed("zero,one,two,three,four,five,six,seven,eight,nine,ten"))},
@@ -88,7 +88,7 @@ def parse_score(text: str, low: int = 1, high: int = 5) -> int:
     of the scale don't count.
 
     Raises:
-        AskAgain: if no score from `low` to `high` is given, or several are.
+        UnusableAnswer: if no score from `low` to `high` is given, or several are.
     """
     answer = verdict_text(text)
     try:
@@ -101,7 +101,7 @@ def parse_score(text: str, low: int = 1, high: int = 5) -> int:
     except ValueError:
         score = None
     if score is None or not low <= score <= high:
-        raise AskAgain(f"no score from {low} to {high} in {short(text)}")
+        raise UnusableAnswer(f"no score from {low} to {high} in {short(text)}")
     return score
 
 

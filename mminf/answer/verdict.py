@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from mminf.answer.clauses import is_meant
 from mminf.answer.clean import any_of, listed, short, unwrap, verdict_text
 from mminf.answer.markers import read_markers
-from mminf.errors import AskAgain
+from mminf.errors import UnusableAnswer
 
 _YES = listed("yes, true, correct, 是, 是的, 正确, 对, 对的")
 _NO = listed("no, false, incorrect, not true, not correct, wrong, untrue, 否, 不, 不是, 不正确, 不对, 错误, 错, 错的")
@@ -74,7 +74,7 @@ def parse_verdict(text: str, answers: tuple[str, str] = ("Yes", "No")) -> bool:
     don't count: "this is not true" has a "true" in it.
 
     Raises:
-        AskAgain: if no verdict is said, or both are.
+        UnusableAnswer: if no verdict is said, or both are.
     """
     answer = verdict_text(text)
     words = {word: value for value, known in ((True, _YES), (False, _NO)) for word in known}
@@ -89,7 +89,9 @@ def parse_verdict(text: str, answers: tuple[str, str] = ("Yes", "No")) -> bool:
     else:
         said = {*_from_json(answer, words), *_stated(answer, words)}
     if len(said) != 1:
-        raise AskAgain(f"the judge said {'both' if said else 'neither'} of {' and '.join(answers)}: {short(text)}")
+        raise UnusableAnswer(
+            f"the judge said {'both' if said else 'neither'} of {' and '.join(answers)}: {short(text)}"
+        )
     return said.pop()
 
 
@@ -97,7 +99,7 @@ def parse_letter(text: str, letters: str) -> str:
     """Returns the letter that a judge chose, as `[[A]]` or as its whole answer.
 
     Raises:
-        AskAgain: if none is chosen, or several are.
+        UnusableAnswer: if none is chosen, or several are.
     """
     answer = verdict_text(text)
 
@@ -109,7 +111,9 @@ def parse_letter(text: str, letters: str) -> str:
     if not marked:
         chosen = read(unwrap(answer, brackets=True).strip(" .:"))
     if chosen is None:
-        raise AskAgain(f"the judge chose none of {', '.join(f'[[{letter}]]' for letter in letters)}: {short(text)}")
+        raise UnusableAnswer(
+            f"the judge chose none of {', '.join(f'[[{letter}]]' for letter in letters)}: {short(text)}"
+        )
     return chosen
 
 

@@ -39,11 +39,11 @@ _CHANGES = 8
 """Parameters at most that one call may lose."""
 
 
-class Passing(Exception):
+class TransientError(Exception):
     """A failure that the same call may not meet again."""
 
 
-class Refused(Passing):
+class RateLimitError(TransientError):
     """The server takes no more calls for now.
 
     Args:
@@ -123,10 +123,10 @@ class Client:
                 if changes > _CHANGES:
                     raise RequestError(str(error)) from error
                 continue
-            except Refused as error:
+            except RateLimitError as error:
                 deadline = self._postpone(deadline, error)
                 continue
-            except Passing as error:
+            except TransientError as error:
                 failures, deadline = failures + 1, math.inf
                 if failures > self.config.retries:
                     raise RequestError(f"{error} (sent {failures} times)") from error
@@ -135,7 +135,7 @@ class Client:
             if not self.endpoints.has_other(last):
                 await asyncio.sleep(backoff(failures - 1))
 
-    def _postpone(self, deadline: float, error: Refused) -> float:
+    def _postpone(self, deadline: float, error: RateLimitError) -> float:
         """Returns until when a refused call is sent again.
 
         Raises:
@@ -155,7 +155,7 @@ class Client:
         """Sends a call once, and returns the answer.
 
         Raises:
-            Passing: if it may be sent again.
+            TransientError: if it may be sent again.
             Rejected: if it may be sent again at once: with other parameters.
             RequestError: if the server refuses this call.
             EngineError: if it refuses every call, or a setting of the recipe.
@@ -172,9 +172,9 @@ class Client:
             late = isinstance(error, TimeoutError)
             failure = f"no answer within {self.config.timeout:g} s" if late else redact(shorten(error))
             self.endpoints.failed(lease, failure)
-            raise Passing(f"{endpoint.url}: {failure}") from error
+            raise TransientError(f"{endpoint.url}: {failure}") from error
         except BrokenBodyError as error:
-            raise Passing(f"{endpoint.url}: {error}") from error
+            raise TransientError(f"{endpoint.url}: {error}") from error
         if not 200 <= response.status < 300:
             header = response.headers.get
             refused = read_failure(response.status, content, after=header("Retry-After"), target=header("Location"))
@@ -185,7 +185,7 @@ class Client:
                 raise self._failure(lease, read_failure(*inside), payload)
             found = read_answer(answer)
         except (BrokenBodyError, NoAnswerError) as error:
-            raise Passing(f"{endpoint.url}: {error}") from error
+            raise TransientError(f"{endpoint.url}: {error}") from error
         self.endpoints.succeeded(lease)
         endpoint.streak.end()
         self._full.end()
@@ -198,7 +198,7 @@ class Client:
                 continue
             try:
                 await probe(lease)
-            except (Passing, Rejected) as error:
+            except (TransientError, Rejected) as error:
                 log.debug("%s was not probed: %s", endpoint.url, error)
             finally:
                 self.endpoints.give_back(lease)
@@ -218,12 +218,12 @@ class Client:
         if failure.kind == "busy":
             seconds = retry_after(after)
             self.endpoints.refused(lease, seconds, failure.said)
-            return Refused(told, seconds or 0.0)
+            return RateLimitError(told, seconds or 0.0)
         if failure.kind == "down":
             self.endpoints.failed(lease, f"{failure.said[:100]!r}")
-            return Passing(told)
+            return TransientError(told)
         if failure.kind == "again":
-            return Passing(told)
+            return TransientError(told)
         if (name := rejected(failure, payload)) is not None:
             guessed = endpoint.server == "openai"
             self._change(
@@ -261,7 +261,7 @@ class Client:
             self._stop(told, most)
         if failure.kind != "access" and any(other is not endpoint for other in self.endpoints):
             self.endpoints.failed(lease, failure.said)
-            return Passing(told)
+            return TransientError(told)
         self.endpoints.succeeded(lease)
         return RequestError(told)
 

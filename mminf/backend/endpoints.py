@@ -39,7 +39,7 @@ class Endpoint:
         limit: at most so many calls in flight; inf: as many as come.
         circuit: `open` after too many failures, then it gets no calls; `half-open` once a health check has passed,
             then it gets one call on trial.
-        era: how often the circuit was opened.
+        openings: how often the circuit was opened.
         tried: a call on trial is in flight.
         busy: calls in flight.
         failures, failure: those in a row, and what the last one was.
@@ -60,7 +60,7 @@ class Endpoint:
     proxy: str | None = field(default=None, repr=False)
     limit: float = math.inf
     circuit: Literal["closed", "open", "half-open"] = "closed"
-    era: int = 0
+    openings: int = 0
     tried: bool = False
     busy: int = 0
     failures: int = 0
@@ -93,11 +93,11 @@ class Lease(NamedTuple):
     """A slot of an endpoint. What its call meets counts only while the circuit was not opened meanwhile."""
 
     endpoint: Endpoint
-    era: int
+    openings: int
 
     @property
     def is_stale(self) -> bool:
-        return self.era != self.endpoint.era
+        return self.openings != self.endpoint.openings
 
 
 class Endpoints:
@@ -225,7 +225,7 @@ class Endpoints:
         # Equal loads go round, else the first of several idle servers would get everything.
         self._endpoints.remove(endpoint)
         self._endpoints.append(endpoint)
-        return Lease(endpoint, endpoint.era)
+        return Lease(endpoint, endpoint.openings)
 
     async def _wait(self, avoid: Endpoint | None) -> Lease:
         if self._given_up:
@@ -262,7 +262,7 @@ class Endpoints:
                 endpoint.failure,
             )
         endpoint.circuit = "open"
-        endpoint.era += 1
+        endpoint.openings += 1
         self._watches[endpoint] = asyncio.create_task(self._watch(endpoint))
         endpoint.tried = False
         if any(other.circuit != "open" for other in self._endpoints):

@@ -19,7 +19,7 @@ from mminf.image import View
 from mminf.media import break_tags
 from mminf.recipe.config import EngineConfig
 from mminf.redact import is_secret_name
-from mminf.request import Generation, Rendered, Request, Sampling, spelled_out
+from mminf.request import Generation, Rendered, Request, Sampling, explicit_sampling
 from mminf.special_tokens import escape_tokens
 from mminf.turns import ImagePart, Turn
 
@@ -213,7 +213,7 @@ class OpenAIBackend(Backend):
         }
         if self.server != "openai":
             # Spelled out, since these servers fill gaps from the model's own generation config.
-            optional |= spelled_out(sampling)
+            optional |= explicit_sampling(sampling)
         payload |= {key: value for key, value in optional.items() if value is not None}
         if self.server == "vllm":
             _add_vllm(payload, request)

@@ -15,7 +15,7 @@ from mminf.engine.budget import Budget
 from mminf.engine.engines import Engine
 from mminf.engine.pool import Pool
 from mminf.engine.stats import RunStats
-from mminf.errors import EngineError, Interrupted, Parked
+from mminf.errors import EngineError, EngineNotLoaded, Interrupted
 from mminf.image import ImageStore, LoadedImage, decode_image, read_image
 from mminf.journal import Call, Journal
 from mminf.journal.codec import clean
@@ -95,7 +95,7 @@ class JournalGateway:
         """Returns the key and the answer of a call.
 
         Raises:
-            Parked: if the engine is not loaded, and there is no room for it.
+            EngineNotLoaded: if the engine is not loaded, and there is no room for it.
             Interrupted: if no new call may start.
             EngineError: if the engine can't be loaded.
             RecordError: if this request can't be answered.
@@ -119,7 +119,7 @@ class JournalGateway:
         engine, request = question.engine, question.call.request
         self._check_draining()
         if not self._pool.admit(engine):
-            raise Parked(f"{engine.stats.model} is not loaded")
+            raise EngineNotLoaded(f"{engine.stats.model} is not loaded")
         for image in request.images:
             await self._images.decode(image, engine.backend.view)
         self._begin_call()
@@ -157,7 +157,7 @@ class JournalGateway:
             await engine.ready()
         except EngineError as error:
             if self._pool.retry_alone(engine, error):
-                raise Parked(f"{engine.stats.model} is not loaded") from error
+                raise EngineNotLoaded(f"{engine.stats.model} is not loaded") from error
             raise
         self._keep_tokens(engine)
         if not self._memo.knows_prompt(question.call.step.name):

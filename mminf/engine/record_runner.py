@@ -9,7 +9,7 @@ from mminf.engine.outcome_writer import OutcomeWriter
 from mminf.engine.plan import StagePlan
 from mminf.engine.record_state import RecordState
 from mminf.engine.step_runner import StepRunner
-from mminf.errors import EngineError, Interrupted, JournalError, Parked
+from mminf.errors import EngineError, EngineNotLoaded, Interrupted, JournalError
 
 
 class RecordRunner:
@@ -62,7 +62,7 @@ class RecordRunner:
         """Runs a call without a task of its own, which most calls need not have."""
         try:
             self._settle(step, await self._steps.run(step, self._state.record))
-        except Parked:
+        except EngineNotLoaded:
             self._state.block(step)
         except (Interrupted, EngineError, JournalError) as error:
             self._abandon(error)
@@ -82,7 +82,7 @@ class RecordRunner:
         failure = task.exception()
         if failure is None:
             self._settle(step, task.result())
-        elif isinstance(failure, Parked):
+        elif isinstance(failure, EngineNotLoaded):
             self._state.block(step)
         else:
             self._abandon(failure)

@@ -43,7 +43,7 @@ class StepRunner:
         """Returns the outcome of a step, after as many attempts as it may have.
 
         Raises:
-            Parked, Interrupted: the record stays pending.
+            EngineNotLoaded, Interrupted: the record stays pending.
             EngineError: if the engine can't be used, or the first records have all failed in this way.
         """
         name = self._stage.steps[index].name

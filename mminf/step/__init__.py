@@ -3,13 +3,14 @@
 from mminf.step import Context, Outcome, Record, Step, StepConfig, step
 """
 
+from mminf import errors
 from mminf.answer.clean import final_text, short, unfence, unwrap
 from mminf.answer.ground import coverage, is_quoted, skipped_words, strange_words
 from mminf.answer.placeholder import is_placeholder, require_content
 from mminf.answer.score import parse_score
 from mminf.answer.verdict import parse_letter, parse_verdict
 from mminf.config import Names
-from mminf.errors import AskAgain, ImageError, MissingField, RecordError, RequestError
+from mminf.errors import ImageError, MissingField, RecordError, RequestError, UnusableAnswer
 from mminf.recipe.config import StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
@@ -20,8 +21,15 @@ from mminf.step.parse import parse_json, parse_lines, parse_regex, parse_tag
 from mminf.step.prompt import PromptConfig, PromptStep, cut_off
 from mminf.turns import Draft, ImagePart, Turn
 
+
+def __getattr__(name: str) -> type[Exception]:
+    if name != "AskAgain":  # the name of earlier versions
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: type[Exception] = getattr(errors, name)
+    return found
+
+
 __all__ = [
-    "AskAgain",
     "BaseGenerate",
     "Children",
     "Context",
@@ -45,6 +53,7 @@ __all__ = [
     "StepConfig",
     "TemplateFolders",
     "Turn",
+    "UnusableAnswer",
     "coverage",
     "cut_off",
     "final_text",

@@ -176,7 +176,7 @@ class Step(ABC, Generic[C]):
         """Returns what becomes of the record.
 
         Raises:
-            AskAgain: if the model's answer can't be read; the step is tried again with another seed.
+            UnusableAnswer: if the model's answer can't be read; the step is tried again with another seed.
             RecordError: if the record fails here; so does any other exception, once the attempts are used up.
         """
 

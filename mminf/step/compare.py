@@ -9,7 +9,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from mminf.answer.verdict import parse_letter
-from mminf.errors import AskAgain
+from mminf.errors import UnusableAnswer
 from mminf.recipe.config import Sampling
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
@@ -70,5 +70,5 @@ class Compare(PromptStep[CompareConfig]):
             turns, images=images_of(record, turns), sampling=warm(self.sampling, ctx.attempt), sample=sample
         )
         if not answer.complete:
-            raise AskAgain(cut_off(answer))
+            raise UnusableAnswer(cut_off(answer))
         return parse_letter(answer.text, "ABC")

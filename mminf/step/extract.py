@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from mminf.config import Config
-from mminf.errors import AskAgain, RecordError
+from mminf.errors import RecordError, UnusableAnswer
 from mminf.recipe.config import StepConfig
 from mminf.record import Record
 from mminf.step.base import Context, Drop, Outcome, Step, step
@@ -66,7 +66,7 @@ class Extraction(Config):
         return frozenset([single]) if single is not None else frozenset(self.tags or self.keys)
 
     def apply(self, text: str, default: str) -> dict[str, Any]:
-        """Returns the fields. Raises AskAgain if any can't be found: all or nothing."""
+        """Returns the fields. Raises UnusableAnswer if any can't be found: all or nothing."""
         if self.regex is not None:
             found = require_contents(parse_regex(text, self.regex), default)
             return found if isinstance(found, dict) else {default: found}
@@ -84,7 +84,7 @@ class Extraction(Config):
             value = found.get(field)
             known = {item.casefold(): item for item in allowed}
             if not isinstance(value, str) or value.strip().casefold() not in known:
-                raise AskAgain(f"{field} is {value!r:.60}, none of {', '.join(allowed)}")
+                raise UnusableAnswer(f"{field} is {value!r:.60}, none of {', '.join(allowed)}")
             found[field] = known[value.strip().casefold()]
         return found
 
@@ -94,7 +94,7 @@ class Extraction(Config):
             items = [item for item in items if re.search(self.matching, item)]
         least, most = self.count
         if not least <= len(items) <= most:
-            raise AskAgain(f"{len(items)} items, not {least} to {most}")
+            raise UnusableAnswer(f"{len(items)} items, not {least} to {most}")
         return items if self.item is None else [{self.item: item} for item in items]
 
 
@@ -105,7 +105,7 @@ def _dig(value: Any, key: str) -> Any:
         elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
             value = value[int(part)]
         else:
-            raise AskAgain(f"the JSON has no key {key!r}")
+            raise UnusableAnswer(f"the JSON has no key {key!r}")
     return value
 
 
@@ -131,7 +131,7 @@ class Extract(Step[ExtractConfig]):
     async def run(self, record: Record, ctx: Context) -> Outcome:
         try:
             return self.config.apply(str(record[self.config.reads]), self.config.writes)
-        except AskAgain as miss:
+        except UnusableAnswer as miss:
             if self.config.otherwise == "drop":
                 return Drop(str(miss))
             raise RecordError(str(miss)) from miss

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from mminf.errors import AskAgain, ImageError, RecordError, RequestError
+from mminf.errors import ImageError, RecordError, RequestError, UnusableAnswer
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.step.base import Context, Outcome, step
@@ -113,22 +113,22 @@ class BaseGenerate(PromptStep[G]):
         answer = await self.ask(record, ctx, sampling, sample)
         if not answer.complete and not (self.config.truncated is True and answer.finish_reason == "length"):
             if self.config.truncated == "retry" or answer.finish_reason != "length":
-                raise AskAgain(cut_off(answer))
+                raise UnusableAnswer(cut_off(answer))
             # Asked again it would be as long, and cost as much.
             raise RecordError(f"{cut_off(answer)}; raise it for step {self.name!r}, or set `truncated: true`")
         if not answer.text.strip() and not self.config.empty:
-            raise AskAgain("answer is empty")
+            raise UnusableAnswer("answer is empty")
         written = self.written(answer.text.strip())
         if self.config.nll is not None:
             written[self.config.nll] = _nll(answer.logprobs, self.name)
         if self.config.reasoning is not None:
             if not (answer.reasoning or "").strip():
-                raise AskAgain("the model answered without reasoning")
+                raise UnusableAnswer("the model answered without reasoning")
             written[self.config.reasoning] = str(answer.reasoning).strip()
         return written
 
     def written(self, text: str) -> dict[str, Any]:
-        """Returns the fields that an answer becomes. Raises AskAgain if they can't be found in it."""
+        """Returns the fields that an answer becomes. Raises UnusableAnswer if they can't be found in it."""
         if self.config.extract is None:
             return {self.config.writes: text}
         return self.config.extract.apply(text, self.config.writes)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import Field, model_validator
 
-from mminf.errors import AskAgain, RecordError
+from mminf.errors import RecordError, UnusableAnswer
 from mminf.recipe.config import EngineConfig, Sampling, StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
@@ -110,9 +110,9 @@ class BaseHook(Step[H]):
                 turns, images=images, sampling=self.sampling, open_turn="user", sample=number, again=again
             )
             if not sampled.complete and not (self.config.truncated and sampled.finish_reason == "length"):
-                raise AskAgain(cut_off(sampled))
+                raise UnusableAnswer(cut_off(sampled))
             if not sampled.text.strip():
-                raise AskAgain("sample is empty")
+                raise UnusableAnswer("sample is empty")
             return sampled.text.strip()
 
         return await retry(attempt, self.config.attempts)

@@ -10,7 +10,7 @@ from typing import Any
 from mminf.answer.clean import final_text, short
 from mminf.answer.placeholder import require_content
 from mminf.answer.score import parse_score
-from mminf.errors import AskAgain
+from mminf.errors import UnusableAnswer
 from mminf.media import break_tags
 
 __all__ = [
@@ -50,14 +50,14 @@ def parse_tag(text: str, tag: str) -> str:
     """Returns what stands between `<tag>` and `</tag>` (or `<start of tag>` and `<end of tag>`).
 
     Raises:
-        AskAgain: if the tag is missing, empty or not closed.
+        UnusableAnswer: if the tag is missing, empty or not closed.
     """
     name = re.escape(tag).replace(r"\ ", r"\s+")
     opening = rf"<\s*(?:start of\s+)?{name}\s*>"
     pattern = rf"{opening}((?:(?!{opening}).)*?)<\s*(?:/|end of\s+)\s*{name}\s*>"
     found = re.findall(pattern, final_text(text), re.IGNORECASE | re.DOTALL)
     if not found or not found[-1].strip():
-        raise AskAgain(f"no <{tag}>…</{tag}> in {short(text)}")
+        raise UnusableAnswer(f"no <{tag}>…</{tag}> in {short(text)}")
     return require_content(found[-1].strip(), f"<{tag}>")
 
 
@@ -65,12 +65,12 @@ def parse_json(text: str) -> Any:
     """Returns the JSON value in an answer, code fences and chatter around it ignored, small faults repaired.
 
     Raises:
-        AskAgain: if there is no object or list, or it was cut off before its end.
+        UnusableAnswer: if there is no object or list, or it was cut off before its end.
     """
     try:
         return _broken(_read_json(final_text(text)))
     except (RecursionError, ValueError) as error:  # nested a thousand deep; a number of thousands of digits
-        raise AskAgain(f"no readable JSON in {short(text)}: {error}") from error
+        raise UnusableAnswer(f"no readable JSON in {short(text)}: {error}") from error
 
 
 def _broken(value: Any) -> Any:
@@ -93,22 +93,22 @@ def _read_json(text: str) -> Any:
     body = (fenced[1] if fenced else text).strip()
     starts = [index for index in (body.find("{"), body.find("[")) if index >= 0]
     if not starts:
-        raise AskAgain(f"no JSON in {short(text)}")
+        raise UnusableAnswer(f"no JSON in {short(text)}")
     body = body[min(starts) :]
     closer = "}" if body[0] == "{" else "]"
     end = body.rfind(closer)
     if end < 0:
-        raise AskAgain(f"JSON is cut off in {short(text)}")
+        raise UnusableAnswer(f"JSON is cut off in {short(text)}")
     if _is_open(body):
-        raise AskAgain(f"JSON is cut off in {short(text)}")
+        raise UnusableAnswer(f"JSON is cut off in {short(text)}")
     body = body[: end + 1]
     if len(body) > _LONGEST_REPAIRED:
-        raise AskAgain(f"no readable JSON in {short(text)}")
+        raise UnusableAnswer(f"no readable JSON in {short(text)}")
     from json_repair import repair_json
 
     value = repair_json(body, return_objects=True)
     if not isinstance(value, dict | list) or not value:
-        raise AskAgain(f"no readable JSON in {short(text)}")
+        raise UnusableAnswer(f"no readable JSON in {short(text)}")
     return value
 
 
@@ -148,7 +148,7 @@ def parse_lines(text: str) -> list[str]:
     come once.
 
     Raises:
-        AskAgain: if it is JSON that can't be read or is not a list of texts, or if an item is a placeholder.
+        UnusableAnswer: if it is JSON that can't be read or is not a list of texts, or if an item is a placeholder.
     """
     text = final_text(text)
     if _JSON.match(text):
@@ -162,12 +162,12 @@ def parse_lines(text: str) -> list[str]:
 
 
 def _list_lines(text: str) -> list[str]:
-    """Returns the lines of a list without fences, headings and emphasis. Raises AskAgain if it is a table."""
+    """Returns the lines of a list without fences, headings and emphasis. Raises UnusableAnswer if it is a table."""
     lines = [
         _EMPHASIS.sub(r"\2", line.strip()) for line in text.splitlines() if line.strip() and not _FENCE.match(line)
     ]
     if sum(line.startswith("|") and line.endswith("|") for line in lines) > 1:
-        raise AskAgain(f"a table instead of a list in {short(text)}")
+        raise UnusableAnswer(f"a table instead of a list in {short(text)}")
     return [line.removesuffix("<br>").rstrip() for line in lines if not _HEADING.match(line)]
 
 
@@ -180,7 +180,7 @@ def _texts(value: Any, text: str) -> list[str]:
     for item in value if isinstance(value, list) else [None]:
         held = [part for part in item.values() if isinstance(part, str)] if isinstance(item, dict) else [item]
         if len(held) != 1 or not isinstance(held[0], str):
-            raise AskAgain(f"no list of texts in {short(text)}")
+            raise UnusableAnswer(f"no list of texts in {short(text)}")
         found.append(held[0])
     return found
 
@@ -206,14 +206,14 @@ def parse_plain_text(text: str, what: str) -> str:
         what: name of the text in messages.
 
     Raises:
-        AskAgain: if the answer is empty or a placeholder, contains a <think> tag, or begins with a line that introduces
-            the text: one that starts with "Here is", "Here are", "Sure" or "Certainly" and ends with a colon.
+        UnusableAnswer: if the answer is empty or a placeholder, contains a <think> tag, or begins with a line that
+            introduces the text: one that starts with "Here is", "Here are", "Sure" or "Certainly" and ends with a colon.
     """
     text = final_text(text)
     if tag := next((tag for tag in _THINK_TAGS if tag in text), None):
-        raise AskAgain(f"{what} contains {tag}: {short(text)}")
+        raise UnusableAnswer(f"{what} contains {tag}: {short(text)}")
     if found := _INTRODUCTION.match(text):
-        raise AskAgain(f"{what} begins with an introduction: {short(found[0])}")
+        raise UnusableAnswer(f"{what} begins with an introduction: {short(found[0])}")
     return require_content(text.strip(), what)
 
 
@@ -221,19 +221,19 @@ def parse_regex(text: str, pattern: str) -> dict[str, str] | str:
     """Returns the named groups of a pattern's first match, else its first group, else the match.
 
     Raises:
-        AskAgain: if nothing matches.
+        UnusableAnswer: if nothing matches.
     """
     text = final_text(text)
     found = re.search(pattern, text, re.DOTALL)
     if found is None:
-        raise AskAgain(f"nothing matches {pattern!r} in {short(text)}")
+        raise UnusableAnswer(f"nothing matches {pattern!r} in {short(text)}")
     if found.groupdict():
         return {name: (value or "").strip() for name, value in found.groupdict().items()}
     return str(found[1] if found.re.groups else found[0]).strip()
 
 
 def require_contents(value: Any, what: str) -> Any:
-    """Returns the value. Raises AskAgain if a text in it is a placeholder."""
+    """Returns the value. Raises UnusableAnswer if a text in it is a placeholder."""
     if isinstance(value, str) and value.strip():
         require_content(value, what)
     elif isinstance(value, list):

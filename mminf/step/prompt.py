@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BeforeValidator, Field
 
 from mminf.config import Config
-from mminf.errors import AskAgain, RecordError
+from mminf.errors import RecordError, UnusableAnswer
 from mminf.media import TAG
 from mminf.recipe.config import EngineConfig, Sampling, StepConfig
 from mminf.recipe.model import TemplateFolders
@@ -111,10 +111,10 @@ class PromptStep(Step[P]):
         )
 
     async def ask_whole(self, record: Record, ctx: Context, sampling: Sampling | None = None) -> Generation:
-        """Like `ask`, but raises AskAgain if the answer is truncated."""
+        """Like `ask`, but raises UnusableAnswer if the answer is truncated."""
         answer = await self.ask(record, ctx, sampling)
         if not answer.complete:
-            raise AskAgain(cut_off(answer))
+            raise UnusableAnswer(cut_off(answer))
         return answer
 
 

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
-from mminf.errors import AskAgain, EngineError, Interrupted, JournalError, Parked, RecordError
+from mminf.errors import EngineError, EngineNotLoaded, Interrupted, JournalError, RecordError, UnusableAnswer
 
 log = logging.getLogger("mminf")
 T = TypeVar("T")
-FINAL = (Interrupted, Parked, EngineError, JournalError)
+FINAL = (Interrupted, EngineNotLoaded, EngineError, JournalError)
 """Errors that say nothing about the record: it stays pending."""
 
 
@@ -23,8 +23,8 @@ async def retry(
 ) -> T:
     """Returns what the first attempt returns that does not fail.
 
-    An attempt is retried after AskAgain, and after any exception that is not one of ours: a step's own bug fails the
-    record on which it occurs, not the run.
+    An attempt is retried after UnusableAnswer, and after any exception that is not one of ours: a step's own bug fails
+    the record on which it occurs, not the run.
 
     Args:
         attempt: called with 0, 1, ...
@@ -43,7 +43,7 @@ async def retry(
             return await attempt(number)
         except (*FINAL, RecordError):
             raise
-        except AskAgain as error:
+        except UnusableAnswer as error:
             reason = str(error)
         except Exception as error:
             log.debug("attempt %d failed", number, exc_info=True)
@@ -58,4 +58,11 @@ def raise_worst(found: Iterable[object]) -> None:
 
 
 def _weight(error: BaseException) -> int:
-    return next((weight for weight, kind in enumerate((AskAgain, RecordError, Parked)) if isinstance(error, kind)), 3)
+    return next(
+        (
+            weight
+            for weight, kind in enumerate((UnusableAnswer, RecordError, EngineNotLoaded))
+            if isinstance(error, kind)
+        ),
+        3,
+    )

@@ -62,7 +62,7 @@ def run_step(
         attempt: 0 at the first try.
 
     Raises:
-        AskAgain: if the answer can't be used, and the step would be retried.
+        UnusableAnswer: if the answer can't be used, and the step would be retried.
         RecordError: if the step fails the record.
     """
     made = step if isinstance(step, Step) else make_step(step, config)

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 from rapidfuzz import fuzz
 
-from mminf.step import AskAgain, BaseGenerate, GenerateConfig, parse_lines, parse_tag, short, step, strange_words
+from mminf.step import BaseGenerate, GenerateConfig, UnusableAnswer, parse_lines, parse_tag, short, step, strange_words
 
 _SAME = 92
 """RapidFuzz ratio from which two questions are the same: models change punctuation when they repeat one."""
@@ -39,25 +39,25 @@ class Distil(BaseGenerate[DistilConfig]):
         return frozenset(_FIELDS)
 
     def written(self, text: str) -> dict[str, Any]:
-        """Returns the four fields. Raises AskAgain if one is missing, or the question is not a candidate."""
+        """Returns the four fields. Raises UnusableAnswer if one is missing, or the question is not a candidate."""
         found: dict[str, Any] = {field: parse_tag(text, tag) for field, tag in _FIELDS.items()}
         candidates, questions = parse_lines(found["candidates"]), parse_lines(found["instruction"])
         if len(candidates) != self.config.candidates:
-            raise AskAgain(f"{len(candidates)} candidate questions, not {self.config.candidates}")
+            raise UnusableAnswer(f"{len(candidates)} candidate questions, not {self.config.candidates}")
         if len(questions) != 1:
-            raise AskAgain(f"{len(questions)} questions were chosen, not one")
+            raise UnusableAnswer(f"{len(questions)} questions were chosen, not one")
         return {**found, "candidates": candidates, "instruction": _chosen(questions[0], candidates)}
 
 
 def _chosen(question: str, candidates: list[str]) -> str:
-    """Returns the candidate that a model chose. Raises AskAgain if the question is not one of them."""
+    """Returns the candidate that a model chose. Raises UnusableAnswer if the question is not one of them."""
     best = max(candidates, key=lambda candidate: fuzz.ratio(_plain(question), _plain(candidate)))
     if (
         fuzz.ratio(_plain(question), _plain(best)) < _SAME
         or strange_words(question, best)
         or strange_words(best, question)
     ):
-        raise AskAgain(f"the chosen question is not one of the candidates: {short(question)}")
+        raise UnusableAnswer(f"the chosen question is not one of the candidates: {short(question)}")
     return best
 
 

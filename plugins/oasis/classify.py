@@ -7,7 +7,6 @@ from typing import Literal
 from pydantic import Field
 
 from mminf.step import (
-    AskAgain,
     Context,
     Draft,
     Drop,
@@ -17,6 +16,7 @@ from mminf.step import (
     PromptStep,
     Record,
     TemplateFolders,
+    UnusableAnswer,
     cut_off,
     step,
 )
@@ -73,14 +73,14 @@ class Classify(PromptStep[ClassifyConfig]):
         return self.template.draft({**record.fields, _SHOWN: record[self.config.reads]}, self.config.images)
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
-        """Writes the instruction, or drops the caption. Raises AskAgain if the answer can't be read."""
+        """Writes the instruction, or drops the caption. Raises UnusableAnswer if the answer can't be read."""
         answer = await self.ask(record, ctx)
         if not answer.complete and answer.finish_reason != "length":
-            raise AskAgain(cut_off(answer))
+            raise UnusableAnswer(cut_off(answer))
         sampled = record[self.config.reads]
         reading = read_answer(answer.text, str(sampled), self.examples)
         if not answer.complete and not reading.ended:
-            raise AskAgain(cut_off(answer))
+            raise UnusableAnswer(cut_off(answer))
         if reading.instruction is None:
             found = {"kind": "caption"}
             return found if self.config.captions == "keep" else Drop("caption: holds no instruction", found)

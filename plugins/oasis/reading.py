@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mminf.step import (
-    AskAgain,
+    UnusableAnswer,
     coverage,
     final_text,
     is_placeholder,
@@ -73,7 +73,7 @@ _NEXT = re.compile(
 )
 
 
-class Echo(AskAgain):
+class Echo(UnusableAnswer):
     """The answer repeats a part of the prompt; the actual answer may follow."""
 
 
@@ -103,15 +103,15 @@ def read_answer(text: str, sampled: str | None = None, examples: Sequence[str] =
         examples: the instructions of the prompt's own examples.
 
     Raises:
-        AskAgain: if the answer says neither, or contradicts itself.
+        UnusableAnswer: if the answer says neither, or contradicts itself.
     """
     answer = _without_frame(text)
     none = _find_none(answer)
-    refused: AskAgain | None = None
+    refused: UnusableAnswer | None = None
     for head, end in _find_heads(answer):
         try:
             found = _read_value(answer[head.end() : end], sampled, examples)
-        except AskAgain as error:
+        except UnusableAnswer as error:
             if none is not None and none.start() < head.start():
                 break  # said before; what follows is a remark, or another example
             if not isinstance(error, Echo):
@@ -121,18 +121,18 @@ def read_answer(text: str, sampled: str | None = None, examples: Sequence[str] =
         if found.instruction is None:
             return found
         if none is not None and none.start() < _end_of_text(answer, head, end):
-            raise AskAgain(f"the classifier named an instruction and said NO_INST: {short(text)}")
+            raise UnusableAnswer(f"the classifier named an instruction and said NO_INST: {short(text)}")
         return found if end == len(answer) else found._replace(ended=True)
     if none is not None or (refused is None and _says_none(answer)):
         return Reading(None, ended=True)
-    raise refused or AskAgain(f"the classifier named no instruction and did not say NO_INST: {short(text)}")
+    raise refused or UnusableAnswer(f"the classifier named no instruction and did not say NO_INST: {short(text)}")
 
 
 def _without_frame(text: str) -> str:
-    """Returns an answer without reasoning, fences, end tokens and JSON. Raises AskAgain if it is too long."""
+    """Returns an answer without reasoning, fences, end tokens and JSON. Raises UnusableAnswer if it is too long."""
     answer = unfence(_ENDED.split(final_text(text), maxsplit=1)[0])
     if len(answer) > LONGEST:
-        raise AskAgain(f"the classifier's answer has {len(answer):,} characters: {short(answer)}")
+        raise UnusableAnswer(f"the classifier's answer has {len(answer):,} characters: {short(answer)}")
     answer = _BLANKS.sub("\n\n", answer)
     named = _from_json(answer)
     return answer if named is None else f"Instruction: {named}"
@@ -185,7 +185,7 @@ def _from_json(answer: str) -> str | None:
         return None
     try:
         value = parse_json(answer[start : end + 1])
-    except AskAgain:
+    except UnusableAnswer:
         return None
     if not isinstance(value, dict):
         return None
@@ -207,7 +207,7 @@ def _read_value(rest: str, sampled: str | None, examples: Sequence[str]) -> Read
         raise Echo(f"the classifier repeated an example of the prompt: {short(value)}")
     kept = drop_stray(value, sampled)
     if not is_quoted(kept, sampled) and not _is_grounded(kept, sampled):
-        raise AskAgain(f"the instruction is not in the sampled text: {short(kept)}")
+        raise UnusableAnswer(f"the instruction is not in the sampled text: {short(kept)}")
     return Reading(kept, ended or kept != value)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mminf.step import AskAgain, BaseGenerate, GenerateConfig, Sampling, parse_json, require_content, step
+from mminf.step import BaseGenerate, GenerateConfig, Sampling, UnusableAnswer, parse_json, require_content, step
 
 LETTERS = ("A", "B", "C", "D")
 _SAID = re.compile(r"(?:the\s+)?(?:correct\s+)?answer(?:\s+is)?\s*[:：]?\s*", re.IGNORECASE)
@@ -37,11 +37,11 @@ class QaPairs(BaseGenerate[QaPairsConfig]):
     """Asks for pairs of question and answer as JSON: all of them sound, or asked again (Unicorn, section 3.3)."""
 
     def written(self, text: str) -> dict[str, Any]:
-        """Returns the list of pairs. Raises AskAgain if one can't be read, or there are too few or too many."""
+        """Returns the list of pairs. Raises UnusableAnswer if one can't be read, or there are too few or too many."""
         pairs = read_pairs(text, options=self.config.options)
         least, most = self.config.count
         if not least <= len(pairs) <= most:
-            raise AskAgain(f"{len(pairs)} pairs, not {least} to {most}")
+            raise UnusableAnswer(f"{len(pairs)} pairs, not {least} to {most}")
         return {self.config.writes: [{self.config.question: q, self.config.answer: a} for q, a in pairs]}
 
 
@@ -52,7 +52,7 @@ def read_pairs(text: str, *, options: bool = False) -> list[tuple[str, str]]:
         options: the pairs are multiple choice; options become lines of the question, the answer a letter.
 
     Raises:
-        AskAgain: if there is no readable JSON, or any pair in it is not whole.
+        UnusableAnswer: if there is no readable JSON, or any pair in it is not whole.
     """
     value = parse_json(text)
     if isinstance(value, dict):
@@ -61,17 +61,17 @@ def read_pairs(text: str, *, options: bool = False) -> list[tuple[str, str]]:
     pairs: dict[str, str] = {}
     for number, item in enumerate(value, 1):
         if not isinstance(item, dict):
-            raise AskAgain(f"pair {number} is no object")
+            raise UnusableAnswer(f"pair {number} is no object")
         fields = {_plain(key): field for key, field in item.items()}
         question, answer = fields.get("question"), fields.get("answer")
         if not isinstance(question, str) or not question.strip() or not isinstance(answer, str) or not answer.strip():
-            raise AskAgain(f"pair {number} has no question or no answer")
+            raise UnusableAnswer(f"pair {number} has no question or no answer")
         question = require_content(question.strip(), f"the question of pair {number}")
         answer = require_content(answer.strip(), f"the answer of pair {number}")
         if options:
             question, answer = _choice(number, question, answer, fields.get("options"))
         elif "options" in fields:
-            raise AskAgain(f"pair {number} has options, though none were asked for")
+            raise UnusableAnswer(f"pair {number} has options, though none were asked for")
         pairs.setdefault(question, answer)
     return list(pairs.items())
 
@@ -79,11 +79,11 @@ def read_pairs(text: str, *, options: bool = False) -> list[tuple[str, str]]:
 def _choice(number: int, question: str, answer: str, options: object) -> tuple[str, str]:
     texts = _by_letter(options)
     if texts is None:
-        raise AskAgain(f"pair {number} has no options A to D")
+        raise UnusableAnswer(f"pair {number} has no options A to D")
     for key, text in texts.items():
         require_content(text, f"option {key} of pair {number}")
     if len({text.casefold() for text in texts.values()}) < len(LETTERS):
-        raise AskAgain(f"pair {number} has options that are empty or the same")
+        raise UnusableAnswer(f"pair {number} has options that are empty or the same")
     lines = "\n".join(f"{key}: {texts[key]}" for key in LETTERS)
     return f"{question}\n{lines}", _letter(number, answer, texts)
 
@@ -119,7 +119,7 @@ def _letter(number: int, answer: str, texts: dict[str, str]) -> str:
     if not found and (named := _WITH_TEXT.fullmatch(bare)) and by_text.get(named[2].strip(" .").casefold()) == named[1]:
         found = {named[1]}
     if len(found) != 1:
-        raise AskAgain(f"pair {number} has an answer that is none of its options: {answer[:60]!r}")
+        raise UnusableAnswer(f"pair {number} has an answer that is none of its options: {answer[:60]!r}")
     return found.pop()
 
 

@@ -27,7 +27,7 @@ from mminf_plugins.demo.world import draw_scene, make_scene
 from mminf import api
 from mminf.backend.base import Backend
 from mminf.engine.run import Run
-from mminf.errors import AskAgain, RecordError
+from mminf.errors import RecordError, UnusableAnswer
 from mminf.executor.local import run_whole
 from mminf.image import ImagePolicy, LoadedImage, decode_image, read_image, scale_down
 from mminf.journal import Journal
@@ -149,7 +149,7 @@ async def plain_step(step: Any, records: list[Record], backend: Backend) -> list
             context.attempt = attempt
             try:
                 outcome = await step.run(record, context)
-            except AskAgain:
+            except UnusableAnswer:
                 continue
             except RecordError:
                 return None

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mminf.answer.placeholder import is_placeholder, require_content
-from mminf.errors import AskAgain
+from mminf.errors import UnusableAnswer
 from mminf.step.parse import parse_lines, parse_tag
 
 
@@ -18,7 +18,7 @@ from mminf.step.parse import parse_lines, parse_tag
 )  # fmt: skip
 def test_the_words_of_a_form_are_placeholders(text: str) -> None:
     assert is_placeholder(text)
-    with pytest.raises(AskAgain, match="placeholder"):
+    with pytest.raises(UnusableAnswer, match="placeholder"):
         require_content(text, "it")
 
 
@@ -34,8 +34,8 @@ def test_contents_are_not(text: str) -> None:
 
 
 def test_tags_and_lists_refuse_them() -> None:
-    with pytest.raises(AskAgain, match="placeholder"):
+    with pytest.raises(UnusableAnswer, match="placeholder"):
         parse_tag("<prompt>the new prompt</prompt>", "prompt")
-    with pytest.raises(AskAgain, match="placeholder"):
+    with pytest.raises(UnusableAnswer, match="placeholder"):
         parse_lines("1. What is red?\n2. ...\n3. Why?")
     assert parse_tag("<think>a <prompt>draft</prompt></think><prompt>What is red?</prompt>", "prompt") == "What is red?"

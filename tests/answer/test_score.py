@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mminf.answer.score import parse_score
-from mminf.errors import AskAgain
+from mminf.errors import UnusableAnswer
 
 GIVEN = [
     ("[[4]]", 4), ("**[[4]]**", 4), ("`[[2]]`", 2), ("[[ 3 ]]", 3), ("[[3/5]]", 3), ("[[Score: 2]]", 2), ("[[２]]", 2), ("【3】", 3),
@@ -48,12 +48,12 @@ def test_a_score_counts_in_a_verdict_position(text: str, score: int) -> None:
 
 @pytest.mark.parametrize("text", NOT_GIVEN, ids=range(len(NOT_GIVEN)))
 def test_other_numbers_are_refused(text: str) -> None:
-    with pytest.raises(AskAgain, match="no score from 1 to 5"):
+    with pytest.raises(UnusableAnswer, match="no score from 1 to 5"):
         parse_score(text)
 
 
 def test_a_thought_that_is_not_closed_is_refused() -> None:
-    with pytest.raises(AskAgain, match="cut off in its reasoning"):
+    with pytest.raises(UnusableAnswer, match="cut off in its reasoning"):
         parse_score("<think>[[4]] I guess")
 
 
@@ -63,7 +63,7 @@ def test_other_scales() -> None:
     assert parse_score("I rate 8 on a scale of 1 to 10", 1, 10) == 8
     assert parse_score("6 out of 10 because of 2 faults", 1, 10) == 6
     for text in ("[[8]]", "8/10"):
-        with pytest.raises(AskAgain):
+        with pytest.raises(UnusableAnswer):
             parse_score(text, 1, 5)
 
 
@@ -80,5 +80,5 @@ def test_a_stated_score_is_read_after_any_words_without_numbers(score: int, form
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         assert 1 <= parse_score(text) <= 5
-    except AskAgain as refusal:
+    except UnusableAnswer as refusal:
         assert len(str(refusal)) < 300

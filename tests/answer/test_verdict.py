@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mminf.answer.verdict import parse_letter, parse_verdict
-from mminf.errors import AskAgain
+from mminf.errors import UnusableAnswer
 
 SAID = [
     ("Yes", True), ("YES", True), ("yes.", True), ('"Yes"', True), ("```\nYes\n```", True), ("[[Yes]]", True), ("\\boxed{No}", False),
@@ -33,7 +33,7 @@ def test_a_verdict_counts_in_a_verdict_position(text: str, verdict: bool) -> Non
 
 @pytest.mark.parametrize("text", NOT_SAID, ids=range(len(NOT_SAID)))
 def test_other_words_are_refused(text: str) -> None:
-    with pytest.raises(AskAgain):
+    with pytest.raises(UnusableAnswer):
         parse_verdict(text)
 
 
@@ -65,7 +65,7 @@ def test_letters(text: str, letter: str) -> None:
     ],
 )
 def test_letters_that_nobody_chose(text: str) -> None:
-    with pytest.raises(AskAgain):
+    with pytest.raises(UnusableAnswer):
         parse_letter(text, "ABC")
 
 
@@ -74,5 +74,5 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     for parse in (parse_verdict, lambda text: parse_letter(text, "ABC")):
         try:
             parse(text)
-        except AskAgain as refusal:
+        except UnusableAnswer as refusal:
             assert len(str(refusal)) < 300

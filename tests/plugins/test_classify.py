@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mminf_plugins.oasis.reading import instructions_in, parse_instruction, read_answer
 
 import mminf
-from mminf.errors import AskAgain
+from mminf.errors import UnusableAnswer
 
 from ..conftest import ROOT, read_rows
 
@@ -130,13 +130,13 @@ def test_captions(answer: str) -> None:
 
 @pytest.mark.parametrize("answer", REFUSED, ids=range(len(REFUSED)))
 def test_what_is_neither_is_refused(answer: str) -> None:
-    with pytest.raises(AskAgain):
+    with pytest.raises(UnusableAnswer):
         parse_instruction(answer, TEXT, EXAMPLES)
 
 
 def test_an_instruction_that_leaves_out_part_of_a_sentence_asks_for_something_else() -> None:
     sampled = "Write a Python function that returns the sum of the numbers in the table."
-    with pytest.raises(AskAgain, match="not in the sampled text"):
+    with pytest.raises(UnusableAnswer, match="not in the sampled text"):
         parse_instruction("Instruction: Write the sum of the numbers in the table.", sampled)
     joined = "Write the page of this screenshot of settings with a blue header, with the menu on the left."
     source = "A screenshot of settings with a blue header. Write the page of this, with the menu on the left."
@@ -146,7 +146,7 @@ def test_an_instruction_that_leaves_out_part_of_a_sentence_asks_for_something_el
 def test_the_examples_of_the_prompt_are_known() -> None:
     assert len(EXAMPLES) == 4
     assert EXAMPLES[0] == "Is the bridge open to traffic?"
-    with pytest.raises(AskAgain, match="not in the sampled text|repeated an example"):
+    with pytest.raises(UnusableAnswer, match="not in the sampled text|repeated an example"):
         parse_instruction(f"Instruction: {EXAMPLES[2]}", CAPTION, EXAMPLES)
     assert parse_instruction(f"Instruction: {EXAMPLES[0]}", f"{EXAMPLES[0]} It is.", EXAMPLES) == EXAMPLES[0], (
         "if it was sampled"
@@ -157,7 +157,7 @@ def test_the_examples_of_the_prompt_are_known() -> None:
 def test_any_answer_is_read_or_refused(answer: str, sampled: str) -> None:
     try:
         found = parse_instruction(answer, sampled, EXAMPLES)
-    except AskAgain as refusal:
+    except UnusableAnswer as refusal:
         assert len(str(refusal)) < 300
     else:
         assert found is None or found.strip()
@@ -173,7 +173,7 @@ WORDS = st.lists(
 @given(WORDS, WORDS)
 def test_an_instruction_without_a_word_of_the_text_never_passes(asked: list[str], said: list[str]) -> None:
     sampled = " ".join(f"{word[::-1]}{word[::-1]}" for word in said)
-    with pytest.raises(AskAgain):
+    with pytest.raises(UnusableAnswer):
         parse_instruction(f"Instruction: {' '.join(asked)}?", sampled)
 
 
@@ -183,7 +183,7 @@ def test_one_word_more_or_other_is_refused_in_any_place(place: int, other: str) 
     words = sampled.split()
     for asked in ([*words[:place], other, *words[place:]], [*words[:place], other, *words[place + 1 :]]):
         if words[place : place + 1] != ["church?"] and len(asked) > place + 1:
-            with pytest.raises(AskAgain):
+            with pytest.raises(UnusableAnswer):
                 parse_instruction(f"Instruction: {' '.join(asked)}", sampled)
 
 

@@ -7,7 +7,7 @@ import pytest
 from mminf_plugins.oasis.classify import parse_instruction
 
 import mminf
-from mminf.errors import AskAgain
+from mminf.errors import UnusableAnswer
 
 from ..conftest import read_rows
 
@@ -37,7 +37,7 @@ def test_instructions_as_classifiers_write_them(text: str, instruction: str | No
 
 @pytest.mark.parametrize("text", ["", "Is it open?", "Instruction:", "Instruction: **"])
 def test_what_is_neither_is_asked_again(text: str) -> None:
-    with pytest.raises(AskAgain):
+    with pytest.raises(UnusableAnswer):
         parse_instruction(text)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from mminf_plugins.allava.distil import _chosen
 
-from mminf.errors import AskAgain
+from mminf.errors import UnusableAnswer
 
 from ..conftest import ROOT
 from .conftest import Play
@@ -20,7 +20,7 @@ Pictures = Callable[..., list[str]]
 def test_a_question_with_another_word_is_not_the_candidate(question: str) -> None:
     candidates = ["How many cats are on the sofa?", "Why is the cat on the sofa?"]
     assert _chosen("how many cats are on the sofa", candidates) == candidates[0]
-    with pytest.raises(AskAgain, match="is not one of the candidates"):
+    with pytest.raises(UnusableAnswer, match="is not one of the candidates"):
         _chosen(question, candidates)
 
 

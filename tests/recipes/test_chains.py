@@ -10,7 +10,7 @@ from mminf_plugins.chains.leaks import find_leak
 from mminf_plugins.chains.parts import split_parts
 from mminf_plugins.chains.word_changes import count_changes
 
-from mminf.errors import AskAgain
+from mminf.errors import UnusableAnswer
 from mminf.step.check import parse_verdict
 
 from ..conftest import ROOT
@@ -151,7 +151,7 @@ def test_verdicts_as_judges_write_them(text: str, verdict: bool) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_verdict_is_asked_again(text: str) -> None:
-    with pytest.raises(AskAgain):
+    with pytest.raises(UnusableAnswer):
         parse_verdict(text)
 
 

@@ -11,7 +11,7 @@ import pytest
 from mminf_plugins.unicorn.pairs import read_pairs
 from mminf_plugins.unicorn.stats import text_stats
 
-from mminf.errors import AskAgain
+from mminf.errors import UnusableAnswer
 
 from .conftest import Play
 
@@ -80,7 +80,7 @@ def test_options_may_be_a_list_or_repeat_their_letters() -> None:
     ],
 )
 def test_half_a_pair_is_asked_for_again(value: str, options: bool) -> None:
-    with pytest.raises(AskAgain):
+    with pytest.raises(UnusableAnswer):
         read_pairs(value, options=options)
 
 
@@ -159,14 +159,14 @@ def test_a_letter_counts_as_a_letter_and_a_name_as_a_name() -> None:
     assert letter == "B"
     assert "B: C. elegans" in question
     for answer in ("A: three", "A. or B.", "A" + "!" * 20000 + "x"):
-        with pytest.raises(AskAgain):
+        with pytest.raises(UnusableAnswer):
             read_pairs(text(choice(1, Answer=answer)), options=True)
 
 
 def test_an_option_that_begins_like_a_letter_is_no_letter() -> None:
     options = {"A": "two", "B": "A red cat", "C": "Dogs", "D": "none"}
     assert read_pairs(text(choice(1, Options=options, Answer="A red cat")), options=True)[0][1] == "B"
-    with pytest.raises(AskAgain):
+    with pytest.raises(UnusableAnswer):
         read_pairs(text(choice(1, Options=options, Answer="A blue cat")), options=True)
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mminf.errors import AskAgain
+from mminf.errors import UnusableAnswer
 from mminf.step.parse import parse_json, parse_lines, parse_regex, parse_score, parse_tag
 
 
@@ -59,14 +59,14 @@ def test_scores_as_judges_write_them(text: str, score: int) -> None:
     ],
 )
 def test_what_is_no_score_is_asked_again(text: str) -> None:
-    with pytest.raises(AskAgain, match="no score from 1 to 5"):
+    with pytest.raises(UnusableAnswer, match="no score from 1 to 5"):
         parse_score(text)
 
 
 def test_other_scales() -> None:
     assert parse_score("8/10", 1, 10) == 8
     assert parse_score("I rate 8 on a scale of 1 to 10", 1, 10) == 8
-    with pytest.raises(AskAgain):
+    with pytest.raises(UnusableAnswer):
         parse_score("[[8]]", 1, 5)
 
 
@@ -74,7 +74,7 @@ def test_tags() -> None:
     assert parse_tag("<answer> yes </answer>", "answer") == "yes"
     assert parse_tag("<start of answer>\nyes\n<end of answer>", "answer") == "yes"
     for text in ("<answer>yes", "<answer></answer>", "yes"):
-        with pytest.raises(AskAgain, match="no <answer>"):
+        with pytest.raises(UnusableAnswer, match="no <answer>"):
             parse_tag(text, "answer")
 
 
@@ -101,14 +101,14 @@ def test_fences_inside_a_value_are_part_of_it() -> None:
 
 @pytest.mark.parametrize("text", ["none", '{"a": 1', "[1, 2"], ids=["none", "cut object", "cut list"])
 def test_json_that_is_missing_or_cut_off_is_asked_again(text: str) -> None:
-    with pytest.raises(AskAgain):
+    with pytest.raises(UnusableAnswer):
         parse_json(text)
 
 
 def test_patterns() -> None:
     assert parse_regex("Q: why? A: so", r"Q: (?P<q>.*?) A: (?P<a>.*)") == {"q": "why?", "a": "so"}
     assert parse_regex("Q: why?", r"Q: (.*)") == "why?"
-    with pytest.raises(AskAgain, match="nothing matches"):
+    with pytest.raises(UnusableAnswer, match="nothing matches"):
         parse_regex("x", "Q:")
 
 
@@ -162,14 +162,14 @@ def test_lists_as_models_write_them(text: str, items: list[str]) -> None:
     ['["One?", "Where is the', '{"a": ["x"], "b": ["y"]}', '[["One?"]]', '[{"q": "One?", "a": "Yes."}]', "[1, 2]"],
 )
 def test_json_that_is_no_list_of_texts_is_asked_for_again(text: str) -> None:
-    with pytest.raises(AskAgain):
+    with pytest.raises(UnusableAnswer):
         parse_lines(text)
 
 
 def test_json_that_was_cut_off_is_never_mended() -> None:
-    with pytest.raises(AskAgain, match="cut off"):
+    with pytest.raises(UnusableAnswer, match="cut off"):
         parse_json('{"pairs": [{"q": "a?", "a": "b"}, {"q": "c?", "a": "{x} and the')
-    with pytest.raises(AskAgain, match="cut off"):
+    with pytest.raises(UnusableAnswer, match="cut off"):
         parse_json('[{"q": "a?"}, {"q": "b?"}')
     assert parse_json('{"a": [1, 2,], }') == {"a": [1, 2]}
     assert parse_json('{"a": 1}\n{"a": 2}') == [{"a": 1}, {"a": 2}]
@@ -180,7 +180,7 @@ def test_json_that_was_cut_off_is_never_mended() -> None:
     "text", ["[" * 20_000 + "]" * 20_000, '{"a": ' + "9" * 5_000 + "}", "\\boxed{4} " * 5_000, '{"a":' * 9_000]
 )
 def test_json_that_no_one_can_read_is_asked_for_again(text: str) -> None:
-    with pytest.raises(AskAgain):
+    with pytest.raises(UnusableAnswer):
         parse_json(text)
 
 
@@ -190,7 +190,7 @@ def test_tags_that_json_hides_mark_no_place() -> None:
 
 def test_a_form_is_no_list() -> None:
     for text in ("1. [question]\n2. [question]", "1. 问题\n2. 问题", "| # | Question |\n|---|---|\n| 1 | Why? |"):
-        with pytest.raises(AskAgain):
+        with pytest.raises(UnusableAnswer):
             parse_lines(text)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mminf.errors import AskAgain
+from mminf.errors import UnusableAnswer
 from mminf.step.extract import Extraction
 from mminf.step.parse import parse_plain_text, parse_regex, require_contents
 
@@ -56,7 +56,7 @@ def test_the_text_alone_is_taken(text: str, found: str) -> None:
     ],
 )  # fmt: skip
 def test_anything_else_is_retried(text: str, problem: str) -> None:
-    with pytest.raises(AskAgain, match=problem):
+    with pytest.raises(UnusableAnswer, match=problem):
         parse_plain_text(text, "thought")
 
 
@@ -69,11 +69,11 @@ PIECES = ["here is", "Here are", "SURE", "certainly", "sure", "ly", " ", "\n", "
 def test_it_decides_as_the_pattern_did(text: str) -> None:
     try:
         expected = require_contents(parse_regex(text, REGEX), "thought")
-    except AskAgain:
+    except UnusableAnswer:
         expected = None
     try:
         found = {"thought": parse_plain_text(text, "thought")}
-    except AskAgain:
+    except UnusableAnswer:
         found = None
     assert found == expected
 

@@ -7,7 +7,15 @@ from collections.abc import Callable
 
 import pytest
 
-from mminf.errors import AskAgain, EngineError, ImageError, Interrupted, JournalError, Parked, RecordError
+from mminf.errors import (
+    EngineError,
+    EngineNotLoaded,
+    ImageError,
+    Interrupted,
+    JournalError,
+    RecordError,
+    UnusableAnswer,
+)
 from mminf.step.retry import AttemptsUsedUp, raise_worst, retry
 
 
@@ -32,21 +40,22 @@ def run(*outcomes: object, before: Callable[[], None] | None = None) -> tuple[ob
 
 def test_the_first_usable_result_is_returned() -> None:
     assert run("a", "b") == ("a", 1)
-    assert run(AskAgain("x"), "b", "c") == ("b", 2)
-    assert run(AskAgain("x"), ValueError("bug"), "c") == ("c", 3)
+    assert run(UnusableAnswer("x"), "b", "c") == ("b", 2)
+    assert run(UnusableAnswer("x"), ValueError("bug"), "c") == ("c", 3)
 
 
 def test_the_last_reason_is_kept() -> None:
     with pytest.raises(AttemptsUsedUp, match=r"^second \(2 attempts\)$"):
-        run(AskAgain("first"), AskAgain("second"))
+        run(UnusableAnswer("first"), UnusableAnswer("second"))
     with pytest.raises(AttemptsUsedUp, match=r"^only$"):
-        run(AskAgain("only"))
+        run(UnusableAnswer("only"))
     with pytest.raises(AttemptsUsedUp, match=r"^KeyError: 'bug' \(2 attempts\)$"):
-        run(AskAgain("first"), KeyError("bug"))
+        run(UnusableAnswer("first"), KeyError("bug"))
 
 
 @pytest.mark.parametrize(
-    "error", [RecordError("r"), ImageError("i"), Interrupted("x"), Parked("p"), EngineError("e"), JournalError("j")]
+    "error",
+    [RecordError("r"), ImageError("i"), Interrupted("x"), EngineNotLoaded("p"), EngineError("e"), JournalError("j")],
 )
 def test_what_a_retry_would_not_help_is_raised_at_once(error: Exception) -> None:
     with pytest.raises(type(error)):
@@ -55,12 +64,12 @@ def test_what_a_retry_would_not_help_is_raised_at_once(error: Exception) -> None
 
 def test_each_retry_is_told() -> None:
     told: list[int] = []
-    run(AskAgain("x"), AskAgain("y"), "c", before=lambda: told.append(1))
+    run(UnusableAnswer("x"), UnusableAnswer("y"), "c", before=lambda: told.append(1))
     assert len(told) == 2
 
 
 def test_of_several_errors_the_most_serious_is_raised() -> None:
-    ask, record, parked, fatal = AskAgain("a"), RecordError("r"), Parked("p"), EngineError("e")
+    ask, record, parked, fatal = UnusableAnswer("a"), RecordError("r"), EngineNotLoaded("p"), EngineError("e")
     raise_worst(["fine", None])
     for errors, worst in (
         ([ask, record], record),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mminf.errors import AskAgain, RecordError
+from mminf.errors import RecordError, UnusableAnswer
 from mminf.request import Generation
 from mminf.step import Context, Drop, Outcome, Record, Step, StepConfig
 from mminf.testing import StubGateway, make_step, run_dataset_step, run_step
@@ -49,7 +49,7 @@ def test_answers_in_a_list_by_prompt_and_by_function() -> None:
 def test_an_answer_that_can_not_be_used_is_retried_by_the_caller() -> None:
     score = make_step("score", {"engine": "llm", "prompt": "rate {{ q }}", "name": "clarity"})
     assert run_step(score, fields={"q": "x"}, answers=["4"]) == {"clarity": 4}
-    with pytest.raises(AskAgain):
+    with pytest.raises(UnusableAnswer):
         run_step(score, fields={"q": "x"}, answers=["I can't tell"])
 
 

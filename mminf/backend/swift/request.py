@@ -12,7 +12,7 @@ from mminf.backend.swift.choice import WANTED, Decision
 from mminf.backend.swift.config import SwiftConfig
 from mminf.backend.swift.vocabulary import Vocabulary
 from mminf.image import View
-from mminf.request import Request, spelled_out
+from mminf.request import Request, explicit_sampling
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +79,7 @@ def make_config(request: Request, decision: Decision | None) -> RequestConfig:
     config = RequestConfig(
         max_tokens=sampling.max_tokens,
         temperature=sampling.temperature,
-        **spelled_out(sampling),
+        **explicit_sampling(sampling),
         frequency_penalty=sampling.frequency_penalty,
         presence_penalty=sampling.presence_penalty,
         stop=request.stop,

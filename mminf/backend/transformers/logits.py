@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from transformers import LogitsProcessor
 
 from mminf.backend.draw import Rules, Uniforms, draw, penalize_output
-from mminf.request import spelled_out
+from mminf.request import explicit_sampling
 
 if TYPE_CHECKING:
     import torch
@@ -93,7 +93,7 @@ class DrawRows(LogitsProcessor):
     """
 
     def __init__(self, sampling: Sampling, seeds: Sequence[int]) -> None:
-        spelled = spelled_out(sampling)
+        spelled = explicit_sampling(sampling)
         self.rules = Rules(sampling.temperature, int(spelled["top_k"]), spelled["top_p"], spelled["min_p"])
         self.streams = [Uniforms(seed) for seed in seeds]
         self.start: int | None = None

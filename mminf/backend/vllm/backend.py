@@ -13,7 +13,7 @@ from mminf.backend.base import backend
 from mminf.backend.swift import SwiftBackend, SwiftConfig
 from mminf.backend.swift.hook import Arguments, Hook
 from mminf.errors import EngineError
-from mminf.request import Request, spelled_out
+from mminf.request import Request, explicit_sampling
 
 if TYPE_CHECKING:
     from swift.infer_engine import VllmEngine
@@ -179,5 +179,5 @@ def _draw_arguments(request: Request) -> dict[str, object]:
         temperature=sampling.temperature,
         frequency_penalty=sampling.frequency_penalty,
         presence_penalty=sampling.presence_penalty,
-        **spelled_out(sampling),
+        **explicit_sampling(sampling),
     )
