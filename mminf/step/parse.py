@@ -207,7 +207,7 @@ def parse_plain_text(text: str, what: str) -> str:
 
     Raises:
         UnusableAnswer: if the answer is empty or a placeholder, contains a <think> tag, or begins with a line that
-            introduces the text: one that starts with "Here is", "Here are", "Sure" or "Certainly" and ends with a colon.
+            introduces the text: it starts with "Here is", "Here are", "Sure" or "Certainly" and ends with a colon.
     """
     text = final_text(text)
     if tag := next((tag for tag in _THINK_TAGS if tag in text), None):
