@@ -9,7 +9,7 @@ Names are imported when they are first used, so that `import mminf` loads nothin
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mminf.api import RunResult, load, run, status
@@ -28,7 +28,7 @@ _HOME = {
 __all__ = ["MminfError", "RunResult", "load", "run", "status"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'mminf' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

@@ -109,7 +109,7 @@ def read_items(output: Path) -> tuple[list[Item], int]:
         steps = json.loads(journal.meta("recipe") or "{}").get("steps", [])
         filtered = any("keep" in step for step in steps)
         for row in journal.rows(0, states=("done", "dropped", "failed")):
-            fields = row.fields
+            fields: dict[str, Any] = {**row.fields}
             images = fields.get("images") or [row.id]
             scene = _scene_of(str(images[0]))
             if scene is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from pydantic import Field
 from rapidfuzz import fuzz
@@ -11,6 +10,7 @@ from rapidfuzz import fuzz
 from mminf.answer.clean import short
 from mminf.answer.ground import strange_words
 from mminf.errors import AskAgain
+from mminf.record import Fields
 from mminf.step.base import step
 from mminf.step.generate import BaseGenerate, GenerateConfig
 from mminf.step.parse import parse_lines, parse_tag
@@ -40,8 +40,8 @@ class Distil(BaseGenerate[DistilConfig]):
     def writes(self) -> frozenset[str]:
         return frozenset(_FIELDS)
 
-    def written(self, text: str) -> dict[str, Any]:
-        found: dict[str, Any] = {field: parse_tag(text, tag) for field, tag in _FIELDS.items()}
+    def written(self, text: str) -> Fields:
+        found = {field: parse_tag(text, tag) for field, tag in _FIELDS.items()}
         candidates, questions = parse_lines(found["candidates"]), parse_lines(found["instruction"])
         if len(candidates) != self.config.candidates:
             raise AskAgain(f"{len(candidates)} candidate questions, not {self.config.candidates}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from mminf.answer.placeholder import require_content
 from mminf.errors import AskAgain
+from mminf.record import Fields
 from mminf.request import Sampling
 from mminf.step.base import step
 from mminf.step.generate import BaseGenerate, GenerateConfig
@@ -36,7 +37,7 @@ class QaPairsConfig(GenerateConfig):
 class QaPairs(BaseGenerate[QaPairsConfig]):
     """Asks for pairs of question and answer as JSON: all of them sound, or asked again (Unicorn, section 3.3)."""
 
-    def written(self, text: str) -> dict[str, Any]:
+    def written(self, text: str) -> Fields:
         pairs = read_pairs(text, options=self.config.options)
         least, most = self.config.count
         if not least <= len(pairs) <= most:
@@ -122,5 +123,5 @@ def _letter(number: int, answer: str, texts: dict[str, str]) -> str:
     return found.pop()
 
 
-def _plain(key: Any) -> str:
+def _plain(key: object) -> str:
     return re.sub(r"[\W_]", "", str(key)).casefold()
