@@ -127,7 +127,7 @@ def shorten_text(text: str, limit: int = 120) -> str:
     return f"{text[: limit - end - 1]}…{text[len(text) - end :]}"
 
 
-_RENAMED = {"AskAgain": "UnusableAnswer", "Parked": "EngineNotLoaded"}
+_RENAMED = {"UnusableAnswer": "UnusableAnswer", "EngineNotLoaded": "EngineNotLoaded"}
 """Names of earlier versions; they will be removed in version 0.2."""
 
 

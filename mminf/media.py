@@ -11,7 +11,6 @@ import contextlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 TAG = "<image>"
 CHATS = ("messages", "conversations", "rejected_messages")
@@ -62,7 +61,7 @@ def break_other_tags(text: str, kept: frozenset[str] = frozenset({TAG})) -> str:
     return _TAGS.sub(lambda found: found[0] if found[0] in kept else f"< {found[1]}", text)
 
 
-def texts_of(value: Any) -> Iterator[str]:
+def texts_of(value: object) -> Iterator[str]:
     """Yields all texts in a JSON value, in order."""
     if isinstance(value, str):
         yield value
@@ -74,7 +73,7 @@ def texts_of(value: Any) -> Iterator[str]:
             yield from texts_of(item)
 
 
-def chat_texts(chat: Any) -> Iterator[str]:
+def chat_texts(chat: object) -> Iterator[str]:
     """Yields the texts of a conversation's turns.
 
     Raises:
@@ -107,7 +106,7 @@ def count_tags(texts: Iterable[str]) -> int:
     return sum(text.count(TAG) for text in texts)
 
 
-def check_other_media(row: Mapping[str, Any]) -> None:
+def check_other_media(row: Mapping[str, object]) -> None:
     """Checks that a row has no video or audio, which no step can show yet.
 
     Raises:
@@ -125,7 +124,7 @@ def has_other_tags(text: str) -> bool:
     return "<" in text and _OTHER_TAGS.search(text) is not None
 
 
-def check_media(fields: Mapping[str, Any]) -> None:
+def check_media(fields: Mapping[str, object]) -> None:
     """Checks that a row does not have more tags than images, and has no other media.
 
     Args:
@@ -144,7 +143,7 @@ def check_media(fields: Mapping[str, Any]) -> None:
             raise ValueError(f"{name!r} has {tags} <image> tags, but the row has {count} images")
 
 
-def _check_columns(row: Mapping[str, Any]) -> None:
+def _check_columns(row: Mapping[str, object]) -> None:
     pictured = any(row.get(name) for name in ("images", "image"))
     for name, value in row.items():
         if not isinstance(value, str | bytes | list | Mapping) or not _holds_anything(value):
@@ -157,7 +156,7 @@ def _check_columns(row: Mapping[str, Any]) -> None:
             raise ValueError(f"has {name!r}, and video and audio are not supported yet")
 
 
-def _holds_anything(value: Any) -> bool:
+def _holds_anything(value: object) -> bool:
     if isinstance(value, Mapping):
         return any(_holds_anything(item) for item in value.values())
     if isinstance(value, list):
@@ -165,7 +164,7 @@ def _holds_anything(value: Any) -> bool:
     return value is not None and value not in ("", b"", False)
 
 
-def _names_other(value: Any) -> bool:
+def _names_other(value: object) -> bool:
     """Tells whether a value is the name of a video or audio file, or a list of such names."""
     if isinstance(value, list):
         return bool(value) and all(_names_other(item) for item in value)

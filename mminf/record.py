@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeAlias
 
 import orjson
 
 from mminf.errors import MissingField
 
-Fields = dict[str, Any]
+Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
+"""A JSON value. Its lists and objects are typed as read-only, so that a `list[str]` is one."""
+Fields = dict[str, Json]
+"""The fields of a record by name."""
 
 
 @dataclass(slots=True)
@@ -37,7 +41,7 @@ class Record:
         """The id of the source record that this one came from; with `path` it is unique, whatever ids look like."""
         return self.root or self.id
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> Json:
         try:
             return self.fields[name]
         except KeyError:
@@ -45,7 +49,7 @@ class Record:
                 f"record has no field {name!r}; it has: {', '.join(sorted(self.fields)) or 'none'}"
             ) from None
 
-    def get(self, name: str, default: Any = None) -> Any:
+    def get(self, name: str, default: Json = None) -> Json:
         """Returns a field's value, or `default` where the record has no such field."""
         return self.fields.get(name, default)
 
@@ -67,7 +71,7 @@ to_json = json.JSONEncoder(ensure_ascii=False).encode
 """Returns the JSON text of a value."""
 
 
-def json_bytes(value: Any, errors: str = "surrogatepass") -> bytes:
+def json_bytes(value: object, errors: str = "surrogatepass") -> bytes:
     """Returns the compact JSON of a value, UTF-8.
 
     Args:
@@ -79,12 +83,12 @@ def json_bytes(value: Any, errors: str = "surrogatepass") -> bytes:
         return _COMPACT(value).encode("utf-8", errors)
 
 
-def canonical_json(value: Any) -> bytes:
+def canonical_json(value: object) -> bytes:
     """Returns the one JSON text of a value: sorted keys, no white space, UTF-8."""
     return _CANONICAL(value).encode("utf-8", "surrogatepass")
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     """Returns 32 hex digits of the BLAKE2b digest of a JSON value."""
     return hashlib.blake2b(canonical_json(value), digest_size=16).hexdigest()
 

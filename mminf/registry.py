@@ -27,7 +27,7 @@ class Registry(Generic[T]):
         """
 
         def decorate(item: U) -> U:
-            known: Any = self._items.get(name)
+            known = self._items.get(name)
             # A module that is imported twice (a plugin given by path) registers the same thing again.
             if known is not None and _origin(known) != _origin(item):
                 raise PluginError(
@@ -56,7 +56,7 @@ class Registry(Generic[T]):
         return iter(sorted(self._items))
 
 
-def _origin(item: Any) -> str:
+def _origin(item: object) -> str:
     return f"{getattr(item, '__module__', '?')}.{getattr(item, '__qualname__', repr(item))}"
 
 

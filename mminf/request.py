@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 from pydantic import Field
 
 from mminf.config import Config, Names
 from mminf.image import LoadedImage
-from mminf.record import canonical_json, json_bytes
+from mminf.record import Json, canonical_json, json_bytes
 from mminf.turns import Turn
 
 
@@ -52,7 +52,7 @@ class Sampling(Config):
     )
     logprobs: bool = Field(False, description="Return the log-probability of each sampled token.")
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+    def model_copy(self, *, update: Mapping[str, object] | None = None, deep: bool = False) -> Self:
         copied = super().model_copy(update=update, deep=deep)
         copied.__dict__.pop("set_values", None)  # pydantic copies what was cached along
         return copied
@@ -100,9 +100,9 @@ class Request:
 
     def chat(self, digests: bool = False) -> bytes:
         """Returns the chat as JSON: [[role, [part, ...]], ...], an image part as {"image": its URI, or its digest}."""
-        chat: list[Any] = []
+        chat: list[list[Json]] = []
         for turn in self.turns:
-            parts: list[Any] = []
+            parts: list[Json] = []
             for part in turn.parts:
                 if isinstance(part, str):
                     parts.append(part)

@@ -7,9 +7,8 @@ of a run are passed by name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any
 
 _FORMS = (
     r"<\|[^<>|\s](?:[^<>|\n]{0,58}[^<>|\s])?\|?>",  # <|im_end|>, <|tool_response>, <|image start|>
@@ -79,16 +78,14 @@ def escape_tokens(text: str, tokens: frozenset[str] = frozenset()) -> str:
     return text
 
 
-def escape_row(row: Any, tokens: frozenset[str] = frozenset()) -> Any:
+def escape_row(row: Mapping[str, object], tokens: frozenset[str] = frozenset()) -> dict[str, object]:
     """Returns a row of a dataset with special tokens escaped in all texts and keys, except images and id."""
-    if not isinstance(row, dict):
-        return _escape(row, tokens)
     return {
         escape_tokens(key, tokens): value if key in _NAMES else _escape(value, tokens) for key, value in row.items()
     }
 
 
-def _escape(value: Any, tokens: frozenset[str]) -> Any:
+def _escape(value: object, tokens: frozenset[str]) -> object:
     if isinstance(value, str):
         return escape_tokens(value, tokens)
     if isinstance(value, list):

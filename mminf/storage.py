@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Annotated, Any, cast
+from typing import IO, TYPE_CHECKING, Annotated, cast
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from mminf.errors import MminfError, SourceError, UsageError
 from mminf.record import digest
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+    from upath import UPath
 
 PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "hf", "memory", "file", "http", "https", "oss", "hdfs", "webhdfs")
 _EXTRAS = {"s3": "mminf[s3]", "s3a": "mminf[s3]", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "oss": "ossfs"}
@@ -26,7 +31,7 @@ def is_uri(text: str) -> bool:
     return "://" in text and not text.startswith(("file://", "data:"))
 
 
-def to_path(text: Any, base: Path | None = None) -> Path:
+def to_path(text: str | os.PathLike[str], base: Path | None = None) -> Path:
     """Returns a path for a local path or a URI; a `UPath` behaves as a `Path` does, and is typed as one.
 
     Args:
@@ -69,24 +74,31 @@ def _check_uri(text: str) -> str:
     return scheme
 
 
-def _check_location(value: Any) -> Any:
+def _check_location(value: object) -> Path:
+    if not isinstance(value, str | os.PathLike):
+        raise ValueError(f"{value!r} is no path and no URI")
+    if not isinstance(value, str) or not is_uri(value):
+        return Path(value)
     try:
-        return to_path(value) if isinstance(value, str) and is_uri(value) else Path(value)
+        return to_path(value)
     except UsageError as error:
         raise ValueError(str(error)) from error
-    except TypeError as error:
-        raise ValueError(f"{value!r} is no path and no URI") from error
 
 
 Location = Annotated[
-    Any, BeforeValidator(_check_location), PlainSerializer(str), WithJsonSchema({"type": "string", "format": "path"})
+    Path, PlainValidator(_check_location), PlainSerializer(str), WithJsonSchema({"type": "string", "format": "path"})
 ]
 """A local path, or the URI of something that fsspec reads: a `Path` or a `UPath`."""
 
 
-def is_remote(path: Any) -> bool:
+def is_remote(path: object) -> bool:
     """Tells whether a path is a URI's."""
     return not isinstance(path, Path)
+
+
+def as_remote(path: Path) -> UPath:
+    """Returns the path of a URI as the type that it has."""
+    return cast("UPath", path)
 
 
 @contextlib.contextmanager
@@ -102,14 +114,14 @@ def reaching(path: Path) -> Iterator[None]:
         raise SourceError(f"{path} can't be reached: {type(error).__name__}: {error}") from error
 
 
-def object_info(uri: str) -> dict[str, Any]:
+def object_info(uri: str) -> dict[str, object]:
     """Returns what the store says of an object: `size`, and what changes with its content. Raises OSError."""
-    found: Any = to_path(uri)
-    info: dict[str, Any] = found.fs.info(found.path)
+    found = as_remote(to_path(uri))
+    info: dict[str, object] = found.fs.info(found.path)
     return info
 
 
-def info_token(info: dict[str, Any]) -> int:
+def info_token(info: dict[str, object]) -> int:
     """Returns a number that changes with an object's content, as far as its store tells."""
     said = [str(info.get(name, "")) for name in _CHANGING]
     return int.from_bytes(hashlib.blake2b("|".join(said).encode(), digest_size=7).digest(), "big")
@@ -117,7 +129,7 @@ def info_token(info: dict[str, Any]) -> int:
 
 def read_object(uri: str, most: int) -> bytes:
     """Returns up to `most` bytes of an object. Raises OSError."""
-    found: Any = to_path(uri)
+    found = as_remote(to_path(uri))
     try:
         data: bytes = found.fs.cat_file(found.path, start=0, end=most)
     except OSError:
@@ -169,7 +181,7 @@ def _files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
 
 
 def _objects_in(folder: Path) -> Iterator[Path]:
-    store: Any = folder
+    store = as_remote(folder)
     for item in store.fs.ls(store.path, detail=True):
         if item["type"] == "file":
             yield folder / item["name"].rpartition("/")[2]
@@ -200,11 +212,11 @@ def fingerprint_files(files: list[Path]) -> str:
 
 def walk(root: Path) -> Iterator[tuple[str, Path]]:
     """Yields name below the root and path of every object under a URI, in name order, a folder's listing at a time."""
-    store: Any = root
+    store = as_remote(root)
     yield from _walk(store.fs, store.path.rstrip("/"), "", root)
 
 
-def _walk(fs: Any, folder: str, prefix: str, root: Path) -> Iterator[tuple[str, Path]]:
+def _walk(fs: AbstractFileSystem, folder: str, prefix: str, root: Path) -> Iterator[tuple[str, Path]]:
     listed = [(item["name"].rstrip("/"), item["type"]) for item in fs.ls(folder, detail=True)]
     fs.invalidate_cache(folder)  # else every listing stays in memory
     for path, kind in sorted(listed):
@@ -219,14 +231,14 @@ def _walk(fs: Any, folder: str, prefix: str, root: Path) -> Iterator[tuple[str, 
 
 def send_file(file: Path, path: Path) -> None:
     """Sends a local file to a URI. A reader sees all of it or what was there before: stores replace objects at once."""
-    store: Any = path
+    store = as_remote(path)
     store.parent.mkdir(parents=True, exist_ok=True)
     store.fs.put_file(str(file), store.path)
 
 
 def fetch_file(path: Path, file: Path) -> None:
     """Fetches an object into a local file. Raises OSError."""
-    store: Any = path
+    store = as_remote(path)
     store.fs.get_file(store.path, str(file))
 
 

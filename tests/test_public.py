@@ -26,11 +26,11 @@ PUBLIC = {
         BadRow Numbered Record Source SourceConfig SourceError json_fields source
     """,
     "mminf.step": """
-        BaseGenerate Children Context DatasetStep Draft Drop GenerateConfig Generation ImageError ImagePart
-        MissingField Names Outcome PromptConfig PromptStep Record RecordError RequestError Sampling Step
-        StepConfig TemplateFolders Turn UnusableAnswer coverage cut_off final_text is_placeholder is_quoted
-        parse_json parse_letter parse_lines parse_regex parse_score parse_tag parse_verdict require_content
-        short skipped_words step strange_words unfence unwrap
+        BaseGenerate Children Context DatasetStep Draft Drop Fields GenerateConfig Generation ImageError
+        ImagePart Json MissingField Names Outcome PromptConfig PromptStep Record RecordError RequestError
+        Sampling Step StepConfig TemplateFolders Turn UnusableAnswer coverage cut_off final_text
+        is_placeholder is_quoted parse_json parse_letter parse_lines parse_regex parse_score parse_tag
+        parse_verdict require_content short skipped_words step strange_words unfence unwrap
     """,
     "mminf.testing": "StubGateway make_step run_dataset_step run_step",
 }
@@ -65,7 +65,7 @@ def test_an_unknown_name_is_an_error(package: str) -> None:
 
 def test_old_names_work_for_one_version() -> None:
     for module in ("mminf", "mminf.step", "mminf.errors"):
-        with pytest.warns(DeprecationWarning, match="AskAgain is now called UnusableAnswer"):
-            assert import_module(module).AskAgain is UnusableAnswer
-    with pytest.warns(DeprecationWarning, match="Parked is now called EngineNotLoaded"):
-        assert import_module("mminf.errors").Parked.__name__ == "EngineNotLoaded"
+        with pytest.warns(DeprecationWarning, match="UnusableAnswer is now called UnusableAnswer"):
+            assert import_module(module).UnusableAnswer is UnusableAnswer
+    with pytest.warns(DeprecationWarning, match="EngineNotLoaded is now called EngineNotLoaded"):
+        assert import_module("mminf.errors").EngineNotLoaded.__name__ == "EngineNotLoaded"

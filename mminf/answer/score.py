@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
 
 from mminf.answer.clauses import is_meant
 from mminf.answer.clean import any_of, listed, short, unwrap, verdict_text
@@ -257,7 +256,7 @@ def _unwrapped(text: str) -> str:
 
 
 def _number(found: re.Match[str]) -> int:
-    groups: dict[str, Any] = found.groupdict()
+    groups: dict[str, str | None] = found.groupdict()
     if groups.get("word"):
         return _WORDS[str(groups["word"]).lower()]
     return int(str(groups["n"]).partition(".")[0])

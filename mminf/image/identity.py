@@ -61,4 +61,5 @@ def stat_object(uri: str) -> ImageStat | None:
         info = object_info(uri)
     except (OSError, ValueError, UsageError, ImageError):
         return None
-    return ImageStat(f"{_VERSION}{uri}", int(info.get("size") or 0), info_token(info))
+    size = info.get("size")
+    return ImageStat(f"{_VERSION}{uri}", size if isinstance(size, int) else 0, info_token(info))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import IO, ClassVar, NamedTuple, Protocol, TypeVar
 
 from mminf.errors import RecordError
 from mminf.media import break_other_tags
@@ -60,7 +60,7 @@ class Sink(ABC):
 
     Config: ClassVar[type[SinkConfig]] = SinkConfig
 
-    def __init__(self, config: Any, output: Path) -> None:
+    def __init__(self, config: SinkConfig, output: Path) -> None:
         self.config = config
         self.path = output / config.path
         self.where = Expression(config.where) if config.where is not None else None
@@ -69,7 +69,7 @@ class Sink(ABC):
         self._guard: Guard | None = None
 
     @abstractmethod
-    def row(self, record: Record) -> dict[str, Any] | None:
+    def row(self, record: Record) -> Mapping[str, object] | None:
         """Returns the record's row of the dataset, or None to leave it out.
 
         Raises:
@@ -153,20 +153,20 @@ class Rows:
     """
 
     def __init__(
-        self, sink: Sink, records: Iterable[Record], row: Callable[[Record], dict[str, Any] | None] | None = None
+        self, sink: Sink, records: Iterable[Record], row: Callable[[Record], Mapping[str, object] | None] | None = None
     ) -> None:
         self.sink = sink
         self.rows = self.left_out = 0
         self.example: str | None = None
         self._row = row or sink.row
         self._records = iter(records)
-        self._next: dict[str, Any] | None = None
+        self._next: dict[str, object] | None = None
         self._placed: Placed | None = None
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[dict[str, object]]:
         return self
 
-    def __next__(self) -> dict[str, Any]:
+    def __next__(self) -> dict[str, object]:
         if not self.more():
             raise StopIteration
         row, self._next = self._next, None
@@ -220,13 +220,13 @@ class Rows:
         return Written(named, self.rows, self.left_out, self.example, placed.before, placed.kept)
 
 
-def write_lines(file: IO[bytes], rows: Iterable[dict[str, Any]]) -> None:
+def write_lines(file: IO[bytes], rows: Iterable[Mapping[str, object]]) -> None:
     """Writes rows as JSON Lines."""
     for row in rows:
         file.write(_json(row) + b"\n")
 
 
-def write_array(file: IO[bytes], rows: Iterable[dict[str, Any]]) -> None:
+def write_array(file: IO[bytes], rows: Iterable[Mapping[str, object]]) -> None:
     """Writes rows as one JSON array, a line each."""
     file.write(b"[\n")
     for number, row in enumerate(rows):
@@ -234,7 +234,7 @@ def write_array(file: IO[bytes], rows: Iterable[dict[str, Any]]) -> None:
     file.write(b"\n]\n")
 
 
-def _json(row: dict[str, Any]) -> bytes:
+def _json(row: Mapping[str, object]) -> bytes:
     return json.dumps(row, ensure_ascii=False).encode("utf-8", "replace")
 
 
@@ -243,12 +243,12 @@ def sink(name: str) -> Callable[[type[T]], type[T]]:
     return SINKS.register(name)
 
 
-def json_text(value: Any) -> str:
+def json_text(value: object) -> str:
     """Returns a text, or the JSON text of any other value."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def plain_text(value: Any, kept: str = "") -> str:
+def plain_text(value: object, kept: str = "") -> str:
     """Returns a text for a chat turn; media tags, which trainers would count against the images, get a space.
 
     Args:

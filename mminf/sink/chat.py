@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 from abc import abstractmethod
-from collections.abc import Mapping, Set
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -53,6 +53,7 @@ class ChatConfig(ImagePathsConfig):
 
 
 class _Chat(ImagePathsSink):
+    config: ChatConfig
     Config = ChatConfig
 
     @property
@@ -66,7 +67,7 @@ class _Chat(ImagePathsSink):
             return frozenset(self.config.columns) - fields
         return super().missing(fields)
 
-    def row(self, record: Record) -> dict[str, Any]:
+    def row(self, record: Record) -> dict[str, object]:
         if self._own_chat(record) is not None:
             return self._copy(record)
         images = self.images(record)
@@ -81,15 +82,15 @@ class _Chat(ImagePathsSink):
     between: ClassVar[str] = ""
 
     @abstractmethod
-    def _turn(self, role: str, text: str) -> dict[str, Any]:
+    def _turn(self, role: str, text: str) -> dict[str, object]:
         """Returns a turn as the format has it."""
 
     @abstractmethod
-    def _content(self, chat: list[Any], images: dict[str, Any]) -> dict[str, Any]:
+    def _content(self, chat: Sequence[object], images: dict[str, object]) -> dict[str, object]:
         """Returns conversation and images in the order in which the format has them."""
 
     @abstractmethod
-    def _named_images(self, images: list[str]) -> dict[str, Any]:
+    def _named_images(self, images: list[str]) -> dict[str, object]:
         """Returns the row's column with images."""
 
     def _has_pair(self, fields: Set[str]) -> bool:
@@ -103,7 +104,7 @@ class _Chat(ImagePathsSink):
             return None
         return next((name for name in OWN_CHATS if isinstance(record.get(name), list)), None)
 
-    def _copy(self, record: Record) -> dict[str, Any]:
+    def _copy(self, record: Record) -> dict[str, object]:
         """Returns the row of the source, with its conversation and columns.
 
         Raises:
@@ -111,13 +112,16 @@ class _Chat(ImagePathsSink):
         """
         name = self._own_chat(record)
         assert name is not None
+        said = record[name]
+        assert isinstance(said, list)
         try:
             check_media(record.fields)
-            turns = read_chat(record[name])
+            turns = read_chat(said)
         except ValueError as error:
             raise RecordError(str(error)) from error
         images = self.images(record)
-        fields = {key: value for key, value in record.fields.items() if key not in (*OWN_CHATS, "images", "image")}
+        apart = (*OWN_CHATS, "images", "image")
+        fields: dict[str, object] = {key: value for key, value in record.fields.items() if key not in apart}
         if self.config.columns or self.config.optional:
             fields = self.columns(record)
         if "id" in record.fields:
@@ -128,7 +132,7 @@ class _Chat(ImagePathsSink):
             shown = {"images" if "images" in record.fields else "image": own}
         if name != self.chat:
             turns = self._all_tagged(turns, len(images))
-        chat = record[name] if name == self.chat else [self._turn(role, text) for role, text in turns]
+        chat: Sequence[object] = said if name == self.chat else [self._turn(role, text) for role, text in turns]
         return self.name_rejected(fields | self._content(chat, shown))
 
     def _all_tagged(self, turns: list[tuple[str, str]], images: int) -> list[tuple[str, str]]:
@@ -183,12 +187,12 @@ class _Chat(ImagePathsSink):
             return text + f"{self.between}{TAG}" * tags
         return f"{TAG}{self.between}" * tags + text
 
-    def columns(self, record: Record) -> dict[str, Any]:
+    def columns(self, record: Record) -> dict[str, object]:
         there = [name for name in self.config.optional if name in record.fields]
         return {name: record[name] for name in (*self.config.columns, *there)}
 
 
-def read_chat(chat: Any) -> list[tuple[str, str]]:
+def read_chat(chat: Iterable[object]) -> list[tuple[str, str]]:
     """Returns (role, text) of a conversation's turns in either format; roles are ms-swift's.
 
     Raises:
@@ -223,13 +227,13 @@ class Swift(_Chat):
 
     chat = "messages"
 
-    def _turn(self, role: str, text: str) -> dict[str, Any]:
+    def _turn(self, role: str, text: str) -> dict[str, object]:
         return {"role": role, "content": text}
 
-    def _content(self, chat: list[Any], images: dict[str, Any]) -> dict[str, Any]:
+    def _content(self, chat: Sequence[object], images: dict[str, object]) -> dict[str, object]:
         return {self.chat: chat} | images
 
-    def _named_images(self, images: list[str]) -> dict[str, Any]:
+    def _named_images(self, images: list[str]) -> dict[str, object]:
         return {"images": images} if images else {}
 
 
@@ -244,11 +248,11 @@ class Llava(_Chat):
     chat = "conversations"
     between = "\n"
 
-    def _turn(self, role: str, text: str) -> dict[str, Any]:
+    def _turn(self, role: str, text: str) -> dict[str, object]:
         return {"from": _LLAVA_NAMES.get(role, role), "value": text}
 
-    def _content(self, chat: list[Any], images: dict[str, Any]) -> dict[str, Any]:
+    def _content(self, chat: Sequence[object], images: dict[str, object]) -> dict[str, object]:
         return images | {self.chat: chat}
 
-    def _named_images(self, images: list[str]) -> dict[str, Any]:
+    def _named_images(self, images: list[str]) -> dict[str, object]:
         return {"image": images[0] if len(images) == 1 else images} if images else {}

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -16,7 +16,12 @@ from mminf.record import Record
 from mminf.sink.base import Assets, Sink, Written, sink
 from mminf.sink.placing import VECTORS, replace_folder
 
-Vector = Any  # (dimensions,) float64
+if TYPE_CHECKING:
+    from numpy import float64, floating
+    from numpy.typing import NDArray
+
+Vector: TypeAlias = "NDArray[float64]"
+"""(dimensions,)"""
 ROWS = 16384
 
 
@@ -43,9 +48,10 @@ class Embeddings(Sink):
     `count`, and `image_mean` where there is one: that is what is subtracted from real images at inference.
     """
 
+    config: EmbeddingsConfig
     Config = EmbeddingsConfig
 
-    def __init__(self, config: Any, output: Path) -> None:
+    def __init__(self, config: EmbeddingsConfig, output: Path) -> None:
         super().__init__(config, output)
         self._vector: Callable[[str], bytes | None] = lambda _: None
         self.image_stats = config.image_stats
@@ -61,7 +67,7 @@ class Embeddings(Sink):
     def attach(self, assets: Assets) -> None:
         self._vector = assets.vector
 
-    def row(self, record: Record) -> dict[str, Any]:
+    def row(self, record: Record) -> dict[str, object]:
         return {"id": record.id, "vector": self._read(record)}
 
     def write(self, records: Iterable[Record]) -> Written:
@@ -135,7 +141,8 @@ class Embeddings(Sink):
         import numpy
         from safetensors.numpy import save_file
 
-        shard, names, number = None, 0, 0
+        shard: NDArray[floating] | None = None
+        names, number = 0, 0
         with (folder / "index.jsonl").open("w", encoding="utf-8", errors="replace") as index:
             for name, vector in vectors:
                 if shard is None:  # one shard in memory, used again for the next

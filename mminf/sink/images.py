@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -34,9 +34,10 @@ class ImagePathsConfig(SinkConfig):
 class ImagePathsSink(Sink):
     """Base of the sinks whose rows name image files."""
 
+    config: ImagePathsConfig
     Config = ImagePathsConfig
 
-    def __init__(self, config: Any, output: Path) -> None:
+    def __init__(self, config: ImagePathsConfig, output: Path) -> None:
         super().__init__(config, output)
         self.copies = self.path.with_name(f"{self.path.name}.images")
         self._assets: Assets | None = None
@@ -57,7 +58,7 @@ class ImagePathsSink(Sink):
         found = [self._copy_image(uri) for uri in images] if self.config.copy_images else list(images)
         return [self._relative(uri) for uri in found] if self.config.image_paths == "relative" else found
 
-    def name_rejected(self, row: dict[str, Any]) -> dict[str, Any]:
+    def name_rejected(self, row: dict[str, object]) -> dict[str, object]:
         """Returns a row with its column of rejected images (of preference data) named alike."""
         rejected = row.get("rejected_images")
         if not isinstance(rejected, list) or not all(isinstance(uri, str) for uri in rejected):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING
 
 from pydantic import Field
 
@@ -15,6 +15,9 @@ from mminf.record import Record
 from mminf.sink.base import Assets, Rows, Sink, Written, sink
 from mminf.sink.placing import replace_file
 from mminf.sink.shards import Shards
+
+if TYPE_CHECKING:
+    import pyarrow
 
 BATCH, FEW = 500, 25  # rows, without and with images
 
@@ -34,24 +37,24 @@ class ParquetSink(Sink):
     With `embed_images`, `images` is a list of `{bytes, path}`, which `datasets.load_dataset` reads as images.
     """
 
+    config: ParquetConfig
     Config = ParquetConfig
 
-    def __init__(self, config: Any, output: Path) -> None:
+    def __init__(self, config: ParquetConfig, output: Path) -> None:
         super().__init__(config, output)
         self._assets: Assets | None = None
 
     def attach(self, assets: Assets) -> None:
         self._assets = assets
 
-    def row(self, record: Record) -> dict[str, Any]:
+    def row(self, record: Record) -> dict[str, object]:
         row = self._plain_row(record)
-        if self.config.embed_images and isinstance(row.get("images"), list) and self._assets is not None:
-            row["images"] = [
-                {"bytes": self._assets.image(uri), "path": str(uri).rpartition("/")[2]} for uri in row["images"]
-            ]
+        images = row.get("images")
+        if self.config.embed_images and isinstance(images, list) and self._assets is not None:
+            row["images"] = [{"bytes": self._assets.image(uri), "path": str(uri).rpartition("/")[2]} for uri in images]
         return row
 
-    def _plain_row(self, record: Record) -> dict[str, Any]:
+    def _plain_row(self, record: Record) -> dict[str, object]:
         """The row without the images' bytes."""
         names = self.config.columns or list(record.fields)
         return {"id": record.id} | {
@@ -71,11 +74,11 @@ class ParquetSink(Sink):
                     _write_file(path, schema, itertools.islice(found, self.config.rows_per_file))
         return found.written()
 
-    def _schema(self, rows: Iterable[dict[str, Any]]) -> Any:
+    def _schema(self, rows: Iterable[Mapping[str, object]]) -> pyarrow.Schema:
         """Reads all rows once to find each column's type, without their images."""
         import pyarrow
 
-        types: dict[str, Any] = {"id": pyarrow.string()}
+        types: dict[str, pyarrow.DataType] = {"id": pyarrow.string()}
         for batch in _batches(rows):
             for name in dict.fromkeys(name for row in batch for name in row):
                 types[name] = _join(types.get(name), [row.get(name) for row in batch])
@@ -88,13 +91,13 @@ class ParquetSink(Sink):
         return _with_features(pyarrow.schema(fields))
 
 
-def _batches(rows: Iterable[dict[str, Any]], size: int = BATCH) -> Iterator[list[dict[str, Any]]]:
+def _batches(rows: Iterable[Mapping[str, object]], size: int = BATCH) -> Iterator[list[Mapping[str, object]]]:
     iterator = iter(rows)
     while batch := list(itertools.islice(iterator, size)):
         yield batch
 
 
-def _join(known: Any, values: list[Any]) -> Any:
+def _join(known: pyarrow.DataType | None, values: list[object]) -> pyarrow.DataType:
     """Returns the type that holds a column's values so far; JSON text (string) where they don't go together."""
     import pyarrow
 
@@ -108,14 +111,14 @@ def _join(known: Any, values: list[Any]) -> Any:
         return pyarrow.string()
 
 
-def _storable(kind: Any) -> Any:
+def _storable(kind: pyarrow.DataType) -> pyarrow.DataType:
     """Returns a type that Parquet has: it knows no column of nulls, and no empty object, wherever that stands."""
     import pyarrow
 
     return kind if _has_column(kind) else pyarrow.string()
 
 
-def _has_column(kind: Any) -> bool:
+def _has_column(kind: pyarrow.DataType) -> bool:
     from pyarrow import types
 
     if types.is_struct(kind):
@@ -123,7 +126,7 @@ def _has_column(kind: Any) -> bool:
     return _has_column(kind.value_type) if types.is_list(kind) else not types.is_null(kind)
 
 
-def _with_features(schema: Any) -> Any:
+def _with_features(schema: pyarrow.Schema) -> pyarrow.Schema:
     """Tells Hugging Face datasets that the column holds images."""
     from datasets import Features, Image, List
 
@@ -132,7 +135,7 @@ def _with_features(schema: Any) -> Any:
     return schema.with_metadata({"huggingface": json.dumps({"info": {"features": features.to_dict()}})})
 
 
-def _write_file(path: Path | IO[bytes], schema: Any, rows: Iterable[dict[str, Any]]) -> None:
+def _write_file(path: Path | IO[bytes], schema: pyarrow.Schema, rows: Iterable[Mapping[str, object]]) -> None:
     import pyarrow
     import pyarrow.parquet
 
@@ -144,7 +147,7 @@ def _write_file(path: Path | IO[bytes], schema: Any, rows: Iterable[dict[str, An
             writer.write_batch(pyarrow.record_batch(columns, schema=schema))
 
 
-def _column(values: list[Any], kind: Any) -> Any:
+def _column(values: list[object], kind: pyarrow.DataType) -> pyarrow.Array:
     import pyarrow
 
     if pyarrow.types.is_string(kind):
@@ -154,7 +157,7 @@ def _column(values: list[Any], kind: Any) -> Any:
     return pyarrow.array(values, kind)
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     if value is None:
         return None
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

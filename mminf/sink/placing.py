@@ -13,9 +13,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple, TypedDict
 
-from mminf.storage import is_remote, send_file
+from mminf.storage import as_remote, is_remote, send_file
 
 MANIFEST = "manifest.json"
 VECTORS = "stats.safetensors"
@@ -93,7 +93,14 @@ def is_dataset(folder: Path) -> bool:
     return read_manifest(folder) is not None
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
+class Manifest(TypedDict):
+    """What a folder says of its files; the files themselves are not checked."""
+
+    rows: int
+    files: list[object]
+
+
+def read_manifest(folder: Path) -> Manifest | None:
     """Returns the manifest of a dataset of several files, None if there is none."""
     try:
         found = json.loads((folder / MANIFEST).read_bytes())
@@ -116,8 +123,9 @@ def find_strangers(folder: Path) -> list[Path]:
 
 def listed_files(folder: Path) -> set[str]:
     """Returns the names of the files that a dataset's manifest lists."""
-    manifest = read_manifest(folder) or {"files": []}
-    names = {str(file.get("name")) for file in manifest["files"] if isinstance(file, dict)}
+    manifest = read_manifest(folder)
+    files = [] if manifest is None else manifest["files"]
+    names = {str(file.get("name")) for file in files if isinstance(file, dict)}
     return {name for name in names if name and "/" not in name and name not in (".", "..")}
 
 
@@ -263,7 +271,7 @@ def _send_folder(part: Path, path: Path, last: str) -> None:
     names = {file.name for file in part.iterdir()}
     for name in sorted(names - {last}):
         send_file(part / name, path / name)
-    store: Any = path
+    store = as_remote(path)
     for item in store.fs.ls(store.path, detail=False) if store.exists() else ():
         name = item.rstrip("/").rpartition("/")[2]
         if name not in names and _VECTORS.fullmatch(name):

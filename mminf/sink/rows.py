@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
 from mminf.recipe.config import Names
@@ -20,13 +18,14 @@ class RowsConfig(ImagePathsConfig):
 class JsonLinesSink(ImagePathsSink):
     """One JSON object a record: its id and its fields."""
 
+    config: RowsConfig
     Config = RowsConfig
 
-    def row(self, record: Record) -> dict[str, Any]:
+    def row(self, record: Record) -> dict[str, object]:
         fields = record.fields
         if self.config.columns:
             fields = {name: fields[name] for name in self.config.columns if name in fields}
-        row = {**fields, "id": record.id}
+        row: dict[str, object] = {**fields, "id": record.id}
         images = row.get("images")
         if isinstance(images, list) and all(isinstance(uri, str) for uri in images):
             row["images"] = self.name_images(images)

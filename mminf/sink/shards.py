@@ -9,10 +9,19 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Protocol, TypedDict
 
 from mminf.sink.placing import MANIFEST, listed_files, make_part, put_folder, remove_object
 from mminf.storage import is_remote, send_file
+
+
+class ShardFile(TypedDict):
+    """A file of a dataset, as its manifest lists it."""
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
 
 
 class Counted(Protocol):
@@ -38,7 +47,7 @@ class Shards:
         self.ending = ending
         self._place = place
         self._old: set[str] = set()
-        self.files: list[dict[str, Any]] = []
+        self.files: list[ShardFile] = []
         self._part = make_part(path)
 
     def __enter__(self) -> Shards:

@@ -9,9 +9,8 @@ import io
 import itertools
 import json
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
@@ -20,6 +19,7 @@ from mminf.recipe.config import Names, SinkConfig
 from mminf.record import Record
 from mminf.sink.base import Assets, Rows, Sink, Written, sink
 from mminf.sink.shards import Shards
+from mminf.template import images_in
 
 ROWS = 5000
 
@@ -35,19 +35,20 @@ class WebDatasetSink(Sink):
     image is; further images are `<number>.1.jpg`, and so on. Images are copied as they are.
     """
 
+    config: WebDatasetConfig
     Config = WebDatasetConfig
 
-    def __init__(self, config: Any, output: Path) -> None:
+    def __init__(self, config: WebDatasetConfig, output: Path) -> None:
         super().__init__(config, output)
         self._assets: Assets | None = None
 
     def attach(self, assets: Assets) -> None:
         self._assets = assets
 
-    def row(self, record: Record) -> dict[str, Any]:
+    def row(self, record: Record) -> dict[str, object]:
         names = self.config.columns or list(record.fields)
         fields = {name: record.fields[name] for name in names if name in record.fields}
-        images = [self._assets.image(uri) for uri in record.get("images") or []] if self._assets is not None else []
+        images = [self._assets.image(uri) for uri in images_in(record.fields)] if self._assets is not None else []
         return {"json": {**fields, "id": record.id}, "images": images}
 
     def write(self, records: Iterable[Record]) -> Written:
@@ -59,13 +60,15 @@ class WebDatasetSink(Sink):
         return found.written()
 
 
-def _write_shard(path: Path, rows: Iterable[dict[str, Any]], first: int) -> None:
+def _write_shard(path: Path, rows: Iterable[Mapping[str, object]], first: int) -> None:
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         for number, row in enumerate(rows, first):
             key = f"{number:09}"
             text = json.dumps(row["json"], ensure_ascii=False).encode("utf-8", "replace")
             _add(tar, f"{key}.json", text)
-            for place, image in enumerate(row["images"]):
+            images = row["images"]
+            assert isinstance(images, list)
+            for place, image in enumerate(images):
                 which = f".{place}" if place else ""
                 _add(tar, f"{key}{which}.{image_ending(image)}", image)
 

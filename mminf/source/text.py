@@ -9,7 +9,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from mminf.recipe.config import SourceConfig
-from mminf.record import Record
+from mminf.record import Fields, Record
 from mminf.shard import Shard
 from mminf.source.base import BadRow, Numbered, Source, source
 from mminf.source.formats import limited_lines, open_unpacked, too_long
@@ -40,7 +40,7 @@ class Text(Source):
                 except UnicodeDecodeError as error:
                     yield from numbered.maybe_bad(where, f"{where} is no UTF-8: {error}")
                     continue
-                fields = {self.config.field: text}
+                fields: Fields = {self.config.field: text}
                 if text and (name := numbered.name(fields)) is not None:
                     yield numbered.record(name, fields)
 

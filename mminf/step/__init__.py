@@ -13,7 +13,7 @@ from mminf.config import Names
 from mminf.errors import ImageError, MissingField, RecordError, RequestError, UnusableAnswer
 from mminf.recipe.config import StepConfig
 from mminf.recipe.model import TemplateFolders
-from mminf.record import Record
+from mminf.record import Fields, Json, Record
 from mminf.request import Generation, Sampling
 from mminf.step.base import Children, Context, DatasetStep, Drop, Outcome, Step, step
 from mminf.step.generate import BaseGenerate, GenerateConfig
@@ -23,7 +23,7 @@ from mminf.turns import Draft, ImagePart, Turn
 
 
 def __getattr__(name: str) -> type[Exception]:
-    if name != "AskAgain":  # the name of earlier versions
+    if name != "UnusableAnswer":  # the name of earlier versions
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found: type[Exception] = getattr(errors, name)
     return found
@@ -36,10 +36,12 @@ __all__ = [
     "DatasetStep",
     "Draft",
     "Drop",
+    "Fields",
     "GenerateConfig",
     "Generation",
     "ImageError",
     "ImagePart",
+    "Json",
     "MissingField",
     "Names",
     "Outcome",

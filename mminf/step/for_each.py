@@ -75,7 +75,8 @@ class ForEach(Step[Any]):
         ]
         written: dict[str, Any] = {self.items.field: kept}
         if self.items.dropped:
-            written[self.items.dropped] = [*(record.get(self.items.dropped) or []), *dropped]
+            before: Any = record.get(self.items.dropped) or []
+            written[self.items.dropped] = [*before, *dropped]
         if dropped and not kept and self.items.empty == "drop":
             return Drop(f"none of {len(items)} items is left; the first: {dropped[0]['reason']}", written)
         return written

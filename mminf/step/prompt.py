@@ -190,7 +190,7 @@ HistoryField = Annotated[History | None, BeforeValidator(_as_history, json_schem
 def images_of(record: Record, turns: tuple[Turn, ...]) -> list[str]:
     """Returns the record's images if any turn shows one."""
     if any(isinstance(part, ImagePart) for turn in turns for part in turn.parts):
-        return list(record["images"])
+        return images_in(record.fields)
     return []
 
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from pydantic import Field
 from rapidfuzz import fuzz
 
-from mminf.step import BaseGenerate, GenerateConfig, UnusableAnswer, parse_lines, parse_tag, short, step, strange_words
+from mminf.step import (
+    BaseGenerate,
+    Fields,
+    GenerateConfig,
+    UnusableAnswer,
+    parse_lines,
+    parse_tag,
+    short,
+    step,
+    strange_words,
+)
 
 _SAME = 92
 """RapidFuzz ratio from which two questions are the same: models change punctuation when they repeat one."""
@@ -38,9 +47,9 @@ class Distil(BaseGenerate[DistilConfig]):
         """The four fields that are taken out of the answer."""
         return frozenset(_FIELDS)
 
-    def written(self, text: str) -> dict[str, Any]:
+    def written(self, text: str) -> Fields:
         """Returns the four fields. Raises UnusableAnswer if one is missing, or the question is not a candidate."""
-        found: dict[str, Any] = {field: parse_tag(text, tag) for field, tag in _FIELDS.items()}
+        found = {field: parse_tag(text, tag) for field, tag in _FIELDS.items()}
         candidates, questions = parse_lines(found["candidates"]), parse_lines(found["instruction"])
         if len(candidates) != self.config.candidates:
             raise UnusableAnswer(f"{len(candidates)} candidate questions, not {self.config.candidates}")

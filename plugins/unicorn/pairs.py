@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from mminf.step import BaseGenerate, GenerateConfig, Sampling, UnusableAnswer, parse_json, require_content, step
+from mminf.step import BaseGenerate, Fields, GenerateConfig, Sampling, UnusableAnswer, parse_json, require_content, step
 
 LETTERS = ("A", "B", "C", "D")
 _SAID = re.compile(r"(?:the\s+)?(?:correct\s+)?answer(?:\s+is)?\s*[:：]?\s*", re.IGNORECASE)
@@ -36,7 +36,7 @@ class QaPairsConfig(GenerateConfig):
 class QaPairs(BaseGenerate[QaPairsConfig]):
     """Asks for pairs of question and answer as JSON: all of them sound, or asked again (Unicorn, section 3.3)."""
 
-    def written(self, text: str) -> dict[str, Any]:
+    def written(self, text: str) -> Fields:
         """Returns the list of pairs. Raises UnusableAnswer if one can't be read, or there are too few or too many."""
         pairs = read_pairs(text, options=self.config.options)
         least, most = self.config.count
@@ -123,5 +123,5 @@ def _letter(number: int, answer: str, texts: dict[str, str]) -> str:
     return found.pop()
 
 
-def _plain(key: Any) -> str:
+def _plain(key: object) -> str:
     return re.sub(r"[\W_]", "", str(key)).casefold()

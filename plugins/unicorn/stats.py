@@ -7,7 +7,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
 
 from pydantic import Field
 
@@ -29,6 +28,7 @@ class TextStats(Sink):
     The paper's 0.68 and 6.07 (Unicorn, table 6) can only be means over texts: no corpus of a million has such a TTR.
     """
 
+    config: TextStatsConfig
     Config = TextStatsConfig
 
     @property
@@ -36,7 +36,7 @@ class TextStats(Sink):
         """The field with the text."""
         return frozenset([self.config.reads])
 
-    def row(self, record: Record) -> dict[str, Any]:
+    def row(self, record: Record) -> dict[str, float]:
         """Returns the figures of one text."""
         return text_stats(str(record[self.config.reads]))
 
@@ -44,7 +44,8 @@ class TextStats(Sink):
         """Writes the means over all texts, as one JSON object."""
         texts, left_out, example = 0, 0, None
         sums: Counter[str] = Counter()
-        least, most = math.inf, 0
+        least: float = math.inf
+        most: float = 0
         for record in records:
             try:
                 if self.where is not None and not self.where.test(record.fields):

@@ -188,7 +188,12 @@ def test_a_pipe_is_no_file(tmp_path: Path) -> None:
 @fuzz(100)
 @given(
     values=st.lists(
-        st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0")), min_size=2, max_size=2),
+        st.lists(
+            # A media tag in a text would be refused.
+            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0<")),
+            min_size=2,
+            max_size=2,
+        ),
         min_size=2,
         max_size=5,
     )
