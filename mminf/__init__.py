@@ -57,6 +57,6 @@ _HOMES = dict.fromkeys(__all__, "mminf.errors")
 _HOMES |= dict.fromkeys(("RunResult", "load", "run", "status"), "mminf.api")
 _HOMES |= dict.fromkeys(("read_outcomes", "read_recipe"), "mminf.inspection")
 _HOMES["content_folder"] = "mminf.content"
-_HOMES["UnusableAnswer"] = "mminf.errors"  # the name of earlier versions
+_HOMES["AskAgain"] = "mminf.errors"  # the name of earlier versions
 
 __getattr__ = lazy_names(__name__, _HOMES)

@@ -127,7 +127,7 @@ def shorten_text(text: str, limit: int = 120) -> str:
     return f"{text[: limit - end - 1]}…{text[len(text) - end :]}"
 
 
-_RENAMED = {"UnusableAnswer": "UnusableAnswer", "EngineNotLoaded": "EngineNotLoaded"}
+_RENAMED = {"AskAgain": "UnusableAnswer", "Parked": "EngineNotLoaded"}
 """Names of earlier versions; they will be removed in version 0.2."""
 
 

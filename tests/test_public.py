@@ -65,7 +65,7 @@ def test_an_unknown_name_is_an_error(package: str) -> None:
 
 def test_old_names_work_for_one_version() -> None:
     for module in ("mminf", "mminf.step", "mminf.errors"):
-        with pytest.warns(DeprecationWarning, match="UnusableAnswer is now called UnusableAnswer"):
-            assert import_module(module).UnusableAnswer is UnusableAnswer
-    with pytest.warns(DeprecationWarning, match="EngineNotLoaded is now called EngineNotLoaded"):
-        assert import_module("mminf.errors").EngineNotLoaded.__name__ == "EngineNotLoaded"
+        with pytest.warns(DeprecationWarning, match="AskAgain is now called UnusableAnswer"):
+            assert import_module(module).AskAgain is UnusableAnswer
+    with pytest.warns(DeprecationWarning, match="Parked is now called EngineNotLoaded"):
+        assert import_module("mminf.errors").Parked.__name__ == "EngineNotLoaded"

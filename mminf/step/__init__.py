@@ -23,7 +23,7 @@ from mminf.turns import Draft, ImagePart, Turn
 
 
 def __getattr__(name: str) -> type[Exception]:
-    if name != "UnusableAnswer":  # the name of earlier versions
+    if name != "AskAgain":  # the name of earlier versions
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found: type[Exception] = getattr(errors, name)
     return found
