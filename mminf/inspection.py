@@ -18,6 +18,7 @@ from mminf.journal.memo import add_totals
 from mminf.journal.remote_lock import is_held
 from mminf.plugin import discover
 from mminf.recipe.lines import load_document
+from mminf.record import Fields
 from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS
 from mminf.sharding.journals import open_journals
 from mminf.sharding.overlay import ShardJournal
@@ -71,7 +72,7 @@ class OutcomeHistory(TypedDict):
     state: RecordStatus
     step: str | None
     reason: str | None
-    fields: dict[str, Any]
+    fields: Fields
 
 
 class RecordHistory(TypedDict):

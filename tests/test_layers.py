@@ -73,7 +73,7 @@ EDGES: dict[str, set[str]] = {
     "testing": {"backend", "step", "engine", "plugin", *VALUES},
     "api": {"content", "engine", "executor", "inspection", "journal", "plugin", "report", "sharding", "sink", "source"}
     | set(VALUES),
-    "cli": {"api", "sink", "engine", "executor", "plugin", "redact", "report", "terminal", *VALUES},
+    "cli": {"api", "inspection", "sink", "engine", "executor", "plugin", "redact", "report", "terminal", *VALUES},
     "__main__": {"cli"},
 }
 EDGES = {part: others - {part} for part, others in EDGES.items()}

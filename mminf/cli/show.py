@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -50,5 +50,5 @@ def show(
         echo(f"-> {call['text']}\n   ({call['finish_reason']}, {tokens}, {call['seconds']:.2f} s)")
 
 
-def _chat(parts: list[Any]) -> str:
+def _chat(parts: list[str | dict[str, str]]) -> str:
     return "".join(part if isinstance(part, str) else f"<image {part['image']}>" for part in parts)

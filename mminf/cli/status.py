@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from mminf.cli.options import RUN_FOLDER
 from mminf.cli.terminal import echo
+from mminf.inspection import FailureStatus
 from mminf.states import RunState
 
 
@@ -59,5 +59,5 @@ def status(
         echo(f"  and {found['failed'] - len(found['failures'])} more: mminf status {output} --failures")
 
 
-def _line(failure: Mapping[str, Any]) -> str:
+def _line(failure: FailureStatus) -> str:
     return f"failed at {failure['step']}: {failure['id']}: {failure['reason']}"

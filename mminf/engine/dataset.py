@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from mminf.engine.outcome import Result, check_outcome, is_fields
 from mminf.engine.plan import StagePlan
@@ -13,7 +12,7 @@ from mminf.errors import MminfError, RecordError, UsageError
 from mminf.journal import Journal, Row
 from mminf.record import Record
 from mminf.states import RecordStatus
-from mminf.step.base import DatasetStep, Drop, Outcome
+from mminf.step.base import AnyDatasetStep, DatasetStep, Drop, Outcome
 from mminf.step.context import Gateway, StepContext
 
 BATCH = 256
@@ -63,7 +62,7 @@ async def run_dataset_stage(stage: StagePlan, journal: Journal, gateway: Gateway
                 return
 
 
-def _takes(step: DatasetStep[Any]) -> Callable[[Record], bool]:
+def _takes(step: AnyDatasetStep) -> Callable[[Record], bool]:
     def takes(record: Record) -> bool:
         try:
             return step.condition is None or step.condition.test(record.fields)
@@ -73,7 +72,7 @@ def _takes(step: DatasetStep[Any]) -> Callable[[Record], bool]:
     return takes
 
 
-def _skip(step: DatasetStep[Any], record: Record) -> Outcome | RecordError:
+def _skip(step: AnyDatasetStep, record: Record) -> Outcome | RecordError:
     """Returns the outcome of a record that the step does not see: nothing, or a failure of the condition."""
     try:
         if step.condition is not None:
@@ -83,7 +82,7 @@ def _skip(step: DatasetStep[Any], record: Record) -> Outcome | RecordError:
     return {}
 
 
-def _take(results: _Outcomes, step: DatasetStep[Any]) -> list[tuple[Record, Outcome | RecordError]]:
+def _take(results: _Outcomes, step: AnyDatasetStep) -> list[tuple[Record, Outcome | RecordError]]:
     batch = []
     try:
         for item in results:
@@ -97,7 +96,7 @@ def _take(results: _Outcomes, step: DatasetStep[Any]) -> list[tuple[Record, Outc
     return batch
 
 
-def _row(stage: StagePlan, step: DatasetStep[Any], record: Record, outcome: Outcome | RecordError) -> Row:
+def _row(stage: StagePlan, step: AnyDatasetStep, record: Record, outcome: Outcome | RecordError) -> Row:
     result = _result(step, record, outcome)
     at = None if result.state is RecordStatus.DONE else step.name
     return Row(
@@ -114,7 +113,7 @@ def _row(stage: StagePlan, step: DatasetStep[Any], record: Record, outcome: Outc
     )
 
 
-def _result(step: DatasetStep[Any], record: Record, outcome: Outcome | RecordError) -> Result:
+def _result(step: AnyDatasetStep, record: Record, outcome: Outcome | RecordError) -> Result:
     if not isinstance(outcome, Drop | RecordError) and not is_fields(outcome):
         raise UsageError(
             f"dataset step {step.name!r} gave {type(outcome).__name__} for {record.id}, not fields or a Drop"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from mminf.errors import RecordError
 from mminf.recipe.model import StepLike
-from mminf.record import Fields, Record
+from mminf.record import Fields, Json, Record
 from mminf.states import RecordStatus
 from mminf.step.base import Drop, Outcome
 
@@ -82,12 +82,12 @@ def check_outcome(step: StepLike, outcome: object) -> Outcome:
     return outcome
 
 
-def is_fields(outcome: object) -> TypeGuard[Mapping[str, Any]]:
+def is_fields(outcome: object) -> TypeGuard[Mapping[str, Json]]:
     """Returns whether an outcome is new fields of the record."""
     return isinstance(outcome, Mapping)
 
 
-def _check_items(step: StepLike, items: Sequence[Mapping[str, Any]]) -> None:
+def _check_items(step: StepLike, items: Sequence[Mapping[str, Json]]) -> None:
     for item in items:
         if undeclared := sorted(set(item) - step.writes):
             raise RecordError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mminf.engine.engines import Engine
 from mminf.errors import Problem, RecipeError
@@ -20,9 +19,9 @@ from mminf.recipe.dataflow import (
     undefined_reads,
 )
 from mminf.recipe.model import Recipe
-from mminf.record import Record, digest
+from mminf.record import Fields, Record, digest
 from mminf.sink.base import Sink
-from mminf.step.base import Step
+from mminf.step.base import AnyStep
 from mminf.template import Expression
 
 READING = 2
@@ -61,7 +60,7 @@ class StagePlan:
     """
 
     index: int
-    steps: tuple[Step[Any], ...]
+    steps: tuple[AnyStep, ...]
     waits: tuple[int, ...]
     dataset: bool
     fingerprint: str
@@ -126,7 +125,7 @@ def make_plan(
     return RunPlan(recipe, plan_stages(recipe, engines), digest([_without_bounds(recipe), limit]), limit, force)
 
 
-def _without_bounds(recipe: Recipe) -> dict[str, Any]:
+def _without_bounds(recipe: Recipe) -> Fields:
     """Leaves out what only decides when a run stops: with a larger budget, the same run is resumed."""
     return {key: value for key, value in recipe.resolved().items() if key not in ("budget", "max_same_failures")}
 

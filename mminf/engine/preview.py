@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mminf.engine.run import Run, open_run
 from mminf.errors import Interrupted, RecordError, UsageError, nearest
 from mminf.image import ImageStore, LoadedImage, View
 from mminf.journal import Journal
 from mminf.recipe.model import Recipe
-from mminf.record import Record
+from mminf.record import Fields, Record
 from mminf.request import Generation, Rendered, Request
-from mminf.step.base import Step
+from mminf.step.base import AnyStep
 from mminf.step.context import StepCall, StepContext
 from mminf.step.for_each import ForEach
 
@@ -109,7 +109,7 @@ def _find_row(output: Path, record: str | None) -> Record:
     return rows[-1].record()
 
 
-def preview_request(run: Run, step: Step[Any], record: Record) -> Request:
+def preview_request(run: Run, step: AnyStep, record: Record) -> Request:
     """Returns the first request of a step for a record of the source.
 
     Fields that only earlier steps would write are in the prompt as `<field>`.
@@ -119,7 +119,7 @@ def preview_request(run: Run, step: Step[Any], record: Record) -> Request:
     """
     if step.engine is None:
         raise UsageError(f"step {step.name!r} calls no model")
-    first: dict[str, Any] = {}
+    first: Fields = {}
     if isinstance(step, ForEach):  # the call for the first item
         items = record.fields.get(step.items.field)
         first = step.fields_of(items[0]) if isinstance(items, list) and items else {}
@@ -132,7 +132,7 @@ def preview_request(run: Run, step: Step[Any], record: Record) -> Request:
         store.close()
 
 
-async def _catch(run: Run, step: Step[Any], record: Record, store: ImageStore) -> Request:
+async def _catch(run: Run, step: AnyStep, record: Record, store: ImageStore) -> Request:
     view = run.session.engines[str(step.engine)].backend.view
     gateway = CatchingGateway(run.plan.recipe.run.seed, store, view)
     try:

@@ -14,7 +14,8 @@ from typing import Any
 from mminf.engine.outcome import Failure, Result, StepOutcome, is_fields
 from mminf.engine.plan import StageCheck, StagePlan
 from mminf.errors import RecordError
-from mminf.record import Fields, Record
+from mminf.journal import Progress
+from mminf.record import Fields, Json, Record
 from mminf.states import RecordStatus
 from mminf.step.base import Drop
 from mminf.template import failed_check
@@ -38,10 +39,10 @@ class _End:
     state: RecordStatus
     step: int
     reason: str
-    fields: Mapping[str, Any]
-    items: Sequence[Mapping[str, Any]] | None = None
+    fields: Mapping[str, Json]
+    items: Sequence[Mapping[str, Json]] | None = None
 
-    def dump(self) -> list[Any]:
+    def dump(self) -> list[Json]:
         items = None if self.items is None else [dict(item) for item in self.items]
         return [*self.place, self.state, self.step, self.reason, dict(self.fields), items]
 
@@ -64,13 +65,11 @@ class RecordState:
         limit: steps from this one on are not needed: the record ends before them.
     """
 
-    def __init__(
-        self, stage: StagePlan, record: Record, start: int = 0, known: Mapping[str, Any] | None = None
-    ) -> None:
-        known = known or {}
+    def __init__(self, stage: StagePlan, record: Record, start: int = 0, known: Progress | None = None) -> None:
+        known = known or Progress()
         self._stage = stage
         self._entered = record
-        self._written: dict[int, Mapping[str, Any]] = {}
+        self._written: dict[int, Mapping[str, Json]] = {}
         self._done = (1 << start) - 1
         self._blocked: list[int] = []
         self._end: _End | None = None
@@ -140,10 +139,10 @@ class RecordState:
         children = None if end.items is None else self._children(end, fields)
         return Result(end.state, fields, end.step, end.reason, children)
 
-    def progress(self) -> dict[str, Any]:
+    def progress(self) -> Progress:
         """Returns what must be known to continue a parked record, as JSON values."""
         written = {str(number): dict(fields) for number, fields in self._written.items()}
-        return {"written": written} if self._end is None else {"written": written, "ended": self._end.dump()}
+        return Progress(written=written) if self._end is None else Progress(written=written, ended=self._end.dump())
 
     def _children(self, end: _End, fields: Fields) -> list[Record]:
         # Only now has every step before this one written what children inherit.
@@ -151,7 +150,7 @@ class RecordState:
         parent = replace(self._entered, fields={name: value for name, value in fields.items() if name not in removed})
         return [parent.child(number, dict(item)) for number, item in enumerate(end.items or ())]
 
-    def _write(self, step: int, fields: Mapping[str, Any]) -> None:
+    def _write(self, step: int, fields: Mapping[str, Json]) -> None:
         self._written[step] = fields
         self._done |= 1 << step
         if fields:

@@ -90,9 +90,9 @@ class RunResult:
 
         A shard that is finished has 0: other shards may have records that are done.
         """
-        if self.state is RunState.INTERRUPTED:
+        if self.state == RunState.INTERRUPTED:
             return 130 if self.stopped is None else 3
-        return 0 if self.counts.done or self.shard is not None or self.state is RunState.WAITING else 1
+        return 0 if self.counts.done or self.shard is not None or self.state == RunState.WAITING else 1
 
 
 def open_sinks(recipe: Recipe, output: Path) -> list[Sink]:

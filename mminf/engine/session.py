@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
 
 from mminf.engine.engines import Engine
 from mminf.engine.pool import Pool
@@ -32,9 +31,9 @@ class Session:
             engines={name: engine.stats for name, engine in self.engines.items()},
         )
         self._keep_engines = keep_engines
-        self._task: asyncio.Task[Any] | None = None
+        self._task: asyncio.Task[None] | None = None
 
-    def watch_over(self, task: asyncio.Task[Any] | None) -> None:
+    def watch_over(self, task: asyncio.Task[None] | None) -> None:
         """Makes `stop` cancel a task."""
         self._task = task
 

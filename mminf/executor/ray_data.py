@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from mminf.backend.base import shorten
 from mminf.engine.result import RunResult
@@ -29,6 +29,7 @@ from mminf.executor.marker import NONCE, check_shared
 from mminf.executor.options import RayOptions
 from mminf.plugin import discover, install_sources, plugin_sources
 from mminf.recipe.model import Recipe
+from mminf.record import Json
 from mminf.shard import Shard
 from mminf.sharding.coordinator import Coordinator
 from mminf.sharding.phase import Phase
@@ -72,6 +73,17 @@ class WorkerSpec:
         return spec
 
 
+class Task(TypedDict, total=False):
+    """A row of Ray's dataset: a shard in a phase, and what became of it. `error` is empty if there was none."""
+
+    index: int
+    count: int
+    phase: str
+    state: str
+    error: str
+    stopped: str
+
+
 class ShardWorker:
     """An actor of Ray Data: works on shards in a phase, one after the other, with engines that stay loaded.
 
@@ -88,7 +100,7 @@ class ShardWorker:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="mminf-run", daemon=True).start()
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, row: Task) -> Task:
         """Works on one shard in a phase. What the user can fix comes back as `error`; Ray retries all else."""
         phase = Phase.load(row["phase"])
         assert phase is not None
@@ -140,10 +152,10 @@ class StatsCollector:
     """An actor that collects the counters of the workers."""
 
     def __init__(self) -> None:
-        self._reports: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._reports: dict[str, tuple[float, dict[str, Json]]] = {}
         self._draining = False
 
-    def put(self, name: str, stats: dict[str, Any]) -> bool:
+    def put(self, name: str, stats: dict[str, Json]) -> bool:
         """Takes a worker's counters. Returns whether it is to start no new calls."""
         self._reports[name] = (time.monotonic(), stats)
         return self._draining
@@ -152,7 +164,7 @@ class StatsCollector:
         """Lets workers start no new calls, from their next report on."""
         self._draining = True
 
-    def all(self, seconds: float = 30.0) -> list[dict[str, Any]]:
+    def all(self, seconds: float = 30.0) -> list[dict[str, Json]]:
         """Returns the counters of the workers that live; what a dead one did is counted by its successor."""
         now = time.monotonic()
         return [stats for at, stats in self._reports.values() if now - at < seconds]
@@ -187,7 +199,7 @@ class RayWork:
                 (run.target / NONCE).unlink(missing_ok=True)
             return result
 
-    async def _wait(self, run: Run, work: Coroutine[Any, Any, None]) -> None:
+    async def _wait(self, run: Run, work: Coroutine[None, None, None]) -> None:
         """Waits for a phase; when the run drains, the workers are told."""
         run.session.watch_over(asyncio.current_task())
         task = asyncio.create_task(work)
@@ -249,7 +261,7 @@ class RayWork:
             return ours
 
 
-def _check_row(run: Run, row: Mapping[str, Any]) -> None:
+def _check_row(run: Run, row: Task) -> None:
     """Raises what a worker's report of a shard means for the run, if the shard is not finished."""
     if row["error"]:
         raise EngineError(f"shard {row['index']} of {row['count']}: {row['error']}")

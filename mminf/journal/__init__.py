@@ -3,7 +3,7 @@
 from mminf.journal.journal import Journal
 from mminf.journal.lock import is_locked
 from mminf.journal.meta import RunHeader, RunMeta, Scope
-from mminf.journal.row import Call, CallHistory, Failure, Place, Prompt, Row, Totals, Tree, Waiting
+from mminf.journal.row import Call, CallHistory, Failure, Place, Progress, Prompt, Row, Totals, Tree, Waiting
 
 __all__ = [
     "Call",
@@ -11,6 +11,7 @@ __all__ = [
     "Failure",
     "Journal",
     "Place",
+    "Progress",
     "Prompt",
     "Row",
     "RunHeader",

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any
+from typing import TypeVar
 
+from mminf.journal.checksum import SqlValue
 from mminf.record import Record
 
+T = TypeVar("T", str, str | None)
 BELOW = "stage = ? AND root = ? AND (path = ? OR substr(path, 1, ?) = ?)"
 
 
-def below(stage: int, record: Record) -> tuple[Any, ...]:
+def below(stage: int, record: Record) -> tuple[SqlValue, ...]:
     """Arguments of `BELOW`, which selects the rows of a record and all below it."""
     return below_path(stage, record.origin, path_text(record.path))
 
 
-def below_path(stage: int, root: str, path: str) -> tuple[Any, ...]:
+def below_path(stage: int, root: str, path: str) -> tuple[SqlValue, ...]:
     """The same for a path as text."""
     prefix = f"{path}/" if path else ""
     return (stage, root, path, len(prefix), prefix)
@@ -31,9 +33,9 @@ def path_numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split("/") if part)
 
 
-def clean(text: Any) -> Any:
+def clean(text: T) -> T:
     """Replaces lone surrogates, which SQLite can't store; models and file names do produce them."""
-    if not isinstance(text, str) or text.isascii():
+    if text is None or text.isascii():
         return text
     return text.encode("utf-8", "replace").decode("utf-8")
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
 
 from mminf.journal.checksum import SqlValue
 from mminf.journal.codec import clean, deflate, inflate
 from mminf.journal.database import Database, Values
 from mminf.journal.meta import RunMeta
-from mminf.journal.row import Call, CallHistory, Prompt, Totals
+from mminf.journal.row import Call, CallHistory, Chat, Prompt, Totals
 from mminf.journal.schema import insert
 from mminf.journal.writer import Statement
 from mminf.request import Generation
@@ -170,11 +169,12 @@ class Memo:
             chat=self._chat(prompt_id, prompt),
         )
 
-    def _chat(self, prompt_id: int | None, prompt: bytes | None) -> Any:
+    def _chat(self, prompt_id: int | None, prompt: bytes | None) -> Chat | None:
         if prompt is None:
             return None
         first = self._database.find("prompts", "WHERE id = ?", prompt_id)
-        return json.loads(inflate(prompt, bytes(first[2]) if first is not None else b""))
+        chat: Chat = json.loads(inflate(prompt, bytes(first[2]) if first is not None else b""))
+        return chat
 
 
 def add_totals(parts: Iterable[dict[str, Totals]]) -> dict[str, Totals]:

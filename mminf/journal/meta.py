@@ -11,6 +11,7 @@ from typing import Any
 
 from mminf.errors import JournalError
 from mminf.journal.database import Database
+from mminf.record import Json
 from mminf.states import RunState
 
 _TOKENS = "special_tokens:"
@@ -43,7 +44,7 @@ class RunHeader:
         versions: of the packages that run it.
     """
 
-    recipe: Mapping[str, Any]
+    recipe: Mapping[str, Json]
     digest: str
     path: str
     stages: list[list[str]]

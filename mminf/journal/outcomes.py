@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from mminf.errors import JournalError, shorten_text
-from mminf.journal.checksum import RUN_FACTOR, SEQ_FACTOR
+from mminf.journal.checksum import RUN_FACTOR, SEQ_FACTOR, SqlValue
 from mminf.journal.codec import BELOW, below, clean, path_numbers, path_text
-from mminf.journal.database import Database
+from mminf.journal.database import Database, Values
 from mminf.journal.meta import RunMeta
 from mminf.journal.row import Failure, OutcomeCount, Place, Row, row_of
 from mminf.journal.schema import insert
@@ -54,7 +53,7 @@ class Outcomes:
         sql = insert("rows", or_="REPLACE")
         await self._database.commit([Statement(sql, self._values(row)) for row in rows])
 
-    def _values(self, row: Row) -> tuple[Any, ...]:
+    def _values(self, row: Row) -> Values:
         return (
             row.stage,
             clean(row.id),
@@ -99,7 +98,7 @@ class Outcomes:
         """
         wanted = [str(state) for state in states]
         where = f"WHERE stage = ? AND run >= ? AND state IN ({','.join('?' * len(wanted))})"
-        arguments: list[Any] = [stage, self._meta.since, *wanted]
+        arguments: list[SqlValue] = [stage, self._meta.since, *wanted]
         if step is not None:
             where += " AND step = ?"
             arguments.append(step)
@@ -135,7 +134,7 @@ class Outcomes:
     def counts(self, last: Place | None = None) -> list[OutcomeCount]:
         """Returns the number of records by outcome, up to a position in the source."""
         where = "WHERE run >= ?"
-        arguments: list[Any] = [self._meta.since]
+        arguments: list[SqlValue] = [self._meta.since]
         if last is not None:
             where += " AND (seq, path) <= (?, ?)"
             arguments += [last[0], path_text(last[1])]
@@ -167,7 +166,7 @@ def place(stage: int, record: Record) -> tuple[int, str, str]:
     return (stage, record.origin, path_text(record.path))
 
 
-def count_of(row: tuple[Any, ...]) -> OutcomeCount:
+def count_of(row: Values) -> OutcomeCount:
     """Returns the count of a row of stage, state, step, number. Raises JournalError if it is damaged."""
     try:
         return OutcomeCount(operator.index(row[0]), RecordStatus(row[1]), row[2], row[3])

@@ -11,12 +11,11 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from mminf.errors import JournalError
-from mminf.journal.checksum import add_functions
+from mminf.journal.checksum import SqlValue, add_functions
 from mminf.journal.connection import check_tables, create_tables, has_checksums
-from mminf.journal.database import DAMAGE
+from mminf.journal.database import DAMAGE, Values
 from mminf.journal.folders import shard_folders
 from mminf.journal.lock import hold
 from mminf.journal.schema import COLUMNS, FILE, checksum_sql, insert
@@ -142,7 +141,7 @@ def _copy(source: sqlite3.Connection, to: sqlite3.Connection, table: str) -> tup
     return saved, lost
 
 
-def _readable(connection: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...]]:
+def _readable(connection: sqlite3.Connection, table: str) -> Iterator[Values]:
     """Yields columns of the rows that can be read, and whether the checksum is right (None: there is none).
 
     Rows are read from both ends; in the gap between, from points that halve it again and again. A row may come twice.
@@ -159,8 +158,8 @@ def _readable(connection: sqlite3.Connection, table: str) -> Iterator[tuple[Any,
 
 
 def _search_gap(
-    connection: sqlite3.Connection, table: str, key: str, low: Any, high: Any, splits: int
-) -> Iterator[tuple[Any, ...]]:
+    connection: sqlite3.Connection, table: str, key: str, low: SqlValue, high: SqlValue, splits: int
+) -> Iterator[Values]:
     middle = _between(low, high)
     if middle is None or splits == 0:
         return
@@ -176,8 +175,8 @@ def _search_gap(
 
 
 def _scan(
-    connection: sqlite3.Connection, table: str, key: str, where: str, order: str, *arguments: Any
-) -> Iterator[tuple[Any, ...]]:
+    connection: sqlite3.Connection, table: str, key: str, where: str, order: str, *arguments: SqlValue
+) -> Iterator[Values]:
     """Yields key, columns and checksum of rows until one can't be read."""
     try:
         right = f"checksum = {checksum_sql(table)}" if has_checksums(connection) else "NULL"
@@ -187,7 +186,7 @@ def _scan(
         return
 
 
-def _between(low: Any, high: Any) -> Any:
+def _between(low: SqlValue, high: SqlValue) -> SqlValue:
     """Returns a key in the middle between two; None if there is none."""
     if isinstance(low, int) and isinstance(high, int):
         return (low + high) // 2 if high - low > 1 else None

@@ -8,14 +8,30 @@ from typing import Any, NamedTuple, TypedDict
 
 from mminf.errors import JournalError
 from mminf.journal.codec import path_numbers
-from mminf.record import Fields, Record
+from mminf.record import Fields, Json, Record
 from mminf.request import Generation
 from mminf.states import RecordStatus
 
 Place = tuple[int, tuple[int, ...]]
 """The position of a record: that of its source record, and its path below it."""
-Tree = dict[str, dict[str, Any]]
-"""The progress of a parked record and its children, by path; see `RecordState.progress`."""
+
+
+class Progress(TypedDict, total=False):
+    """The progress of a parked record, as JSON values.
+
+    Attributes:
+        written: fields that steps have written, by the steps' positions.
+        ended: where the record ends, if a step has ended it.
+        end: the status of a record that is final.
+    """
+
+    written: dict[str, Fields]
+    ended: list[Json]
+    end: str
+
+
+Tree = dict[str, Progress]
+"""The progress of a parked record and its children, by path."""
 
 
 @dataclass(slots=True)
@@ -100,6 +116,10 @@ class OutcomeCount(NamedTuple):
     number: int
 
 
+Chat = list[tuple[str, list[str | dict[str, str]]]]
+"""Role and parts of each turn; an image is `{"image": URI}`."""
+
+
 class Prompt(TypedDict):
     """A step's prompt as the model was sent it, and its number of tokens, as far as they are known."""
 
@@ -122,7 +142,7 @@ class CallHistory(TypedDict):
     seconds: float
     run: int
     reasoning: str | None
-    chat: Any
+    chat: Chat | None
 
 
 def row_of(values: tuple[Any, ...]) -> Row:

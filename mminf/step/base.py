@@ -7,7 +7,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, get_args
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, get_args
 
 from mminf.errors import MminfError, PluginError, RecordError
 from mminf.image import LoadedImage
@@ -181,6 +181,9 @@ class Step(ABC, Generic[C]):
         """
 
 
+AnyStep: TypeAlias = Step[Any]
+
+
 class DatasetStep(Step[C], ABC):
     """A step that sees all surviving records, in source order."""
 
@@ -213,6 +216,9 @@ class DatasetStep(Step[C], ABC):
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         raise NotImplementedError(f"{self.type} works on the whole dataset")
+
+
+AnyDatasetStep: TypeAlias = DatasetStep[Any]
 
 
 def step(name: str) -> Callable[[type[S]], type[S]]:

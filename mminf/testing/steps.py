@@ -5,23 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from mminf.errors import RecordError
 from mminf.plugin import discover
 from mminf.recipe.model import TemplateFolders
 from mminf.recipe.wrap import wrap_step
-from mminf.record import Record
+from mminf.record import Json, Record
 from mminf.registry import STEPS
-from mminf.step.base import DatasetStep, Outcome, Step
+from mminf.step.base import AnyStep, DatasetStep, Outcome, Step
 from mminf.step.context import Gateway, StepContext
 from mminf.testing.stub import Answers, StubGateway
 
-AnyStep = Step[Any]
-
 
 def make_step(
-    step: str | type[AnyStep], config: Mapping[str, Any] | None = None, *, templates: Sequence[Path] = ()
+    step: str | type[AnyStep], config: Mapping[str, object] | None = None, *, templates: Sequence[Path] = ()
 ) -> AnyStep:
     """Returns a step as a recipe would make it.
 
@@ -42,8 +39,8 @@ def make_step(
 
 def run_step(
     step: str | type[AnyStep] | AnyStep,
-    config: Mapping[str, Any] | None = None,
-    fields: Mapping[str, Any] | None = None,
+    config: Mapping[str, object] | None = None,
+    fields: Mapping[str, Json] | None = None,
     *,
     answers: Answers = (),
     gateway: Gateway | None = None,
@@ -72,7 +69,7 @@ def run_step(
 
 
 def run_dataset_step(
-    step: str | type[AnyStep] | AnyStep, config: Mapping[str, Any] | None, rows: Iterable[Mapping[str, Any]]
+    step: str | type[AnyStep] | AnyStep, config: Mapping[str, object] | None, rows: Iterable[Mapping[str, Json]]
 ) -> list[Outcome | RecordError]:
     """Returns what a dataset step makes of each of several records, in their order.
 

@@ -281,9 +281,9 @@ def test_digests_of_an_older_journal_are_used_unless_the_pixels_changed(tmp_path
         async def load(store: ImageStore) -> None:
             assert (await store.open(str(path))).digest == (image_digest(path.read_bytes()) if wide else old)
 
-        with_store(load, journal)
+        with_store(load, journal.images)
     with Journal(tmp_path / "out") as journal:
-        with_store(load, journal)
+        with_store(load, journal.images)
 
 
 def test_scaling_to_8_bits_is_logged_once_per_kind(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
