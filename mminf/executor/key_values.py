@@ -39,11 +39,14 @@ class KeyValueStore:
         self._store: _Store = torch.distributed.PrefixStore(PREFIX, store)
 
     def write(self, key: str, value: str) -> None:
-        """Writes a value. Raises RuntimeError if the store is gone."""
-        self._store.set(key, value)
+        """Writes a value. Raises UsageError if the store is gone."""
+        try:
+            self._store.set(key, value)
+        except RuntimeError as error:  # torch's DistNetworkError and the like
+            raise _gone(error) from error
 
     def fail(self, message: str) -> None:
-        """Tells the ranks of other nodes that this one failed. Raises RuntimeError if the store is gone."""
+        """Tells the ranks of other nodes that this one failed. Raises UsageError if the store is gone."""
         self.write(FAILED, json.dumps([self._rank.node, f"rank {self._rank.rank} failed: {message}"]))
 
     def find(self, key: str) -> str | None:
@@ -52,8 +55,8 @@ class KeyValueStore:
             if not self._store.check([key]):
                 return None
             text = self._store.get(key)
-        except RuntimeError as error:  # torch's DistNetworkError and the like
-            raise UsageError(f"the node of rank 0 can't be reached any more ({error}); {RESUME}") from error
+        except RuntimeError as error:
+            raise _gone(error) from error
         return text.decode()
 
     async def read(self, key: str, wanted: Callable[[], bool]) -> str:
@@ -75,6 +78,10 @@ class KeyValueStore:
                     raise UsageError(said)
             await asyncio.sleep(POLL_SECONDS)
         return text
+
+
+def _gone(error: RuntimeError) -> UsageError:
+    return UsageError(f"the node of rank 0 can't be reached any more ({error}); {RESUME}")
 
 
 class Heartbeat:

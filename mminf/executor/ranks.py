@@ -55,7 +55,7 @@ class RankWork:
             return _nothing(run, RunState.INTERRUPTED)
         except Exception as error:
             # torchrun ends the ranks of this node; those of others only see what is in the store.
-            with contextlib.suppress(RuntimeError):
+            with contextlib.suppress(UsageError):
                 self.store.fail(str(error))
             raise
         finally:
@@ -154,7 +154,7 @@ class RankWork:
         def work() -> None:
             for beat in itertools.count():
                 last = over.wait(STATS_SECONDS)
-                with contextlib.suppress(RuntimeError):  # the store is gone, and with it rank 0
+                with contextlib.suppress(UsageError):  # the store is gone, and with it rank 0
                     self.store.write(
                         stats_key(self.rank.rank), json.dumps({**run.session.stats.snapshot(), "beat": beat})
                     )

@@ -261,6 +261,23 @@ def test_ranks_end_with_their_launcher(command: list[str], tmp_path: Path) -> No
     assert run(command, tmp_path / "cut", CALLS_LOG=str(log))[0] == 0
 
 
+@pytest.mark.parametrize("moment", ["when a rank is there", "when both are there", "later"])
+def test_ranks_end_with_a_launcher_that_dies_before_they_meet(moment: str, command: list[str], tmp_path: Path) -> None:
+    process = start(command, tmp_path / "cut", NPROC_PER_NODE="2")
+    wanted = 1 if moment == "when a rank is there" else 2
+    deadline = time.monotonic() + 120
+    while len(group := psutil.Process(process.pid).children(recursive=True)) < wanted:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.005)
+    if moment == "later":
+        time.sleep(1.0)
+        group = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _, alive = psutil.wait_procs(group, timeout=30)
+    assert not alive, [rank.cmdline() for rank in alive]
+
+
 def test_ray_and_ranks_do_not_go_together(command: list[str], tmp_path: Path) -> None:
     code, text = run([*command, "--executor", "ray"], tmp_path / "cut", NPROC_PER_NODE="2")
     assert code == 2
