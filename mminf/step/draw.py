@@ -10,7 +10,7 @@ from mminf.config import Names
 from mminf.errors import RecordError
 from mminf.recipe.config import StepConfig
 from mminf.recipe.model import TemplateFolders
-from mminf.record import Record, canonical_json
+from mminf.record import Json, Record, canonical_json
 from mminf.step.base import Context, Drop, Outcome, Step, step
 from mminf.template import Expression
 
@@ -41,7 +41,7 @@ class Draw(Step[DrawConfig]):
 
     def __init__(self, config: DrawConfig, folders: TemplateFolders) -> None:
         super().__init__(config, folders)
-        self.values: list[Any] = []
+        self.values: list[Json] = []
         self.weights: list[float] | None = None
         if config.file is not None:
             lines = (line.strip() for line in folders.text(config.file).splitlines())
@@ -53,7 +53,7 @@ class Draw(Step[DrawConfig]):
         elif config.of is not None:
             self.values = config.of
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Json]:
         return {**super().describe(), "values": self.values}
 
     async def run(self, record: Record, ctx: Context) -> Outcome:

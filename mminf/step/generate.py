@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
 from mminf.errors import AskAgain, ImageError, RecordError, RequestError
 from mminf.recipe.model import TemplateFolders
-from mminf.record import Record
+from mminf.record import Fields, Record
 from mminf.step.base import Context, Outcome, step
 from mminf.step.extract import Extraction
 from mminf.step.for_each import raise_worst
@@ -95,7 +95,7 @@ class BaseGenerate(PromptStep[G]):
             raise RecordError(f"none of {self.config.n} answers can be used; the first: {drawn[0]}")
         return {self.config.into: answers}
 
-    async def _sample(self, record: Record, ctx: Context, number: int) -> dict[str, Any]:
+    async def _sample(self, record: Record, ctx: Context, number: int) -> Fields:
         """Draws one of several answers, again where it can't be used; the others are not drawn again for it."""
         reason = ""
         # From 0, also where `mminf retry` wrote attempts off: what could be read then is in the journal.
@@ -106,7 +106,7 @@ class BaseGenerate(PromptStep[G]):
                 reason = str(error)
         raise RecordError(f"{reason} ({ctx.attempt + self.config.attempts} attempts)")
 
-    async def _answer(self, record: Record, ctx: Context, sample: int) -> dict[str, Any]:
+    async def _answer(self, record: Record, ctx: Context, sample: int) -> Fields:
         sampling = self.config.sampling
         if self.config.nll is not None:
             sampling = sampling.model_copy(update={"logprobs": True})
@@ -127,7 +127,7 @@ class BaseGenerate(PromptStep[G]):
             written[self.config.reasoning] = str(answer.reasoning).strip()
         return written
 
-    def written(self, text: str) -> dict[str, Any]:
+    def written(self, text: str) -> Fields:
         """Returns the fields that an answer becomes. Raises AskAgain if they can't be found in it."""
         if self.config.extract is None:
             return {self.config.writes: text}
