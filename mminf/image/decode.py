@@ -7,7 +7,7 @@ import io
 import warnings
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mminf.errors import ImageError, shorten_text
 from mminf.image.formats import HEIF_HINT, has_heif, sniff
@@ -121,7 +121,7 @@ def _find_decoder(data: bytes, uri: str) -> str:
     return name
 
 
-def _open(data: bytes, name: str) -> Any:
+def _open(data: bytes, name: str) -> Image.Image:
     """Opens an image, which reads its header. Raises what Pillow raises."""
     from PIL import Image
 
@@ -144,7 +144,7 @@ def _load_decoders() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def _is_sendable(image: Any) -> bool:
+def _is_sendable(image: Image.Image) -> bool:
     # Frames are only counted where that is cheap: a GIF's decoder goes through all of them.
     return image.format in _SENDABLE and getattr(image, "n_frames", 1) == 1
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from mminf.errors import ImageError, shorten_text
 from mminf.image.peer import check_resolved, connect_only, make_session, peer_check
 from mminf.image.policy import Address, ImagePolicy, check_url
 from mminf.limits import IMAGE_REDIRECTS, IMAGE_SECONDS
+
+if TYPE_CHECKING:
+    import requests
 
 TRIES = 4
 _READ_SECONDS = 30.0  # without any byte
@@ -80,7 +83,7 @@ def _get(address: Address, uri: str, policy: ImagePolicy, deadline: float) -> by
         raise _Passing(f"can't be fetched: {_reason(error)}") from error
 
 
-def _send(address: Address, hosts: frozenset[str], seconds: float) -> Any:
+def _send(address: Address, hosts: frozenset[str], seconds: float) -> requests.Response:
     """Sends the request that was checked, to an address that may be asked.
 
     Proxies and certificates come from the environment, as in requests.
@@ -101,7 +104,7 @@ def _send(address: Address, hosts: frozenset[str], seconds: float) -> Any:
     return session.send(request, timeout=timeout, allow_redirects=False, **settings)
 
 
-def _session() -> Any:
+def _session() -> requests.Session:
     """Returns this thread's session, which keeps connections open, but no cookies."""
     session = getattr(_threads, "session", None)
     if session is None:
@@ -112,7 +115,7 @@ def _session() -> Any:
     return session
 
 
-def _read(response: Any, uri: str, max_bytes: int, deadline: float) -> bytes:
+def _read(response: requests.Response, uri: str, max_bytes: int, deadline: float) -> bytes:
     chunks: list[bytes] = []
     size = 0
     # read1 returns the bytes received so far, so that a slow server can't extend a read beyond the deadline.
@@ -129,7 +132,7 @@ def _read(response: Any, uri: str, max_bytes: int, deadline: float) -> bytes:
     return b"".join(chunks)
 
 
-def _retry_after(response: Any) -> float | None:
+def _retry_after(response: requests.Response) -> float | None:
     """Returns the seconds of a Retry-After header, which is a number or a date."""
     said = response.headers.get("Retry-After", "").strip()
     if said.isdecimal():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mminf.image.wide import check_layout, scale_wide, wide_kind
 
@@ -29,7 +29,7 @@ class Normalised(NamedTuple):
     changed: bool
 
 
-def normalise(image: Any, reopen: Callable[[], Any]) -> Normalised:
+def normalise(image: Image.Image, reopen: Callable[[], Image.Image]) -> Normalised:
     """Returns the pixels of an opened image. Raises what its decoder raises.
 
     Args:
@@ -43,7 +43,7 @@ def normalise(image: Any, reopen: Callable[[], Any]) -> Normalised:
     return Normalised(rgb if turn is None else rgb.transpose(turn), turn is not None or transparent)
 
 
-def _find_turn(image: Any) -> Any:
+def _find_turn(image: Image.Image) -> Image.Transpose | None:
     """Returns the transposition to upright, by EXIF or XMP orientation; None if the image is upright."""
     from PIL.Image import Transpose
 
@@ -59,7 +59,7 @@ def _find_turn(image: Any) -> Any:
     return turns.get(image.getexif().get(_ORIENTATION, 1))
 
 
-def _to_rgb(image: Any) -> Any:
+def _to_rgb(image: Image.Image) -> Image.Image:
     """Converts an image of 8 bits to RGB, with transparency on white."""
     from PIL import Image
 
@@ -97,7 +97,7 @@ def _shared_image() -> type[Image.Image]:
         pixels.
         """
 
-        def __deepcopy__(self, memo: Any) -> SharedImage:
+        def __deepcopy__(self, memo: object) -> SharedImage:
             return self
 
     return SharedImage

@@ -11,9 +11,12 @@ import ipaddress
 import socket
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mminf.errors import ImageError
+
+if TYPE_CHECKING:
+    import requests
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _GLOBAL_IPV6, _DOCUMENTATION = ipaddress.ip_network("2000::/3"), ipaddress.ip_network("3fff::/20")
@@ -58,7 +61,7 @@ def connect_only(check: Check) -> None:
     _local.check = check
 
 
-def make_session() -> Any:
+def make_session() -> requests.Session:
     """Returns a requests session whose direct connections are checked; those to a proxy are not, it resolves names."""
     import requests
     from requests.adapters import HTTPAdapter
@@ -80,8 +83,8 @@ def make_session() -> Any:
         ConnectionCls = CheckedHTTPS
 
     class Adapter(HTTPAdapter):
-        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-            super().init_poolmanager(*args, **kwargs)
+        def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: object) -> None:
+            super().init_poolmanager(connections, maxsize, block, **options)
             self.poolmanager.pool_classes_by_scheme = {"http": HTTPPool, "https": HTTPSPool}
 
     session = requests.Session()
@@ -122,7 +125,7 @@ def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return found
 
 
-def _network(entry: str, port: int) -> Any:
+def _network(entry: str, port: int) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
     """Returns the network that an entry of `allow_hosts` names for a port, None if it names a host or another port."""
     text = entry.strip()
     host, _, named = text.rpartition(":")

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, TypeVarTuple
 
 from mminf.errors import ImageError, shorten_text
 from mminf.image.decode import Decoded, decode_image
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 log = logging.getLogger("mminf")
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 FETCHES = 32  # images at a time that come from elsewhere
 _ENTRY = 1000  # bytes that an image takes without its content
 
@@ -59,15 +61,14 @@ class LoadedImage:
     uri: str
     digest: str
     data: bytes | None = None
-    views: dict[View, Any] = field(default_factory=dict)
+    views: dict[View, Image.Image | str] = field(default_factory=dict)
     size: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def pixels(self) -> Image.Image:
         """The decoded RGB image at its full size; `ImageStore.decode` comes first."""
-        found: Image.Image = self.views[FULL]
-        return found
+        return self.views[FULL]
 
 
 class DigestCache:
@@ -186,7 +187,7 @@ class ImageStore:
             _, gone = self._loaded.popitem(last=False)
             self._bytes -= gone.size
 
-    async def _run(self, function: Callable[..., Any], *args: Any, pool: ThreadPoolExecutor | None = None) -> Any:
+    async def _run(self, function: Callable[[*Ts], T], *args: *Ts, pool: ThreadPoolExecutor | None = None) -> T:
         return await asyncio.get_running_loop().run_in_executor(pool or self._pool, function, *args)
 
     def _pool_for(self, uri: str) -> ThreadPoolExecutor:
@@ -211,7 +212,7 @@ class ImageStore:
             self._digests.put(stat, found)
         return LoadedImage(uri, found, data)
 
-    def _make_view(self, uri: str, data: bytes, view: View) -> Any:
+    def _make_view(self, uri: str, data: bytes, view: View) -> Image.Image | str:
         found = decode_image(data, uri, self.policy.max_pixels)
         self._tell(uri, found)
         scaled = scale_down(found.pixels, view.max_pixels)
@@ -239,5 +240,5 @@ def _stat(uri: str) -> ImageStat | None:
     return stat_object(uri) if is_uri(uri) else stat_image(uri)
 
 
-def _size(made: Any) -> int:
+def _size(made: Image.Image | str) -> int:
     return len(made) if isinstance(made, str) else 3 * made.width * made.height

@@ -7,11 +7,17 @@ their type, or by the minimum and maximum of the image if its values take less t
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mminf.errors import ImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+Array: TypeAlias = "NDArray[Any]"
 
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 _STRIP = 1 << 20  # samples at a time
@@ -31,13 +37,13 @@ class _Samples:
     """
 
     size: tuple[int, int]
-    strips: Callable[[], Iterator[Any]]
+    strips: Callable[[], Iterator[Array]]
     span: tuple[float, float]
     alpha: bool = False
     inverted: bool = False
 
 
-def wide_kind(image: Any) -> str | None:
+def wide_kind(image: Image.Image) -> str | None:
     """Returns the kind of samples of an opened, not yet decoded image; None for 8 bits and less."""
     if image.mode == "F":
         return "float"
@@ -46,7 +52,7 @@ def wide_kind(image: Any) -> str | None:
     return "16-bit" if image.mode.startswith("I;16") or _low_rawmode(image) is not None else None
 
 
-def check_layout(image: Any) -> None:
+def check_layout(image: Image.Image) -> None:
     """Raises ImageError for an opened TIFF that Pillow misreads: 16-bit colours in separate planes."""
     tags = getattr(image, "tag_v2", {})
     planes = tags.get(_PLANES) == 2 and len(tags.get(_BITS) or ()) > 1
@@ -66,7 +72,7 @@ def pick_span(low: float, high: float, span: tuple[float, float]) -> tuple[float
     return low, high
 
 
-def scale_wide(image: Any, reopen: Callable[[], Any]) -> Any:
+def scale_wide(image: Image.Image, reopen: Callable[[], Image.Image]) -> Image.Image:
     """Returns an image with wide samples as RGB of 8 bits, transparency on white.
 
     Args:
@@ -81,7 +87,7 @@ def scale_wide(image: Any, reopen: Callable[[], Any]) -> Any:
 
     samples = _grey(image) if _low_rawmode(image) is None else _colour(image, reopen)
     low, high = pick_span(*_find_extremes(samples), samples.span)
-    made: Any = np.empty((samples.size[1], samples.size[0], 3), np.uint8)
+    made: Array = np.empty((samples.size[1], samples.size[0], 3), np.uint8)
     top = 0
     for strip in samples.strips():
         made[top : top + len(strip)] = _scale(strip, low, high, samples)
@@ -89,7 +95,7 @@ def scale_wide(image: Any, reopen: Callable[[], Any]) -> Any:
     return Image.fromarray(made)
 
 
-def _scale(strip: Any, low: float, high: float, samples: _Samples) -> Any:
+def _scale(strip: Array, low: float, high: float, samples: _Samples) -> Array:
     import numpy as np
 
     colours = _colours(strip, samples).astype(np.float64)
@@ -123,11 +129,11 @@ def _find_extremes(samples: _Samples) -> tuple[float, float]:
     return (low, high) if low <= high else samples.span
 
 
-def _colours(strip: Any, samples: _Samples) -> Any:
+def _colours(strip: Array, samples: _Samples) -> Array:
     return strip[..., :-1] if samples.alpha else strip
 
 
-def _grey(image: Any) -> _Samples:
+def _grey(image: Image.Image) -> _Samples:
     """Samples of modes I;16, I and F."""
     import numpy as np
 
@@ -138,7 +144,7 @@ def _grey(image: Any) -> _Samples:
     transparent = image.info.get("transparency")
     clear = None if image.mode == "F" or not isinstance(transparent, int) else (transparent,)
 
-    def strips() -> Iterator[Any]:
+    def strips() -> Iterator[Array]:
         for box in _boxes(image.size, 1):
             values = np.asarray(image.crop(box))[..., None]
             yield _with_alpha(values.view(np.uint32) if unsigned else values, clear)
@@ -146,7 +152,7 @@ def _grey(image: Any) -> _Samples:
     return _Samples(image.size, strips, _signed_span(span, strips), clear is not None, inverted)
 
 
-def _span_of_type(image: Any, tags: Any) -> tuple[tuple[float, float], bool]:
+def _span_of_type(image: Image.Image, tags: Mapping[int, Any]) -> tuple[tuple[float, float], bool]:
     """Returns the range of the samples' type, and whether they are 32-bit unsigned, which Pillow reads as signed."""
     if image.mode == "F":
         return (0.0, 1.0), False
@@ -158,12 +164,12 @@ def _span_of_type(image: Any, tags: Any) -> tuple[tuple[float, float], bool]:
     return (0, 2**16 - 1), False
 
 
-def _signed_span(span: tuple[float, float], strips: Callable[[], Iterator[Any]]) -> tuple[float, float]:
+def _signed_span(span: tuple[float, float], strips: Callable[[], Iterator[Array]]) -> tuple[float, float]:
     """Of signed samples that are never negative, black is 0."""
     return (0, span[1]) if span[0] < 0 and all(int(strip.min()) >= 0 for strip in strips()) else span
 
 
-def _colour(image: Any, reopen: Callable[[], Any]) -> _Samples:
+def _colour(image: Image.Image, reopen: Callable[[], Image.Image]) -> _Samples:
     """Samples of 16-bit colours: two decodings, one takes each sample's high byte, the other its low byte."""
     import numpy as np
 
@@ -175,7 +181,7 @@ def _colour(image: Any, reopen: Callable[[], Any]) -> _Samples:
         image.load()
     clear = image.info.get("transparency") if image.mode == "RGB" else None
 
-    def strips() -> Iterator[Any]:
+    def strips() -> Iterator[Array]:
         for box in _boxes(lower.size, 4):
             low = np.asarray(lower.crop(box)).astype(np.uint16)
             if packed:
@@ -187,7 +193,7 @@ def _colour(image: Any, reopen: Callable[[], Any]) -> _Samples:
     return _Samples(lower.size, strips, (0, 2**16 - 1), image.mode == "RGBA" or clear is not None)
 
 
-def _with_alpha(values: Any, clear: Any) -> Any:
+def _with_alpha(values: Array, clear: tuple[int, ...] | None) -> Array:
     """Adds a channel of opacity that is 0 where the samples are those of the transparent colour."""
     import numpy as np
 
@@ -204,7 +210,7 @@ def _boxes(size: tuple[int, int], channels: int) -> Iterator[tuple[int, int, int
         yield 0, top, width, min(top + rows, height)
 
 
-def _low_rawmode(image: Any) -> str | None:
+def _low_rawmode(image: Image.Image) -> str | None:
     """Returns the raw mode in which Pillow reads the low bytes of 16-bit colours; None for other images."""
     raw = _rawmode(image)
     if raw == "LA;16B":
@@ -213,11 +219,11 @@ def _low_rawmode(image: Any) -> str | None:
     return f"{name};16{_SWAPPED[order]}" if name in ("RGB", "RGBA", "RGBX") and order in _SWAPPED else None
 
 
-def _rawmode(image: Any) -> str:
+def _rawmode(image: Image.Image) -> str:
     """Returns how the samples are stored in an image that is not yet decoded."""
     args = image.tile[0].args if getattr(image, "tile", None) else None
     return str(args[0] if isinstance(args, tuple) else args)
 
 
-def _replace_rawmode(args: Any, raw: str | None) -> Any:
+def _replace_rawmode(args: object, raw: str | None) -> object:
     return (raw, *args[1:]) if isinstance(args, tuple) else raw

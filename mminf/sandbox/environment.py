@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sized
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import cast
 
 import jinja2
 from jinja2.compiler import CodeGenerator
 from jinja2.filters import FILTERS
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mminf.sandbox.estimates import (
@@ -30,7 +31,7 @@ _CONSTANT = frozenset({"length", "count", "first", "default", "d", "attr", "rand
 class _Generator(CodeGenerator):
     """Lets `~` go through the environment, as the operators do."""
 
-    def visit_Concat(self, node: jinja2.nodes.Concat, frame: Any) -> None:
+    def visit_Concat(self, node: jinja2.nodes.Concat, frame: object) -> None:
         self.write("environment.join_texts((")
         for part in node.nodes:
             self.visit(part, frame)
@@ -61,12 +62,12 @@ def _weigh_literals(node: jinja2.nodes.Node) -> None:
                     setattr(node, field, weighed)
 
 
-def _weighed(value: Any) -> Any:
+def _weighed(value: object) -> object:
     spend(weigh(value))
     return value
 
 
-def _counted(value: Any) -> Iterator[Any]:
+def _counted(value: Iterable[object]) -> Iterator[object]:
     for item in value:
         spend(1)
         yield item
@@ -78,20 +79,22 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"+", "*", "**", "%"})
     code_generator_class = _Generator
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: object) -> None:
         super().__init__(undefined=jinja2.StrictUndefined, **options)
         self.filters = {name: _bound_filter(name, function) for name, function in FILTERS.items()}
         self.filters |= {COUNTED: _counted, WEIGHED: _weighed}
         self.globals = {"range": make_range}
 
-    def _generate(self, source: jinja2.nodes.Template, *args: Any, **kwargs: Any) -> str:
+    def _generate(
+        self, source: jinja2.nodes.Template, name: str | None, filename: str | None, defer_init: bool = False
+    ) -> str:
         """Compiles a template whose loops count what they go through, and whose lists what they hold."""
         for loop in list(source.find_all(jinja2.nodes.For)):
             loop.iter = jinja2.nodes.Filter(loop.iter, COUNTED, [], [], None, None, lineno=loop.lineno)
         _weigh_literals(source)
-        return super()._generate(source, *args, **kwargs)
+        return super()._generate(source, name, filename, defer_init)
 
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+    def call_binop(self, context: object, operator: str, left: object, right: object) -> object:
         """Runs an operator, if what it makes is not too much."""
         if operator == "*":
             check_product(left, right)
@@ -104,17 +107,17 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             pay(made)
         return made
 
-    def join_texts(self, parts: tuple[Any, ...]) -> str:
+    def join_texts(self, parts: tuple[object, ...]) -> str:
         """The operator `~`."""
         spend(sum(map(weigh, parts)))
         return "".join(map(str, parts))
 
-    def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(__self, __context: Context, __obj: object, *args: object, **kwargs: object) -> object:
         """Calls a method or macro, if what it makes is not too much."""
         spend(1)
         owner, name = getattr(__obj, "__self__", None), getattr(__obj, "__name__", "")
         if name == "join" and args and not isinstance(args[0], Sized):
-            args = (list(args[0]), *args[1:])
+            args = (_as_list(args[0]), *args[1:])
         if isinstance(owner, str | bytes | int | list | tuple | dict):
             spend(size_of(owner) // CHARACTERS)
             if estimate := METHOD_ESTIMATES.get(name):
@@ -123,29 +126,35 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         pay(made)
         return made
 
-    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+    def wrap_str_format(self, value: object) -> Callable[..., str] | None:
         """Wraps `str.format`, whose fields may have a width, and whose arguments may be large."""
         wrapped = super().wrap_str_format(value)
         if wrapped is None:
             return None
-        check_format(value.__self__)
+        owner = getattr(value, "__self__", None)
+        assert isinstance(owner, str)
+        check_format(owner)
 
-        def bounded(*args: Any, **kwargs: Any) -> str:
+        def bounded(*args: object, **kwargs: object) -> str:
             spend(weigh(args) + weigh(kwargs))
             return wrapped(*args, **kwargs)
 
         return bounded
 
 
-def _bound_filter(name: str, function: Any) -> Any:
+def _as_list(value: object) -> list[object]:
+    return list(cast("Iterable[object]", value))
+
+
+def _bound_filter(name: str, function: Callable[..., object]) -> Callable[..., object]:
     estimate = FILTER_ESTIMATES.get(name)
     first = 1 if hasattr(function, "jinja_pass_arg") else 0  # the context or environment comes before the value
 
     @functools.wraps(function)
-    def bound(*args: Any, **kwargs: Any) -> Any:
+    def bound(*args: object, **kwargs: object) -> object:
         value = args[first]
         if name == "join" and not isinstance(value, Sized):  # a generator, whose items are not known yet
-            value = list(value)
+            value = _as_list(value)
             args = (*args[:first], value, *args[first + 1 :])
         if name not in _CONSTANT:
             spend(1 + (size_of(value) if not isinstance(value, str) else len(value) // CHARACTERS))

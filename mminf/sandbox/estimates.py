@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Callable, Mapping, Sized
-from typing import Any
 
 import jinja2
 
@@ -25,7 +24,7 @@ def make_range(*bounds: int) -> range:
     return made
 
 
-def check_product(left: Any, right: Any) -> None:
+def check_product(left: object, right: object) -> None:
     """Checks the result of `left * right`. Raises TemplateRuntimeError if it is too large."""
     if isinstance(left, int) and isinstance(right, int):
         check_digits(left.bit_length() + right.bit_length())
@@ -35,13 +34,13 @@ def check_product(left: Any, right: Any) -> None:
             spend(weigh(many) * max(0, times))  # all that is in it: lists of lists are printed, compared and added up
 
 
-def check_power(left: Any, right: Any) -> None:
+def check_power(left: object, right: object) -> None:
     """Checks the result of `left ** right`. Raises TemplateRuntimeError if it is too large."""
     if isinstance(left, int) and isinstance(right, int) and right > 0 and left not in (-1, 0, 1):
         check_digits(left.bit_length() * right)
 
 
-def check_percent(text: str, values: Any) -> None:
+def check_percent(text: str, values: object) -> None:
     """Bounds the widths of a %-format: those in the text, and those that stand for `*` among the values."""
     if "%" in text:
         spend(_numbers_in(text) // CHARACTERS + weigh(values))
@@ -69,36 +68,37 @@ def _numbers_in(text: str) -> int:
     return sum(map(int, numbers))
 
 
-def _bound(value: Any, most: int = MOST_REPEATED) -> int:
+def _bound(value: object, most: int = MOST_REPEATED) -> int:
     """Returns a number that says how often something is repeated. Raises TemplateRuntimeError if it is too large."""
     if isinstance(value, int) and abs(value) > most:
         raise jinja2.TemplateRuntimeError(f"{value:.4g} is too much; at most {most:,}")
     return value if isinstance(value, int) else 0
 
 
-def size_of(value: Any) -> int:
+def size_of(value: object) -> int:
     """Returns the number of items or characters of a value, 0 if it has none."""
     return len(value) if isinstance(value, Sized) else 0
 
 
 # What methods and filters make at most, by their owner and arguments.
-def _padded(owner: Any, width: Any = 0, *_: Any, **__: Any) -> int:
+def _padded(owner: object, width: object = 0, *_: object, **__: object) -> int:
     return max(size_of(owner), _bound(width))
 
 
-def _replaced(owner: Any, old: Any = "", new: Any = "", *_: Any, **__: Any) -> int:
+def _replaced(owner: object, old: object = "", new: object = "", *_: object, **__: object) -> int:
     text, old, new = str(owner), str(old), str(new)
     return len(text) + text.count(old) * len(new)
 
 
-def _joined(parts: Any, separator: Any = "") -> int:
+def _joined(parts: object, separator: object = "") -> int:
     if isinstance(parts, str):
         return len(parts) * (1 + size_of(separator))
-    many = isinstance(parts, list | tuple | dict)
-    return CHARACTERS * weigh(parts) + len(parts) * size_of(separator) if many else 0
+    if not isinstance(parts, list | tuple | dict):
+        return 0
+    return CHARACTERS * weigh(parts) + len(parts) * size_of(separator)
 
 
-def _translated(owner: Any, table: Any = None) -> int:
+def _translated(owner: object, table: object = None) -> int:
     longest = max(map(size_of, table.values()), default=1) if isinstance(table, Mapping) else 1
     return size_of(owner) * max(1, longest)
 
@@ -116,47 +116,47 @@ METHOD_ESTIMATES: dict[str, Callable[..., int]] = {
 }
 
 
-def _indented(value: Any, width: Any = 4, *_: Any, **__: Any) -> int:
+def _indented(value: object, width: object = 4, *_: object, **__: object) -> int:
     return (str(value).count("\n") + 1) * (_bound(width) if isinstance(width, int) else size_of(width))
 
 
-def _truncated(_value: Any, length: Any = 255, *_: Any, **__: Any) -> int:
+def _truncated(_value: object, length: object = 255, *_: object, **__: object) -> int:
     _bound(length)
     return 0
 
 
-def _wrapped(value: Any, width: Any = 79, *_: Any, **more: Any) -> int:
+def _wrapped(value: object, width: object = 79, *_: object, **more: object) -> int:
     """A line costs as much as some hundred characters."""
     lines = size_of(value) // max(1, _bound(width))
     return size_of(value) + lines * (500 + size_of(more.get("wrapstring")))
 
 
-def _batched(value: Any, count: Any = 1, fill_with: Any = None, **more: Any) -> int:
+def _batched(value: object, count: object = 1, fill_with: object = None, **more: object) -> int:
     count = next(iter(more.values()), count) if more else count
     return CHARACTERS * (size_of(value) + _bound(count) * weigh(fill_with))
 
 
-def _rounded(_value: Any, precision: Any = 0, *_: Any, **__: Any) -> int:
+def _rounded(_value: object, precision: object = 0, *_: object, **__: object) -> int:
     _bound(precision, MOST_PRECISE)
     return 0
 
 
-def _dumped(value: Any, indent: Any = None, *_: Any, **__: Any) -> int:
+def _dumped(value: object, indent: object = None, *_: object, **__: object) -> int:
     return CHARACTERS * weigh(value) * (1 + _bound(indent, MOST_PRECISE))
 
 
-def _printed(value: Any, *_: Any, **__: Any) -> int:
+def _printed(value: object, *_: object, **__: object) -> int:
     return CHARACTERS * weigh(value)
 
 
-def _summed(value: Any, _attribute: Any = None, start: Any = 0, **_: Any) -> int:
+def _summed(value: object, _attribute: object = None, start: object = 0, **_: object) -> int:
     """Adding up lists or texts would copy what there is for each of them."""
     if not isinstance(start, int | float):
         raise jinja2.TemplateRuntimeError(f"`sum` adds numbers, not {type(start).__name__}")
     return size_of(value)
 
 
-def _stripped(value: Any, *_: Any, **__: Any) -> int:
+def _stripped(value: object, *_: object, **__: object) -> int:
     """Each comment is cut out of the whole text."""
     return size_of(value) * (1 + str(value).count("<!--"))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
 
 import jinja2
 
@@ -60,7 +59,7 @@ def _too_much() -> jinja2.TemplateRuntimeError:
     return jinja2.TemplateRuntimeError(f"its result is too large: {EXPRESSION_WORK}")
 
 
-def weigh(value: Any) -> int:
+def weigh(value: object) -> int:
     """Returns how much a value is, with all that is in it, at least 1. Raises as `spend` does, if that is too much."""
     most = EXPRESSION_WORK.value if _now.left is None else _now.left
     total, stack = 0, [value]
@@ -84,7 +83,7 @@ def weigh(value: Any) -> int:
     return total
 
 
-def pay(made: Any) -> None:
+def pay(made: object) -> None:
     """Spends what was made: texts by their characters, lists by their items."""
     if isinstance(made, str | bytes):
         spend(len(made) // CHARACTERS)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 from mminf.errors import SourceError
 from mminf.image import ImagePolicy, hub_blobs
 from mminf.recipe.config import SourceConfig
-from mminf.record import Fields, Record
+from mminf.record import Fields, Json, Record
 from mminf.registry import SOURCES
 from mminf.shard import Shard
 from mminf.storage import is_pattern, is_remote, to_path
@@ -51,7 +51,7 @@ class Source(ABC):
     cuts: ClassVar[bool] = False
     gaps: ClassVar[bool] = False
 
-    def __init__(self, config: Any, base: Path, scratch: Path) -> None:
+    def __init__(self, config: SourceConfig, base: Path, scratch: Path) -> None:
         self.config = config
         self.base = base
         self.scratch = scratch
@@ -121,7 +121,7 @@ class Numbered:
         self.seq = 0
         self._seen: set[bytes] = set()
 
-    def name(self, row: Any) -> str | None:
+    def name(self, row: Mapping[str, object]) -> str | None:
         """Returns the name of a row: its own id, else a digest of its content, so that order doesn't matter.
 
         None, and the row is counted, if it belongs to another shard.
@@ -172,10 +172,10 @@ def home_of(file: Path) -> Path:
     return file.parent if is_remote(file) else file.parent.resolve()
 
 
-def content_digest(row: Any) -> str:
+def content_digest(row: object) -> str:
     """Returns 16 hex digits that depend on a row's content alone; embedded bytes count by their own digest."""
 
-    def plain(value: Any) -> Any:
+    def plain(value: object) -> object:
         return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else _plain(value)
 
     text = json.dumps(row, sort_keys=True, default=plain, ensure_ascii=True)
@@ -187,18 +187,20 @@ def clean_id(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def json_fields(row: Any) -> Fields:
+def json_fields(row: Mapping[str, object]) -> Fields:
     """Returns a row as JSON values; what JSON has no word for (dates, arrays) becomes text or lists."""
-    fields: Fields = load_json(json.dumps(row, default=_plain, ensure_ascii=False))
+    fields = load_json(json.dumps(row, default=_plain, ensure_ascii=False))
+    assert isinstance(fields, dict)
     return fields
 
 
-def load_json(text: str | bytes) -> Any:
+def load_json(text: str | bytes) -> Json:
     """Reads JSON; NaN and infinities, which JSON doesn't have, become null."""
-    return json.loads(text, parse_constant=lambda _: None)
+    found: Json = json.loads(text, parse_constant=lambda _: None)
+    return found
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, bytes):

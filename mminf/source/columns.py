@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mminf.errors import ImageError, SourceError
 from mminf.image import embedded_bytes, looks_like_image_bytes, looks_like_image_name
 from mminf.limits import IMAGE_BYTES
-from mminf.record import Fields
 
 STANDARD = ("images", "image")
 PEEK = 100
@@ -63,7 +62,7 @@ class ImageColumns:
     named: tuple[str, ...] = ()
     content: str | None = None
 
-    def find(self, row: Mapping[str, Any]) -> tuple[str, ...]:
+    def find(self, row: Mapping[str, object]) -> tuple[str, ...]:
         """Returns the columns of a row that contain its images, in order; none if it has no images.
 
         `images` and `image` take precedence, with numbered columns of the same word. Then come columns with the name
@@ -83,14 +82,14 @@ class ImageColumns:
             return _choose_series(row, series.values())
         return (self.content,) if self.content and not is_empty(row.get(self.content)) else ()
 
-    def take(self, row: Mapping[str, Any]) -> list[Any]:
+    def take(self, row: Mapping[str, object]) -> list[object]:
         """Returns the values of a row's image columns in one list. Raises as `find` does."""
         values = (row[name] for name in self.find(row))
         items = (item for value in values for item in (value if isinstance(value, list) else [value]))
         return [item for item in items if not is_empty(item)]
 
 
-def _find_series(row: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+def _find_series(row: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
     """Returns the columns of a row that have the name of an image column: numbered columns are one series, in order."""
     series: dict[str, list[tuple[int, str]]] = {}
     for name, value in row.items():
@@ -99,7 +98,7 @@ def _find_series(row: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     return {word: tuple(name for _, name in sorted(items)) for word, items in series.items()}
 
 
-def _choose_series(row: Mapping[str, Any], series: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+def _choose_series(row: Mapping[str, object], series: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     """Returns the series that takes precedence. Raises ValueError if several do and contain different images."""
     ranked: dict[int, list[tuple[str, ...]]] = {}
     for names in series:
@@ -113,7 +112,7 @@ def _choose_series(row: Mapping[str, Any], series: Iterable[tuple[str, ...]]) ->
     return best[0]
 
 
-def find_columns(rows: Sequence[Mapping[str, Any]]) -> ImageColumns:
+def find_columns(rows: Sequence[Mapping[str, object]]) -> ImageColumns:
     """Returns the image columns of a source.
 
     Args:
@@ -142,7 +141,7 @@ def find_columns(rows: Sequence[Mapping[str, Any]]) -> ImageColumns:
     return ImageColumns(content=holding[0] if holding else None)
 
 
-def check_named(named: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+def check_named(named: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
     """Checks that the rows have the columns that a recipe names. Raises SourceError."""
     known = list(dict.fromkeys(name for row in rows for name in row))
     if missing := [name for name in named if rows and name not in known]:
@@ -151,19 +150,19 @@ def check_named(named: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None
         )
 
 
-def map_columns(row: Mapping[str, Any], columns: Mapping[str, Sequence[str]]) -> Fields:
+def map_columns(row: Mapping[str, object], columns: Mapping[str, Sequence[str]]) -> dict[str, object]:
     """Returns a row with the fields that a recipe maps to other columns."""
     taken = {field: names[0] for field, names in columns.items() if field not in STANDARD}
     return {**row, **{field: row[name] for field, name in taken.items() if name in row}}
 
 
-def drop_binary(fields: Mapping[str, Any]) -> tuple[Fields, list[str]]:
+def drop_binary(fields: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
     """Returns the fields without binary data, and the names of those with binary data."""
     binary = [name for name, value in fields.items() if _has_bytes(value)]
     return ({name: value for name, value in fields.items() if name not in binary} if binary else dict(fields)), binary
 
 
-def is_empty(value: Any) -> bool:
+def is_empty(value: object) -> bool:
     """Tells whether a value is empty: null, an empty text, list or file, or an object of nulls."""
     if isinstance(value, dict):
         return all(item is None for item in value.values())
@@ -172,7 +171,7 @@ def is_empty(value: Any) -> bool:
     return value is None or value in ("", b"")
 
 
-def _has_bytes(value: Any) -> bool:
+def _has_bytes(value: object) -> bool:
     if isinstance(value, dict):
         return any(_has_bytes(item) for item in value.values())
     if isinstance(value, list | tuple):
@@ -180,7 +179,7 @@ def _has_bytes(value: Any) -> bool:
     return isinstance(value, bytes | bytearray | memoryview)
 
 
-def _rank(name: str, value: Any) -> int:
+def _rank(name: str, value: object) -> int:
     """Returns the precedence of a column, 0 first: bytes, paths, `file_name`, URLs."""
     read = _read_name(name)
     if _has_bytes(value):
@@ -189,7 +188,7 @@ def _rank(name: str, value: Any) -> int:
     return 2 if read.file else 3 if read.remote else 1
 
 
-def _is_plausible(read: _Name, value: Any) -> bool:
+def _is_plausible(read: _Name, value: object) -> bool:
     """Tells whether a column with the name of an image column is one; its file may still be missing or broken."""
     if isinstance(value, list):
         return any(_is_plausible(read, item) for item in value if not is_empty(item))
@@ -202,13 +201,13 @@ def _is_plausible(read: _Name, value: Any) -> bool:
     return isinstance(value, bytes)
 
 
-def _hold_images(values: Iterable[Any]) -> bool:
+def _hold_images(values: Iterable[object]) -> bool:
     """Tells whether there are values that are not empty, and all of them are images."""
     present = [value for value in values if not is_empty(value)]
     return bool(present) and all(_is_image(value) and not _is_sentence(value) for value in present)
 
 
-def _is_image(value: Any) -> bool:
+def _is_image(value: object) -> bool:
     if isinstance(value, list):
         return all(_is_image(item) for item in value if not is_empty(item))
     if isinstance(value, dict):
@@ -225,6 +224,6 @@ def _is_image(value: Any) -> bool:
         return value.startswith("data:")
 
 
-def _is_sentence(value: Any) -> bool:
+def _is_sentence(value: object) -> bool:
     """Tells whether a text that ends like a file name may be a sentence: "Compare it with b.png"."""
     return isinstance(value, str) and " " in value.strip() and "/" not in value

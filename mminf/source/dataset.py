@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import operator
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -19,6 +19,10 @@ from mminf.source.reader import RowSource
 from mminf.source.rows import FEW
 from mminf.storage import is_remote
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from datasets.features.features import FeatureType as Feature
+
 
 class DatasetConfig(SourceConfig):
     split: str = Field("train", description="Name of the split, if the folder contains several.")
@@ -28,6 +32,7 @@ class DatasetConfig(SourceConfig):
 class DatasetOnDisk(RowSource):
     """What `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote, memory-mapped."""
 
+    config: DatasetConfig
     Config = DatasetConfig
 
     def read(self, shard: Shard | None = None) -> Iterator[Record | BadRow]:
@@ -35,13 +40,13 @@ class DatasetOnDisk(RowSource):
         for index, row in enumerate(self._load()):
             yield from reader.read(row, f"{self.path.name}[{index}]", home_of(self.path / "_"))
 
-    def _first_rows(self) -> Iterator[Mapping[str, Any]]:
+    def _first_rows(self) -> Iterator[Mapping[str, object]]:
         return itertools.islice(self._load(), FEW)
 
     def count(self) -> int:
         return len(self._load())
 
-    def _load(self) -> Any:
+    def _load(self) -> Dataset:
         import datasets
 
         if is_remote(self.path):
@@ -60,7 +65,7 @@ class DatasetOnDisk(RowSource):
         return loaded
 
 
-def _undecoded(feature: Any) -> Any:
+def _undecoded(feature: Feature) -> Feature:
     """Returns a feature that gives the bytes of media instead of decoding them."""
 
     if isinstance(feature, dict):

@@ -6,9 +6,9 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, Literal, cast
 
 from mminf.errors import SourceError
 from mminf.image import looks_like_image_bytes
@@ -153,7 +153,7 @@ def too_long() -> str:
     return f"is too long: {LINE_BYTES}"
 
 
-def load_rows(file: Path, loads: Any) -> list[Any]:
+def load_rows(file: Path, loads: Callable[[bytes], object]) -> list[object]:
     """Returns the rows of a JSON file: an array, or an object that has one.
 
     Args:
@@ -177,7 +177,7 @@ def load_rows(file: Path, loads: Any) -> list[Any]:
     return _rows_in(found, file)
 
 
-def _rows_in(found: Any, file: Path) -> list[Any]:
+def _rows_in(found: object, file: Path) -> list[object]:
     if isinstance(found, list):
         return found
     if not isinstance(found, dict):
@@ -185,7 +185,7 @@ def _rows_in(found: Any, file: Path) -> list[Any]:
     lists = [key for key, value in found.items() if isinstance(value, list) and value and _are_rows(value)]
     known = [key for key in found if key in _LISTS and isinstance(found[key], list) and _are_rows(found[key])]
     if len(known) == 1 and set(lists) <= set(known):
-        rows: list[Any] = found[known[0]]
+        rows: list[object] = found[known[0]]
         return rows
     if len(lists) > 1:
         named = ", ".join(map(str, lists))[:200]
@@ -194,7 +194,7 @@ def _rows_in(found: Any, file: Path) -> list[Any]:
     raise SourceError(f"{file} holds no list of objects, but one object with {keys}; known: {', '.join(_LISTS)}")
 
 
-def _are_rows(values: Sequence[Any]) -> bool:
+def _are_rows(values: Sequence[object]) -> bool:
     return all(isinstance(value, dict) for value in values[:10]) if values else True
 
 

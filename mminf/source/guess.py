@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from mminf.errors import SourceError
 from mminf.image import SUFFIXES
@@ -34,7 +33,7 @@ DEPTH, ENTRIES = 3, 20_000
 """How deep, and how far, a folder is looked through."""
 
 
-def guess_source(given: str) -> dict[str, Any]:
+def guess_source(given: str) -> dict[str, dict[str, str]]:
     """Returns a recipe's `source` for a path. A path that is there wins over a pattern.
 
     Raises:
@@ -50,11 +49,11 @@ def guess_source(given: str) -> dict[str, Any]:
         return _folder(given, path) if path.is_dir() else _file(given, path)
 
 
-def _source(kind: str, path: Path, **settings: Any) -> dict[str, Any]:
+def _source(kind: str, path: Path, **settings: str) -> dict[str, dict[str, str]]:
     return {kind: {"path": str(path), **settings}}
 
 
-def _pattern(given: str, path: Path) -> dict[str, Any]:
+def _pattern(given: str, path: Path) -> dict[str, dict[str, str]]:
     kind = _by_ending(path)
     if kind is None and path.suffix.lower() in SUFFIXES:
         kind = "images"
@@ -75,7 +74,7 @@ def _by_ending(path: Path) -> str | None:
     return "jsonl" if found is None and name.endswith(".gz") else found
 
 
-def _file(given: str, path: Path) -> dict[str, Any]:
+def _file(given: str, path: Path) -> dict[str, dict[str, str]]:
     if is_remote(path):  # not opened here: its ending says enough, or its source looks into it
         return _pattern(given, path)
     if path.suffix.lower() in SUFFIXES:
@@ -93,7 +92,7 @@ def _file(given: str, path: Path) -> dict[str, Any]:
     return _source(_BY_KIND[kind], path)
 
 
-def _folder(given: str, path: Path) -> dict[str, Any]:
+def _folder(given: str, path: Path) -> dict[str, dict[str, str]]:
     names = sorted(item.name for item in path.iterdir())
     if {"dataset_info.json", "dataset_dict.json"} & set(names):
         return _source("dataset", path)
@@ -108,7 +107,7 @@ def _folder(given: str, path: Path) -> dict[str, Any]:
     return _look_through(given, path)
 
 
-def _look_through(given: str, path: Path) -> dict[str, Any]:
+def _look_through(given: str, path: Path) -> dict[str, dict[str, str]]:
     """Decides by all that a folder holds: images, or rows somewhere below it, as a hub's snapshot has them."""
     has_images, rows = _sort_files(path)
     meta = [file for files in rows.values() for file in files if file.name in _META]

@@ -9,7 +9,6 @@ import os
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from mminf.errors import ImageError, shorten_text
 from mminf.image import embedded_bytes
@@ -66,7 +65,7 @@ class RowReader:
         self.image_root = image_root
         self._told = told
 
-    def read(self, row: Mapping[str, Any], where: str, folder: Path) -> Iterator[Record | BadRow]:
+    def read(self, row: Mapping[str, object], where: str, folder: Path) -> Iterator[Record | BadRow]:
         """Yields the record of a row of JSON or Arrow values, if it belongs to the shard.
 
         The id is set before anything is unpacked: rows of other shards must not write their images.
@@ -89,7 +88,7 @@ class RowReader:
             return
         yield self.numbered.record(name, fields)
 
-    def fields(self, row: Mapping[str, Any], folder: Path) -> Fields:
+    def fields(self, row: Mapping[str, object], folder: Path) -> Fields:
         """Returns a row's fields, with its images in `images` as absolute paths or URIs.
 
         Raises:
@@ -110,9 +109,9 @@ class RowReader:
             fields["rejected_images"] = [self._uri(item, folder) for item in rejected if not is_empty(item)]
         fields, binary = drop_binary(fields)
         self._tell("binary data is left out: column %s", binary)
-        fields = json_fields(fields)
-        check_media(fields)
-        return fields
+        plain = json_fields(fields)
+        check_media(plain)
+        return plain
 
     def _tell(self, line: str, names: Sequence[str]) -> None:
         """Logs something about columns, once for each of them."""
@@ -120,7 +119,7 @@ class RowReader:
             self._told.update(new)
             log.info(line, ", ".join(new))
 
-    def _uri(self, item: Any, folder: Path) -> str:
+    def _uri(self, item: object, folder: Path) -> str:
         if isinstance(item, Mapping):
             item = item["bytes"] if item.get("bytes") is not None else item.get("path") or item.get("url")
         if isinstance(item, bytes):
@@ -146,7 +145,7 @@ class RowReader:
         return str(path)
 
 
-def _is_embedded(value: Any) -> bool:
+def _is_embedded(value: object) -> bool:
     """Tells whether a value contains files, not names of files."""
     if isinstance(value, list):
         return any(_is_embedded(item) for item in value)
@@ -170,13 +169,13 @@ class RowSource(Source):
 
     cuts = True
 
-    def __init__(self, config: Any, base: Path, scratch: Path) -> None:
+    def __init__(self, config: SourceConfig, base: Path, scratch: Path) -> None:
         super().__init__(config, base, scratch)
         self._images: ImageColumns | None = None
         self._told: set[str] = set()
 
     @abstractmethod
-    def _first_rows(self) -> Iterator[Mapping[str, Any]]:
+    def _first_rows(self) -> Iterator[Mapping[str, object]]:
         """Yields the first readable rows."""
 
     def _open_reader(self, shard: Shard | None) -> RowReader:

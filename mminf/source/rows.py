@@ -8,7 +8,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -32,6 +32,10 @@ from mminf.source.formats import (
 from mminf.source.reader import RowReader, RowSource
 from mminf.storage import fingerprint_files, is_remote, list_files, open_bytes
 
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+    from pyarrow.parquet import ColumnChunkMetaData, ParquetFile, RowGroupMetaData
+
 FEW = 32
 """First rows that are looked at."""
 OBJECT = 64
@@ -51,11 +55,12 @@ class RowsConfig(SourceConfig):
 class _Rows(RowSource):
     """Base of the sources of rows in files. What a file holds is decided by its content, whatever the source's name."""
 
+    config: RowsConfig
     Config = RowsConfig
     suffixes: ClassVar[tuple[str, ...]] = ()
     label: ClassVar[str]
 
-    def __init__(self, config: Any, base: Path, scratch: Path) -> None:
+    def __init__(self, config: RowsConfig, base: Path, scratch: Path) -> None:
         super().__init__(config, base, scratch)
         self._kinds: dict[Path, Kind] = {}
 
@@ -82,7 +87,7 @@ class _Rows(RowSource):
         for file in self.files():
             yield from _READERS[self._kind(file)](self, file, reader)
 
-    def _first_rows(self) -> Iterator[Mapping[str, Any]]:
+    def _first_rows(self) -> Iterator[Mapping[str, object]]:
         for file in self.files():
             with contextlib.suppress(*PACKED, csv.Error, SourceError):
                 yield from (row for _, row in _ROWS[self._kind(file)](file) if isinstance(row, dict))
@@ -125,7 +130,7 @@ class _Rows(RowSource):
             )
 
 
-def _lines(file: Path) -> Iterator[tuple[int, Any]]:
+def _lines(file: Path) -> Iterator[tuple[int, object]]:
     """Yields each line's JSON with its number; a text says why it is none."""
     with open_unpacked(file) as opened:
         for number, line in enumerate(limited_lines(opened), 1):
@@ -140,12 +145,12 @@ def _lines(file: Path) -> Iterator[tuple[int, Any]]:
                 yield number, row if not isinstance(row, str) else f"is not a JSON object, but {type(row).__name__}"
 
 
-def _array(file: Path) -> Iterator[tuple[int, Any]]:
+def _array(file: Path) -> Iterator[tuple[int, object]]:
     for index, row in enumerate(load_rows(file, load_json)):
         yield index, row if not isinstance(row, str) else "is not a JSON object, but str"
 
 
-def _table(kind: Kind) -> Callable[[Path], Iterator[tuple[int, Any]]]:
+def _table(kind: Kind) -> Callable[[Path], Iterator[tuple[int, object]]]:
     return lambda file: read_table(file, kind)
 
 
@@ -216,7 +221,7 @@ def _read_parquet(_: _Rows, file: Path, reader: RowReader) -> Iterator[Record | 
         yield from reader.numbered.maybe_bad(f"{file.name}[{index}]", reason)
 
 
-def _parquet_rows(file: Path) -> Iterator[Any]:
+def _parquet_rows(file: Path) -> Iterator[Mapping[str, object] | Exception]:
     """Yields the rows of a Parquet file, or the error of one that can't be read."""
     opened = _parquet_file(file)
     names = opened.schema_arrow.names
@@ -232,7 +237,7 @@ def _parquet_rows(file: Path) -> Iterator[Any]:
             yield from _rows_of(batch)
 
 
-def batch_size(group: Any) -> int:
+def batch_size(group: RowGroupMetaData) -> int:
     """Returns how many rows of a row group are unpacked together; 0 if a single one may be too large.
 
     A value that many rows share is stored once, in a dictionary: of a file of a kilobyte, 256 rows may be a gigabyte.
@@ -249,7 +254,7 @@ def batch_size(group: Any) -> int:
     return max(1, min(MOST, TOGETHER // max(1, each, sum(map(_largest_value, columns)))))
 
 
-def _largest_value(column: Any) -> int:
+def _largest_value(column: ColumnChunkMetaData) -> int:
     """Returns the size that a value of a column chunk has at most by its dictionary; 0 if it has none."""
     if not column.has_dictionary_page or column.physical_type != "BYTE_ARRAY":
         return 0
@@ -258,7 +263,7 @@ def _largest_value(column: Any) -> int:
     return min(unpacked, 25 * packed) if column.compression in ("SNAPPY", "UNCOMPRESSED") else unpacked
 
 
-def _parquet_file(file: Path) -> Any:
+def _parquet_file(file: Path) -> ParquetFile:
     import pyarrow
     import pyarrow.parquet
 
@@ -268,17 +273,17 @@ def _parquet_file(file: Path) -> Any:
         raise SourceError(f"{file} is not Parquet: {error}") from error
 
 
-def _first_of_parquet(file: Path) -> Iterator[tuple[int, Any]]:
+def _first_of_parquet(file: Path) -> Iterator[tuple[int, object]]:
     import pyarrow
 
     with contextlib.suppress(pyarrow.ArrowException):
         yield from enumerate(itertools.islice(_parquet_rows(file), FEW))
 
 
-def _rows_of(batch: Any) -> list[Any]:
+def _rows_of(batch: RecordBatch) -> list[Mapping[str, object] | Exception]:
     """Returns the rows of an Arrow batch; where it can't be converted whole, what can't be is its own error."""
     try:
-        found: list[Any] = batch.to_pylist()
+        found: list[Mapping[str, object] | Exception] = batch.to_pylist()
     except (ValueError, OverflowError):
         found = []
         for index in range(batch.num_rows):
@@ -289,7 +294,7 @@ def _rows_of(batch: Any) -> list[Any]:
     return found
 
 
-_ROWS: dict[Kind, Callable[[Path], Iterator[tuple[int, Any]]]] = {
+_ROWS: dict[Kind, Callable[[Path], Iterator[tuple[int, object]]]] = {
     "lines": _lines,
     "array": _array,
     "csv": _table("csv"),

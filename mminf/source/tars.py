@@ -11,12 +11,13 @@ import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 from mminf.errors import shorten_text
 from mminf.image import SUFFIXES
 from mminf.limits import IMAGE_BYTES, SAMPLE_BYTES
 from mminf.media import OTHER_MEDIA_ENDINGS
+from mminf.recipe.config import SourceConfig
 from mminf.record import Fields, Record
 from mminf.shard import Shard
 from mminf.source.base import BadRow, Numbered, Source, clean_id, load_json, source
@@ -46,7 +47,7 @@ class WebDataset(Source):
     cuts = True
     gaps = True
 
-    def __init__(self, config: Any, base: Path, scratch: Path) -> None:
+    def __init__(self, config: SourceConfig, base: Path, scratch: Path) -> None:
         super().__init__(config, base, scratch)
         self._told: set[str] = set()
 
@@ -179,11 +180,12 @@ def _is_other_media(ending: str) -> bool:
 class _Member(tarfile.TarInfo):
     """A member whose name and attributes are not taken from gigabytes of headers."""
 
-    def _proc_member(self, tar: tarfile.TarFile) -> Any:
+    def _proc_member(self, tar: tarfile.TarFile) -> Self:
         headers = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE)
         if self.type in (*headers, tarfile.SOLARIS_XHDTYPE) and self.size > HEADER_BYTES:
             raise tarfile.ReadError(f"a header of {self.size:,} bytes")
-        return super()._proc_member(tar)  # type: ignore[misc]
+        member: Self = super()._proc_member(tar)  # type: ignore[misc]
+        return member
 
 
 def _is_hidden(name: str) -> bool:

@@ -24,6 +24,7 @@ class TextConfig(SourceConfig):
 class Text(Source):
     """A text file, a record a line; empty lines are left out. A record's id is a digest of its line."""
 
+    config: TextConfig
     Config: ClassVar[type[SourceConfig]] = TextConfig
     cuts = True
 
@@ -62,6 +63,7 @@ class BlankConfig(SourceConfig):
 class Blank(Source):
     """Records without fields, numbered from 0: for models that sample from nothing, each record with its own seed."""
 
+    config: BlankConfig
     Config: ClassVar[type[SourceConfig]] = BlankConfig
     cuts = True
     columns = frozenset()

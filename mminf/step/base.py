@@ -7,17 +7,20 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, get_args
 
 from mminf.errors import MminfError, PluginError, RecordError
 from mminf.image import LoadedImage
 from mminf.recipe.config import EngineConfig, StepConfig
 from mminf.recipe.model import TemplateFolders
-from mminf.record import Record
+from mminf.record import Json, Record
 from mminf.registry import STEPS
 from mminf.request import Generation, Sampling
 from mminf.template import Expression
 from mminf.turns import Turn
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 C = TypeVar("C", bound=StepConfig)
 S = TypeVar("S")
@@ -28,11 +31,11 @@ class Drop:
     """The record leaves the run here, for this reason; `fields` are kept with it."""
 
     reason: str
-    fields: Mapping[str, Any] | None = None
+    fields: Mapping[str, Json] | None = None
 
 
-Children = Sequence[Mapping[str, Any]]
-Outcome = Mapping[str, Any] | Drop | Children
+Children = Sequence[Mapping[str, Json]]
+Outcome = Mapping[str, Json] | Drop | Children
 """New fields; or a drop; or a list with the new fields of each child (an empty list drops the record)."""
 
 
@@ -97,7 +100,7 @@ class Context(Protocol):
         """Returns a decoded image. Raises ImageError if it can't be."""
         ...
 
-    def read_image(self, uri: str) -> Any:
+    def read_image(self, uri: str) -> Image.Image:
         """Returns a decoded image (PIL, RGB) at once, for dataset steps. Raises ImageError if it can't be."""
         ...
 
@@ -119,7 +122,7 @@ class Step(ABC, Generic[C]):
     gate: ClassVar[bool] = False
     dataset: ClassVar[bool] = False
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         for base in getattr(cls, "__orig_bases__", ()):
             for argument in get_args(base):
@@ -159,7 +162,7 @@ class Step(ABC, Generic[C]):
         """The fields of the record that its children don't have."""
         return frozenset()
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Json]:
         """Returns all that the step's results depend on beside the record and the model, as JSON values."""
         return {self.type: {**self.config.model_dump(mode="json"), "name": self.name}, "version": self.version}
 
@@ -168,7 +171,7 @@ class Step(ABC, Generic[C]):
         """Conditions that a record must meet to get past this step, each tested as soon as what it reads is there."""
         return ()
 
-    def check_engine(self, backend: Any, config: EngineConfig) -> None:
+    def check_engine(self, backend: object, config: EngineConfig) -> None:
         """Raises ValueError if the engine can't do what the step will ask of it."""
 
     @abstractmethod
@@ -233,7 +236,7 @@ def step(name: str) -> Callable[[type[S]], type[S]]:
     return decorate
 
 
-def _names(value: Any) -> frozenset[str]:
+def _names(value: str | Iterable[str] | None) -> frozenset[str]:
     if not value:
         return frozenset()
     return frozenset([value]) if isinstance(value, str) else frozenset(value)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
 from mminf.answer.verdict import parse_verdict
 from mminf.recipe.config import Sampling
 from mminf.recipe.model import TemplateFolders
-from mminf.record import Record
+from mminf.record import Fields, Record
 from mminf.step.base import Context, Outcome, step
 from mminf.step.prompt import PromptConfig, PromptStep
 
@@ -43,7 +43,7 @@ class Check(PromptStep[CheckConfig]):
         super().__init__(config, folders)
         if config.probability is not None and not config.constrain:
             raise ValueError("`probability` needs `constrain: true`")
-        changes: dict[str, Any] = {"choices": list(config.answers)} if config.constrain else {}
+        changes: dict[str, object] = {"choices": list(config.answers)} if config.constrain else {}
         if config.probability is not None:
             changes["logprobs"] = True
         self.sampling = config.sampling.model_copy(update=changes)
@@ -54,7 +54,7 @@ class Check(PromptStep[CheckConfig]):
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         answer = await self.ask_whole(record, ctx, self.sampling)
-        written: dict[str, Any] = {self.config.field: parse_verdict(answer.text, self.config.answers)}
+        written: Fields = {self.config.field: parse_verdict(answer.text, self.config.answers)}
         if self.config.probability is not None:
             logs = answer.choice_logprobs
             written[self.config.probability] = None if logs is None else round(math.exp(logs[0]), 6)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
@@ -18,6 +18,10 @@ from mminf.recipe.config import Names, StepConfig
 from mminf.record import Record, digest
 from mminf.step.base import Context, DatasetStep, Drop, Outcome, step
 from mminf.template import images_in
+
+if TYPE_CHECKING:
+    from numpy import uint64
+    from numpy.typing import NDArray
 
 
 class DeduplicateConfig(StepConfig):
@@ -38,13 +42,20 @@ class Deduplicate(DatasetStep[DeduplicateConfig]):
     """Keeps the first record, in source order, of each group of duplicates."""
 
     def run_all(self, records: Iterable[Record], ctx: Context) -> Iterator[tuple[Record, Outcome | RecordError]]:
-        seen: Any = {"exact": _Exact, "minhash": _MinHash, "image": _ImageHash}[self.config.method](self.config, ctx)
+        seen = _METHODS[self.config.method](self.config, ctx)
 
         def decide(record: Record) -> Outcome:
             twin = seen.find_or_add(record)
             return {} if twin is None else Drop(f"duplicate of {twin}")
 
         return self.each(records, decide)
+
+
+class _Seen(Protocol):
+    """The records that were kept so far."""
+
+    def find_or_add(self, record: Record) -> str | None:
+        """Returns the id of a record that this one is a duplicate of; keeps it if there is none."""
 
 
 class _Exact:
@@ -64,7 +75,7 @@ class _MinHash:
         from datasketch import MinHashLSH
 
         self.config = config
-        self.index: Any = MinHashLSH(threshold=config.threshold, num_perm=config.permutations)
+        self.index = MinHashLSH(threshold=config.threshold, num_perm=config.permutations)
         self.order: dict[str, int] = {}
 
     def find_or_add(self, record: Record) -> str | None:
@@ -98,7 +109,7 @@ class _ImageHash:
 
         self.config = config
         self.ctx = ctx
-        self.first: Any = numpy.zeros(1024, dtype=numpy.uint64)
+        self.first: NDArray[uint64] = numpy.zeros(1024, dtype=numpy.uint64)
         self.kept: list[tuple[str, list[int]]] = []
 
     def find_or_add(self, record: Record) -> str | None:
@@ -121,3 +132,10 @@ class _ImageHash:
         self.first[count] = hashes[0]
         self.kept.append((record.id, hashes))
         return None
+
+
+_METHODS: dict[str, Callable[[DeduplicateConfig, Context], _Seen]] = {
+    "exact": _Exact,
+    "minhash": _MinHash,
+    "image": _ImageHash,
+}

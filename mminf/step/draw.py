@@ -11,7 +11,7 @@ from mminf.config import Names
 from mminf.errors import RecordError
 from mminf.recipe.config import StepConfig
 from mminf.recipe.model import TemplateFolders
-from mminf.record import Record, canonical_json
+from mminf.record import Json, Record, canonical_json
 from mminf.step.base import Context, Drop, Outcome, Step, step
 from mminf.template import Expression
 
@@ -45,7 +45,7 @@ class Draw(Step[DrawConfig]):
 
     def __init__(self, config: DrawConfig, folders: TemplateFolders) -> None:
         super().__init__(config, folders)
-        self.values: list[Any] = []
+        self.values: list[Json] = []
         self.weights: list[float] | None = None
         if config.file is not None:
             lines = (line.strip() for line in folders.text(config.file).splitlines())
@@ -57,7 +57,7 @@ class Draw(Step[DrawConfig]):
         elif config.values is not None:
             self.values = config.values
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Json]:
         return {**super().describe(), "values": self.values}
 
     async def run(self, record: Record, ctx: Context) -> Outcome:

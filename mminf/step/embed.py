@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field, model_validator
 
 from mminf.errors import RecordError
@@ -37,7 +35,7 @@ class Embed(Step[EmbedConfig]):
         own = super().reads
         return own | {"images"} if self.config.image is not None else own
 
-    def check_engine(self, backend: Any, config: EngineConfig) -> None:
+    def check_engine(self, backend: object, config: EngineConfig) -> None:
         if not getattr(backend, "embeds", False):
             named = f"engine {self.config.engine!r} ({config.backend})"
             raise ValueError(f"{named} makes no embeddings; use backend `encoder`")

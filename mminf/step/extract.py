@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from mminf.config import Config
 from mminf.errors import RecordError, UnusableAnswer
 from mminf.recipe.config import StepConfig
-from mminf.record import Record
+from mminf.record import Fields, Json, Record
 from mminf.step.base import Context, Drop, Outcome, Step, step
 from mminf.step.parse import parse_json, parse_lines, parse_plain_text, parse_regex, parse_tag, require_contents
 
@@ -65,7 +66,7 @@ class Extraction(Config):
         single = self.lines or self.plain_text
         return frozenset([single]) if single is not None else frozenset(self.tags or self.keys)
 
-    def apply(self, text: str, default: str) -> dict[str, Any]:
+    def apply(self, text: str, default: str) -> Fields:
         """Returns the fields. Raises UnusableAnswer if any can't be found: all or nothing."""
         if self.regex is not None:
             found = require_contents(parse_regex(text, self.regex), default)
@@ -79,7 +80,7 @@ class Extraction(Config):
         value = parse_json(text)
         return self._known({field: require_contents(_dig(value, key), field) for field, key in self.keys.items()})
 
-    def _known(self, found: dict[str, Any]) -> dict[str, Any]:
+    def _known(self, found: Fields) -> Fields:
         for field, allowed in self.values.items():
             value = found.get(field)
             known = {item.casefold(): item for item in allowed}
@@ -88,7 +89,7 @@ class Extraction(Config):
             found[field] = known[value.strip().casefold()]
         return found
 
-    def _items(self, text: str) -> list[Any]:
+    def _items(self, text: str) -> Sequence[Json]:
         items = parse_lines(text)
         if self.matching is not None:
             items = [item for item in items if re.search(self.matching, item)]
@@ -98,7 +99,7 @@ class Extraction(Config):
         return items if self.item is None else [{self.item: item} for item in items]
 
 
-def _dig(value: Any, key: str) -> Any:
+def _dig(value: Json, key: str) -> Json:
     for part in key.split(".") if key != "." else []:
         if isinstance(value, dict) and part in value:
             value = value[part]

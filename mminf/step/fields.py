@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field, model_validator
 
@@ -13,7 +13,7 @@ from mminf.step.base import Context, Outcome, Step, step
 from mminf.template import Expression
 
 
-def _gather(data: Any) -> Any:
+def _gather(data: object) -> object:
     """Puts the keys that aren't a step's own under `fields`, where they are not there already."""
     if isinstance(data, dict) and "fields" not in data:
         own = {key: value for key, value in data.items() if key in StepConfig.model_fields}
@@ -29,7 +29,7 @@ class SetConfig(StepConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _gather_fields(cls, data: Any) -> Any:
+    def _gather_fields(cls, data: object) -> object:
         return _gather(data)
 
 
@@ -61,7 +61,7 @@ class RenameConfig(StepConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _gather_fields(cls, data: Any) -> Any:
+    def _gather_fields(cls, data: object) -> object:
         return _gather(data)
 
 

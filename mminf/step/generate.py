@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from mminf.errors import ImageError, RecordError, RequestError, UnusableAnswer
 from mminf.recipe.model import TemplateFolders
-from mminf.record import Record
+from mminf.record import Fields, Record
 from mminf.step.base import Context, Outcome, step
 from mminf.step.extract import Extraction
 from mminf.step.prompt import HistoryField, PromptConfig, PromptStep, continue_chat, cut_off
@@ -99,14 +99,14 @@ class BaseGenerate(PromptStep[G]):
             raise RecordError(f"none of {self.config.n} answers can be used; the first: {drawn[0]}")
         return {self.config.into: answers}
 
-    async def _sample(self, record: Record, ctx: Context, number: int) -> dict[str, Any]:
+    async def _sample(self, record: Record, ctx: Context, number: int) -> Fields:
         """Draws one of several answers, and retries it alone where it can't be used."""
         # From 0, also where `mminf retry` wrote attempts off: what could be read then is in the journal.
         return await retry(
             lambda attempt: self._answer(record, ctx.fork(record, attempt), number), ctx.attempt + self.config.attempts
         )
 
-    async def _answer(self, record: Record, ctx: Context, sample: int) -> dict[str, Any]:
+    async def _answer(self, record: Record, ctx: Context, sample: int) -> Fields:
         sampling = self.config.sampling
         if self.config.nll is not None:
             sampling = sampling.model_copy(update={"logprobs": True})
@@ -127,7 +127,7 @@ class BaseGenerate(PromptStep[G]):
             written[self.config.reasoning] = str(answer.reasoning).strip()
         return written
 
-    def written(self, text: str) -> dict[str, Any]:
+    def written(self, text: str) -> Fields:
         """Returns the fields that an answer becomes. Raises UnusableAnswer if they can't be found in it."""
         if self.config.extract is None:
             return {self.config.writes: text}

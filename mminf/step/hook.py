@@ -7,14 +7,14 @@ With images this is the hooking prompt of Oasis (arXiv 2503.08741, section 3), w
 from __future__ import annotations
 
 import asyncio
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import Field, model_validator
 
 from mminf.errors import RecordError, UnusableAnswer
 from mminf.recipe.config import EngineConfig, Sampling, StepConfig
 from mminf.recipe.model import TemplateFolders
-from mminf.record import Record
+from mminf.record import Json, Record
 from mminf.step.base import Context, Outcome, Step, step
 from mminf.step.prompt import HistoryField, continue_chat, cut_off, with_system
 from mminf.step.retry import AttemptsUsedUp, raise_worst, retry
@@ -40,7 +40,7 @@ class HookConfig(StepConfig):
         default_factory=lambda: Sampling(temperature=1.0, top_k=20, top_p=1.0, max_tokens=512, min_tokens=2),
         description="How tokens are drawn.",
     )
-    sampling_for: dict[str, dict[str, Any]] = Field(
+    sampling_for: dict[str, dict[str, object]] = Field(
         default_factory=dict,
         description="Part of a model's name -> sampling settings that replace the above for such models.",
     )
@@ -75,7 +75,7 @@ class BaseHook(Step[H]):
         super().__init__(config, folders)
         self.sampling = config.sampling
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Json]:
         return {**super().describe(), "sampling": self.sampling.model_dump(mode="json")}
 
     def check_engine(self, backend: object, config: EngineConfig) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from typing import Any
 
 from mminf.answer.clean import final_text, short
 from mminf.answer.placeholder import require_content
 from mminf.answer.score import parse_score
 from mminf.errors import UnusableAnswer
 from mminf.media import break_tags
+from mminf.record import Json
 
 __all__ = [
     "parse_json",
@@ -61,19 +61,21 @@ def parse_tag(text: str, tag: str) -> str:
     return require_content(found[-1].strip(), f"<{tag}>")
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str) -> dict[str, Json] | list[Json]:
     """Returns the JSON value in an answer, code fences and chatter around it ignored, small faults repaired.
 
     Raises:
         UnusableAnswer: if there is no object or list, or it was cut off before its end.
     """
     try:
-        return _broken(_read_json(final_text(text)))
+        found = _broken(_read_json(final_text(text)))
     except (RecursionError, ValueError) as error:  # nested a thousand deep; a number of thousands of digits
         raise UnusableAnswer(f"no readable JSON in {short(text)}: {error}") from error
+    assert isinstance(found, dict | list)
+    return found
 
 
-def _broken(value: Any) -> Any:
+def _broken(value: Json) -> Json:
     """Returns a value with the media tags of its texts broken; `\\u003cimage>` in JSON is a tag as well."""
     if isinstance(value, str):
         return break_tags(value)
@@ -82,7 +84,7 @@ def _broken(value: Any) -> Any:
     return {key: _broken(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
-def _read_json(text: str) -> Any:
+def _read_json(text: str) -> Json:
     if _ASIDES.fullmatch(text, 0, max(0, text.find("{"))) is not None:
         text = text[text.find("{") :]
     if (start := re.search(r"[{\[]", text)) is not None:
@@ -112,7 +114,7 @@ def _read_json(text: str) -> Any:
     return value
 
 
-def _first_values(text: str, start: int) -> Any:
+def _first_values(text: str, start: int) -> Json:
     """The first JSON value; of objects that follow each other, as in JSON Lines, the list of all."""
     value, end = json.JSONDecoder().raw_decode(text, start)
     values = [value]
@@ -171,7 +173,7 @@ def _list_lines(text: str) -> list[str]:
     return [line.removesuffix("<br>").rstrip() for line in lines if not _HEADING.match(line)]
 
 
-def _texts(value: Any, text: str) -> list[str]:
+def _texts(value: Json, text: str) -> list[str]:
     """The texts of a JSON list: of texts, or of objects with one text each; perhaps the one list in an object."""
     if isinstance(value, dict):
         lists = [item for item in value.values() if isinstance(item, list)]
@@ -232,7 +234,7 @@ def parse_regex(text: str, pattern: str) -> dict[str, str] | str:
     return str(found[1] if found.re.groups else found[0]).strip()
 
 
-def require_contents(value: Any, what: str) -> Any:
+def require_contents(value: Json, what: str) -> Json:
     """Returns the value. Raises UnusableAnswer if a text in it is a placeholder."""
     if isinstance(value, str) and value.strip():
         require_content(value, what)

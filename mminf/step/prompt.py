@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator, Field
 
@@ -12,7 +12,7 @@ from mminf.errors import RecordError, UnusableAnswer
 from mminf.media import TAG
 from mminf.recipe.config import EngineConfig, Sampling, StepConfig
 from mminf.recipe.model import TemplateFolders
-from mminf.record import Record
+from mminf.record import Json, Record
 from mminf.request import Generation
 from mminf.step.base import Context, Step
 from mminf.template import Shown, Template, images_in
@@ -81,11 +81,11 @@ class PromptStep(Step[P]):
     def uses(self) -> frozenset[str]:
         return self.reads | self.template.uses | (frozenset(["images"]) if self.shown else frozenset())
 
-    def check_engine(self, backend: Any, config: EngineConfig) -> None:
+    def check_engine(self, backend: object, config: EngineConfig) -> None:
         if getattr(backend, "embeds", False):
             raise ValueError(f"engine {self.config.engine!r} ({config.backend}) makes embeddings, no text")
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Json]:
         return {**super().describe(), "template": self.template.source}
 
     def turns(self, record: Record) -> tuple[Turn, ...]:
@@ -179,7 +179,7 @@ def _without_images(turn: Draft) -> Draft:
     return Draft(turn.role, tuple(part for part in turn.parts if part != REST and not isinstance(part, ImagePart)))
 
 
-def _as_history(value: Any) -> Any:
+def _as_history(value: object) -> object:
     return {"field": value} if isinstance(value, str) else value
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from pydantic import Field, model_validator
 
 from mminf.answer.score import parse_score
 from mminf.recipe.config import Sampling
 from mminf.recipe.model import TemplateFolders
-from mminf.record import Record
+from mminf.record import Fields, Record
 from mminf.step.base import Context, Outcome, step
 from mminf.step.prompt import PromptConfig, PromptStep
 
@@ -32,7 +31,7 @@ class ScoreConfig(PromptConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _default_field(cls, data: Any) -> Any:
+    def _default_field(cls, data: object) -> object:
         if isinstance(data, dict) and not data.get("writes"):
             return {**data, "writes": data.get("name") or "score"}
         return data
@@ -57,7 +56,7 @@ class Score(PromptStep[ScoreConfig]):
     def __init__(self, config: ScoreConfig, folders: TemplateFolders) -> None:
         super().__init__(config, folders)
         low, high = config.scale
-        changes: dict[str, Any] = {}
+        changes: dict[str, object] = {}
         if config.constrain:
             changes["choices"] = [f"[[{n}]]" for n in range(low, high + 1)]
         if config.expected is not None:
@@ -71,7 +70,7 @@ class Score(PromptStep[ScoreConfig]):
     async def run(self, record: Record, ctx: Context) -> Outcome:
         low, high = self.config.scale
         answer = await self.ask_whole(record, ctx, self.sampling)
-        written: dict[str, Any] = {self.config.writes: parse_score(answer.text, low, high)}
+        written: Fields = {self.config.writes: parse_score(answer.text, low, high)}
         if self.config.expected is not None:
             written[self.config.expected] = _expected(answer.choice_logprobs, low)
         return written

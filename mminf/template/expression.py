@@ -10,6 +10,7 @@ import jinja2
 import jinja2.meta
 
 from mminf.errors import shorten_text
+from mminf.record import Json
 from mminf.sandbox import begin, end
 from mminf.template.environment import ENVIRONMENT, compiling, evaluation_error, make_context
 
@@ -29,7 +30,7 @@ class Expression:
     def __reduce__(self) -> tuple[type[Expression], tuple[str]]:
         return Expression, (self.source,)
 
-    def __call__(self, fields: Mapping[str, object]) -> object:
+    def __call__(self, fields: Mapping[str, object]) -> Json:
         """Returns the expression's value.
 
         Raises:
@@ -53,13 +54,14 @@ class Expression:
         finally:
             end(before)
 
-    def _value(self, fields: Mapping[str, object]) -> object:
+    def _value(self, fields: Mapping[str, object]) -> Json:
         context = make_context(self._compiled, {name: fields[name] for name in self.reads if name in fields})
         deque(self._compiled.root_render_func(context), maxlen=0)
         value = context.vars["result"]
         if isinstance(value, jinja2.Undefined):
             str(value)  # a strict undefined raises on any use
-        return value
+        found: Json = value
+        return found
 
     def parts(self) -> tuple[Expression, ...]:
         """Returns what the expression's outermost `and`s join; itself alone where there is none."""
