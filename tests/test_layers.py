@@ -46,7 +46,7 @@ EDGES: dict[str, set[str]] = {
     "redact": {"errors"},
     "terminal": {"redact"},
     "sandbox": {"errors", "limits"},
-    "template": {"errors", "media", "sandbox", "turns"},
+    "template": {"errors", "media", "record", "sandbox", "turns"},
     "storage": {"errors", "record"},
     "image": {"errors", "limits", "storage"},
     "request": {"config", "image", "record", "turns"},

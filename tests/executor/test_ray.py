@@ -124,7 +124,7 @@ def test_ctrl_c_drains_the_workers(
     process.send_signal(signal.SIGINT)
     text, _ = process.communicate(timeout=45)
     assert process.returncode == 130, text
-    kept = re.search(r"(\d+) model calls are kept", text)
+    kept = re.search(r"progress is saved .(\d+) model calls.", text)
     assert kept is not None and int(kept[1]) >= 20
     result = mminf.run(recipe, output=tmp_path / "cut", overrides={"engines.llm.latency": 0.0})
     assert result.counts.done == 2000
@@ -155,7 +155,7 @@ def test_a_store_is_all_that_the_nodes_share(
 
 def test_a_worker_that_cannot_work_says_so(cluster: Any, recipe: Path, tmp_path: Path) -> None:
     options = RayOptions(shards=2)
-    with pytest.raises(EngineError, match=r"part \d of 2: .*script '/none.py' is not there"):
+    with pytest.raises(EngineError, match=r"shard \d of 2: .*script '/none.py' is not there"):
         api.run(
             recipe, output=tmp_path / "cut", ray=options, settings=["engines.llm={backend: scripted, script: /none.py}"]
         )

@@ -18,7 +18,7 @@ import pytest
 import mminf
 from mminf import api
 from mminf.image import LoadedImage
-from mminf.journal import Journal
+from mminf.journal.memo import Memo
 from mminf.request import Generation
 
 from .conftest import Engine, ask
@@ -66,10 +66,10 @@ def test_oasis_with_one_model_at_a_time(images: Path, tmp_path: Path) -> None:
     recipe = mminf.load("oasis", overrides={**settings, "max_loaded_engines": 1}, **options)
     swapped = api.prepare(recipe, output=tmp_path / "swapped")
     assert api.execute(swapped).state == "finished"
-    assert [engine.stats.loads for engine in swapped.engines.values()] == [2, 1]
+    assert [engine.stats.loads for engine in swapped.session.engines.values()] == [2, 1]
     beside = api.prepare(mminf.load("oasis", overrides=settings, **options), output=tmp_path / "beside")
     assert api.execute(beside).state == "finished"
-    assert [engine.stats.loads for engine in beside.engines.values()] == [1, 1]
+    assert [engine.stats.loads for engine in beside.session.engines.values()] == [1, 1]
     assert outcomes(tmp_path / "swapped") == outcomes(tmp_path / "beside")
     kept = (tmp_path / "swapped" / "oasis.jsonl").read_bytes()
     assert kept and kept == (tmp_path / "beside" / "oasis.jsonl").read_bytes()
@@ -84,9 +84,9 @@ def test_a_killed_vllm_engine_is_started_again(images: Path, tmp_path: Path) -> 
         overrides={f"engines.{name}": VLLM for name in ("vlm", "llm")},
     )
     made = api.prepare(recipe, output=tmp_path / "out")
-    remember, killed = Journal.remember, []
+    remember, killed = Memo.add, []
 
-    async def kill_once(self: Journal, call: Any) -> None:
+    async def kill_once(self: Memo, call: Any) -> None:
         await remember(self, call)
         if call.step == "classify" and not killed:
             killed.extend(core.pid for core in cores())
@@ -94,10 +94,10 @@ def test_a_killed_vllm_engine_is_started_again(images: Path, tmp_path: Path) -> 
                 os.kill(pid, signal.SIGKILL)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Journal, "remember", kill_once)
+        patch.setattr(Memo, "add", kill_once)
         result = api.execute(made)
     assert killed
-    assert made.engines["vlm"].stats.loads == 2
+    assert made.session.engines["vlm"].stats.loads == 2
     assert (result.state, result.counts.failed, result.counts.pending) == ("finished", 0, 0)
     assert result.counts.done + result.counts.dropped == 12
     assert not cores(), "an engine that is closed leaves no process"
