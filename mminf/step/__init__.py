@@ -1,4 +1,4 @@
-"""Steps: all that a plugin needs to write one.
+"""Steps: everything that a plugin needs to write one.
 
 from mminf.step import Context, Outcome, Record, Step, StepConfig, step
 """
