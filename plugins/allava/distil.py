@@ -1,4 +1,4 @@
-"""`distil`: caption, candidate questions, question and answer, all from one answer of a model."""
+"""`distil`: caption, candidate questions, question and answer, from one answer of a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mminf.step.generate import BaseGenerate, GenerateConfig
 from mminf.step.parse import parse_lines, parse_tag
 
 _SAME = 92
-"""RapidFuzz ratio from which two questions are the same: models change punctuation when they repeat one."""
+"""Minimum RapidFuzz ratio of equal questions; models change punctuation when they repeat a question."""
 _FIELDS = {
     "caption": "description",
     "candidates": "candidate questions",
@@ -26,12 +26,12 @@ _FIELDS = {
 
 
 class DistilConfig(GenerateConfig):
-    candidates: int = Field(5, ge=1, description="How many questions are to be proposed.")
+    candidates: int = Field(5, ge=1, description="Number of candidate questions.")
 
 
 @step("distil")
 class Distil(BaseGenerate[DistilConfig]):
-    """Asks for four parts in tags, and takes all of them or none (ALLaVA, section 3.2).
+    """Asks for four parts in tags; an answer without all four is retried (ALLaVA, section 3.2).
 
     Writes `caption`, `candidates` (a list), `instruction` and `response`.
     """
@@ -46,7 +46,7 @@ class Distil(BaseGenerate[DistilConfig]):
         if len(candidates) != self.config.candidates:
             raise AskAgain(f"{len(candidates)} candidate questions, not {self.config.candidates}")
         if len(questions) != 1:
-            raise AskAgain(f"{len(questions)} questions were chosen, not one")
+            raise AskAgain(f"{len(questions)} chosen questions, not one")
         return {**found, "candidates": candidates, "instruction": _chosen(questions[0], candidates)}
 
 

@@ -19,7 +19,7 @@ GROUNDED = 0.75
 _SKIPPED = 3
 """Largest allowed gap in a sentence, in words; with a larger gap, the instruction asks for something else."""
 LONGEST = 20_000
-"""Characters of an answer at most."""
+"""Maximum number of characters of an answer."""
 _ENDED = re.compile(r"<\|(?:im_end|endoftext|eot_id|end)\|>|</s>", re.IGNORECASE)
 """End tokens; some models continue after them."""
 _BLANKS = re.compile(r"\n(?:[^\S\n]*\n){2,}")
@@ -103,7 +103,7 @@ def read_answer(text: str, sampled: str | None = None, examples: Sequence[str] =
     """
     answer = unfence(_ENDED.split(final_text(text), maxsplit=1)[0])
     if len(answer) > LONGEST:
-        raise AskAgain(f"the classifier's answer has {len(answer):,} characters: {short(answer)}")
+        raise AskAgain(f"the classifier's answer has {len(answer):,} characters (maximum {LONGEST:,}): {short(answer)}")
     answer = _BLANKS.sub("\n\n", answer)
     if (named := _from_json(answer)) is not None:
         answer = f"Instruction: {named}"

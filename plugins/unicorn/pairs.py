@@ -21,40 +21,42 @@ _WITH_TEXT = re.compile(r"([A-D])\s*[.):：]\s*(\S.*)", re.DOTALL)
 
 
 class QaPairsConfig(GenerateConfig):
-    writes: str = Field("turns", description="Field for the pairs: a list of objects.")
-    options: bool = Field(False, description="Multiple choice: four options a question, a bare letter as answer.")
-    count: tuple[int, int] = Field((6, 8), description="The least and the most pairs.")
+    writes: str = Field("turns", description="Field for the list of pairs, which are objects.")
+    options: bool = Field(
+        False, description="Multiple choice: each question has four options, and the answer is a letter."
+    )
+    count: tuple[int, int] = Field((6, 8), description="Minimum and maximum number of pairs.")
     truncated: bool | Literal["retry"] = Field(
         "retry",
         description="Answers that reach `max_tokens`: `true` keeps them, `retry` retries, `false` fails the record.",
     )
-    question: str = Field("instruction", description="What the question is called in a pair.")
-    answer: str = Field("response", description="What the answer is called.")
+    question: str = Field("instruction", description="Field of a pair with the question.")
+    answer: str = Field("response", description="Field of a pair with the answer.")
     sampling: Sampling = Field(
-        default_factory=lambda: Sampling(temperature=0.7, max_tokens=4096), description="How tokens are drawn."
+        default_factory=lambda: Sampling(temperature=0.7, max_tokens=4096), description="Sampling parameters."
     )
 
 
 @step("qa_pairs")
 class QaPairs(BaseGenerate[QaPairsConfig]):
-    """Asks for pairs of question and answer as JSON: all of them sound, or asked again (Unicorn, section 3.3)."""
+    """Asks for question-answer pairs as JSON; an answer with an invalid pair is retried (Unicorn, section 3.3)."""
 
     def written(self, text: str) -> dict[str, Any]:
         pairs = read_pairs(text, options=self.config.options)
-        least, most = self.config.count
-        if not least <= len(pairs) <= most:
-            raise AskAgain(f"{len(pairs)} pairs, not {least} to {most}")
+        low, high = self.config.count
+        if not low <= len(pairs) <= high:
+            raise AskAgain(f"{len(pairs)} pairs, not {low} to {high}")
         return {self.config.writes: [{self.config.question: q, self.config.answer: a} for q, a in pairs]}
 
 
 def read_pairs(text: str, *, options: bool = False) -> list[tuple[str, str]]:
-    """Returns the (question, answer) pairs in an answer; questions that come twice are taken once.
+    """Returns the (question, answer) pairs in an answer, without duplicate questions.
 
     Args:
         options: the pairs are multiple choice; options become lines of the question, the answer a letter.
 
     Raises:
-        AskAgain: if there is no readable JSON, or any pair in it is not whole.
+        AskAgain: if there is no readable JSON, or if a pair is not complete.
     """
     value = parse_json(text)
     if isinstance(value, dict):
@@ -63,7 +65,7 @@ def read_pairs(text: str, *, options: bool = False) -> list[tuple[str, str]]:
     pairs: dict[str, str] = {}
     for number, item in enumerate(value, 1):
         if not isinstance(item, dict):
-            raise AskAgain(f"pair {number} is no object")
+            raise AskAgain(f"pair {number} is not an object")
         fields = {_plain(key): field for key, field in item.items()}
         question, answer = fields.get("question"), fields.get("answer")
         if not isinstance(question, str) or not question.strip() or not isinstance(answer, str) or not answer.strip():
@@ -73,32 +75,32 @@ def read_pairs(text: str, *, options: bool = False) -> list[tuple[str, str]]:
         if options:
             question, answer = _choice(number, question, answer, fields.get("options"))
         elif "options" in fields:
-            raise AskAgain(f"pair {number} has options, though none were asked for")
+            raise AskAgain(f"pair {number} has options, which the prompt does not ask for")
         pairs.setdefault(question, answer)
     return list(pairs.items())
 
 
 def _choice(number: int, question: str, answer: str, options: Any) -> tuple[str, str]:
     if isinstance(options, list) and all(_OWN_LETTER.match(str(option)) for option in options):
-        options = {str(option).strip(" (")[0]: str(option) for option in options}  # in whatever order
+        options = {str(option).strip(" (")[0]: str(option) for option in options}  # in any order
     elif isinstance(options, list):
         options = dict(zip(LETTERS, options, strict=False)) if len(options) == len(LETTERS) else None
     if not isinstance(options, dict) or {str(key).strip().upper() for key in options} != set(LETTERS):
         raise AskAgain(f"pair {number} has no options A to D")
     texts = {str(key).strip().upper(): str(option).strip() for key, option in options.items()}
-    # Some models repeat each option's letter in it; where not all do, "C. elegans" is what an option says.
+    # Some models repeat the letter in each option. If not all options have it, it is text ("C. elegans").
     if all(re.match(rf"\(?{key}\s*[.):]", text) for key, text in texts.items()):
         texts = {key: re.sub(rf"^\(?{key}\s*[.):]\s*", "", text) for key, text in texts.items()}
     for key, text in texts.items():
         require_content(text, f"option {key} of pair {number}")
     if len({text.casefold() for text in texts.values()}) < len(LETTERS):
-        raise AskAgain(f"pair {number} has options that are empty or the same")
+        raise AskAgain(f"pair {number} has equal options")
     lines = "\n".join(f"{key}: {texts[key]}" for key in LETTERS)
     return f"{question}\n{lines}", _letter(number, answer, texts)
 
 
 def _letter(number: int, answer: str, texts: dict[str, str]) -> str:
-    """The letter that an answer names: alone, with its option's text, or by that text."""
+    """Returns the letter of an answer: a letter alone, with the text of its option, or the text alone."""
     said = _SAID.sub("", answer, count=1) if _SAID.match(answer) else answer
     bare = said.strip(" \t\n.()[]:*_\"'")
     if bare in LETTERS:
@@ -108,7 +110,7 @@ def _letter(number: int, answer: str, texts: dict[str, str]) -> str:
     if not found and (named := _WITH_TEXT.fullmatch(bare)) and by_text.get(named[2].strip(" .").casefold()) == named[1]:
         found = {named[1]}
     if len(found) != 1:
-        raise AskAgain(f"pair {number} has an answer that is none of its options: {answer[:60]!r}")
+        raise AskAgain(f"the answer of pair {number} is not one of its options: {answer[:60]!r}")
     return found.pop()
 
 
