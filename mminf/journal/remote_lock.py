@@ -61,6 +61,10 @@ class Heartbeat:
         """Returns whether its process was one of this machine and is gone."""
         return self.host == socket.gethostname() and not _is_alive(self.process)
 
+    def is_alive(self) -> bool:
+        """Returns whether its process is one of this machine and has renewed it lately, by the clock that both have."""
+        return self.host == socket.gethostname() and _is_alive(self.process) and self.seems_fresh()
+
     def seems_fresh(self) -> bool:
         """Returns whether it was renewed lately, if the two machines' clocks agree."""
         return -RENEW_SECONDS < time.time() - self.at < 2 * RENEW_SECONDS
@@ -171,7 +175,7 @@ def _watch(path: Path, seconds: float, told: Callable[[Heartbeat], None] | None 
     first = found = Heartbeat.parse(_read(path))
     deadline = time.monotonic() + seconds
     while found is not None and not found.is_dead():
-        if found != first:
+        if found != first or found.is_alive():
             return found
         if time.monotonic() > deadline:
             return None

@@ -20,7 +20,7 @@ def step_paths(raw: list[Any], folder: Path_ = ("steps",)) -> Iterator[tuple[Pat
 
 
 def step_name(item: Any) -> str | None:
-    """Returns the name of a raw step of a recipe (its type, where it has none), or None if it isn't a step."""
+    """Returns the name of a step of a recipe (by default its type), or None if it is not a step."""
     if not isinstance(item, Mapping) or len(item) != 1:
         return None
     kind, body = next(iter(item.items()))

@@ -1,4 +1,4 @@
-"""The step: reads fields of a record and writes others, drops it, or fans it out into children."""
+"""The step: reads fields of a record and writes others, drops the record, or fans it out into children."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """The record leaves the run here, for this reason; `fields` are kept with it."""
+    """The record is dropped for this reason; `fields` are stored with it."""
 
     reason: str
     fields: Mapping[str, Json] | None = None
@@ -40,12 +40,12 @@ Outcome = Mapping[str, Json] | Drop | Children
 
 
 class Context(Protocol):
-    """What a step gets beside its record.
+    """What a step gets in addition to its record.
 
     Attributes:
-        attempt: 0 at the first try, counted up when the step is tried again.
+        attempt: 0 for the first attempt, increased by 1 for each retry.
         seed: derived from run seed, record id, step name and attempt.
-        random: a generator with that seed.
+        random: a random number generator with that seed.
     """
 
     attempt: int
@@ -66,54 +66,55 @@ class Context(Protocol):
         again: int = 0,
         ends: Sequence[str] = (),
     ) -> Generation:
-        """Asks the step's engine, or takes the answer from the journal.
+        """Calls the step's engine, or returns the answer from the journal.
 
         Args:
             turns: the chat; its image parts index `images`.
             images: paths or URIs.
-            open_turn: `user` ends the prompt inside the last user turn, `assistant` inside a begun answer.
-            sample: number of the sample where a step draws several; each has its own seed.
-            again: counted up where the step itself asks again within one attempt.
-            ends: strings that end the generation, where the step reads nothing after them.
+            open_turn: `user` ends the prompt inside the last user turn, `assistant` inside the answer.
+            sample: number of the sample if a step draws several; each has its own seed.
+            again: number of the retry if the step itself retries within one attempt.
+            ends: stop strings; the step reads nothing after them.
 
         Raises:
-            RecordError: if this request can't be answered.
+            RecordError: if this request fails.
         """
         ...
 
     async def embed(self, turns: Sequence[Turn], *, images: Sequence[str] = ()) -> tuple[str, bool, int]:
-        """Has the step's engine embed a text, or an image, or takes the vector from the journal.
+        """Embeds a text or an image with the step's engine, or finds the vector in the journal.
 
         Returns:
-            The vector's key in the journal; whether the text was cut off; its tokens.
+            The vector's key in the journal; whether the text was truncated; its number of tokens.
 
         Raises:
-            RecordError: if it can't be embedded.
+            RecordError: if this request fails.
         """
         ...
 
     def fork(self, record: Record, attempt: int) -> Context:
-        """Returns a context for a part of the record that has an id, and so seeds, of its own."""
+        """Returns a context for a part of the record with its own id, and therefore its own seeds."""
         ...
 
     async def open_image(self, uri: str) -> LoadedImage:
-        """Returns a decoded image. Raises ImageError if it can't be."""
+        """Returns a decoded image. Raises ImageError if it can't be read or decoded."""
         ...
 
     def read_image(self, uri: str) -> Image.Image:
-        """Returns a decoded image (PIL, RGB) at once, for dataset steps. Raises ImageError if it can't be."""
+        """Returns a decoded image (PIL, RGB) synchronously, for dataset steps. Raises ImageError if that fails."""
         ...
 
 
 class Step(ABC, Generic[C]):
     """Base of the steps.
 
-    Subclass it, name it with `@step("my_step")`, and write `run`. Its config class is the type argument; a config
-    with fields `reads` and `writes` declares by them what the step reads and writes, others override the properties.
+    Subclass it, register it with `@step("my_step")`, and write `run`. The config class is the type argument. The config
+    fields `reads` and `writes` declare which fields the step reads and writes; without them, override the properties.
 
     Attributes:
-        version: count it up when the step's results change for the same input.
+        version: increase it when the step's results change for the same input.
         gate: the step may drop a record or fan it out, so later steps wait for it.
+        dataset: the step sees all records; see `DatasetStep`.
     """
 
     Config: ClassVar[type[StepConfig]] = StepConfig
@@ -139,7 +140,7 @@ class Step(ABC, Generic[C]):
 
     @property
     def engine(self) -> str | None:
-        """The engine that the step calls, or None."""
+        """Name of the engine that the step calls, or None."""
         return getattr(self.config, "engine", None)
 
     @property
@@ -149,7 +150,7 @@ class Step(ABC, Generic[C]):
 
     @property
     def uses(self) -> frozenset[str]:
-        """All that it may read: `reads`, and what it takes where it is there."""
+        """All fields that the step may read: `reads`, and optional fields."""
         return self.reads
 
     @property
@@ -159,28 +160,28 @@ class Step(ABC, Generic[C]):
 
     @property
     def removes(self) -> frozenset[str]:
-        """The fields of the record that its children don't have."""
+        """The fields of the record that its children do not inherit."""
         return frozenset()
 
     def describe(self) -> dict[str, Json]:
-        """Returns all that the step's results depend on beside the record and the model, as JSON values."""
+        """Returns everything that the step's results depend on, other than record and model, as JSON values."""
         return {self.type: {**self.config.model_dump(mode="json"), "name": self.name}, "version": self.version}
 
     @property
     def checks(self) -> tuple[Expression, ...]:
-        """Conditions that a record must meet to get past this step, each tested as soon as what it reads is there."""
+        """Conditions that a record must meet to pass this step; each is tested as soon as its fields are written."""
         return ()
 
     def check_engine(self, backend: object, config: EngineConfig) -> None:
-        """Raises ValueError if the engine can't do what the step will ask of it."""
+        """Raises ValueError if the engine does not support what the step needs."""
 
     @abstractmethod
     async def run(self, record: Record, ctx: Context) -> Outcome:
-        """Returns what becomes of the record.
+        """Returns the outcome of the record.
 
         Raises:
-            UnusableAnswer: if the model's answer can't be read; the step is tried again with another seed.
-            RecordError: if the record fails here; so does any other exception, once the attempts are used up.
+            UnusableAnswer: if the model's answer can't be read; the step is retried with another seed.
+            RecordError: if the record fails. Any other exception fails it after the last attempt.
         """
 
 
@@ -188,24 +189,24 @@ AnyStep: TypeAlias = Step[Any]
 
 
 class DatasetStep(Step[C], ABC):
-    """A step that sees all surviving records, in source order."""
+    """A step that sees all remaining records, in source order."""
 
     gate = True
     dataset = True
 
     @abstractmethod
     def run_all(self, records: Iterable[Record], ctx: Context) -> Iterator[tuple[Record, Outcome | RecordError]]:
-        """Yields every record with what becomes of it; a RecordError in an outcome's place fails that record.
+        """Yields every record with its outcome, or with a RecordError, which fails that record.
 
         Args:
-            records: streamed from the journal; may be iterated over more than once.
+            records: streamed from the journal; can be iterated more than once.
         """
 
     @staticmethod
     def each(
         records: Iterable[Record], decide: Callable[[Record], Outcome]
     ) -> Iterator[tuple[Record, Outcome | RecordError]]:
-        """Yields every record with what `decide` returns for it; what it raises, on an odd value, fails that record."""
+        """Yields every record with the outcome that `decide` returns; an exception fails that record."""
         for record in records:
             try:
                 outcome: Outcome | RecordError = decide(record)

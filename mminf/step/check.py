@@ -1,4 +1,4 @@
-"""`check`: a judge answers a yes-or-no question about a record."""
+"""`check`: a judge answers a yes/no question about a record."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ __all__ = ["Check", "CheckConfig", "parse_verdict"]
 class CheckConfig(PromptConfig):
     renamed: ClassVar[Mapping[str, str]] = {"chance": "probability"}
     writes: str = Field("", description="Field for true or false; the step's name by default.")
-    answers: tuple[str, str] = Field(("Yes", "No"), description="What the judge is to say for true, and for false.")
-    constrain: bool = Field(True, description="Let the judge say one of them and nothing else, where the backend can.")
+    answers: tuple[str, str] = Field(("Yes", "No"), description="The judge's answers for true and for false.")
+    constrain: bool = Field(True, description="Constrain the answer to one of them, if the backend supports it.")
     probability: str | None = Field(
         None, description="Field for the probability of true; null if the backend returns no log-probabilities."
     )
     sampling: Sampling = Field(
-        default_factory=lambda: Sampling(max_tokens=1024), description="How tokens are drawn; greedy by default."
+        default_factory=lambda: Sampling(max_tokens=1024), description="Sampling parameters; greedy by default."
     )
 
     @property
@@ -37,7 +37,7 @@ class CheckConfig(PromptConfig):
 
 @step("check")
 class Check(PromptStep[CheckConfig]):
-    """Asks a judge a yes-or-no question; asks again where it says neither or both."""
+    """Asks a judge a yes/no question; an answer that says neither or both is retried."""
 
     def __init__(self, config: CheckConfig, folders: TemplateFolders) -> None:
         super().__init__(config, folders)

@@ -1,4 +1,4 @@
-"""`compare`: a judge says which of two texts is better, asked in both orders."""
+"""`compare`: a judge decides which of two texts is better, in both orders."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ class CompareConfig(PromptConfig):
     renamed: ClassVar[Mapping[str, str]] = {"first": "reads", "second": "reads"}
     reads: list[str] = Field(min_length=2, max_length=2, description="Fields with the two texts, `[first, second]`.")
     writes: str = Field("better", description="Field for the verdict: `first`, `second` or `tie`.")
-    constrain: bool = Field(True, description="Let the judge answer `[[A]]`, `[[B]]` or `[[C]]` and nothing else.")
+    constrain: bool = Field(
+        True, description="Constrain the answer to `[[A]]`, `[[B]]` or `[[C]]`, if the backend supports it."
+    )
     sampling: Sampling = Field(
-        default_factory=lambda: Sampling(max_tokens=1024), description="How tokens are drawn; greedy by default."
+        default_factory=lambda: Sampling(max_tokens=1024), description="Sampling parameters; greedy by default."
     )
 
 
@@ -35,8 +37,9 @@ class CompareConfig(PromptConfig):
 class Compare(PromptStep[CompareConfig]):
     """Asks a judge which of two texts is better, A or B, once in each order.
 
-    Judges prefer what stands first (arXiv 2306.05685, section 3.4): only what wins in both orders is better, all else
-    is a tie. The template sees the texts as `a` and `b`; the judge ends with `[[A]]`, `[[B]]` or `[[C]]` for a tie.
+    Judges have a position bias (arXiv 2306.05685, section 3.4). A text is better only if it wins in both orders;
+    otherwise the result is a tie. The template shows the texts as `a` and `b`, and asks for `[[A]]`, `[[B]]`, or
+    `[[C]]` for a tie.
     """
 
     def __init__(self, config: CompareConfig, folders: TemplateFolders) -> None:
@@ -62,7 +65,7 @@ class Compare(PromptStep[CompareConfig]):
         return {self.config.writes: verdict}
 
     async def _judge(self, record: Record, ctx: Context, a: object, b: object, sample: int) -> str:
-        # The tags in these texts are not positions in this prompt.
+        # The tags in these texts are not image positions in this prompt.
         named = (name_tags(text) if isinstance(text, str) else text for text in (a, b))
         shown = {**record.fields, **dict(zip("ab", named, strict=True))}
         turns = with_system(self.template.render(shown, self.config.images), self.config.system)

@@ -1,7 +1,7 @@
-"""`deduplicate`: keeps the first of each group of equal, near-equal or equal-looking records.
+"""`deduplicate`: keeps the first record of each group of exact duplicates, near duplicates or similar images.
 
-MinHash and its LSH index come from datasketch, perceptual hashes from imagehash: both are the usual libraries of
-the field, and their defaults are what people compare with.
+MinHash and its LSH index are datasketch's, perceptual hashes are imagehash's. Both are standard libraries, and their
+defaults make results comparable.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 
 class DeduplicateConfig(StepConfig):
     renamed: ClassVar[Mapping[str, str]] = {"distance": "max_distance"}
-    reads: Names = Field(description="Fields that are compared; `images` for `image`.")
+    reads: Names = Field(description="Fields to compare; with `method: image`, `images`.")
     method: Literal["exact", "minhash", "image"] = Field(
-        "exact", description="`exact`: same values; `minhash`: near-equal texts; `image`: equal-looking images."
+        "exact", description="`exact`: equal values; `minhash`: similar texts; `image`: similar images."
     )
-    threshold: float = Field(0.8, gt=0, le=1, description="minhash: estimated Jaccard similarity of word 3-grams.")
-    permutations: int = Field(128, ge=16, description="minhash: hash functions.")
+    threshold: float = Field(
+        0.8, gt=0, le=1, description="minhash: minimum Jaccard similarity (estimated) of word 3-grams."
+    )
+    permutations: int = Field(128, ge=16, description="minhash: number of hash functions.")
     max_distance: int = Field(
         4, ge=0, le=32, description="image: maximum Hamming distance between the 64-bit perceptual hashes."
     )
@@ -59,7 +61,7 @@ class _Seen(Protocol):
 
 
 class _Exact:
-    """Memory: one digest of 32 hex digits and one id a distinct record."""
+    """Memory: one digest of 32 hex digits and one id per distinct record."""
 
     def __init__(self, config: DeduplicateConfig, ctx: Context) -> None:
         self.config = config
@@ -92,16 +94,16 @@ class _MinHash:
 
 
 def _shingles(record: Record, names: list[str]) -> set[str]:
-    """Word 3-grams; characters of scripts that are written without spaces count as words."""
+    """Word 3-grams; a character of a script without spaces counts as a word."""
     text = unicodedata.normalize("NFKC", " ".join(str(record[name]) for name in names)).lower()
     words = re.findall(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]+", text)
     return {" ".join(words[index : index + 3]) for index in range(max(1, len(words) - 2))}
 
 
 class _ImageHash:
-    """Compares with every hash kept so far, 8 bytes each: some seconds for 100,000 images.
+    """Compares with every hash that was kept, 8 bytes each; this takes some seconds for 100,000 images.
 
-    Records are duplicates if they have equally many images, and these look alike one by one.
+    Records are duplicates if they have the same number of images, and each image is similar to its counterpart.
     """
 
     def __init__(self, config: DeduplicateConfig, ctx: Context) -> None:

@@ -1,4 +1,4 @@
-"""`draw` takes one of several values at random, `choose` the best of a list."""
+"""`draw` writes a random value, `choose` writes the best item of a list."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from mminf.template import Expression
 
 class DrawConfig(StepConfig):
     renamed: ClassVar[Mapping[str, str]] = {"of": "values"}
-    writes: str = Field(description="Field for the value.")
-    n: int | None = Field(None, ge=1, description="Draw so many, all different, as a list; all there are, if fewer.")
+    writes: str = Field(description="Field for the value, or with `n` for the list of values.")
+    n: int | None = Field(None, ge=1, description="Draw N different values as a list; all values if there are fewer.")
     values: list[Any] | dict[str, float] | None = Field(
         None, description="List of values, or a mapping of values to weights."
     )
-    file: str | None = Field(None, description="Text file in a template folder, a value a line; # begins a comment.")
-    reads: str | None = Field(None, description="List field of the record; what it holds is drawn from.")
+    file: str | None = Field(
+        None, description="Text file in a template folder, one value per line; # begins a comment."
+    )
+    reads: str | None = Field(None, description="List field of the record; one of its items is drawn.")
 
     @model_validator(mode="after")
     def _one_way(self) -> DrawConfig:
@@ -33,15 +35,15 @@ class DrawConfig(StepConfig):
         if self.values is not None and not self.values:
             raise ValueError("`values` is empty")
         if isinstance(self.values, dict) and (min(self.values.values()) < 0 or not sum(self.values.values())):
-            raise ValueError("weights are 0 or more, and not all 0")
+            raise ValueError("weights must not be negative, and not all 0")
         if isinstance(self.values, dict) and self.n is not None:
-            raise ValueError("several values are drawn without weights")
+            raise ValueError("`n` can't be combined with weights")
         return self
 
 
 @step("draw")
 class Draw(Step[DrawConfig]):
-    """Writes a value drawn at random, by the record's own seed: the same in every run, whatever else is in it."""
+    """Writes a random value, drawn with the record's own seed: it is the same in every run with the same seed."""
 
     def __init__(self, config: DrawConfig, folders: TemplateFolders) -> None:
         super().__init__(config, folders)
@@ -51,7 +53,7 @@ class Draw(Step[DrawConfig]):
             lines = (line.strip() for line in folders.text(config.file).splitlines())
             self.values = [line for line in lines if line and not line.startswith("#")]
             if not self.values:
-                raise ValueError(f"{config.file} has no lines to draw from")
+                raise ValueError(f"{config.file} contains no values")
         elif isinstance(config.values, dict):
             self.values, self.weights = list(config.values), list(config.values.values())
         elif config.values is not None:
@@ -63,7 +65,7 @@ class Draw(Step[DrawConfig]):
     async def run(self, record: Record, ctx: Context) -> Outcome:
         values = self.values if self.config.reads is None else record[self.config.reads]
         if not isinstance(values, list) or not values:
-            raise RecordError(f"field {self.config.reads!r} is no list with items, but {values!r:.80}")
+            raise RecordError(f"field {self.config.reads!r} is not a list with items, but {values!r:.80}")
         if self.config.n is not None:
             different = list({canonical_json(value): value for value in values}.values())
             return {self.config.writes: ctx.random.sample(different, min(self.config.n, len(different)))}
@@ -71,21 +73,21 @@ class Draw(Step[DrawConfig]):
 
 
 class ChooseConfig(StepConfig):
-    reads: str = Field(description="Field with a list of objects.")
-    highest: str | None = Field(None, description="Expression over an item; the item where it is highest is chosen.")
-    lowest: str | None = Field(None, description="Expression over an item; the item where it is lowest is chosen.")
-    writes: Names = Field(description="Fields of the chosen item that become fields of the record.")
+    reads: str = Field(description="List field of the record, with objects as items.")
+    highest: str | None = Field(None, description="Expression over an item; the item with the highest value is chosen.")
+    lowest: str | None = Field(None, description="Expression over an item; the item with the lowest value is chosen.")
+    writes: Names = Field(description="Fields of the chosen item that are copied to the record.")
 
     @model_validator(mode="after")
     def _one_way(self) -> ChooseConfig:
         if (self.highest is None) == (self.lowest is None):
-            raise ValueError("give either highest or lowest")
+            raise ValueError("give either `highest` or `lowest`")
         return self
 
 
 @step("choose")
 class Choose(Step[ChooseConfig]):
-    """Takes the best item of a list into the record; of equal ones the first. An empty list drops the record."""
+    """Copies fields of the best item of a list to the record; ties go to the first. An empty list drops the record."""
 
     gate = True
 
@@ -100,13 +102,13 @@ class Choose(Step[ChooseConfig]):
     async def run(self, record: Record, ctx: Context) -> Outcome:
         items = record[self.config.reads]
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            raise RecordError(f"field {self.config.reads!r} is no list of objects")
+            raise RecordError(f"field {self.config.reads!r} is not a list of objects")
         if not items:
             return Drop(f"no item in {self.config.reads}")
         values = [self.expression({**record.fields, **item}) for item in items]
         numbers = [value for value in values if isinstance(value, int | float)]
         if len(numbers) < len(values):
-            raise RecordError(f"{self.expression.source!r} is no number for every item: {values!r:.80}")
+            raise RecordError(f"{self.expression.source!r} is not a number for every item: {values!r:.80}")
         best = min(numbers) if self.config.lowest is not None else max(numbers)
         chosen = items[numbers.index(best)]
         if missing := [name for name in self.config.writes if name not in chosen]:

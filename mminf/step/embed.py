@@ -1,4 +1,4 @@
-"""`embed`: a vector for a text or an image."""
+"""`embed`: the embedding of a text or an image."""
 
 from __future__ import annotations
 
@@ -13,22 +13,26 @@ from mminf.turns import ImagePart, Turn
 
 
 class EmbedConfig(StepConfig):
-    engine: str = Field(description="The engine that embeds: backend `encoder`, or an encoder of a plugin.")
+    engine: str = Field(description="Engine with backend `encoder`, or with an encoder of a plugin.")
     reads: str | None = Field(None, description="Field with the text.")
-    image: int | None = Field(None, ge=0, description="Instead of a text: which of the record's images, from 0.")
-    writes: str = Field("embedding", description="Field for the vector's key; the vector itself is in the journal.")
-    truncated: bool = Field(False, description="Keep vectors of texts that were cut off; else their records fail.")
+    image: int | None = Field(None, ge=0, description="Index of the image to embed instead of a text, from 0.")
+    writes: str = Field(
+        "embedding", description="Field for the key of the vector; the vector is stored in the journal."
+    )
+    truncated: bool = Field(
+        False, description="`true` keeps embeddings of truncated texts; `false` fails their records."
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> EmbedConfig:
         if (self.reads is None) == (self.image is None):
-            raise ValueError("give either reads, a field with a text, or image, the number of an image")
+            raise ValueError("give either `reads`, a field with a text, or `image`, the index of an image")
         return self
 
 
 @step("embed")
 class Embed(Step[EmbedConfig]):
-    """Embeds a text or an image. The journal keeps the vector; sinks like `embeddings` read it by its key."""
+    """Embeds a text or an image. The vector is stored in the journal; the sink `embeddings` reads it by its key."""
 
     @property
     def reads(self) -> frozenset[str]:
@@ -38,13 +42,13 @@ class Embed(Step[EmbedConfig]):
     def check_engine(self, backend: object, config: EngineConfig) -> None:
         if not getattr(backend, "embeds", False):
             named = f"engine {self.config.engine!r} ({config.backend})"
-            raise ValueError(f"{named} makes no embeddings; use backend `encoder`")
+            raise ValueError(f"{named} does not make embeddings; use backend `encoder`")
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         if self.config.image is not None:
             images = images_in(record.fields)
             if len(images) <= self.config.image:
-                raise RecordError(f"record has {len(images)} images, no number {self.config.image}")
+                raise RecordError(f"record has {len(images)} images, and none with index {self.config.image}")
             found, cut, tokens = await ctx.embed((Turn("user", (ImagePart(0),)),), images=[images[self.config.image]])
         else:
             assert self.config.reads is not None
@@ -54,7 +58,7 @@ class Embed(Step[EmbedConfig]):
             found, cut, tokens = await ctx.embed((Turn("user", (text,)),))
         if cut and not self.config.truncated:
             raise RecordError(
-                f"the encoder cut the text off, which has {tokens} tokens; use an encoder for longer texts, or set "
+                f"the encoder truncated the text, which has {tokens} tokens; use an encoder for longer texts, or set "
                 "`truncated: true`"
             )
         return {self.config.writes: found}

@@ -1,4 +1,4 @@
-"""`extract`: takes fields out of a text by pattern, tags or JSON."""
+"""`extract`: extracts fields from a text, by pattern, tags, JSON or lines."""
 
 from __future__ import annotations
 
@@ -19,27 +19,30 @@ from mminf.step.parse import parse_json, parse_lines, parse_plain_text, parse_re
 class Extraction(Config):
     """How to extract fields from a text: one of `regex`, `tags`, `keys`, `lines` and `plain_text`."""
 
-    regex: str | None = Field(None, description="Python pattern; named groups become fields, else `writes` is written.")
-    tags: dict[str, str] = Field(default_factory=dict, description="Field -> tag; all must be there.")
+    regex: str | None = Field(
+        None, description="Python pattern; named groups become fields, otherwise the match is written to `writes`."
+    )
+    tags: dict[str, str] = Field(default_factory=dict, description="Field -> tag; all tags are required.")
     keys: dict[str, str] = Field(
-        default_factory=dict, description="Field -> key of the JSON object in the text (`a.b` goes deeper; `.` is all)."
+        default_factory=dict,
+        description="Field -> key of the JSON object in the text (`a.b`: nested key; `.`: the whole).",
     )
 
     values: dict[str, list[str]] = Field(
-        default_factory=dict, description="With `keys` or `tags`: field -> what it may be; case doesn't count."
+        default_factory=dict, description="With `keys` or `tags`: field -> allowed values, in any case."
     )
     lines: str | None = Field(
         None,
-        description="Field for the list of the text's lines, without numbers, bullets and what introduces them.",
+        description="Field for the list of the text's lines, without numbers, bullets and introductory lines.",
     )
     plain_text: str | None = Field(
         None,
         description="Field for the whole text. An answer with <think> tags, or with a first line that introduces it "
         "(`Here is ...:`), is refused.",
     )
-    matching: str | None = Field(None, description="With `lines`: Python pattern that an item has to match somewhere.")
-    item: str | None = Field(None, description="With `lines`: items become objects, with the text under this name.")
-    count: tuple[int, int] = Field((1, 1000), description="With `lines`: the least and the most items.")
+    matching: str | None = Field(None, description="With `lines`: Python pattern; items without a match are left out.")
+    item: str | None = Field(None, description="With `lines`: items become objects with the text in this field.")
+    count: tuple[int, int] = Field((1, 1000), description="With `lines`: minimum and maximum number of items.")
 
     @field_validator("regex", "matching")
     @classmethod
@@ -48,7 +51,7 @@ class Extraction(Config):
             try:
                 re.compile(value)
             except re.error as error:
-                raise ValueError(f"is no pattern: {error}") from error
+                raise ValueError(f"not a valid pattern: {error}") from error
         return value
 
     @model_validator(mode="after")
@@ -56,18 +59,18 @@ class Extraction(Config):
         if sum(map(bool, (self.regex, self.tags, self.keys, self.lines, self.plain_text))) != 1:
             raise ValueError("give exactly one of regex, tags, keys, lines, plain_text")
         if not 0 <= self.count[0] <= self.count[1]:
-            raise ValueError(f"count {list(self.count)} is not [least, most]")
+            raise ValueError(f"count {list(self.count)} is not [minimum, maximum]")
         return self
 
     def fields(self, default: str) -> frozenset[str]:
-        """Returns the fields that are written; `default` where a pattern has no named groups."""
+        """Returns the fields that are written; `default` if a pattern has no named groups."""
         if self.regex is not None:
             return frozenset(re.compile(self.regex).groupindex) or frozenset([default])
         single = self.lines or self.plain_text
         return frozenset([single]) if single is not None else frozenset(self.tags or self.keys)
 
     def apply(self, text: str, default: str) -> Fields:
-        """Returns the fields. Raises UnusableAnswer if any can't be found: all or nothing."""
+        """Returns the fields. Raises UnusableAnswer if one is missing."""
         if self.regex is not None:
             found = require_contents(parse_regex(text, self.regex), default)
             return found if isinstance(found, dict) else {default: found}
@@ -85,7 +88,7 @@ class Extraction(Config):
             value = found.get(field)
             known = {item.casefold(): item for item in allowed}
             if not isinstance(value, str) or value.strip().casefold() not in known:
-                raise UnusableAnswer(f"{field} is {value!r:.60}, none of {', '.join(allowed)}")
+                raise UnusableAnswer(f"{field} is {value!r:.60}, not one of {', '.join(allowed)}")
             found[field] = known[value.strip().casefold()]
         return found
 
@@ -93,9 +96,9 @@ class Extraction(Config):
         items = parse_lines(text)
         if self.matching is not None:
             items = [item for item in items if re.search(self.matching, item)]
-        least, most = self.count
-        if not least <= len(items) <= most:
-            raise UnusableAnswer(f"{len(items)} items, not {least} to {most}")
+        low, high = self.count
+        if not low <= len(items) <= high:
+            raise UnusableAnswer(f"{len(items)} items, not {low} to {high}")
         return items if self.item is None else [{self.item: item} for item in items]
 
 
@@ -111,16 +114,18 @@ def _dig(value: Json, key: str) -> Json:
 
 
 class ExtractConfig(Extraction, StepConfig):
-    reads: str = Field(description="Field that holds the text.")
+    reads: str = Field(description="Field with the text.")
     writes: str = Field("extracted", description="Field for the match of a pattern without named groups.")
-    otherwise: Literal["drop", "fail"] = Field("drop", description="What becomes of a record without a match.")
+    otherwise: Literal["drop", "fail"] = Field(
+        "drop", description="Drop or fail a record from which a field can't be extracted."
+    )
 
 
 @step("extract")
 class Extract(Step[ExtractConfig]):
-    """Takes fields out of a text by pattern, tags or JSON.
+    """Extracts fields from a text by pattern, tags, JSON or lines.
 
-    To ask the model again when its answer can't be read, give the asking step an `extract:` instead.
+    To retry an answer that can't be read, use the option `extract` of the step that calls the model instead.
     """
 
     gate = True

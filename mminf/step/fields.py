@@ -14,7 +14,7 @@ from mminf.template import Expression
 
 
 def _gather(data: object) -> object:
-    """Puts the keys that aren't a step's own under `fields`, where they are not there already."""
+    """Moves the keys that are not keys of every step to `fields`, unless `fields` is given."""
     if isinstance(data, dict) and "fields" not in data:
         own = {key: value for key, value in data.items() if key in StepConfig.model_fields}
         return {**own, "fields": {key: str(value) for key, value in data.items() if key not in own}}
@@ -22,7 +22,7 @@ def _gather(data: object) -> object:
 
 
 class SetConfig(StepConfig):
-    """`set: {field: expression}`; a field called like one of the step's own keys goes under `fields:`."""
+    """`set: {field: expression}`. A field with the name of a step's key must be given under `fields:`."""
 
     shorthand: ClassVar[str | None] = "fields"
     fields: dict[str, str] = Field(description="Field -> Jinja expression over the record's fields.")
@@ -54,10 +54,10 @@ class Set(Step[SetConfig]):
 
 
 class RenameConfig(StepConfig):
-    """`rename: {old: new}`; a field called like one of the step's own keys goes under `fields:`."""
+    """`rename: {old: new}`. A field with the name of a step's key must be given under `fields:`."""
 
     shorthand: ClassVar[str | None] = "fields"
-    fields: dict[str, str] = Field(description="Old name -> new name; the old field stays as it is.")
+    fields: dict[str, str] = Field(description="Old name -> new name; the old field is kept.")
 
     @model_validator(mode="before")
     @classmethod
@@ -67,7 +67,7 @@ class RenameConfig(StepConfig):
 
 @step("rename")
 class Rename(Step[RenameConfig]):
-    """Writes fields under other names."""
+    """Copies fields to new names."""
 
     @property
     def reads(self) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""`generate`: asks a model and writes its answer."""
+"""`generate`: calls a model and writes its answer."""
 
 from __future__ import annotations
 
@@ -23,23 +23,27 @@ class GenerateConfig(PromptConfig):
     """Settings of steps that write a model's answer."""
 
     renamed_values: ClassVar[Mapping[str, Mapping[str, Any]]] = {"truncated": {"again": "retry"}}
-    reads: str | None = Field(None, description="Field whose text is the prompt, after the images; or a template.")
+    reads: str | None = Field(
+        None, description="Field whose text is the prompt, after the images; unused with `template` or `prompt`."
+    )
     writes: str = Field("response", description="Field for the answer.")
     truncated: bool | Literal["retry"] = Field(
         False,
         description="Answers that reach `max_tokens`: `true` keeps them, `retry` retries, `false` fails the record.",
     )
     extract: Extraction | None = Field(
-        None, description="Take fields out of the answer; it is asked again where they can't be found."
+        None, description="Extract fields from the answer; an answer without them is retried."
     )
-    empty: bool = Field(False, description="Keep empty answers; else they are asked again.")
+    empty: bool = Field(False, description="`true` keeps empty answers; `false` retries them.")
     history: HistoryField = Field(
-        None, description="Field with the earlier turns of the conversation; images stand in its first."
+        None, description="Field with the earlier turns of the conversation; the images belong to its first turn."
     )
-    n: int = Field(1, ge=1, description="Answers per record; more than one needs `into`.")
-    into: str | None = Field(None, description="Field for a list of all answers, each an object of what is written.")
+    n: int = Field(1, ge=1, description="Number of answers per record; more than one needs `into`.")
+    into: str | None = Field(
+        None, description="Field for the list of all answers, each an object with the written fields."
+    )
     nll: str | None = Field(
-        None, description="Field for the answer's negative log-likelihood, the mean over its tokens in nats."
+        None, description="Field for the negative log-likelihood of the answer, in nats, averaged over its tokens."
     )
 
     reasoning: str | None = Field(
@@ -49,9 +53,9 @@ class GenerateConfig(PromptConfig):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.n > 1 and self.into is None:
-            raise ValueError("n > 1 needs `into`, a field for the list of answers (`choose` takes one of them)")
+            raise ValueError("n > 1 needs `into`, a field for the list of answers (`choose` selects one of them)")
         if self.n > 1 and self.sampling.temperature == 0:
-            raise ValueError("n > 1 needs a temperature, else all answers are the same")
+            raise ValueError("n > 1 needs a temperature above 0; otherwise all answers are the same")
         return self
 
 
@@ -60,7 +64,7 @@ G = TypeVar("G", bound=GenerateConfig)
 
 
 class BaseGenerate(PromptStep[G]):
-    """Asks a model and writes its answer."""
+    """Base of the steps that call a model and write its answer."""
 
     def _find_template(self, config: G, folders: TemplateFolders) -> Template:
         if config.reads is None or config.template is not None or config.prompt is not None:
@@ -92,7 +96,7 @@ class BaseGenerate(PromptStep[G]):
         drawn = await asyncio.gather(
             *(self._sample(record, ctx, number) for number in range(self.config.n)), return_exceptions=True
         )
-        # What may be otherwise next time must not be left out for good.
+        # A temporary failure must not leave out an answer for good.
         raise_worst(item for item in drawn if not isinstance(item, RecordError) or isinstance(item, _CIRCUMSTANCES))
         answers = [item for item in drawn if isinstance(item, dict)]
         if not answers:
@@ -100,7 +104,7 @@ class BaseGenerate(PromptStep[G]):
         return {self.config.into: answers}
 
     async def _sample(self, record: Record, ctx: Context, number: int) -> Fields:
-        """Draws one of several answers, and retries it alone where it can't be used."""
+        """Draws one of several answers, and retries it alone if it can't be used."""
         # From 0, also where `mminf retry` wrote attempts off: what could be read then is in the journal.
         return await retry(
             lambda attempt: self._answer(record, ctx.fork(record, attempt), number), ctx.attempt + self.config.attempts
@@ -114,8 +118,8 @@ class BaseGenerate(PromptStep[G]):
         if not answer.complete and not (self.config.truncated is True and answer.finish_reason == "length"):
             if self.config.truncated == "retry" or answer.finish_reason != "length":
                 raise UnusableAnswer(cut_off(answer))
-            # Asked again it would be as long, and cost as much.
-            raise RecordError(f"{cut_off(answer)}; raise it for step {self.name!r}, or set `truncated: true`")
+            # A retry would be as long, and cost as much.
+            raise RecordError(f"{cut_off(answer)}; increase it for step {self.name!r}, or set `truncated: true`")
         if not answer.text.strip() and not self.config.empty:
             raise UnusableAnswer("answer is empty")
         written = self.written(answer.text.strip())
@@ -128,7 +132,7 @@ class BaseGenerate(PromptStep[G]):
         return written
 
     def written(self, text: str) -> Fields:
-        """Returns the fields that an answer becomes. Raises UnusableAnswer if they can't be found in it."""
+        """Returns the fields of an answer. Raises UnusableAnswer if one is missing."""
         if self.config.extract is None:
             return {self.config.writes: text}
         return self.config.extract.apply(text, self.config.writes)
@@ -136,10 +140,10 @@ class BaseGenerate(PromptStep[G]):
 
 def _nll(logprobs: tuple[float, ...] | None, name: str) -> float:
     if not logprobs:
-        raise RecordError(f"the engine of step {name!r} returned no log-probabilities, which `nll` is made of")
+        raise RecordError(f"the engine of step {name!r} returned no log-probabilities, which `nll` needs")
     return round(-sum(logprobs) / len(logprobs), 6)
 
 
 @step("generate")
 class Generate(BaseGenerate[GenerateConfig]):
-    """Asks a model and writes its answer."""
+    """Calls a model and writes its answer."""

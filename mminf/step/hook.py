@@ -1,6 +1,6 @@
-"""`hook`: the model is given a prompt cut open inside the user's turn, so that it samples an instruction itself.
+"""`hook`: the prompt ends inside the user turn, so that the model samples an instruction.
 
-With images this is the hooking prompt of Oasis (arXiv 2503.08741, section 3), without any it is Magpie's
+With images, this is the hooking prompt of Oasis (arXiv 2503.08741, section 3); without images, it is Magpie
 (arXiv 2406.08464).
 """
 
@@ -23,7 +23,7 @@ from mminf.turns import REST, Draft, Turn, place_images
 
 
 class HookConfig(StepConfig):
-    engine: str = Field(description="The engine that samples.")
+    engine: str = Field(description="Engine that samples.")
     writes: str = Field("sampled_text", description="Field for the sampled text.")
     images: Shown = Field(
         True,
@@ -31,18 +31,20 @@ class HookConfig(StepConfig):
         "images, if there are any; `false` shows none.",
     )
     history: HistoryField = Field(
-        None, description="Field with the turns of the conversation so far; the model goes on with the user's next."
+        None, description="Field with the turns of the conversation so far; the model samples the next user turn."
     )
-    n: int = Field(1, ge=1, description="Samples per record; more than one makes child records.")
-    system: str | None = Field(None, description="System turn; '' for none, absent for the model's own default.")
-    truncated: bool = Field(True, description="Keep samples that max_tokens cut off; else they are asked again.")
+    n: int = Field(1, ge=1, description="Number of samples per record; more than one makes child records.")
+    system: str | None = Field(
+        None, description="System turn; '' for none. By default the model's own default is used."
+    )
+    truncated: bool = Field(True, description="`true` keeps samples that reach `max_tokens`; `false` retries them.")
     sampling: Sampling = Field(
         default_factory=lambda: Sampling(temperature=1.0, top_k=20, top_p=1.0, max_tokens=512, min_tokens=2),
-        description="How tokens are drawn.",
+        description="Sampling parameters.",
     )
     sampling_for: dict[str, dict[str, object]] = Field(
         default_factory=dict,
-        description="Part of a model's name -> sampling settings that replace the above for such models.",
+        description="Part of a model's name -> sampling parameters that override `sampling` for such models.",
     )
 
     @model_validator(mode="after")
@@ -56,7 +58,7 @@ H = TypeVar("H", bound=HookConfig)
 
 
 class BaseHook(Step[H]):
-    """Samples a text from the user's open turn."""
+    """Base of the steps that sample a text from an open user turn."""
 
     @property
     def gate(self) -> bool:  # type: ignore[override]
@@ -99,11 +101,11 @@ class BaseHook(Step[H]):
         raise_worst(text for text in drawn if not isinstance(text, AttemptsUsedUp))
         samples = [{self.config.writes: text} for text in drawn if isinstance(text, str)]
         if not samples:
-            raise RecordError(f"no sample that can be used: {drawn[0]}")
+            raise RecordError(f"no usable sample: {drawn[0]}")
         return samples[0] if self.config.n == 1 else samples
 
     async def _sample(self, turns: tuple[Turn, ...], images: list[str], number: int, ctx: Context) -> str:
-        """Draws one sample, and retries it alone where it can't be used."""
+        """Draws one sample, and retries it alone if it can't be used."""
 
         async def attempt(again: int) -> str:
             sampled = await ctx.generate(
@@ -120,4 +122,4 @@ class BaseHook(Step[H]):
 
 @step("hook")
 class Hook(BaseHook[HookConfig]):
-    """Samples an instruction from a prompt that ends inside the user's turn."""
+    """Samples an instruction from a prompt that ends inside the user turn."""

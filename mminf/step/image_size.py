@@ -1,4 +1,4 @@
-"""`image_size`: how large a record's image is."""
+"""`image_size`: the size of an image of the record."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mminf.template import images_in
 
 
 class ImageSizeConfig(StepConfig):
-    image: int = Field(0, ge=0, description="Which of the record's images, from 0.")
+    image: int = Field(0, ge=0, description="Index of the image, from 0.")
 
 
 @step("image_size")
 class ImageSize(Step[ImageSizeConfig]):
-    """Writes `width`, `height` and `short_side` of an image, in pixels, as it is to be seen (EXIF rotation applied)."""
+    """Writes `width`, `height` and `short_side` of an image, in pixels, after EXIF rotation."""
 
     @property
     def reads(self) -> frozenset[str]:
@@ -30,7 +30,7 @@ class ImageSize(Step[ImageSizeConfig]):
     async def run(self, record: Record, ctx: Context) -> Outcome:
         images = images_in(record.fields)
         if len(images) <= self.config.image:
-            raise RecordError(f"record has {len(images)} images, no number {self.config.image}")
+            raise RecordError(f"record has {len(images)} images, and none with index {self.config.image}")
         image = await ctx.open_image(images[self.config.image])
         width, height = image.pixels.size
         return {"width": width, "height": height, "short_side": min(width, height)}

@@ -1,4 +1,4 @@
-"""Parses model output: tags, JSON, lists, patterns. Placeholders of the prompt's form are refused."""
+"""Parses model output: tags, JSON, lists, plain texts, patterns. Placeholders are refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MARKED = re.compile(
 _LABEL = re.compile(r"(?:request|question|q|instruction|prompt|请求|问题|指令)\s*[:：]\s*(?=\S)", re.IGNORECASE)
 _EMPHASIS = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
 _QUOTES = (('"', '"'), ("“", "”"), ("'", "'"), ("`", "`"), ("「", "」"), ("*", "*"), ("_", "_"))
-# A JSON list or object, perhaps in a fence and behind a line that introduces it; `[1] What?` is a number.
+# A JSON list or object, possibly in a fence and after an introductory line; `[1] What?` is a number.
 _JSON = re.compile(r"\s*(?:[^\n\[{]{0,200}[:：.!]\s*)?(?:```\w*\s*)?(?:\{|\[\s*(?:[\"'“{\[]|[-\d.,\s]*\]\s*\Z))")
 # Brackets in the words before an object: "as [1] shows: {...}".
 _ASIDES = re.compile(r"(?:[^\[]*\[[^\[\]\"']{0,40}\])+[^\[]*")
@@ -43,11 +43,11 @@ _THINK_TAGS = ("<think>", "</think>")
 # A first line that introduces the text: "Here are the changed thoughts:".
 _INTRODUCTION = re.compile(r"\s*(?:here (?:are|is)|sure|certainly)\b[^\n]*:\s*\n", re.IGNORECASE)
 _LONGEST_REPAIRED = 20_000
-"""Characters of broken JSON at most that is repaired, since the time grows with their square."""
+"""Maximum length of broken JSON that is repaired; the time grows with the square of the length."""
 
 
 def parse_tag(text: str, tag: str) -> str:
-    """Returns what stands between `<tag>` and `</tag>` (or `<start of tag>` and `<end of tag>`).
+    """Returns the text between `<tag>` and `</tag>` (or `<start of tag>` and `<end of tag>`).
 
     Raises:
         UnusableAnswer: if the tag is missing, empty or not closed.
@@ -62,14 +62,14 @@ def parse_tag(text: str, tag: str) -> str:
 
 
 def parse_json(text: str) -> dict[str, Json] | list[Json]:
-    """Returns the JSON value in an answer, code fences and chatter around it ignored, small faults repaired.
+    """Returns the JSON value in an answer. Code fences and text around it are ignored; small errors are repaired.
 
     Raises:
-        UnusableAnswer: if there is no object or list, or it was cut off before its end.
+        UnusableAnswer: if there is no object or list, or if it is truncated.
     """
     try:
         found = _broken(_read_json(final_text(text)))
-    except (RecursionError, ValueError) as error:  # nested a thousand deep; a number of thousands of digits
+    except (RecursionError, ValueError) as error:  # nested a thousand levels deep; a number with thousands of digits
         raise UnusableAnswer(f"no readable JSON in {short(text)}: {error}") from error
     assert isinstance(found, dict | list)
     return found
@@ -88,7 +88,7 @@ def _read_json(text: str) -> Json:
     if _ASIDES.fullmatch(text, 0, max(0, text.find("{"))) is not None:
         text = text[text.find("{") :]
     if (start := re.search(r"[{\[]", text)) is not None:
-        # The first whole value as it stands: fences and chatter may be around it, and fences inside its strings.
+        # The first whole value: fences and text may be around it, and fences inside its strings.
         with contextlib.suppress(json.JSONDecodeError):
             return _first_values(text, start.start())
     fenced = re.search(r"^```(?:json)?[ \t]*\n(.*?)^```", text, re.DOTALL | re.IGNORECASE | re.MULTILINE)
@@ -115,7 +115,7 @@ def _read_json(text: str) -> Json:
 
 
 def _first_values(text: str, start: int) -> Json:
-    """The first JSON value; of objects that follow each other, as in JSON Lines, the list of all."""
+    """The first JSON value; for consecutive objects, as in JSON Lines, the list of all of them."""
     value, end = json.JSONDecoder().raw_decode(text, start)
     values = [value]
     while isinstance(value, dict) and (more := re.compile(r"[\s,]*(?=\{)").match(text, end)):
@@ -125,7 +125,7 @@ def _first_values(text: str, start: int) -> Json:
 
 
 def _is_open(body: str) -> bool:
-    """Tells whether brackets are open at the end, or a text is: what comes after is missing."""
+    """Tells whether a bracket or a string is not closed at the end, so that the JSON is truncated."""
     depth, quoted, escaped = 0, False, False
     for char in body:
         if escaped:
@@ -143,11 +143,11 @@ def _is_open(body: str) -> bool:
 
 
 def parse_lines(text: str) -> list[str]:
-    """Returns the items of a list that a model wrote: as JSON, or as lines.
+    """Returns the items of a list that a model wrote as JSON or as lines.
 
-    Where several lines have a number or a bullet in front, only such lines are items; else all are but those that
-    introduce others, which end with a colon. Markers, quotes and emphasis around an item are taken off; repeated items
-    come once.
+    If several lines begin with a number or a bullet, only these lines are items. Otherwise all lines are items, except
+    introductory lines, which end with a colon. Markers, quotes and emphasis around an item are removed. Duplicate items
+    are removed.
 
     Raises:
         UnusableAnswer: if it is JSON that can't be read or is not a list of texts, or if an item is a placeholder.
@@ -174,7 +174,7 @@ def _list_lines(text: str) -> list[str]:
 
 
 def _texts(value: Json, text: str) -> list[str]:
-    """The texts of a JSON list: of texts, or of objects with one text each; perhaps the one list in an object."""
+    """The texts of a JSON list of texts, or of objects with one text each; it may be the only list in an object."""
     if isinstance(value, dict):
         lists = [item for item in value.values() if isinstance(item, list)]
         value = lists[0] if len(lists) == 1 else None
@@ -220,7 +220,7 @@ def parse_plain_text(text: str, what: str) -> str:
 
 
 def parse_regex(text: str, pattern: str) -> dict[str, str] | str:
-    """Returns the named groups of a pattern's first match, else its first group, else the match.
+    """Returns the named groups of the first match of a pattern; without any, the first group, or the match.
 
     Raises:
         UnusableAnswer: if nothing matches.

@@ -1,4 +1,4 @@
-"""What the steps that ask a model have in common: a prompt, its images, how tokens are drawn."""
+"""Base of the steps that call a model with a template: prompt, images, sampling."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ from mminf.template import Shown, Template, images_in
 from mminf.turns import REST, Draft, ImagePart, Place, Turn, name_tags, place_images, split_tags
 
 RETRY_TEMPERATURE = 0.7
-"""A greedy answer that can't be read would come again word for word, so a repeated question is asked warmer."""
+"""Temperature of retries of a greedy call, which would return the same answer again."""
 
 
 class PromptConfig(StepConfig):
-    """What every step takes that asks a model with a template."""
+    """The keys of every step that calls a model with a template."""
 
-    engine: str = Field(description="The engine that is asked.")
-    template: str | None = Field(None, description="Template file: where it says {{ images }}, the images go.")
-    prompt: str | None = Field(None, description="The template's text, instead of a file.")
+    engine: str = Field(description="Engine that is called.")
+    template: str | None = Field(None, description="Template file; {{ images }} is the position of the images.")
+    prompt: str | None = Field(None, description="Text of the template, instead of a file.")
     system: str | None = Field(
-        None, description="System turn; '' for none. By default the model's own default system turn is kept."
+        None, description="System turn; '' for none. By default the model's own default is used."
     )
     images: Shown | None = Field(
         None,
         description="Show the record's images: with `true`, a record without images fails; `optional` shows the "
         "images, if there are any. The default depends on the template: `true` if it prints `images`.",
     )
-    sampling: Sampling = Field(default_factory=lambda: Sampling(), description="How tokens are drawn.")
+    sampling: Sampling = Field(default_factory=lambda: Sampling(), description="Sampling parameters.")
 
 
 P = TypeVar("P", bound=PromptConfig)
 
 
 class PromptStep(Step[P]):
-    """Base of the steps that render a template, ask a model and read its answer."""
+    """Base of the steps that render a template, call a model and read its answer."""
 
     default_prompt: str | None = None
 
     def __init__(self, config: P, folders: TemplateFolders) -> None:
         super().__init__(config, folders)
         if config.template is not None and config.prompt is not None:
-            raise ValueError("give either a template or a prompt, not both")
+            raise ValueError("give either `template` or `prompt`, not both")
         self.template = self._find_template(config, folders)
 
     def _find_template(self, config: P, folders: TemplateFolders) -> Template:
@@ -58,7 +58,7 @@ class PromptStep(Step[P]):
             return folders.template(config.template)
         text = config.prompt if config.prompt is not None else self.default_prompt
         if text is None:
-            raise ValueError("key 'template' is missing (or 'prompt', with the text itself)")
+            raise ValueError("key 'template' (a file) or 'prompt' (a text) is missing")
         return Template(text)
 
     @property
@@ -83,13 +83,13 @@ class PromptStep(Step[P]):
 
     def check_engine(self, backend: object, config: EngineConfig) -> None:
         if getattr(backend, "embeds", False):
-            raise ValueError(f"engine {self.config.engine!r} ({config.backend}) makes embeddings, no text")
+            raise ValueError(f"engine {self.config.engine!r} ({config.backend}) makes embeddings, not text")
 
     def describe(self) -> dict[str, Json]:
         return {**super().describe(), "template": self.template.source}
 
     def turns(self, record: Record) -> tuple[Turn, ...]:
-        """Returns the chat for a record. Raises RecordError if the template can't be rendered for it."""
+        """Returns the chat for a record. Raises RecordError if the template can't be rendered."""
         drafts = self.drafts(record)
         if not drafts:
             raise RecordError(f"step {self.name}: the prompt is empty for this record")
@@ -119,24 +119,24 @@ class PromptStep(Step[P]):
 
 
 def cut_off(answer: Generation) -> str:
-    """Returns why an answer is not complete."""
+    """Returns the reason why an answer is not complete."""
     if answer.finish_reason == "length":
-        return f"the answer was cut off after {answer.completion_tokens} tokens (`sampling.max_tokens`)"
-    return f"the answer is not complete: the engine ended it with {answer.finish_reason!r}"
+        return f"the answer was truncated after {answer.completion_tokens} tokens (`sampling.max_tokens`)"
+    return f"the answer is not complete: finish reason {answer.finish_reason!r}"
 
 
 class History(Config):
     """Earlier turns of a conversation."""
 
-    field: str = Field(description="Field with the turns: a list of objects with a question and its answer.")
-    user: str = Field("instruction", description="What the question is called in them.")
-    assistant: str = Field("response", description="What the answer is called.")
+    field: str = Field(description="Field with the turns: a list of objects with a question and an answer.")
+    user: str = Field("instruction", description="Field of a turn with the question.")
+    assistant: str = Field("response", description="Field of a turn with the answer.")
 
     def drafts(self, record: Record) -> tuple[Draft, ...]:
         """Returns the turns of a record's conversation so far, with places for the media tags of its texts.
 
         Raises:
-            RecordError: if the field holds anything else.
+            RecordError: if the field contains anything else.
         """
         found: list[Draft] = []
         items = record[self.field]
@@ -155,14 +155,14 @@ def continue_chat(earlier: tuple[Draft, ...], turns: tuple[Draft, ...], *, shown
     """Returns a conversation with its next turns.
 
     Args:
-        shown: images are shown; those without a tag are at the start of the first turn.
+        shown: whether images are shown; images without a tag are at the start of the first turn.
     """
     if not shown:
         earlier = tuple(_in_words(turn) for turn in earlier)
     elif earlier:
         first, *others = earlier
         earlier = (Draft(first.role, (REST, *first.parts)), *others)
-        # The first turn has all images; `images[0]` would show one of them twice.
+        # The first turn shows all images; `images[0]` would show one of them twice.
         turns = tuple(bare for turn in turns if (bare := _without_images(turn)).parts)
     system = tuple(turn for turn in turns if turn.role == "system")
     return (*system, *earlier, *(turn for turn in turns if turn.role != "system"))
@@ -184,7 +184,7 @@ def _as_history(value: object) -> object:
 
 
 HistoryField = Annotated[History | None, BeforeValidator(_as_history, json_schema_input_type=str | History | None)]
-"""A history; its field alone will do."""
+"""A history, or the name of its field."""
 
 
 def images_of(record: Record, turns: tuple[Turn, ...]) -> list[str]:
@@ -195,14 +195,14 @@ def images_of(record: Record, turns: tuple[Turn, ...]) -> list[str]:
 
 
 def with_system(turns: tuple[Turn, ...], system: str | None) -> tuple[Turn, ...]:
-    """Returns the turns with the system turn that a config asks for ('' for an explicit none)."""
+    """Returns the turns with the system turn of a config ('' for none)."""
     if system is None:
         return turns
     return (Turn("system", (system,)), *(turn for turn in turns if turn.role != "system"))
 
 
 def warm(sampling: Sampling, attempt: int) -> Sampling:
-    """Returns the sampling for an attempt: a repeated greedy question is asked at a temperature."""
+    """Returns the sampling parameters of an attempt: a retry of a greedy call has a temperature."""
     if attempt == 0 or sampling.temperature > 0:
         return sampling
     return sampling.model_copy(update={"temperature": RETRY_TEMPERATURE})

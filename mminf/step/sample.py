@@ -1,4 +1,4 @@
-"""`sample` keeps a random part of the records, `limit` the first so many."""
+"""`sample` keeps a random share of the records, `limit` the first N."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mminf.step.base import Context, DatasetStep, Drop, Outcome, Step, step
 
 class SampleConfig(StepConfig):
     shorthand: ClassVar[str | None] = "fraction"
-    fraction: float = Field(ge=0, le=1, description="Each record is kept with this probability, drawn from its seed.")
+    fraction: float = Field(ge=0, le=1, description="Probability with which each record is kept, drawn with its seed.")
 
 
 @step("sample")
 class Sample(Step[SampleConfig]):
-    """Keeps each record with a probability, independently of the others and of their number."""
+    """Keeps each record with a probability, independently of the other records."""
 
     gate = True
 
@@ -29,12 +29,12 @@ class Sample(Step[SampleConfig]):
 
 class LimitConfig(StepConfig):
     shorthand: ClassVar[str | None] = "count"
-    count: int = Field(ge=0, description="So many records are kept, the first in source order.")
+    count: int = Field(ge=0, description="Number of records to keep, the first in source order.")
 
 
 @step("limit")
 class Limit(DatasetStep[LimitConfig]):
-    """Keeps the first so many of the records that are left."""
+    """Keeps the first N of the remaining records."""
 
     def run_all(self, records: Iterable[Record], ctx: Context) -> Iterator[tuple[Record, Outcome]]:
         for number, record in enumerate(records):

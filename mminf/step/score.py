@@ -18,15 +18,15 @@ class ScoreConfig(PromptConfig):
     scale: tuple[int, int] = Field((1, 5), description="Lowest and highest score.")
     writes: str = Field("", description="Field for the score; the step's name by default.")
     constrain: bool = Field(
-        True, description="Let the judge answer `[[n]]` and nothing else, where the backend can; false lets it reason."
+        True, description="Constrain the answer to `[[n]]`, if the backend supports it; `false` lets the judge reason."
     )
     expected: str | None = Field(
         None,
-        description="Field for the expected score, weighed by the chances of all scores; null where the backend can't "
-        "tell them.",
+        description="Field for the expected score, weighted by the probabilities of all scores; null if the backend "
+        "returns no log-probabilities.",
     )
     sampling: Sampling = Field(
-        default_factory=lambda: Sampling(max_tokens=1024), description="How tokens are drawn; greedy by default."
+        default_factory=lambda: Sampling(max_tokens=1024), description="Sampling parameters; greedy by default."
     )
 
     @model_validator(mode="before")
@@ -39,18 +39,18 @@ class ScoreConfig(PromptConfig):
     @model_validator(mode="after")
     def _ordered(self) -> ScoreConfig:
         if not 0 <= self.scale[0] < self.scale[1]:
-            raise ValueError(f"scale {list(self.scale)} is not [lowest, highest]")
+            raise ValueError(f"scale {list(self.scale)} is not [lowest, highest], with lowest >= 0")
         if self.expected is not None and not self.constrain:
-            raise ValueError("`expected` needs `constrain: true`: chances are known of answers that hang on one token")
+            raise ValueError("`expected` needs `constrain: true`: only then the probabilities of the scores are known")
         return self
 
 
 @step("score")
 class Score(PromptStep[ScoreConfig]):
-    """Asks a judge for an integer score; asks again where it can't read one.
+    """Asks a judge for an integer score; an answer without a readable score is retried.
 
-    A constrained score costs one token on engines in this process: what all answers begin with, `[[`, is put behind
-    the prompt, and of the token that tells them apart the engine draws one that is allowed.
+    A constrained score costs one token on engines in this process. The common prefix of all answers, `[[`, is appended
+    to the prompt, and the next token is sampled from the tokens that distinguish the answers.
     """
 
     def __init__(self, config: ScoreConfig, folders: TemplateFolders) -> None:

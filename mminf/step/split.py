@@ -11,17 +11,17 @@ from mminf.step.base import Context, Outcome, Step, step
 
 
 class SplitConfig(StepConfig):
-    reads: str = Field(description="Field that holds a list, or a text where `separator` is given.")
+    reads: str = Field(description="Field with a list, or with `separator` a text.")
     writes: str = Field(description="Field for the item.")
-    separator: str | None = Field(None, description="Split a text here; empty parts are left out.")
+    separator: str | None = Field(None, description="Separator of a text; empty parts are left out.")
     keep: bool = Field(
-        False, description="Children have the whole list as well, which takes room for its length squared."
+        False, description="Children keep the whole list, which needs space for the square of its length."
     )
 
 
 @step("split")
 class Split(Step[SplitConfig]):
-    """Makes a child record of each item of a list or part of a text; the list itself stays with the parent."""
+    """Makes a child record of each item of a list or part of a text; the children do not keep the list."""
 
     gate = True
     version = 2
@@ -35,5 +35,5 @@ class Split(Step[SplitConfig]):
         if isinstance(value, str) and self.config.separator is not None:
             value = [part.strip() for part in value.split(self.config.separator) if part.strip()]
         if not isinstance(value, list):
-            raise RecordError(f"field {self.config.reads!r} is no list, but {type(value).__name__}")
+            raise RecordError(f"field {self.config.reads!r} is not a list, but {type(value).__name__}")
         return [{self.config.writes: item} for item in value]

@@ -1,4 +1,4 @@
-"""`distil`: caption, candidate questions, question and answer, all from one answer of a model."""
+"""`distil`: caption, candidate questions, question and answer, from one answer of a model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mminf.step import (
 )
 
 _SAME = 92
-"""RapidFuzz ratio from which two questions are the same: models change punctuation when they repeat one."""
+"""Minimum RapidFuzz ratio of equal questions; models change punctuation when they repeat a question."""
 _FIELDS = {
     "caption": "description",
     "candidates": "candidate questions",
@@ -32,12 +32,12 @@ _FIELDS = {
 class DistilConfig(GenerateConfig):
     """Settings of `distil`."""
 
-    candidates: int = Field(5, ge=1, description="How many questions are to be proposed.")
+    candidates: int = Field(5, ge=1, description="Number of candidate questions.")
 
 
 @step("distil")
 class Distil(BaseGenerate[DistilConfig]):
-    """Asks for four parts in tags, and takes all of them or none (ALLaVA, section 3.2).
+    """Asks for four parts in tags; an answer without all four is retried (ALLaVA, section 3.2).
 
     Writes `caption`, `candidates` (a list), `instruction` and `response`.
     """
@@ -54,7 +54,7 @@ class Distil(BaseGenerate[DistilConfig]):
         if len(candidates) != self.config.candidates:
             raise UnusableAnswer(f"{len(candidates)} candidate questions, not {self.config.candidates}")
         if len(questions) != 1:
-            raise UnusableAnswer(f"{len(questions)} questions were chosen, not one")
+            raise UnusableAnswer(f"{len(questions)} chosen questions, not one")
         return {**found, "candidates": candidates, "instruction": _chosen(questions[0], candidates)}
 
 

@@ -1,4 +1,4 @@
-"""Steps of the chains: captions checked part by part, thoughts rewritten with few changes; filters of texts."""
+"""Steps of the chains: parts of captions, changes between texts, and filters of texts."""
 
 from .degenerate import Degenerate
 from .no_leak import NoLeak

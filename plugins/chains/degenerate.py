@@ -1,4 +1,4 @@
-"""`degenerate`: drops texts that repeat themselves without end, echo what was asked, or are debris."""
+"""`degenerate`: drops texts with endless repetition, echoes of the request, and debris."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "
     "The assistant gives helpful, detailed, and polite answers to the user's questions.",
 )
-# What may stand before an echo without making it an answer.
+# Words that an echo may have in addition to the request.
 _ROLES = word_set(
     """
     user human assistant question instruction request prompt q a answer 问 题 用 户 指 令 助 手 回 答
@@ -37,14 +37,14 @@ _TOKEN = one_of(
     """
 )
 _TOKENS = re.compile(_TOKEN)
-# At the end or the beginning, not in quotes: a text about tokens quotes them, or says what they are.
+# Only at the start or end, and not in quotes: a text about tokens quotes or explains them.
 _TOKEN_AT_END = re.compile(
     rf"(?<![\"'`“‘(「]){_TOKEN}\s*$|^\s*{_TOKEN}(?!\s*(?:is|are|means?|marks?|stands?|and|是|表示)\b)"
 )
 _PLACEHOLDERS = frozenset(["undefined", "null", "NULL", "nan", "NaN", "[object Object]"])
 _GARBLED = re.compile(r"(?<![\"'`“‘(「])\ufffd(?![\"'`”’)」])")
 _CLOSERS = re.compile(r"[}\])>/\\|]{4,}\s*$")
-# An answer may be a few of these, and nothing else: "What sign is between 2 and 3?" - "+".
+# An answer may consist of a few of these: "What sign is between 2 and 3?" - "+".
 _SYMBOLS = frozenset("%&#@*^")
 
 
@@ -53,23 +53,23 @@ class DegenerateConfig(StepConfig):
 
     reads: Names = Field(description="Fields with the texts.")
     echo_of: Names = Field(
-        default_factory=list, description="Fields that a text must not merely repeat, for example the instruction."
+        default_factory=list, description="Fields that a text must not repeat, for example the instruction."
     )
     system: Names = Field(
         default_factory=list,
         description="System prompts that a text must not repeat, in addition to those of common chat templates.",
     )
     similarity: float = Field(
-        0.9, ge=0.5, le=1, description="Share of equal words from which a text counts as an echo."
+        0.9, ge=0.5, le=1, description="Minimum share of equal words at which a text counts as an echo."
     )
 
 
 @step("degenerate")
 class Degenerate(Step[DegenerateConfig]):
-    """Drops texts that repeat themselves without end, echo the system prompt or the request, or are debris.
+    """Drops texts with endless repetition, echoes of the system prompt or the request, and debris.
 
-    Debris is what no tokenizer should have left: special tokens, replacement characters, lone punctuation, "undefined".
-    Refrains, tables, lists, code and numbers are kept. An answer that quotes the request and goes on is no echo.
+    Debris is special tokens, replacement characters, punctuation without words, and values like "undefined". Refrains,
+    tables, lists, code and numbers are kept. An answer that quotes the request and continues is not an echo.
     """
 
     gate = True
@@ -101,7 +101,7 @@ class Degenerate(Step[DegenerateConfig]):
 
 
 def find_debris(text: str) -> str | None:
-    """Returns what of a text is debris, as the end of a sentence about it; None where it is none."""
+    """Returns a description of the debris in a text, or None."""
     bare = text.strip()
     if not bare:
         return "is empty"
@@ -127,9 +127,9 @@ def _count_unopened(text: str) -> int:
 
 
 def is_echo(text: str, request: str, similarity: float) -> bool:
-    """Returns whether a text is a copy of a request, near enough, and adds nothing to it.
+    """Returns whether a text is a copy or near copy of a request, and adds nothing to it.
 
-    A near copy begins as the request does: "The cup is red." answers "Is the cup red?" with nearly the same words.
+    A near copy must begin with the same word: "The cup is red." answers "Is the cup red?" with almost the same words.
     """
     said, asked = words_of(text), words_of(request)
     if len(asked) < 2 or not said:
@@ -140,7 +140,7 @@ def is_echo(text: str, request: str, similarity: float) -> bool:
 
 
 def is_system_prompt(text: str, prompts: Iterable[str], similarity: float) -> bool:
-    """Returns whether a text is one of these prompts, or holds a long one word for word."""
+    """Returns whether a text is similar to one of these prompts, or contains a long one word for word."""
     said = words_of(text)
     for words in map(words_of, prompts):
         if not words or not said:
@@ -154,7 +154,7 @@ def is_system_prompt(text: str, prompts: Iterable[str], similarity: float) -> bo
 
 
 def _without(words: list[str], part: list[str]) -> list[str]:
-    """Leaves out each place where one list of words is in another."""
+    """Removes each occurrence of one list of words from another."""
     left: list[str] = []
     index = 0
     while index < len(words):

@@ -1,8 +1,8 @@
-"""Finds where a text gives away that it was made from another text, not from the image.
+"""Finds phrases which show that a text was made from another text, not from the image.
 
-A leak attributes what is known to a source: "according to the caption", "the tags suggest", "as described". The same
-nouns may name text that is in the image: "the caption of the cartoon", "the label on the bottle". What tells them apart
-is whether the source has a place in the image. The rules are our own; a doubtful case counts as a leak.
+A leak attributes information to a source: "according to the caption", "the tags suggest", "as described". The same
+nouns can also refer to text in the image: "the caption of the cartoon", "the label on the bottle". The rules look for a
+position of the source in the image. The rules are our own; an ambiguous phrase counts as a leak.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from .leaks_en import SOURCES, Noun, Source
 from .leaks_zh import find_leak_zh
 from .texts import straighten
 
-# After so many sentences "as mentioned above" may speak of the text itself.
+# After this number of sentences, "as mentioned above" may refer to the text itself.
 _OWN = 3
 _SENTENCE = re.compile(r"[^.!?;\n]+(?:\.(?=\w)[^.!?;\n]+)*[.!?;]*")
 
 
 def find_leak(text: str, sources: Collection[Source] = SOURCES) -> str | None:
-    """Returns the words by which an English or Chinese text speaks of its source, or None.
+    """Returns the phrase in which an English or Chinese text mentions its source, or None.
 
     Args:
-        sources: the kinds of sources to look for.
+        sources: kinds of sources to look for.
     """
     found = next(_leaks(text, frozenset(sources)), None)
     return found if found is not None else find_leak_zh(text, sources)
@@ -47,10 +47,10 @@ def _leaks(text: str, sources: frozenset[Source]) -> Iterator[str]:
 
 
 def _unnamed(sentence: str, before: int) -> Iterator[str]:
-    """Attributions that name no source.
+    """Yields attributions without a named source.
 
     Args:
-        before: how many sentences come before this one.
+        before: number of sentences before this one.
     """
     for pattern in en.UNNAMED:
         for said in pattern.finditer(sentence):
@@ -69,7 +69,7 @@ def _attributions(noun: Noun, sentence: str, previous: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Phrase:
-    """What stands before a noun: the text before its article, the article, the words between."""
+    """The words before a noun: the text before its article, the article, and the words between."""
 
     before: str
     article: str
@@ -77,12 +77,12 @@ class _Phrase:
 
     @property
     def is_given(self) -> bool:
-        # Without an article "above" is a place: "the logo above text".
+        # Without an article, "above" is a position: "the logo above text".
         return any(word in en.GIVEN and (self.article or word != "above") for word in self.words)
 
 
 def _read_phrase(before: str) -> _Phrase:
-    """Reads the words before a noun backwards up to an article, four words away at most."""
+    """Reads the words before a noun backwards to an article, at most four words."""
     rest = before.split(" ")[:-1] if before.endswith(" ") else []
     words: list[str] = []
     for word in map(str.lower, reversed(rest[-4:])):
@@ -119,7 +119,7 @@ def _is_source(noun: Noun, name: str, phrase: _Phrase, after: str, previous: str
 
 
 def _is_in_image(noun: Noun, name: str, phrase: _Phrase, rest: str, *, is_outside: bool) -> bool:
-    """Whether the text says of a source where in the image it is, or how it looks."""
+    """Tells whether the text describes the position of a source in the image, or its look."""
     if en.COMPOUND.match(rest) or any(map(en.IMAGE_WORD.fullmatch, phrase.words)):
         return True
     if en.IN_SOURCE.match(rest):
@@ -135,7 +135,7 @@ def _is_in_image(noun: Noun, name: str, phrase: _Phrase, rest: str, *, is_outsid
 
 
 def _is_shown_before(noun: Noun, name: str, phrase: _Phrase, rest: str, previous: str) -> bool:
-    """Whether something was named that shows the source: "A poster hangs there. The text says ..."."""
+    """Tells whether an object that shows the source was mentioned: "A poster hangs there. The text says ..."."""
     if name.lower() in ("tags", "labels"):
         return bool(en.ON_CARRIER.search(phrase.before) or en.CARRIER_NEXT.search(rest))
     if noun.source in ("hints", "prompt"):
@@ -146,19 +146,19 @@ def _is_shown_before(noun: Noun, name: str, phrase: _Phrase, rest: str, previous
 
 
 def _is_based_on(noun: Noun, name: str, phrase: _Phrase) -> bool:
-    """Whether something is based on it ("according to the caption") or told in it ("described in the text")."""
+    """Tells whether a phrase is based on a source ("according to the caption", "described in the text")."""
     if not phrase.article and not en.BARE.fullmatch(name):
         return False
     return bool(re.search(noun.based, phrase.before, re.IGNORECASE) or en.TOLD_IN.search(phrase.before))
 
 
 def _is_subject(noun: Noun, phrase: _Phrase, rest: str) -> bool:
-    """Whether it is the subject that tells: "the caption mentions"; "caption mentions" only at the beginning."""
+    """Tells whether a source is the subject of a verb: "the caption mentions"; "caption mentions" only at the start."""
     if phrase.article not in en.DEFINITE and (phrase.article or phrase.before or not noun.firm):
         return False
     says = re.match(rf"{en.AUXILIARIES}(?:{noun.says})\b", rest, re.IGNORECASE)
     said = rest[says.end() :] if says else ""
     if says is None or (noun.source == "text" and en.READ_OFF.match(said)):
         return noun.firm and bool(phrase.article) and not en.ASKED.search(phrase.before)
-    # "What does the text say?" asks for what is written.
+    # "What does the text say?" asks for text in the image.
     return not (re.search(r"\b(?:does|do|did) $", phrase.before, re.IGNORECASE) and not said.strip(" ?"))

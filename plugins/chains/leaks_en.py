@@ -1,4 +1,4 @@
-"""English words by which a text speaks of its source: tables, for texts with single blanks and straight quotes."""
+"""English phrases that mention a source: tables, for texts with single spaces and straight quotes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _re(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
 
 
-# What shows text in an image, and hardly anything else: after one of these "the text" is the text on it.
+# Objects in an image that mainly show text: after one of these, "the text" is its text.
 _SURFACE = any_word(
     """
     sign signs signboard signpost billboard billboards poster posters banner banners label sticker stickers placard
@@ -26,7 +26,7 @@ _SURFACE = any_word(
     scroll manuscript banknote headline subtitle subtitles tweet timetable schedule inscription speech+bubble
     """
 )
-# Things that may bear text, labels or tags, and are in images for other reasons.
+# Other objects that can have text, labels or tags.
 _BEARER = any_word(
     """
     ad album app article axes axis bag bags bars beer board boards book books bottle bottles box boxes bubble calendar
@@ -68,14 +68,14 @@ GIVEN = word_set(
     given provided supplied above aforementioned user-provided
     """
 )
-# What may stand between the article and a noun that also names text in images: any other word describes its looks.
+# Words between the article and a noun for a source; any other word describes text in the image.
 PLAIN = GIVEN | word_set(
     """
     original source input image scene available reference detailed detected extracted recognised recognized
     generated full short whole entire caption description ocr object additional textual written descriptive
     """
 )
-# They end the search for an article.
+# These words end the search for an article.
 STOPS = word_set(
     """
     in on at of by to for from with about under over near between into onto and or but than as if is are was were
@@ -83,7 +83,7 @@ STOPS = word_set(
     """
 )
 
-# What may come right after a source and leaves it outside the image: "the text above", "the tags of the image".
+# Phrases after a source that is not in the image: "the text above", "the tags of the image".
 OUTSIDE = one_of(
     r"""
     (?:above|below)(?! (?:the|a|an|it|him|her|them|this|that|his|its|and)\b)
@@ -98,14 +98,14 @@ OF_PICTURE = (
     rf"(?:the|this|that|an?) (?:\w+ )?{PICTURE}"
 )
 GIVEN_TO = _re(r"given|provided|supplied|\b(?:you|user|they|i|we)\b")
-# "The information in the prompt": it has a place, but that is a source as well. A question is none: it is in the row.
+# "The information in the prompt": a position in another source. A question is not a source; it is in the row.
 IN_SOURCE = _re(
     r" (?:in|from|of|within|by|with|to) (?:(?:the|this|your|my|our|an?|any) )?(?:[\w'-]+ ){0,2}?"
     r"(?:prompts?|captions?|descriptions?|inputs?|hints?|metadata|dataset|user|ocr|me|us|you)\b"
 )
 OF_SOMETHING = _re(r" of (?:the|this|that|what|how|him|her|it)\b")
 OF_CARRIER = _re(rf" of \w+ (?:[\w'-]+ ){{0,2}}?{CARRIER}\b")
-# A place in the image.
+# Positions in the image.
 PLACED = _re(
     r" (?:(?:that|which) )?(?:(?:is|are|was|were|appears?|hangs?|runs?|stands?|sits?) )?"
     + one_of(
@@ -119,7 +119,7 @@ PLACED = _re(
         """
     )
 )
-# How text in the image looks, and where it is, said of it as a subject.
+# The look and position of text in the image, as a predicate.
 LOOKS_LIKE = _re(
     " "
     + one_of(
@@ -134,7 +134,7 @@ LOOKS_LIKE = _re(
         """
     )
 )
-# "The information board": it is another noun.
+# "The information board": a compound noun.
 COMPOUND = _re(
     "[ -]"
     + any_word(
@@ -147,7 +147,7 @@ COMPOUND = _re(
     + r"\b"
 )
 QUOTED = re.compile(r""" ?[,:]? ?["'](?!s\b)\w""")
-# What a text says, where it is quoted or in capitals: it was read off the image.
+# Quoted text, or text in capitals: it was read from the image.
 READ_OFF = re.compile(
     r"(?: (?:that|the words?|simply|in \w+ \w+))?[,:]? "
     + one_of(
@@ -161,10 +161,10 @@ READ_OFF = re.compile(
     )
 )
 
-# "Where is the caption?", "Translate the caption.": they ask about text in the image.
+# "Where is the caption?", "Translate the caption.": questions about text in the image.
 ASKED = _re(r"(?:\b(?:where|what) (?:is|are)|^(?:read|translate|transcribe|copy|find|locate)) $")
 
-# Verbs that make a source of their subject, and what may come before them.
+# Verbs whose subject is a source, and the words before them.
 _ALSO = any_word(
     """
     also only never clearly explicitly specifically directly simply further even just itself both already merely
@@ -190,7 +190,7 @@ _TAGS = one_of(
     {_DENIES}
     """
 )
-# What comes before the article where something is based on a source.
+# Phrases before the article of a source.
 _FROM = one_of(
     r"""
     (?:^|[,;:(-] ?)(?:from|per|using|considering|by)
@@ -209,7 +209,7 @@ _BASED = one_of(
     """
 )
 BASED = rf"{_BASED} $"
-# Also "given the ..." and "in the ..." at the beginning of a clause.
+# The same, with "given the ..." and "in the ..." at the start of a clause.
 _BASED_OR_IN = rf"(?:{_BASED}|judging (?:by|from)|(?:^|[,;:(] ?)(?:given|in)) $"
 TOLD_IN = _re(
     r"\b"
@@ -248,7 +248,7 @@ NOUNS = (
     Noun(r"captions?|descriptions?|alt[ -]texts?", "caption", firm=True),
     Noun(r"texts?|passages?|paragraphs?|excerpts?", "text"),
     Noun(r"information|info", "information", says=_TELLS),
-    # "Given the context" and "judging by the details" speak of what the image shows.
+    # "Given the context" and "judging by the details" refer to the image.
     Noun(r"details|contexts?|inputs?", "information", says=_TELLS, based=BASED),
     Noun(r"hints|meta-?data", "hints", says=_SHOWS, firm=True),
     Noun(
@@ -263,7 +263,7 @@ NOUNS = (
     Noun(r"(?:object )?detections?(?: (?:results?|outputs?|data|model))?", "hints", says=_SHOWS),
     Noun(rf"(?:object|tag|label|detection|item|hint)s?[ -]lists?|lists? of (?:\w+ )?{_LISTED}", "hints", says=_SHOWS),
     Noun(r"prompts?", "prompt", says=rf"(?:{_SAYS}|(?:ask|want|require|request)\w*)"),
-    # Only where they were given: "the provided label".
+    # Only with a word like "provided": "the provided label".
     Noun(
         r"detail|tag|label|clues?|objects?|lists?|sentences?|facts?|knowledge|material|content",
         "information",
@@ -271,12 +271,12 @@ NOUNS = (
     ),
     Noun(r"summary|narrative|story", "information", says=None),
 )
-# They need no article: "based on tags", "according to OCR".
+# Nouns without an article: "based on tags", "according to OCR".
 BARE = _re(
     r"captions?|descriptions?|tags|hints|metadata|ocr.*|bounding boxes|detections?.*|keywords|annotations|object.*"
 )
 
-# Attributions that name no source.
+# Attributions without a named source.
 _WAY = r"(?: (?:also|only|explicitly|clearly|specifically|directly|already|previously|just|being|even|ever|further))*"
 _SELDOM = r"(?<!often )(?<!commonly )(?<!usually )(?<!sometimes )(?<!best )(?<!frequently )"
 _BE = r"\b(?:is|are|was|were|been)"

@@ -1,4 +1,4 @@
-"""The Chinese half of `leaks`."""
+"""Chinese phrases that mention a source."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 
 _HAN = re.compile(r"[\u4e00-\u9fff]")
-# Sources by kind. 标签, 文字 and 信息 also name what is in images; see _CARRIER.
+# Sources by kind. 标签, 文字 and 信息 can also be in the image; see _CARRIER.
 _NOUNS = {
     "caption": ("描述", "文字描述", "图片说明", "图像说明", "说明文字", "图片标题", "图像标题", "标题", "图注"),
     "text": ("文本", "文字", "文段", "段落", "短文", "原文", "文章", "上文", "前文"),
@@ -15,7 +15,7 @@ _NOUNS = {
               "关键词", "检测到的物体", "检测到的对象", "检测到的目标", "OCR", "OCR结果", "OCR识别结果", "OCR文字"),
     "prompt": ("提示词", "题干"),
 }  # fmt: skip
-# Where these stand before or after it, a source is text in the image.
+# Next to one of these words, a source is text in the image.
 _CARRIER = (
     r"(?:瓶|罐|盒|箱|袋|包装|商品|产品|价格|衣|裤|鞋|吊牌|行李|产地|净含量|保质期|成分|海报|标志|招牌|路牌|"
     r"指示牌|牌子|屏幕|菜单|书|报纸|"

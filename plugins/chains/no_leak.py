@@ -1,4 +1,4 @@
-"""`no_leak`: drops what speaks of the text that stood in for the image."""
+"""`no_leak`: drops texts that mention the text that replaced the image in the prompt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .texts import as_text, shorten
 class NoLeakConfig(StepConfig):
     """Settings of `no_leak`."""
 
-    reads: Names = Field(description="Fields that must not speak of a text as their source.")
+    reads: Names = Field(description="Fields that must not mention a text as their source.")
     sources: list[Source] = Field(
         default_factory=lambda: list(SOURCES),
         description="Kinds of sources: `caption` (description), `text` (passage), `information` (details, context), "
@@ -24,10 +24,10 @@ class NoLeakConfig(StepConfig):
 
 @step("no_leak")
 class NoLeak(Step[NoLeakConfig]):
-    """Drops what attributes its knowledge to a text ("the caption mentions", "based on the tags"), not to the image.
+    """Drops texts that attribute information to a text ("the caption mentions", "based on the tags"), not to the image.
 
-    Text that was made from a caption gives itself away so, as rows of the released Unicorn data do. Text that is in the
-    image ("the caption of the cartoon", "the label on the bottle") is kept; a doubtful case is dropped.
+    Texts that were made from captions contain such phrases, for example rows of the released Unicorn data. Mentions of
+    text in the image ("the caption of the cartoon", "the label on the bottle") are kept. Ambiguous texts are dropped.
     """
 
     gate = True

@@ -1,4 +1,4 @@
-"""`parts`: cuts a text into paragraphs that a judge can look at one by one."""
+"""`parts`: splits a text into parts that a judge can check one by one."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class PartsConfig(StepConfig):
 
     renamed: ClassVar[Mapping[str, str]] = {"sentences": "max_sentences"}
     reads: str = Field("caption", description="Field with the text.")
-    writes: str = Field("parts", description="Field for the list of its parts.")
+    writes: str = Field("parts", description="Field for the list of parts.")
     max_sentences: int = Field(3, ge=1, description="Maximum number of sentences per part.")
 
 
 @step("parts")
 class Parts(Step[PartsConfig]):
-    """Cuts a text at blank lines and after every few sentences of a paragraph; put together the parts are the text."""
+    """Splits a text at blank lines and after `max_sentences` sentences; the parts concatenated are the text."""
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Writes the list of parts. Raises RecordError if the text is empty."""
@@ -37,7 +37,7 @@ class Parts(Step[PartsConfig]):
 
 
 def split_parts(text: str, sentences: int) -> list[str]:
-    """Returns a text's parts, each of one paragraph and at most so many sentences; put together they are the text."""
+    """Returns the parts of a text: at most one paragraph and `sentences` sentences each; joined, they are the text."""
     cuts = []
     for start, stop in _spans(text, _PARAGRAPH):
         count = 0
@@ -54,6 +54,6 @@ def split_parts(text: str, sentences: int) -> list[str]:
 
 
 def _spans(text: str, between: re.Pattern[str]) -> list[tuple[int, int]]:
-    """Where the stretches of a text lie that a pattern parts."""
+    """Returns the spans of a text between the matches of a pattern."""
     gaps = [(found.start(), found.end()) for found in between.finditer(text)]
     return list(zip([0, *(end for _, end in gaps)], [*(start for start, _ in gaps), len(text)], strict=True))

@@ -18,7 +18,7 @@ class RefusalConfig(StepConfig):
     reads: Names = Field(description="Fields with the texts.")
     partial: Literal["keep", "drop"] = Field(
         "keep",
-        description='A text that refuses and then answers: "I can\'t identify the man, but he smiles."',
+        description='Keep or drop texts that refuse and then answer: "I can\'t identify the man, but he smiles."',
     )
 
 
@@ -26,8 +26,8 @@ class RefusalConfig(StepConfig):
 class RefusalFilter(Step[RefusalConfig]):
     """Drops texts that begin with a refusal: "I'm sorry, but I can't assist with that", "As an AI, I'm unable to ...".
 
-    Reads English and Chinese. A refusal speaks of what the model can or may do. What is said of the image is an answer,
-    also "I can't see any dogs in this image"; so is a text that only quotes such words.
+    Supports English and Chinese. A refusal is about what the model can or may do. A statement about the image is an
+    answer, for example "I can't see any dogs in this image". A text that only quotes a refusal is an answer.
     """
 
     gate = True

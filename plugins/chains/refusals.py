@@ -1,9 +1,9 @@
-"""Finds answers that refuse, in English and Chinese.
+"""Finds refusals, in English and Chinese.
 
-A refusal speaks of the model: what it can't, may not or won't do ("I can't assist with that", "I'm unable to view
-images"). An answer speaks of the image, and may say what can't be seen in it ("I can't see any dogs", "I can't make out
-the number"). A refusal opens the answer, perhaps after an apology or a greeting. What follows decides whether it is all
-there is: offers, reasons and questions back add nothing, anything else is content. The rules are our own.
+A refusal is about the model: what it can't, may not or won't do ("I can't assist with that", "I'm unable to view
+images"). An answer is about the image, and may say what can't be seen in it ("I can't see any dogs", "I can't read the
+number"). A refusal is at the start of the answer, or after an apology or a greeting. A refusal is partial if content
+follows. Offers, reasons and questions to the user are not content. The rules are our own.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class Refusal:
     """A refusal at the beginning of a text.
 
     Attributes:
-        quote: the text up to the end of what refuses.
-        partial: the text goes on with content.
+        quote: the text up to the end of the refusal.
+        partial: content follows the refusal.
     """
 
     quote: str
@@ -30,7 +30,7 @@ class Refusal:
 
 _OPENERS_AT_MOST = 4  # sentences
 _QUOTE_OPENS = re.compile(r"""^["'「『]""")
-# Sentences, and what follows "but" in one.
+# Ends of sentences, and positions before "but".
 _BREAK = re.compile(
     r"(?<=[.!?]) |(?<=[。！？])|(?:,|;| -|—) ?(?=(?:but|however|though|although|yet|here|and i)\b)"
     r"|[，,；](?=但|不过|然而|可是)",
@@ -46,7 +46,7 @@ def find_refusal(text: str) -> Refusal | None:
     if _QUOTE_OPENS.match(plain):
         inner = plain.rstrip(".。!！ ")
         if inner[-1] not in "\"'」』" or inner.count(plain[0]) > 2 + inner.count("n't") + inner.count("'m"):
-            return None  # it begins with what somebody else says
+            return None  # the text begins with a quotation
         plain = inner.strip("\"'「」『』")
     parts = [part.strip() for part in _BREAK.split(plain) if part.strip()]
     for number, part in enumerate(parts[:_OPENERS_AT_MOST]):
@@ -59,7 +59,7 @@ def find_refusal(text: str) -> Refusal | None:
 
 
 def _refuses(sentence: str) -> bool:
-    """Whether a sentence refuses, at its beginning or after openers."""
+    """Tells whether a sentence refuses, at its start or after openers."""
     if any(pattern.search(sentence) for pattern in _NOT_REFUSALS):
         return False
     patterns = (*refusals_en.REFUSALS, *refusals_zh.REFUSALS)
@@ -67,14 +67,14 @@ def _refuses(sentence: str) -> bool:
 
 
 def _starts(sentence: str) -> list[int]:
-    """Where in a sentence a refusal may begin: an opener's last words may also be its first ("I'm ...")."""
+    """Returns the positions at which a refusal may begin; the last words of an opener may be its first ("I'm ...")."""
     opened = max((found.end() for pattern in _OPENERS if (found := pattern.match(sentence))), default=0)
     inside = (found.end() for found in re.finditer(r"[,，:：!！.]\s*|\s|(?=我)", sentence[:opened]))
     return sorted({0, opened, *inside}, reverse=True)
 
 
 def _is_opener(sentence: str) -> bool:
-    """Whether a sentence is an apology, a greeting or the like, and nothing else."""
+    """Tells whether a sentence is only an apology, a greeting or a similar opener."""
     bare = sentence.rstrip(" .!?,;:。！？，；：-—") + ". "
     return any(pattern.fullmatch(bare) for pattern in _OPENERS)
 

@@ -1,4 +1,4 @@
-"""English refusals: tables of phrases, for texts in which every stretch of white space is one blank."""
+"""English refusals: tables of phrases, for texts with single spaces."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from .texts import one_of
 
 _AI = r"(?:an? )?(?:\w+ )?(?:AI|artificial intelligence|language model|virtual assistant|text-based \w+|chatbot)"
 
-# An opener of several words goes on up to a comma or the "I" of the refusal.
+# An opener of several words ends at a comma or at the "I" of the refusal.
 _UNTIL = r"(?= ?[,.:;!—]| (?:and |but )?(?:i|we)[ ']| (?:and )?(?:can't|cannot)| - |$)"
 
-# What may come before a refusal.
+# Openers: phrases before a refusal.
 _OPENERS = one_of(
     rf"""
     (?:i'?m|i am|we'?re) (?:so |very |truly |really |terribly )?sorry(?: to (?:say|inform you)(?: that)?)?
@@ -56,7 +56,7 @@ _UNABLE = one_of(
 )
 _ADVERBS = r"(?: (?:\w+ly|even|yet|in good conscience|to|with|in))*"
 
-# Help of any kind.
+# Verbs for help.
 _HELP = one_of(
     r"""
     (?:assist|comply|oblige|cooperate)(?:ing)?\b
@@ -71,7 +71,7 @@ _HELP = one_of(
     support or \w+
     """
 )
-# Making and telling, where its object is what models refuse to make and tell.
+# Verbs for making and telling, with objects that models refuse.
 _MAKING = (
     r"(?:provid|generat|creat|produc|offer|shar|giv|writ|discuss|engag|participat|encourag|disclos|reveal|"
     r"speculat|comment|display|draw|mak|tak)\w*"
@@ -85,7 +85,7 @@ _MADE = one_of(
     descriptions?|details|part|sides|names?|people|individuals?|person|real
     """
 )
-# Looking at what was sent. What is seen *in* the image is not meant: "I can't see the picture on the wall".
+# Viewing the input. This excludes content of the image: "I can't see the picture on the wall".
 _LOOKING = (
     r"(?:see|view|access|open|look at|display|load|perceive|analy[sz]e|process|interpret|browse|receive|read|"
     r"describe|inspect|examine|watch|hear|listen to|"
@@ -105,7 +105,7 @@ _SENT = (
     rf"{_ITS_WORDS}{_INPUT}(?= ?(?:[.,;:!]|$)| (?:you|that you|directly|or|and|because|to|at|but|like|as|i|"
     rf"since|itself|attached|content)\b)"
 )
-# Who somebody is. Other things that can't be told are said of the image: "I can't identify the bird".
+# Identities of people. Anything else that can't be identified is about the image: "I can't identify the bird".
 _PEOPLE = (
     r"(?:people|persons?|person's|individuals?|individual's|humans?|faces?|celebrit(?:y|ies)|anyone|"
     r"identit(?:y|ies)|him|her|them|man|woman|someone)"
@@ -168,7 +168,7 @@ REFUSALS = tuple(
         ),
     )
 )
-# Idioms, and what somebody says of things of their own: "I can't help but notice", "I can't open my files".
+# Idioms, and statements about the speaker's own things: "I can't help but notice", "I can't open my files".
 NOT_REFUSALS = re.compile(
     r"\bhelp (?:but\b|\w+ing\b(?<!identifying)|myself|it\b)"
     r"|\bmy (?!guidelines|programming|abilit|capabilit|training|polic|purpose|role|knowledge|design|"
@@ -176,7 +176,7 @@ NOT_REFUSALS = re.compile(
     r"system|instructions|internal|identity)",
     re.IGNORECASE,
 )
-# Why something can't be told from the image: that is an answer.
+# Reasons why the image does not show something: these are answers.
 OF_IMAGE = re.compile(
     one_of(
         r"""
@@ -192,7 +192,7 @@ OF_IMAGE = re.compile(
     ),
     re.IGNORECASE,
 )
-# Sentences that add nothing to a refusal: offers, reasons, advice, questions back.
+# Sentences without content after a refusal: offers, reasons, advice, questions to the user.
 PADDING = re.compile(
     r"\b"
     + one_of(

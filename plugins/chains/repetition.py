@@ -1,8 +1,8 @@
-"""Finds endless repetition in a text: of a character, of a few words, of a sentence or line, of whole passages.
+"""Finds endless repetition in a text: of a character, of a few words, of a sentence or line, or of passages.
 
-Texts repeat themselves for good reasons: refrains, tables, numbered lists, code, numbers. So a repetition counts by
-how often it comes in a row and by how much of the text it is. The numbers are our own; they ask for more than any
-refrain has.
+Some repetition is intended: refrains, tables, numbered lists, code, numbers. A repetition therefore counts by its
+number of consecutive occurrences and its share of the text. The thresholds are our own; they are above those of
+refrains.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from itertools import pairwise
 
 from .texts import CJK, words_of
 
-_LONGEST_UNIT = 60  # words; longer passages are found by their 8-grams
+_LONGEST_UNIT = 60  # words; longer passages are found by 8-grams
 _FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _TABLE_ROW = re.compile(r"^.*\|.*\|.*$|^[^\n]*(?:\t[^\n]*){2,}$", re.MULTILINE)
-# Rules, leaders, masks, blanks of a form: a run of these is layout.
+# Rules, leaders, masks and blanks of a form: a run of these characters is layout.
 _LAYOUT = r"\s\-=_*.#~·•─━│┃|+…"
 _RUN = re.compile(rf"([^\d{_LAYOUT}])\1{{19,}}")
 _STUTTER = re.compile(r"([^\W\d_][\w'-]{1,11}?)\1{9,}")  # inside a word: "hahahahahahahahahahaha"
@@ -25,7 +25,7 @@ _SENTENCE = re.compile(r"[^.!?。！？\n]+")
 
 
 def find_repetition(text: str) -> str | None:
-    """Returns what a text repeats without end, and how often, or None."""
+    """Returns the unit that a text repeats, with its number of occurrences, or None."""
     prose = _TABLE_ROW.sub("\n", _FENCED.sub("\n", text))
     return (
         _find_run(prose)
@@ -37,7 +37,7 @@ def find_repetition(text: str) -> str | None:
 
 
 def _find_run(text: str) -> str | None:
-    """One character, or one syllable of a word, over and over."""
+    """Finds a run of one character, or of one syllable of a word."""
     bare = "".join(text.split())
     whole = re.fullmatch(r"(\D)\1{7,}[.。!！]?", bare)
     found = whole or _RUN.search(text) or _STUTTER.search(text)
@@ -45,10 +45,10 @@ def _find_run(text: str) -> str | None:
 
 
 def _find_loop(words: list[str], *, in_code: bool) -> str | None:
-    """A few words, or a sentence, several times in a row.
+    """Finds consecutive repetitions of a few words or a sentence.
 
     Args:
-        in_code: the text holds code or tables, so that only very long loops count.
+        in_code: the text contains code or tables, so that only very long loops count.
     """
     for period in range(1, min(_LONGEST_UNIT, len(words) // 2) + 1):
         run, longest, end = 0, 0, 0
@@ -65,7 +65,7 @@ def _find_loop(words: list[str], *, in_code: bool) -> str | None:
 
 
 def _is_endless(unit: list[str], times: int, share: float) -> bool:
-    """Whether a unit comes too often in a row: the longer it is and the more of the text it is, the fewer times."""
+    """Tells whether a unit is repeated too often; the limit decreases with its length and its share of the text."""
     if not any(char.isalpha() for word in unit for char in word):
         return times >= 50 and share >= 0.5  # "0, 0, 0, ..." is data
     length = len(_join(unit)) / 5 if re.search(f"[{CJK}]", unit[0]) else len(unit)
@@ -77,7 +77,7 @@ def _is_endless(unit: list[str], times: int, share: float) -> bool:
 
 
 def _find_twins(text: str) -> str | None:
-    """The same line or sentence as half of the text or more; numbers before the lines of a list are no difference."""
+    """Finds a line or sentence that is half of the text or more; numbers before list items are ignored."""
     for parts in ([_NUMBER.sub("", line) for line in text.splitlines()], _SENTENCE.findall(text)):
         long = [words for part in parts if len(words := tuple(words_of(part))) >= 4]
         if not long:
@@ -89,7 +89,7 @@ def _find_twins(text: str) -> str | None:
 
 
 def _find_passages(words: list[str]) -> str | None:
-    """Passages of any length: few of the text's 8-grams are new."""
+    """Finds repeated passages of any length, by a low share of distinct 8-grams."""
     grams = [tuple(words[index : index + 8]) for index in range(len(words) - 7)]
     if len(grams) < 60 or len(set(grams)) >= 0.4 * len(grams):
         return None

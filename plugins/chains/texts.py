@@ -1,4 +1,4 @@
-"""What the text filters share: plain forms of a text to match against, and short quotes for their reasons."""
+"""Helpers of the text filters: normalised texts for matching, and short quotes for reasons."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ _WORD = re.compile(rf"[{CJK}]|[^\W_{CJK}]+(?:'[^\W_{CJK}]+)*")
 
 
 def as_text(value: object) -> str:
-    """Returns a field as text: the items of a list on lines of their own, nothing for None."""
+    """Returns a field as text: the items of a list on separate lines, and an empty text for None."""
     if isinstance(value, list):
         return "\n".join(map(as_text, value))
     return "" if value is None else str(value)
 
 
 def straighten(text: str) -> str:
-    """Returns a text with straight quotes, without Markdown's emphasis, each stretch of white space as one blank."""
+    """Returns a text with straight quotes, without Markdown emphasis, and with single spaces."""
     return " ".join(_EMPHASIS.sub("", unicodedata.normalize("NFC", text).translate(_QUOTES)).split())
 
 
 def words_of(text: str) -> list[str]:
-    """Returns a text's words in lower case; a Chinese, Japanese or Korean character is a word.
+    """Returns the words of a text in lower case; a Chinese, Japanese or Korean character counts as a word.
 
-    Vowel signs and the like are left out first: `re` does not count them as parts of a word.
+    Combining marks are removed first, because `re` does not count them as parts of a word.
     """
     bare = "".join(char for char in text if unicodedata.category(char)[0] != "M").translate(_QUOTES)
     return [word.casefold() for word in _WORD.findall(bare)]
 
 
 def shorten(text: str, most: int = 60) -> str:
-    """Returns a text on one line, cut to so many characters."""
+    """Returns a text on one line, with a maximum number of characters."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 3].rstrip() + "..."
 
 
 def one_of(lines: str) -> str:
-    """Returns a pattern for any of some patterns, one on each line; blanks in them are blanks of the text.
+    """Returns a pattern that matches any of some patterns, one per line; spaces in them match spaces.
 
-    A line that ends in a backslash goes on in the next.
+    A line that ends in a backslash continues on the next line.
     """
     joined = re.sub(r"\\\n\s*", "", lines.strip())
     return "(?:" + "|".join(line.strip() for line in joined.splitlines()) + ")"
 
 
 def any_word(words: str) -> str:
-    """Returns a pattern for any of some words; a + in one stands for a blank."""
+    """Returns a pattern that matches any of some words; a + in a word matches a space."""
     return "(?:" + "|".join(re.escape(word).replace(r"\+", " ") for word in words.split()) + ")"
 
 

@@ -1,4 +1,4 @@
-"""`word_changes`: how many words two texts differ by."""
+"""`word_changes`: the number of words in which two texts differ."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class WordChangesConfig(StepConfig):
 
 @step("word_changes")
 class WordChanges(Step[WordChangesConfig]):
-    """Counts the words that were replaced, put in or left out between two texts; case and punctuation don't count.
+    """Counts the words that were replaced, inserted or deleted between two texts; ignores case and punctuation.
 
-    VL-Thinking keeps a rewritten thought only if at most 15 words changed (arXiv 2504.11468).
+    VL-Thinking keeps a rewritten text only if at most 15 words changed (arXiv 2504.11468).
     """
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
@@ -37,7 +37,7 @@ class WordChanges(Step[WordChangesConfig]):
 
 
 def count_changes(first: str, second: str) -> int:
-    """Returns the fewest words to replace, put in or leave out; a Chinese, Japanese or Korean character is a word."""
+    """Returns the edit distance in words; a Chinese, Japanese or Korean character counts as a word."""
     return int(Levenshtein.distance(_words(first), _words(second)))
 
 

@@ -1,4 +1,4 @@
-"""Oasis: instruction data from images alone (arXiv 2503.08741). Its own steps."""
+"""Steps of Oasis: instruction data from images alone (arXiv 2503.08741)."""
 
 from .classify import Classify
 from .clean_caption import CleanCaption

@@ -1,4 +1,4 @@
-"""`classify`: tells instructions from captions, and takes the instruction out of what a hooked model sampled."""
+"""`classify`: separates sampled instructions from captions, and extracts the instruction."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ class ClassifyConfig(PromptConfig):
     template: str | None = Field("oasis/classify.jinja", description="Template file.")
     ends: Names = Field(
         default_factory=lambda: ["\n[Begin of Text]"],
-        description="Stop strings: after them the model would write another example in the form of the prompt's.",
+        description="Stop strings; after them, the model would continue with another example.",
     )
     captions: Literal["drop", "keep"] = Field(
-        "drop", description="What becomes of captions; kept ones have a `kind` and no instruction."
+        "drop", description="Drop or keep captions; a kept caption has a `kind` and no instruction."
     )
 
 
 @step("classify")
 class Classify(PromptStep[ClassifyConfig]):
-    """Keeps sampled texts that hold an instruction, and takes one out of each; drops captions.
+    """Extracts the instruction of each sampled text; drops captions, which have none.
 
     Writes the instruction, and `kind`: `instruction` or `caption` (Oasis, section 3.2).
     """
@@ -83,5 +83,5 @@ class Classify(PromptStep[ClassifyConfig]):
             raise UnusableAnswer(cut_off(answer))
         if reading.instruction is None:
             found = {"kind": "caption"}
-            return found if self.config.captions == "keep" else Drop("caption: holds no instruction", found)
+            return found if self.config.captions == "keep" else Drop("caption: contains no instruction", found)
         return {self.config.writes: reading.instruction, "kind": "instruction"}

@@ -1,4 +1,4 @@
-"""`clean_caption`: takes out of a sampled caption what does not belong there, and drops what is garbled."""
+"""`clean_caption`: removes markup from a sampled caption, and drops garbled captions."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class CleanCaptionConfig(StepConfig):
 
 @step("clean_caption")
 class CleanCaption(Step[CleanCaptionConfig]):
-    """Strips tokens, tags, links, labels and control characters off a caption; drops it where that is not enough.
+    """Removes tokens, tags, links, labels and control characters from a caption; drops garbled captions.
 
-    The rules by which Oasis recycles captions (section on data recycling); they are not published, these are our own.
-    Only markup is taken out: asterisks, underscores, hashes and angle brackets that are part of a text stay.
+    Oasis does not publish its rules for caption recycling; these rules are our own. Only markup is removed: asterisks,
+    underscores, hashes and angle brackets that are part of a text are kept.
     """
 
     gate = True
@@ -46,10 +46,10 @@ class CleanCaption(Step[CleanCaptionConfig]):
         """Writes the clean caption, or drops the record if too little of it is left."""
         text = clean(str(record[self.config.reads]))
         if _OPEN_THOUGHT.search(text):
-            return Drop("garbled: a thought is not closed")
+            return Drop("garbled: a <think> tag is not closed")
         words = split_words(text)
         if len(words) < self.config.min_words:
-            return Drop(f"garbled: {len(words)} words are left")
+            return Drop(f"garbled: {len(words)} words")
         visible = [char for char in text if not char.isspace()]
         letters = letters_of(text) / len(visible)
         if letters < self.config.min_letters:
@@ -57,5 +57,5 @@ class CleanCaption(Step[CleanCaptionConfig]):
         grams = Counter(zip(*(words[start:] for start in range(4)), strict=False))
         repeated = 1 - len(grams) / max(1, grams.total())
         if repeated > self.config.max_repetition:
-            return Drop(f"garbled: {repeated:.0%} is repetition")
+            return Drop(f"garbled: {repeated:.0%} repetition")
         return {self.config.writes: text}

@@ -1,7 +1,7 @@
-"""Takes markup out of a text: special tokens, HTML, Markdown, labels, pictographs, control characters.
+"""Removes markup from a text: special tokens, HTML, Markdown, labels, pictographs, control characters.
 
-Each rule asks for more than the character that begins it, since texts have the same characters: `2*3*4`, `__init__`,
-`C#`, `<5 kg`. A text without markup stays as it is, but for its white space and its normal form (NFC).
+Each rule needs more than a single character, because texts contain the same characters: `2*3*4`, `__init__`, `C#`,
+`<5 kg`. In a text without markup, only white space and the normal form (NFC) change.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import unicodedata
 _CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
 _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 
-# Whole tokens of chat templates and vocabularies; no blanks, so that `a <| b |> c` stays.
+# Tokens of chat templates and vocabularies. They contain no spaces, so that `a <| b |> c` is kept.
 _TOKENS = re.compile(
     r"<[|｜][^\s<>|｜]{1,40}[|｜]>|</?(?:s|img|image|video|audio|box|ref|quad)>|<0x[0-9A-Fa-f]{2}>", re.IGNORECASE
 )
 _THOUGHT = re.compile(r"<(think(?:ing)?)>.*?</\1>", re.IGNORECASE | re.DOTALL)
 
-# HTML: names that there are, and attributes with values; `<b and c>` is none.
+# HTML: known names, and attributes with values; `<b and c>` is text.
 _ATTRIBUTES = r"""(?:\s+[a-zA-Z][\w:-]*\s*=\s*(?:"[^"<>\n]*"|'[^'<>\n]*'|[^\s"'<>=]+))*\s*/?"""
 _BLOCK_TAG = re.compile(
     r"</?(?:p|br|hr|div|span|h[1-6]|ul|ol|li|table|thead|tbody|tr|td|th|pre|blockquote|center|font|figure|"
@@ -36,12 +36,12 @@ _RAISE = {
     "sub": str.maketrans("0123456789+-", "₀₁₂₃₄₅₆₇₈₉₊₋"),
 }
 
-# A link's target looks like one, so that `f[0](x)` and `[1](2)` stay. A bare address goes, too, but for one in quotes:
-# that is what the image says. Addresses end before punctuation and before characters of other scripts.
+# A link needs a target that looks like an address, so that `f[0](x)` and `[1](2)` are kept. Bare addresses are removed,
+# except in quotes, where they are text of the image. Addresses end before punctuation and other scripts.
 _LINK = re.compile(r"!?(?<![\w\]])\[([^\[\]\n]*)\]\((?=[^()\s]*[./#:])[^()\s]*\)")
 _ADDRESS = re.compile(r"""(?<!["'“‘「`(\w])https?://[\w.~:/?#@!$&*+,;=%-]*[\w/#=&%]""", re.ASCII)
 
-# Emphasis opens at the beginning of a word and closes at the end of one; code in backticks is left alone.
+# Emphasis opens at the start of a word and closes at the end of a word; code in backticks is kept.
 _OPENS = rf"(?:^|(?<=[\s(\[{{\"'“‘《「—–:：,，.。;；!?！？/{_CJK}]))"
 _CLOSES = rf"(?=$|[\s)\]}}\"'”’》」—–:：,，.。;；!?！？/{_CJK}])"
 _EMPHASIS = re.compile(
@@ -59,12 +59,12 @@ _LABEL = re.compile(
     r"标题|说明))(?:\*\*)?\s*[:：](?:\*\*)?\s*",
     re.IGNORECASE,
 )
-# Endless punctuation. Asterisks, stars, currency signs and box characters mean something in numbers ("****", "★★★★").
+# Repeated punctuation. Repeated asterisks, stars, currency signs and box characters have a meaning ("****", "★★★★").
 _SHOUTS = re.compile(r"([!?,;:，。！？；：、])\1{3,}")
 _DASHES = re.compile(r"([-=~.—…·])\1{3,}")
 _FENCE = re.compile(r"(^```[^\n`]*\n.*?^```[ \t]*$)", re.MULTILINE | re.DOTALL)
 
-# Pictographs (Unicode's emoji, without what is used as a letter, a rating, a tick or a sex).
+# Pictographs: Unicode's emoji, except letters, ratings, ticks and gender signs.
 _PICTOGRAPHS = (
     (0x1F000, 0x1FAFF), (0x2600, 0x2604), (0x2607, 0x2610), (0x2613, 0x263F), (0x2641, 0x2641), (0x2643, 0x265F),
     (0x2670, 0x2712), (0x2719, 0x2767), (0x2795, 0x2797), (0x27B0, 0x27BF), (0x2B50, 0x2B55), (0x231A, 0x231B),
@@ -74,7 +74,7 @@ _STRIPPED = frozenset({"Cc", "Cf", "Co", "Cs"})  # control, format, private, sur
 _SIGNS_OF_FORMAT = frozenset(
     [*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD]
 )  # visible Arabic, Syriac and Kaithi signs
-# Joiners, and the vowel separator of Mongolian: part of the spelling behind letters of these scripts.
+# Joiners and the Mongolian vowel separator: part of the spelling after letters of these scripts.
 _JOINERS = frozenset("\u200b\u200c\u200d\u180e")
 _JOINED = (
     (0x600, 0x8FF),
@@ -88,9 +88,9 @@ _JOINED = (
 
 
 def clean(text: str) -> str:
-    """Returns a text without markup. What is clean already is returned as it is."""
+    """Returns a text without markup. A text without markup is returned unchanged."""
     text = unicodedata.normalize("NFC", re.sub(r"\r\n?|[\v\f\x85]", "\n", text)).replace("\ufffd", "")
-    while (cleaner := _clean_once(text)) != text:  # each pass takes something out, so this ends
+    while (cleaner := _clean_once(text)) != text:  # each pass removes something, so the loop ends
         text = cleaner
     return text
 
@@ -138,15 +138,15 @@ def _lies_in(code: int, ranges: tuple[tuple[int, int], ...]) -> bool:
 
 
 def letters_of(text: str) -> int:
-    """Returns how many characters are letters, or the vowel signs and joiners that belong to them."""
+    """Returns the number of letters, including the vowel signs and joiners that belong to them."""
     return sum(unicodedata.category(char)[0] in "LM" or char in _JOINERS for char in text)
 
 
 def split_words(text: str) -> list[str]:
     """Returns a text's words and numbers.
 
-    A Chinese, Japanese or Korean character is a word; so are three letters of Thai, Lao, Burmese or Khmer, which are
-    written without blanks.
+    A Chinese, Japanese or Korean character counts as a word. Three letters of Thai, Lao, Burmese or Khmer count as a
+    word, because these scripts have no spaces.
     """
     bare = "".join(char for char in text if unicodedata.category(char)[0] != "M" and char not in _JOINERS)
     return re.findall(rf"[{_CJK}]|[{_UNSPACED}]{{1,3}}|[^\W\d_{_CJK}{_UNSPACED}]+|\d+", bare)

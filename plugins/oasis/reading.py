@@ -27,7 +27,7 @@ GROUNDED = 0.75
 _SKIPPED = 3
 """Largest allowed gap in a sentence, in words; with a larger gap, the instruction asks for something else."""
 LONGEST = 20_000
-"""Characters of an answer at most."""
+"""Maximum number of characters of an answer."""
 _ENDED = re.compile(r"<\|(?:im_end|endoftext|eot_id|end)\|>|</s>", re.IGNORECASE)
 """End tokens; some models continue after them."""
 _BLANKS = re.compile(r"\n(?:[^\S\n]*\n){2,}")

@@ -1,4 +1,4 @@
-"""`respond`: the model answers the record's instruction, looking at its images."""
+"""`respond`: answers the record's instruction, with its images."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class RespondConfig(GenerateConfig):
 
     reads: str | None = Field("instruction", description="Field with the instruction.")
     sampling: Sampling = Field(
-        default_factory=lambda: Sampling(max_tokens=2048), description="How tokens are drawn; greedy by default."
+        default_factory=lambda: Sampling(max_tokens=2048), description="Sampling parameters; greedy by default."
     )
 
 
 @step("respond")
 class Respond(BaseGenerate[RespondConfig]):
-    """Answers the record's instruction, looking at its images (Oasis, section 3.3)."""
+    """Answers the record's instruction, with its images in the prompt (Oasis, section 3.3)."""

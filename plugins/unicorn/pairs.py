@@ -18,41 +18,43 @@ _WITH_TEXT = re.compile(r"([A-D])\s*[.):：]\s*(\S.*)", re.DOTALL)
 class QaPairsConfig(GenerateConfig):
     """Settings of `qa_pairs`."""
 
-    writes: str = Field("turns", description="Field for the pairs: a list of objects.")
-    options: bool = Field(False, description="Multiple choice: four options a question, a bare letter as answer.")
-    count: tuple[int, int] = Field((6, 8), description="The least and the most pairs.")
+    writes: str = Field("turns", description="Field for the list of pairs, which are objects.")
+    options: bool = Field(
+        False, description="Multiple choice: each question has four options, and the answer is a letter."
+    )
+    count: tuple[int, int] = Field((6, 8), description="Minimum and maximum number of pairs.")
     truncated: bool | Literal["retry"] = Field(
         "retry",
         description="Answers that reach `max_tokens`: `true` keeps them, `retry` retries, `false` fails the record.",
     )
-    question: str = Field("instruction", description="What the question is called in a pair.")
-    answer: str = Field("response", description="What the answer is called.")
+    question: str = Field("instruction", description="Field of a pair with the question.")
+    answer: str = Field("response", description="Field of a pair with the answer.")
     sampling: Sampling = Field(
-        default_factory=lambda: Sampling(temperature=0.7, max_tokens=4096), description="How tokens are drawn."
+        default_factory=lambda: Sampling(temperature=0.7, max_tokens=4096), description="Sampling parameters."
     )
 
 
 @step("qa_pairs")
 class QaPairs(BaseGenerate[QaPairsConfig]):
-    """Asks for pairs of question and answer as JSON: all of them sound, or asked again (Unicorn, section 3.3)."""
+    """Asks for question-answer pairs as JSON; an answer with an invalid pair is retried (Unicorn, section 3.3)."""
 
     def written(self, text: str) -> Fields:
         """Returns the list of pairs. Raises UnusableAnswer if one can't be read, or there are too few or too many."""
         pairs = read_pairs(text, options=self.config.options)
-        least, most = self.config.count
-        if not least <= len(pairs) <= most:
-            raise UnusableAnswer(f"{len(pairs)} pairs, not {least} to {most}")
+        low, high = self.config.count
+        if not low <= len(pairs) <= high:
+            raise UnusableAnswer(f"{len(pairs)} pairs, not {low} to {high}")
         return {self.config.writes: [{self.config.question: q, self.config.answer: a} for q, a in pairs]}
 
 
 def read_pairs(text: str, *, options: bool = False) -> list[tuple[str, str]]:
-    """Returns the (question, answer) pairs in an answer; questions that come twice are taken once.
+    """Returns the (question, answer) pairs in an answer, without duplicate questions.
 
     Args:
         options: the pairs are multiple choice; options become lines of the question, the answer a letter.
 
     Raises:
-        UnusableAnswer: if there is no readable JSON, or any pair in it is not whole.
+        UnusableAnswer: if there is no readable JSON, or if a pair is not complete.
     """
     value = parse_json(text)
     if isinstance(value, dict):
@@ -61,7 +63,7 @@ def read_pairs(text: str, *, options: bool = False) -> list[tuple[str, str]]:
     pairs: dict[str, str] = {}
     for number, item in enumerate(value, 1):
         if not isinstance(item, dict):
-            raise UnusableAnswer(f"pair {number} is no object")
+            raise UnusableAnswer(f"pair {number} is not an object")
         fields = {_plain(key): field for key, field in item.items()}
         question, answer = fields.get("question"), fields.get("answer")
         if not isinstance(question, str) or not question.strip() or not isinstance(answer, str) or not answer.strip():
@@ -71,7 +73,7 @@ def read_pairs(text: str, *, options: bool = False) -> list[tuple[str, str]]:
         if options:
             question, answer = _choice(number, question, answer, fields.get("options"))
         elif "options" in fields:
-            raise UnusableAnswer(f"pair {number} has options, though none were asked for")
+            raise UnusableAnswer(f"pair {number} has options, which the prompt does not ask for")
         pairs.setdefault(question, answer)
     return list(pairs.items())
 

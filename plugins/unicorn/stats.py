@@ -23,9 +23,9 @@ class TextStatsConfig(SinkConfig):
 
 @sink("text_stats")
 class TextStats(Sink):
-    """A JSON file: number of texts; words (mean, least, most); TTR and token entropy in bits, the means over the texts.
+    """A JSON file: number of texts; words (mean, min, max); mean TTR and mean token entropy (bits) of the texts.
 
-    The paper's 0.68 and 6.07 (Unicorn, table 6) can only be means over texts: no corpus of a million has such a TTR.
+    The paper's 0.68 and 6.07 (Unicorn, table 6) must be means over texts: a corpus of a million has a much lower TTR.
     """
 
     config: TextStatsConfig
@@ -72,7 +72,7 @@ class TextStats(Sink):
 
 
 def text_stats(text: str) -> dict[str, float]:
-    """Returns the words, type-token ratio and entropy of the tokens (bits) of one text; a CJK character is a word."""
+    """Returns words, type-token ratio and token entropy (bits) of a text; a CJK character counts as a word."""
     tokens = [token.casefold() for token in _TOKEN.findall(text)]
     counts = Counter(tokens)
     total = len(tokens)

@@ -116,7 +116,7 @@ def test_keep_leaves_the_thought_in_the_answer(write_recipe: Recipe, tmp_path: P
     ("answer", "reason"),
     [
         ("A ball.", "answered without reasoning"),
-        ("<think>Hm.", "was cut off"),
+        ("<think>Hm.", "was truncated"),
         ("<think>Hm.</think>", "answer is empty"),
     ],
 )

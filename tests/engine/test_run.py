@@ -434,7 +434,9 @@ def test_an_answer_that_was_cut_off_fails_its_record_at_once(
     )
     rows({"id": "1", "text": "x"})
     result = mminf.run(write_recipe(text), output=tmp_path / "out")
-    assert "cut off after 7 tokens (`sampling.max_tokens`); raise it for step 'generate'" in str(result.failures[0][2])
+    assert "truncated after 7 tokens (`sampling.max_tokens`); increase it for step 'generate'" in str(
+        result.failures[0][2]
+    )
     assert len(asked) == 1
     kept = mminf.run(write_recipe(text.replace("engine: e,", "engine: e, truncated: true,")), output=tmp_path / "out")
     assert (kept.counts.done, len(asked)) == (1, 1)

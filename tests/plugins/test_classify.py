@@ -215,6 +215,6 @@ def test_cut_off_answers_in_a_run(
     result = mminf.run(recipe, output=tmp_path / "out")
     (row,) = read_rows(tmp_path / "out" / "out.jsonl")
     assert (row["id"], row["instruction"]) == ("over", ASKED)
-    assert "was cut off after 7 tokens" in str(result.failures[0][2])
+    assert "was truncated after 7 tokens" in str(result.failures[0][2])
     assert len(asked) == 4, "one call for what can be read, three for what can't"
     assert all("\n[Begin of Text]" in request.stop for request in asked)

@@ -341,7 +341,7 @@ def test_draws_come_from_the_record_alone(go: Run, tmp_path: Path) -> None:
     assert {row["mine"] - int(name) for name, row in rows.items()} == {0, 1}
     alone = go(steps, items[17])["rows"]
     assert alone["17"] == rows["17"]
-    assert go(steps, {"id": "x", "own": []})["failed"]["x"].startswith("field 'own' is no list with items")
+    assert go(steps, {"id": "x", "own": []})["failed"]["x"].startswith("field 'own' is not a list with items")
 
 
 @pytest.mark.parametrize(
@@ -398,9 +398,9 @@ def test_choosing_tells_what_it_can_not_choose_from(go: Run) -> None:
     )
     assert found["rows"]["good"]["text"] == "a"
     assert found["dropped"]["empty"].reason == "no item in list"
-    assert "is no number for every item" in found["failed"]["words"]
+    assert "is not a number for every item" in found["failed"]["words"]
     assert found["failed"]["short"] == "the chosen item of 'list' has no text"
-    assert found["failed"]["plain"] == "field 'list' is no list of objects"
+    assert found["failed"]["plain"] == "field 'list' is not a list of objects"
     assert "nll" in found["failed"]["bare"]
 
 
