@@ -104,7 +104,7 @@ class OpenAIBackend(Backend):
         self._client: Client | None = None
         self._opening = asyncio.Lock()
         self._probing = asyncio.Lock()
-        self._open_turn_checked = False
+        self._probed = False
         self._told: set[str] = set()
 
     @classmethod
@@ -123,14 +123,14 @@ class OpenAIBackend(Backend):
         self._tell_unsupported(request.sampling)
         if request.open_turn != "user":
             return await client.post(self._payload(request))
-        await self._check_open_turn(client)
+        await self._probe_servers(client)
         return await client.post(self._payload(request), partial(self._probe_open_turn, client))
 
     def render(self, request: Request) -> Rendered:
         return Rendered(show_chat(request.turns, request.open_turn), None)
 
     async def close(self) -> None:
-        client, self._client, self._open_turn_checked = self._client, None, False
+        client, self._client, self._probed = self._client, None, False
         if client is not None:
             await client.close()
 
@@ -161,21 +161,21 @@ class OpenAIBackend(Backend):
                 )
             self.server = kinds.pop()
 
-    async def _check_open_turn(self, client: Client) -> None:
+    async def _probe_servers(self, client: Client) -> None:
         """Probes all servers before the first open prompt, so that none answers a full one in silence."""
-        if not self._open_turn_checked:
+        if not self._probed:
             async with self._opening:
-                await self._check_open_turn_once(client)
+                await self._probe_servers_once(client)
 
-    async def _check_open_turn_once(self, client: Client) -> None:
-        if self._open_turn_checked:  # another call was first
+    async def _probe_servers_once(self, client: Client) -> None:
+        if self._probed:  # another call was first
             return
         try:
             self.check_open_turn(self.config.model_copy(update={"server": self.server}))
         except ValueError as error:
             raise EngineError(str(error)) from error
         await client.try_each(partial(self._probe_open_turn, client))
-        self._open_turn_checked = True
+        self._probed = True
 
     async def _probe_open_turn(self, client: Client, lease: Lease) -> None:
         """Compares token counts of a closed and an open prompt. Raises EngineError if the server closes both."""

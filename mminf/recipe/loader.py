@@ -80,7 +80,7 @@ def load_recipe(
         apply_setting(document, setting)
     for key, value in (overrides or {}).items():
         overlay_dotted(document, key, value, f"override {key}")
-    return _Checker(document, path, templates).check()
+    return _Builder(document, path, templates).build()
 
 
 def _plugins(document: Document) -> list[str]:
@@ -91,7 +91,9 @@ def _plugins(document: Document) -> list[str]:
     return named
 
 
-class _Checker:
+class _Builder:
+    """Makes a recipe of a document, and collects all problems on the way."""
+
     def __init__(self, document: Document, path: Path, templates: Sequence[Path]) -> None:
         self.document = document
         self.data: dict[str, Any] = document.data
@@ -101,7 +103,8 @@ class _Checker:
         self.places: dict[str, str] = {}
         self.warned: set[tuple[str, str]] = set()
 
-    def check(self) -> Recipe:
+    def build(self) -> Recipe:
+        """Returns the recipe. Raises RecipeError with all problems."""
         run = self._run()
         folder = self.path.parent
         beside = folder.parent if folder.name == "recipes" else folder
@@ -133,7 +136,7 @@ class _Checker:
                 self.fail((key,), f"unknown key {key!r}{nearest(key, [*SECTIONS, *RunConfig.model_fields])}")
         plain = {key: value for key, value in self.data.items() if key in RunConfig.model_fields}
         plain.setdefault("name", self.path.stem)
-        built: RunConfig | None = self._build(RunConfig, plain, ())
+        built: RunConfig | None = self._config(RunConfig, plain, ())
         return built
 
     def _engines(self) -> dict[str, EngineConfig]:
@@ -148,7 +151,7 @@ class _Checker:
                 self.fail(path, f"engine {name!r} needs a backend{nearest('', BACKENDS)}")
                 continue
             kind = self._known(BACKENDS, str(body["backend"]), (*path, "backend"))
-            if kind is not None and (config := self._build(kind.Config, body, path)) is not None:
+            if kind is not None and (config := self._config(kind.Config, body, path)) is not None:
                 engines[name] = config
         return engines
 
@@ -169,11 +172,11 @@ class _Checker:
                 self.fail(path, f"duplicate step name {name!r}; give this step another `name`")
             names.add(name)
             self.places[name] = self.document.locate((*path, kind))
-            config = self._build(cls.Config, {**body, "name": name}, (*path, kind))
+            config = self._config(cls.Config, {**body, "name": name}, (*path, kind))
             step = self._construct(cls, config, folders, name, (*path, kind))
             if step is not None and config.enabled:
                 steps.append(step)
-                self._check_engine(step, engines, (*path, kind))
+                self._use_engine(step, engines, (*path, kind))
         return steps
 
     def _unrolled(self, raw: list[Any]) -> Iterator[tuple[Any, Path_]]:
@@ -186,7 +189,7 @@ class _Checker:
                 continue
             path = (*path, "repeat")
             body = item["repeat"]
-            config = self._build(RepeatConfig, body if isinstance(body, Mapping) else {}, path)
+            config = self._config(RepeatConfig, body if isinstance(body, Mapping) else {}, path)
             if config is not None and config.name in repeats:
                 self.fail(path, f"duplicate name of a repeat, {config.name!r}; give this repeat another `name`")
             elif config is not None:
@@ -208,7 +211,7 @@ class _Checker:
             self.fail(path, f"step {name!r}: {error}")
         return None
 
-    def _check_engine(self, step: Any, engines: Mapping[str, EngineConfig], path: Path_) -> None:
+    def _use_engine(self, step: Any, engines: Mapping[str, EngineConfig], path: Path_) -> None:
         raw = self.data.get("engines") or {}
         raw = raw if isinstance(raw, Mapping) else {}
         if step.engine is not None and step.engine not in raw:
@@ -216,6 +219,7 @@ class _Checker:
         elif step.engine in engines:
             try:
                 step.check_engine(BACKENDS.get(engines[step.engine].backend), engines[step.engine])
+                step.use_engine(engines[step.engine])
             except (MminfError, ValueError) as error:
                 self.fail(path, f"step {step.name!r}: {error}")
 
@@ -256,7 +260,7 @@ class _Checker:
         if split is None:
             return None
         kind, cls, body = split
-        config = self._build(cls.Config, body, (*path, kind))
+        config = self._config(cls.Config, body, (*path, kind))
         return None if config is None else Member(kind, config)
 
     def _split_member(
@@ -287,7 +291,7 @@ class _Checker:
             self.fail(path, f"{error}{broken}")
             return None
 
-    def _build(self, cls: type[BaseModel], body: Mapping[str, Any], path: Path_) -> Any:
+    def _config(self, cls: type[BaseModel], body: Mapping[str, Any], path: Path_) -> Any:
         label = f"{str(path[0]).removesuffix('s')} {body.get('name') or path[-1]!r}" if path else ""
         deprecated: list[Deprecation] = []
         try:

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 from mminf.errors import SourceError
@@ -25,17 +26,13 @@ class Images(Source):
 
     columns = frozenset({"id", "images"})
     cuts = True
-    _counted: int | None = None
 
     def check(self) -> None:
         super().check()
         if is_remote(self.path):
-            left, found = LeftOut(), int(next(self._remote_files(LeftOut()), None) is not None)
+            found, left = int(next(self._remote_files(LeftOut()), None) is not None), LeftOut()
         else:
-            # One walk for both: what is left out is said before the first call.
-            images = self._walk()
-            self._counted = found = sum(1 for _ in images)
-            left = images.left
+            found, left = self._found
         if not found:
             and_left = f" ({left})" if left else ""
             raise SourceError(f"no images in {self.path}{and_left}; known endings: {', '.join(sorted(SUFFIXES))}")
@@ -55,7 +52,13 @@ class Images(Source):
         # Listing a store takes a request per thousand objects.
         if is_remote(self.path):
             return None
-        return sum(1 for _ in self._walk()) if self._counted is None else self._counted
+        return self._found[0]
+
+    @cached_property
+    def _found(self) -> tuple[int, LeftOut]:
+        """The number of images in a local folder, and what is left out: one walk for both."""
+        images = self._walk()
+        return sum(1 for _ in images), images.left
 
     def fingerprint(self) -> str | None:
         if is_remote(self.path):

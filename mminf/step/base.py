@@ -113,14 +113,12 @@ class Step(ABC, Generic[C]):
 
     Attributes:
         version: increase it when the step's results change for the same input.
-        gate: the step may drop a record or fan it out, so later steps wait for it.
         dataset: the step sees all records; see `DatasetStep`.
     """
 
     Config: ClassVar[type[StepConfig]] = StepConfig
     type: ClassVar[str] = ""
     version: ClassVar[int] = 1
-    gate: ClassVar[bool] = False
     dataset: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -137,6 +135,14 @@ class Step(ABC, Generic[C]):
     @property
     def name(self) -> str:
         return self.config.name or self.type
+
+    @property
+    def gate(self) -> bool:
+        """Whether the step may drop a record or fan it out, so that later steps wait for it.
+
+        A class attribute, `gate = True`, does as well.
+        """
+        return False
 
     @property
     def engine(self) -> str | None:
@@ -175,6 +181,9 @@ class Step(ABC, Generic[C]):
     def check_engine(self, backend: object, config: EngineConfig) -> None:
         """Raises ValueError if the engine does not support what the step needs."""
 
+    def use_engine(self, config: EngineConfig) -> None:
+        """Adapts the step to its engine, after `check_engine`; most steps need nothing."""
+
     @abstractmethod
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Returns the outcome of the record.
@@ -191,8 +200,11 @@ AnyStep: TypeAlias = Step[Any]
 class DatasetStep(Step[C], ABC):
     """A step that sees all remaining records, in source order."""
 
-    gate = True
     dataset = True
+
+    @property
+    def gate(self) -> bool:
+        return True
 
     @abstractmethod
     def run_all(self, records: Iterable[Record], ctx: Context) -> Iterator[tuple[Record, Outcome | RecordError]]:

@@ -89,11 +89,13 @@ class ChooseConfig(StepConfig):
 class Choose(Step[ChooseConfig]):
     """Copies fields of the best item of a list to the record; ties go to the first. An empty list drops the record."""
 
-    gate = True
-
     def __init__(self, config: ChooseConfig, folders: TemplateFolders) -> None:
         super().__init__(config, folders)
         self.expression = Expression(config.highest or config.lowest or "")
+
+    @property
+    def gate(self) -> bool:
+        return True
 
     @property
     def uses(self) -> frozenset[str]:

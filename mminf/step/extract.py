@@ -128,7 +128,9 @@ class Extract(Step[ExtractConfig]):
     To retry an answer that can't be read, use the option `extract` of the step that calls the model instead.
     """
 
-    gate = True
+    @property
+    def gate(self) -> bool:
+        return True
 
     @property
     def writes(self) -> frozenset[str]:

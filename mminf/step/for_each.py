@@ -37,7 +37,7 @@ class ForEach(Step[Any]):
         self.items = inner.config.for_each
 
     @property
-    def gate(self) -> bool:  # type: ignore[override]
+    def gate(self) -> bool:
         return self.inner.gate or self.items.failed == "drop"
 
     @property
@@ -58,6 +58,9 @@ class ForEach(Step[Any]):
 
     def check_engine(self, backend: Any, config: EngineConfig) -> None:
         self.inner.check_engine(backend, config)
+
+    def use_engine(self, config: EngineConfig) -> None:
+        self.inner.use_engine(config)
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         items = record[self.items.field]

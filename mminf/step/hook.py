@@ -61,7 +61,7 @@ class BaseHook(Step[H]):
     """Base of the steps that sample a text from an open user turn."""
 
     @property
-    def gate(self) -> bool:  # type: ignore[override]
+    def gate(self) -> bool:
         return self.config.n > 1
 
     @property
@@ -81,12 +81,21 @@ class BaseHook(Step[H]):
         return {**super().describe(), "sampling": self.sampling.model_dump(mode="json")}
 
     def check_engine(self, backend: object, config: EngineConfig) -> None:
-        for part, settings in self.config.sampling_for.items():
-            if part.lower() in config.model.lower():
-                self.sampling = Sampling.model_validate({**self.sampling.model_dump(), **settings})
+        self._sampling_for(config.model)
         check = getattr(backend, "check_open_turn", None)
         if check is not None:
             check(config)
+
+    def use_engine(self, config: EngineConfig) -> None:
+        self.sampling = self._sampling_for(config.model)
+
+    def _sampling_for(self, model: str) -> Sampling:
+        """Returns how tokens are drawn with a model. Raises ValueError if its settings don't go together."""
+        sampling = self.config.sampling
+        for part, settings in self.config.sampling_for.items():
+            if part.lower() in model.lower():
+                sampling = Sampling.model_validate({**sampling.model_dump(), **settings})
+        return sampling
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         images = images_in(record.fields) if self.config.images else []

@@ -22,11 +22,13 @@ class KeepConfig(StepConfig):
 class Keep(Step[KeepConfig]):
     """Drops the records for which an expression is false."""
 
-    gate = True
-
     def __init__(self, config: KeepConfig, folders: TemplateFolders) -> None:
         super().__init__(config, folders)
         self.expression = Expression(config.expression)
+
+    @property
+    def gate(self) -> bool:
+        return True
 
     @property
     def reads(self) -> frozenset[str]:

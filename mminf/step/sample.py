@@ -21,7 +21,9 @@ class SampleConfig(StepConfig):
 class Sample(Step[SampleConfig]):
     """Keeps each record with a probability, independently of the other records."""
 
-    gate = True
+    @property
+    def gate(self) -> bool:
+        return True
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         return {} if ctx.random.random() < self.config.fraction else Drop("not sampled")

@@ -23,8 +23,11 @@ class SplitConfig(StepConfig):
 class Split(Step[SplitConfig]):
     """Makes a child record of each item of a list or part of a text; the children do not keep the list."""
 
-    gate = True
     version = 2
+
+    @property
+    def gate(self) -> bool:
+        return True
 
     @property
     def removes(self) -> frozenset[str]:

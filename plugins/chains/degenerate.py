@@ -72,7 +72,9 @@ class Degenerate(Step[DegenerateConfig]):
     tables, lists, code and numbers are kept. An answer that quotes the request and continues is not an echo.
     """
 
-    gate = True
+    @property
+    def gate(self) -> bool:
+        return True
 
     @property
     def reads(self) -> frozenset[str]:

@@ -30,8 +30,11 @@ class NoLeak(Step[NoLeakConfig]):
     text in the image ("the caption of the cartoon", "the label on the bottle") are kept. Ambiguous texts are dropped.
     """
 
-    gate = True
     version = 2
+
+    @property
+    def gate(self) -> bool:
+        return True
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Drops the record if one of its texts refers to a source."""

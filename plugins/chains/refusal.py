@@ -30,7 +30,9 @@ class RefusalFilter(Step[RefusalConfig]):
     answer, for example "I can't see any dogs in this image". A text that only quotes a refusal is an answer.
     """
 
-    gate = True
+    @property
+    def gate(self) -> bool:
+        return True
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Drops the record if one of its texts is a refusal."""

@@ -52,7 +52,7 @@ class Classify(PromptStep[ClassifyConfig]):
     """
 
     @property
-    def gate(self) -> bool:  # type: ignore[override]
+    def gate(self) -> bool:
         """Whether captions are dropped."""
         return self.config.captions == "drop"
 

@@ -39,8 +39,11 @@ class CleanCaption(Step[CleanCaptionConfig]):
     underscores, hashes and angle brackets that are part of a text are kept.
     """
 
-    gate = True
     version = 2
+
+    @property
+    def gate(self) -> bool:
+        return True
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Writes the clean caption, or drops the record if too little of it is left."""
