@@ -9,6 +9,7 @@ import pytest
 from mminf.errors import RecordError
 from mminf.recipe.config import StepConfig
 from mminf.recipe.model import TemplateFolders
+from mminf.recipe.wrap import wrap_step
 from mminf.record import Record
 from mminf.step import Context, DatasetStep, Outcome, Step
 
@@ -53,7 +54,7 @@ def test_a_gate_may_depend_on_the_config() -> None:
 
 def test_over_items_a_step_is_a_gate_if_it_is_one_or_drops_items() -> None:
     def over_items(cls: type[Step[StepConfig]], **items: str) -> bool:
-        return cls(StepConfig(for_each={"field": "turns", **items}), FOLDERS).over_items().gate
+        return wrap_step(cls(StepConfig(for_each={"field": "turns", **items}), FOLDERS)).gate
 
     assert not over_items(Plain)
     assert over_items(Plain, failed="drop")
