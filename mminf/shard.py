@@ -1,4 +1,4 @@
-"""A shard of a run: the records that one process of several processes."""
+"""A shard of a run: the records that one of several processes works on."""
 
 from __future__ import annotations
 

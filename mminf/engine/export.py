@@ -55,9 +55,10 @@ def _export(run: Run, journal: Journal, to: Path) -> list[Written]:
         check_targets(to, open_sinks(plan.recipe, to))
     partial = journal.meta.state is not RunState.FINISHED or journal.outcomes.has_failures()
     own = to == run.target
-    known = journal.meta.datasets if own or is_remote(to) else read_marker(to)
+    noted = {} if is_remote(to) else read_marker(to)
+    known = noted | journal.meta.datasets if own or is_remote(to) else noted
     guard = Guard(failed=partial, force=plan.force, rows=known)
     written = write_sinks(plan, to, journal, run.source.policy(), guard=guard)
-    if not is_remote(to) and not own:
+    if not is_remote(to):
         write_marker(to, written)
     return written

@@ -17,7 +17,7 @@ _PLAIN = frozenset({str, int, float, bool, type(None)})  # JSON without a closer
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class StepFailure:
     """A step failed a record.
 
     Attributes:
@@ -34,7 +34,7 @@ class Skipped:
 
 
 SKIPPED = Skipped()
-StepOutcome = Outcome | Failure | Skipped
+StepOutcome = Outcome | StepFailure | Skipped
 """What a step runner returns: what the step returned, or why it has nothing to return."""
 
 

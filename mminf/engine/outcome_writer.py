@@ -52,7 +52,7 @@ class OutcomeWriter:
         record = Record(bad.id, {}, bad.seq)
         await self._outcomes.write([self._row(record, RecordStatus.FAILED, SOURCE, bad.reason, {}, None)])
         self._stats.count_failed()
-        self._stats.count_settled()
+        self.count_settled()
 
     def resume(self, record: Record, key: str) -> bool:
         """Takes over the outcome of an earlier run. Returns whether there is one for this key."""

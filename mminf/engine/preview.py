@@ -103,7 +103,10 @@ def _find_record(run: Run, record: str | None) -> Record:
 def _find_row(output: Path, record: str | None) -> Record:
     with Journal(output) as journal:
         found = journal.outcomes
-        rows = found.find(record) if record is not None else list(itertools.islice(found.rows(0), 1))
+        if record is None:
+            rows = list(itertools.islice(found.rows(0), 1))
+        else:
+            rows = [row for row in found.find(record) if row.id == record]
     if not rows:
         raise UsageError(f"no record {record!r} in {output}" if record else f"no finished record in {output}")
     return rows[-1].record()

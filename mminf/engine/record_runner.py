@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from mminf.engine.outcome import Failure, Result, StepOutcome
+from mminf.engine.outcome import Result, StepFailure, StepOutcome
 from mminf.engine.outcome_writer import OutcomeWriter
 from mminf.engine.plan import StagePlan
 from mminf.engine.record_state import RecordState
 from mminf.engine.step_runner import StepRunner
-from mminf.errors import EngineError, EngineNotLoaded, Interrupted, JournalError
+from mminf.errors import EngineNotLoaded, Interrupted
+from mminf.step.retry import FINAL
 
 
 class RecordRunner:
@@ -50,7 +51,7 @@ class RecordRunner:
         calls = [step for step in ready if self._stage.steps[step].engine is not None]
         for step in ready:
             if step not in calls:
-                self._settle(step, await self._steps.run(step, self._state.record))
+                await self._run_alone(step)
         if len(calls) < len(ready):
             self._state.put_back(calls)  # what was just written may have made more ready
         elif len(calls) == 1 and not self._running:
@@ -59,12 +60,12 @@ class RecordRunner:
             await self._run_together(calls)
 
     async def _run_alone(self, step: int) -> None:
-        """Runs a call without a task of its own, which most calls need not have."""
+        """Runs a step without a task of its own, which most calls need not have."""
         try:
             self._settle(step, await self._steps.run(step, self._state.record))
         except EngineNotLoaded:
             self._state.block(step)
-        except (Interrupted, EngineError, JournalError) as error:
+        except FINAL as error:
             self._abandon(error)
 
     async def _run_together(self, calls: list[int]) -> None:
@@ -88,7 +89,7 @@ class RecordRunner:
             self._abandon(failure)
 
     def _settle(self, step: int, outcome: StepOutcome) -> None:
-        if not isinstance(outcome, Failure):
+        if not isinstance(outcome, StepFailure):
             self._writer.count_step(step, outcome)
         self._state.settle(step, outcome)
         for task, index in self._running.items():

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mminf.engine.outcome import Failure, Result, StepOutcome, is_fields
+from mminf.engine.outcome import Result, StepFailure, StepOutcome, is_fields
 from mminf.engine.plan import StageCheck, StagePlan
 from mminf.errors import RecordError
 from mminf.journal import Progress
@@ -108,7 +108,7 @@ class RecordState:
             self._check()
         elif isinstance(outcome, Drop):
             self._end_at(_End((step, _AT_STEP), RecordStatus.DROPPED, step, outcome.reason, outcome.fields or {}))
-        elif isinstance(outcome, Failure):
+        elif isinstance(outcome, StepFailure):
             self._end_at(_End((step, _AT_STEP), RecordStatus.FAILED, step, outcome.reason, {}))
         elif isinstance(outcome, Sequence) and outcome:
             items = [dict(item) for item in outcome]

@@ -60,10 +60,16 @@ class Replicas(Engine):
         waiting = {load for load in self._loads if not load.done()}
         while waiting and not self.loaded:
             _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if not self.loaded and not self._closing and (alive := self._copies_that_loaded()):
+            await alive[0].ready()  # they have died since, and the first of their calls loads one again
         if not self.loaded:
             failures = [error for load in self._loads if not load.cancelled() and (error := load.exception())]
             self._loads = []
             raise failures[0] if failures else Interrupted("closed while it was loading")
+
+    def _copies_that_loaded(self) -> list[Engine]:
+        pairs = zip(self.copies, self._loads, strict=True) if self._loads else ()
+        return [copy for copy, load in pairs if load.done() and not load.cancelled() and load.exception() is None]
 
     async def _load(self, copy: Engine) -> None:
         """Loads a copy, unless all are to be closed by now. One that can't be loaded leaves its calls to the others."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mminf.engine.first_failures import FirstFailures
-from mminf.engine.outcome import SKIPPED, Failure, Skipped, StepOutcome, check_outcome
+from mminf.engine.outcome import SKIPPED, Skipped, StepFailure, StepOutcome, check_outcome
 from mminf.engine.plan import StagePlan
 from mminf.engine.stats import RunStats
 from mminf.errors import EngineError, MissingField, RecordError
@@ -53,10 +53,10 @@ class StepRunner:
         except BaseException:  # interrupted, or parked until its engine is loaded
             self._first_failures.left_out(name, number)
             raise
-        if isinstance(outcome, Skipped) or (isinstance(outcome, Failure) and outcome.lacks_field):
+        if isinstance(outcome, Skipped) or (isinstance(outcome, StepFailure) and outcome.lacks_field):
             # Rows may lack a field that later ones have; no model was called for them.
             self._first_failures.left_out(name, number)
-        elif not isinstance(outcome, Failure):
+        elif not isinstance(outcome, StepFailure):
             self._first_failures.passed(name)
         elif (stop := self._first_failures.failed(name, number, outcome.reason)) is not None:
             raise EngineError(stop)
@@ -77,4 +77,4 @@ class StepRunner:
                 return SKIPPED
             return await retry(attempt, step.config.attempts, before=stats.count_retry)
         except RecordError as error:
-            return Failure(str(error), lacks_field=isinstance(error, MissingField))
+            return StepFailure(str(error), lacks_field=isinstance(error, MissingField))

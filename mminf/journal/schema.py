@@ -123,7 +123,9 @@ def insert(table: str, *, or_: str | None = None) -> str:
     marks = [f"?{number}" for number in range(1, len(columns) + 1)]
     place = dict(zip(columns, marks, strict=True))
     conflict = f" OR {or_}" if or_ else ""
-    return f"INSERT{conflict} INTO {table} VALUES ({', '.join(marks)}, {checksum_sql(table, place)})"
+    # Columns by name: in an upgraded journal, a new one comes after the checksum.
+    names = ", ".join((*columns, "checksum"))
+    return f"INSERT{conflict} INTO {table} ({names}) VALUES ({', '.join(marks)}, {checksum_sql(table, place)})"
 
 
 def checksum_sql(table: str, values: dict[str, str] | None = None, *, schema: str = "") -> str:

@@ -182,9 +182,9 @@ def _copy(connection: sqlite3.Connection, table: str, *, conflict: str, where: s
     columns = [values.get(name, f"s.{name}") for name in COLUMNS[table]]
     # Rows that versions before the checksums wrote get theirs now.
     sums = checksum_sql(table, dict(zip(COLUMNS[table], columns, strict=True)))
-    connection.execute(
-        f"INSERT OR {conflict} INTO main.{table} SELECT {', '.join(columns)}, {sums} FROM shard.{table} s {where}"  # noqa: S608
-    )
+    names = ", ".join(COLUMNS[table])
+    selected = f"SELECT {', '.join(columns)}, {sums} FROM shard.{table} s {where}"  # noqa: S608
+    connection.execute(f"INSERT OR {conflict} INTO main.{table} ({names}, checksum) {selected}")
 
 
 def _copy_calls(connection: sqlite3.Connection, run: int) -> None:

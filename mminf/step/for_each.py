@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from mminf.errors import ImageError, RecordError, RequestError
+from mminf.errors import ImageError, MissingField, RecordError, RequestError
 from mminf.recipe.config import EngineConfig
 from mminf.record import Record
 from mminf.registry import WRAPPERS
@@ -98,7 +98,8 @@ class ForEach(Step[Any]):
         except RecordError as error:
             if self.items.failed == "drop" and not isinstance(error, RequestError | ImageError):
                 return Drop(str(error))  # what may be otherwise next time must not be left out for good
-            raise RecordError(f"item {number + 1} of {self.items.field}: {error}") from error
+            kind = MissingField if isinstance(error, MissingField) else RecordError
+            raise kind(f"item {number + 1} of {self.items.field}: {error}") from error
         if isinstance(outcome, Drop):
             return outcome
         if isinstance(outcome, Mapping):

@@ -23,12 +23,12 @@ async def retry(
 ) -> T:
     """Returns what the first attempt returns that does not fail.
 
-    An attempt is retried after UnusableAnswer, and after any exception that is not one of ours: a step's own bug fails
-    the record on which it occurs, not the run.
+    An attempt is retried after UnusableAnswer, and after any exception but those below: a step's own bug fails the
+    record on which it occurs, not the run.
 
     Args:
         attempt: called with 0, 1, ...
-        attempts: how often, at most.
+        attempts: maximum number of attempts.
         before: called before each retry.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mminf.engine.outcome import SKIPPED, Failure, Result, StepOutcome
+from mminf.engine.outcome import SKIPPED, Result, StepFailure, StepOutcome
 from mminf.engine.plan import StageCheck, StagePlan
 from mminf.engine.record_state import RecordState
 from mminf.record import Record
@@ -44,7 +44,9 @@ def stage(waits: list[int], checks: tuple[StageCheck, ...] = (), removes: dict[i
     return StagePlan(0, steps, tuple(waits), dataset=False, fingerprint="f", checks=checks)
 
 
-ENDS = st.sampled_from([Drop("bad"), Drop("low", {"kept": 1}), Failure("broken"), [], [{"c": 1}, {"c": 2}], SKIPPED])
+ENDS = st.sampled_from(
+    [Drop("bad"), Drop("low", {"kept": 1}), StepFailure("broken"), [], [{"c": 1}, {"c": 2}], SKIPPED]
+)
 
 
 @st.composite
@@ -142,7 +144,7 @@ def test_a_step_is_returned_once_and_can_be_put_back() -> None:
     state.settle(1, SKIPPED)
     assert state.take_ready() == [2]
     assert state.limit == 3
-    state.settle(2, Failure("broken"))
+    state.settle(2, StepFailure("broken"))
     assert state.limit == 2
     assert plain(state.result()) == (RecordStatus.FAILED, 2, "broken", {"own": True}, None)
 

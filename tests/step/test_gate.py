@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from mminf.errors import RecordError
+from mminf.plugin import discover
 from mminf.recipe.config import StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.recipe.wrap import wrap_step
@@ -56,6 +57,7 @@ def test_over_items_a_step_is_a_gate_if_it_is_one_or_drops_items() -> None:
     def over_items(cls: type[Step[StepConfig]], **items: str) -> bool:
         return wrap_step(cls(StepConfig(for_each={"field": "turns", **items}), FOLDERS)).gate
 
+    discover()
     assert not over_items(Plain)
     assert over_items(Plain, failed="drop")
     assert over_items(ByAttribute)
