@@ -35,8 +35,14 @@ def tokens(text: str) -> list[str]:
 
 
 def is_quoted(text: str, source: str) -> bool:
-    """Tells whether the source contains a text, regardless of white space, punctuation and case."""
-    return "".join(tokens(text)) in "".join(tokens(source))
+    """Tells whether the source contains a text, regardless of white space, punctuation and case.
+
+    The text must begin and end where words of the source do: "is is" is not quoted from "sisi sisi".
+    """
+    quoted, found = "".join(tokens(text)), tokens(source)
+    joined = "".join(found)
+    edges = set(itertools.accumulate(map(len, found), initial=0))
+    return any(start + len(quoted) in edges and joined.startswith(quoted, start) for start in edges)
 
 
 def coverage(text: str, source: str) -> float:
