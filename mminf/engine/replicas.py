@@ -53,19 +53,25 @@ class Replicas(Engine):
 
     async def ready(self) -> None:
         if not self._loads:
-            self._closing = False
-            self._loads = [asyncio.create_task(self._load(copy)) for copy in self.copies]
-            for load in self._loads:
-                load.add_done_callback(lambda done: done.cancelled() or done.exception())  # told already
+            self._begin_loads()
         waiting = {load for load in self._loads if not load.done()}
         while waiting and not self.loaded:
             _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if not self.loaded and not self._closing and (alive := self._copies_that_loaded()):
             await alive[0].ready()  # they have died since, and the first of their calls loads one again
         if not self.loaded:
-            failures = [error for load in self._loads if not load.cancelled() and (error := load.exception())]
-            self._loads = []
-            raise failures[0] if failures else Interrupted("closed while it was loading")
+            raise self._failure_of_loads()
+
+    def _begin_loads(self) -> None:
+        self._closing = False
+        self._loads = [asyncio.create_task(self._load(copy)) for copy in self.copies]
+        for load in self._loads:
+            load.add_done_callback(lambda done: done.cancelled() or done.exception())  # told already
+
+    def _failure_of_loads(self) -> BaseException:
+        loads, self._loads = self._loads, []
+        failures = [error for load in loads if not load.cancelled() and (error := load.exception())]
+        return failures[0] if failures else Interrupted("closed while it was loading")
 
     def _copies_that_loaded(self) -> list[Engine]:
         pairs = zip(self.copies, self._loads, strict=True) if self._loads else ()
