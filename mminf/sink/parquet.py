@@ -31,9 +31,9 @@ class ParquetConfig(SinkConfig):
 
 @sink("parquet")
 class ParquetSink(Sink):
-    """Parquet with a column a field, beside `id`; what fields hold of one kind in some records and of another in others
-    is written as JSON text.
+    """Parquet with `id` and one column per field.
 
+    A field whose values have different types in different records is written as JSON text.
     With `embed_images`, `images` is a list of `{bytes, path}`, which `datasets.load_dataset` reads as images.
     """
 

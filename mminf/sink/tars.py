@@ -31,8 +31,9 @@ class WebDatasetConfig(SinkConfig):
 
 @sink("webdataset")
 class WebDatasetSink(Sink):
-    """A folder of tar shards: for each record `<number>.json` (id and fields), and `<number>.jpg`, or whatever its
-    image is; further images are `<number>.1.jpg`, and so on. Images are copied as they are.
+    """A folder of tar shards: for each record `<number>.json` (id and fields) and its image, `<number>.jpg`.
+
+    The ending depends on the image's format. Further images are `<number>.1.jpg`, and so on. Images are not re-encoded.
     """
 
     config: WebDatasetConfig

@@ -188,7 +188,7 @@ def test_texts_that_are_too_long_fail_unless_that_is_wanted(clip: Path, tmp_path
     texts = ["a caption", "a " * 30, "of seed"]
     result = mminf.run(text_recipe(tmp_path, clip, texts), output=tmp_path / "out")
     assert result.counts.failed == 1
-    assert "the encoder cut the text off, which has 30 tokens" in str(result.failures[0][2])
+    assert "the encoder truncated the text, which has 30 tokens" in str(result.failures[0][2])
     assert mminf.run(text_recipe(tmp_path, clip, texts, truncated=True), output=tmp_path / "out").counts.done == 3
 
 
@@ -222,9 +222,9 @@ def test_images_need_an_image_tower(sentence: Path, images: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
-        ("embed: {engine: s, reads: text}", "makes no embeddings; use backend `encoder`"),
-        ("generate: {engine: e, prompt: hi}", "makes embeddings, no text"),
-        ("embed: {engine: e}", "give either reads"),
+        ("embed: {engine: s, reads: text}", "does not make embeddings; use backend `encoder`"),
+        ("generate: {engine: e, prompt: hi}", "makes embeddings, not text"),
+        ("embed: {engine: e}", "give either `reads`"),
     ],
 )
 def test_engines_that_can_not_be_are_told(write_recipe: Callable[..., Path], steps: str, message: str) -> None:
