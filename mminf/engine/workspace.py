@@ -72,8 +72,9 @@ class Workspace:
         if self._mirror is not None:
             await asyncio.to_thread(self._mirror.pull_shards)
 
-    def fetch(self, shard: Shard) -> None:
-        """Fetches the journals of the run and of a shard from the store; those that are here already stay."""
+    def fetch(self, shard: Shard | None = None) -> None:
+        """Fetches the journals of the run, and of a shard, from the store; those that are here already stay."""
         if self._mirror is not None:
             fetch_journal(self.target, self.folder)
-            fetch_journal(shard_folder(self.target, shard), shard_folder(self.folder, shard))
+            if shard is not None:
+                fetch_journal(shard_folder(self.target, shard), shard_folder(self.folder, shard))

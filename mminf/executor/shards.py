@@ -36,7 +36,7 @@ def run_shard(shard: Shard) -> Callable[[Run], Coroutine[Any, Any, RunResult]]:
             raise JournalError(f"another run is writing to {run.target}; wait for it, or choose another --output")
         with RemoteLock(shard_folder(run.target, shard)), tempfile.TemporaryDirectory(prefix="mminf-") as folder:
             here = run.at(Workspace(run.target, Path(folder)))
-            here.workspace.fetch(shard)
+            here.workspace.fetch()
             return await _run_shard(here, shard)
 
     return execute
@@ -83,6 +83,8 @@ async def _merge(run: Run, coordinator: Coordinator, progress: dict[Shard, Progr
     """Merges what is to be merged. Returns the next phase, None if there is none."""
     if not progress:
         begins_here = run.plan.stages[0].dataset
+        if (phase := _live_phase(run)) is not None:
+            return phase  # all was merged, and no shard has continued yet
         problem = _nothing_to_merge(run, again=not begins_here)
         if problem is not None and not begins_here:
             raise JournalError(f"{run.target} can't be merged: {problem}")
@@ -108,6 +110,13 @@ def _count_shards(run: Run, progress: dict[Shard, Progress]) -> int:
     return counts[0] if counts else 1
 
 
+def _live_phase(run: Run) -> Phase | None:
+    if not (run.workspace.folder / FILE).is_file():
+        return None
+    with Journal(run.workspace.folder) as main:
+        return live_phase(run, main.meta)
+
+
 def _nothing_to_merge(run: Run, *, again: bool) -> str | None:
     """Returns why there is nothing to merge, as an error; None if all was merged, and the datasets are to be written.
 
@@ -117,8 +126,6 @@ def _nothing_to_merge(run: Run, *, again: bool) -> str | None:
     if not (run.workspace.folder / FILE).is_file():
         return "there are no shards in it"
     with Journal(run.workspace.folder) as main:
-        if live_phase(run, main.meta) is not None:
-            return "no shard has begun to continue after the dataset step: run --shard 0/n to n-1/n again"
         written = main.meta.state is RunState.FINISHED and not again
         if written or not main.meta.is_finished or main.meta.digest != run.plan.digest:
             return "there are no shards in it, and no finished run of this recipe with these options"

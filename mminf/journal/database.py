@@ -12,7 +12,7 @@ from typing import Any
 from mminf.errors import JournalError
 from mminf.journal.checksum import SqlValue, checksum, outcome_checksum
 from mminf.journal.connection import check_tables, check_version, connect, create_tables, has_checksums, open_reading
-from mminf.journal.schema import COLUMNS, insert
+from mminf.journal.schema import COLUMNS, checksum_sql, insert
 from mminf.journal.writer import Statement, Writer, damaged
 
 DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
@@ -117,6 +117,14 @@ class Database:
         found = self.value(f"PRAGMA integrity_check({table})")
         if found != "ok":
             raise damaged(self.path, found)
+
+    def check_rows(self, table: str) -> None:
+        """Checks the checksums of all rows of a table: a condition on a damaged value hides its row."""
+        if self._checksum == "NULL":
+            return
+        wrong = f"SELECT 1 FROM {table} WHERE checksum <> {checksum_sql(table)} LIMIT 1"  # noqa: S608
+        if self.one(wrong) is not None:
+            raise damaged(self.path, f"the checksum of a row in table {table!r} is wrong")
 
     def insert(self, table: str, *values: SqlValue) -> None:
         """Queues a row, which replaces the one with its primary key."""

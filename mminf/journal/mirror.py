@@ -47,6 +47,7 @@ class Mirror:
         self.folder = _cache() / hashlib.blake2b(str(target).encode(), digest_size=8).hexdigest()
         self._pulled: list[Shard] = []
         self._lock = RemoteLock(target)
+        self._pushing = threading.Lock()
 
     @contextlib.asynccontextmanager
     async def lead(self) -> AsyncIterator[None]:
@@ -100,7 +101,8 @@ class Mirror:
         """Sends the journal; what a reader finds there is always whole. Raises JournalError if it can't be sent."""
         self._lock.check()
         try:
-            push_journal(self.folder, self.target)
+            with self._pushing:  # an older snapshot must not arrive after a newer one
+                push_journal(self.folder, self.target)
         except Exception as error:  # whatever a store's client raises
             raise JournalError(
                 f"the journal can't be sent to {self.target} ({type(error).__name__}: {error}); it is in "

@@ -106,8 +106,10 @@ class Outcomes:
             yield row_of(self._database.verify("rows", row))
 
     def check(self) -> None:
-        """Checks that no row is hidden by a damaged index. Raises JournalError."""
+        """Checks that no row is hidden by a damaged index or a damaged value. Raises JournalError."""
         self._database.check("rows")
+        for table in ("rows", "meta"):
+            self._database.check_rows(table)
 
     def find(self, record: str) -> list[Row]:
         """Returns the rows of a record and its children, in all stages."""

@@ -83,6 +83,7 @@ class RemoteLock:
         self._own = Heartbeat(socket.gethostname(), os.getpid(), "")
         self._over = threading.Event()
         self._lost: Heartbeat | None = None
+        self._renewer: threading.Thread | None = None
 
     def take(self) -> None:
         """Takes the lock, and renews it until it is released.
@@ -104,7 +105,8 @@ class RemoteLock:
             raise LockedError(f"another run has begun at the same moment to write to {self.folder}")
         self._lost = None
         self._over.clear()
-        threading.Thread(target=self._renew, name="mminf-lock", daemon=True).start()
+        self._renewer = threading.Thread(target=self._renew, name="mminf-lock", daemon=True)
+        self._renewer.start()
 
     def check(self) -> None:
         """Raises JournalError if another process has taken the lock, since this one was silent for too long."""
@@ -117,6 +119,9 @@ class RemoteLock:
     def release(self) -> None:
         """Gives the lock back, if it is still this process's."""
         self._over.set()
+        if self._renewer is not None:
+            self._renewer.join()  # or it would write the lock again
+            self._renewer = None
         try:
             if self._is_ours():
                 self._path.unlink()
@@ -147,8 +152,8 @@ class RemoteLock:
         while not self._over.wait(RENEW_SECONDS):
             try:
                 found = Heartbeat.parse(_read(self._path))
-                if found is not None and found.token != self._own.token:
-                    self._lost = found
+                if found is None or found.token != self._own.token:
+                    self._lost = found or self._own  # removed by a process that took it and has ended
                     return
                 self._write()
             except Exception as error:  # whatever a store's client raises; the next one may get through

@@ -94,19 +94,21 @@ def _repair(path: Path) -> Repaired:
     saved: dict[str, int] = {}
     lost: dict[str, int] = {}
     with contextlib.closing(_open(path)) as source, contextlib.closing(_open(repaired)) as to:
-        outcomes = _is_whole(source, "rows") and _is_whole(source, "touched")
+        # Without the number of the last run, rows of earlier ones would count.
+        outcomes = all(_is_whole(source, table) for table in ("meta", *_OUTCOMES))
         to.execute("BEGIN")
         for table in (*_SAVED, *(_OUTCOMES if outcomes else ())):
             saved[table], lost[table] = _copy(source, to, table)
-        if not outcomes or lost["meta"]:
+        if not outcomes:
             _forget_end(to)
         to.execute("COMMIT")
         to.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    path.rename(damaged)
+    # At every moment there is a journal; a log must never lie next to a file that it does not belong to.
+    damaged.hardlink_to(path)
     for log in _logs(path):
         if log.exists():
             log.rename(damaged.with_name(log.name.replace(path.name, damaged.name)))
-    repaired.rename(path)
+    repaired.replace(path)
     return Repaired([damaged], saved, lost, outcomes)
 
 

@@ -31,10 +31,21 @@ def open_journals(output: Path) -> Iterator[list[Journal]]:
                 target, output = output, stack.enter_context(copied(output))
             if not (output / FILE).is_file() and not list_shards(output):
                 raise JournalError(f"no run in {target}, or it has not sent its first checkpoint yet")
-        shards: list[Journal] = [stack.enter_context(ShardJournal(output, shard)) for shard in list_shards(output)]
+        shards: list[Journal] = [
+            stack.enter_context(ShardJournal(output, shard))
+            for shard in list_shards(output)
+            if shard.name not in _merged(output)  # by a merge that was killed before it removed the folder
+        ]
         if shards and not (output / FILE).is_file():
             yield shards
             return
         # What the main journal has of earlier runs is counted by the shard that has kept it.
         scope = Scope.SHARDS if shards else Scope.RESULT
         yield [stack.enter_context(Journal(output, scope=scope)), *shards]
+
+
+def _merged(output: Path) -> frozenset[str]:
+    if not (output / FILE).is_file():
+        return frozenset()
+    with Journal(output) as main:
+        return frozenset(main.meta.merged())

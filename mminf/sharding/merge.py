@@ -77,8 +77,7 @@ def read_progress(output: Path) -> dict[Shard, Progress]:
         with Journal(folder) as own:
             meta = own.meta
             progress = Progress(meta.state or RunState.FAILED, meta.phase, meta.digest or "", meta.position)
-        if shard not in found or progress.phase != found[shard].phase:
-            found[shard] = progress
+        found[shard] = progress  # of a shard that was run again since it was merged, what it did since counts
     return found
 
 
@@ -107,6 +106,7 @@ def merge_shards(output: Path) -> int:
             merge_shard(output, folder, shard, progress[shard])
         for folder in found.values():
             # A folder that is removed only in part must not look like a shard's.
+            shutil.rmtree(folder.with_name(f"{_MERGED}{folder.name}"), ignore_errors=True)
             folder.rename(folder.with_name(f"{_MERGED}{folder.name}"))
     for folder in (output / SHARDS).glob(f"{_MERGED}*"):
         shutil.rmtree(folder)

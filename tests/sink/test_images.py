@@ -42,7 +42,7 @@ def named(output: Path) -> list[tuple[Path, str]]:
     """The images of all datasets, each with the folder of the file that names it."""
     found: list[tuple[Path, str]] = []
     for file in sorted(output.rglob("*.json*")):
-        if file.name == "manifest.json" or file.is_dir():
+        if file.name == "manifest.json" or file.name.startswith(".") or file.is_dir():
             continue
         rows: list[Any] = json.loads(file.read_text()) if file.suffix == ".json" else list(map(json.loads, file.open()))
         for row in rows:
