@@ -1,12 +1,13 @@
-# make setup   an environment in .venv with all that is pinned in requirements/dev.txt
-# make demo    the Oasis recipe on the built-in model and drawn sample images
-# make test    the tests
-# make test-real  tests on real small models, whose weights packages ship (opt-in, minutes)
-# make check   what CI runs: ruff, mypy --strict, tests
-# make fuzz    the fuzz tests, FUZZ times as long as in `make test` (default 50: about half an hour)
-# make mutants  mutation tests of the answer parsers and the record state; fails below 80 % killed (opt-in, about 20 minutes)
-# make bench   benchmarks
-# make model   trains the demo model, about an hour on 2 cores, and evaluates it
+# make setup   creates .venv with the packages that requirements/dev.txt pins
+# make demo    runs the Oasis recipe on the built-in model and drawn images
+# make test    runs the tests
+# make test-real  runs tests on small real models, whose weights are in packages (opt-in, takes minutes)
+# make check   runs what CI runs: ruff, mypy --strict, tests
+# make fuzz    runs the fuzz tests with FUZZ times the cases of `make test` (default 50: about half an hour)
+# make mutants  runs mutation tests of the answer parsers and the record state; fails below 80 % killed (opt-in)
+# make bench   runs the benchmarks
+# make docs    writes docs/reference/
+# make model   trains the demo model (about an hour on 2 cores) and evaluates it
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -31,8 +32,8 @@ demo: setup
 	@rm -rf demo/images demo/out
 	$(BIN)/python scripts/draw_samples.py demo/images
 	$(BIN)/mminf run recipes/oasis.yaml --profile demo --input demo/images --output demo/out
-	@echo; echo "the funnel, beside the truth about the drawn scenes:"; $(BIN)/mminf evaluate-demo demo/out --funnel
-	@echo; echo "the dataset (demo/out/oasis.jsonl) begins:"; head -n 2 demo/out/oasis.jsonl
+	@echo; echo "the funnel, next to the truth about the drawn scenes:"; $(BIN)/mminf evaluate-demo demo/out --funnel
+	@echo; echo "the first rows of the dataset (demo/out/oasis.jsonl):"; head -n 2 demo/out/oasis.jsonl
 	@echo; echo "next: $(BIN)/mminf status demo/out; $(BIN)/mminf show demo/out scene-000000.png; $(BIN)/mminf plan oasis"
 
 test: setup

@@ -1,4 +1,4 @@
-"""The demo model before its training: tokenizer, image processor, a Qwen2-VL of random weights.
+"""The demo model before its training: tokenizer, image processor, and a Qwen2-VL with random weights.
 
 `train_demo_model.py` trains it.
 """
@@ -41,15 +41,15 @@ CHAT = (
     "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 SYSTEM = "system\nYou are a helpful assistant."
-PIXELS = 112  # a side of the image that the model sees
+PIXELS = 112  # width and height of the image that the model sees
 PATCH, MERGE = 14, 2
 GRID = PIXELS // PATCH
 VISUAL_TOKENS = (GRID // MERGE) ** 2
-HELD_OUT = 1_000_000  # training takes scenes from this seed on; what is below is for evaluation
+HELD_OUT = 1_000_000  # training uses scenes with this seed or a larger one; smaller seeds are for evaluation
 
 
 def prompt_parts() -> dict[str, list[str]]:
-    """Returns the fixed parts of each Oasis template, as they stand around what is filled in."""
+    """Returns the fixed parts of each Oasis template: the text around the fields."""
     parts = {}
     for path in sorted((content_folder("templates") / "oasis").glob("*.jinja")):
         pieces = re.split(r"{{.*?}}", path.read_text(encoding="utf-8").strip())
@@ -58,7 +58,7 @@ def prompt_parts() -> dict[str, list[str]]:
 
 
 def make_tokenizer() -> Any:
-    """Returns a byte-level BPE with Qwen's special tokens; fixed parts of prompts are tokens of their own."""
+    """Returns a byte-level BPE with Qwen's special tokens. Each fixed part of a prompt is one token."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -127,7 +127,7 @@ def make_model(tokenizer: Any) -> Any:
 
 
 def write_processor(folder: Path) -> None:
-    """Writes the image processor's settings beside a tokenizer: images become 112 pixels a side, or about as large."""
+    """Writes the settings of the image processor next to a tokenizer: images are scaled to about 112x112 pixels."""
     processor = {
         "image_processor_type": "Qwen2VLImageProcessor",
         "processor_class": "Qwen2VLProcessor",

@@ -1,7 +1,7 @@
-"""What the demo model is trained on: tasks about scenes, laid out as batches.
+"""The training tasks of the demo model: tasks about scenes, as batches.
 
-Image rows share one image among many short tasks: each is a branch of its own behind the image, blind to the others, so
-that every task sees just what it sees when it is alone.
+The tasks of an image row share one image. Each task is a branch after the image and can't attend to the other
+branches. So every task has the same context as in a sequence of its own.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from torch import Tensor
 HEAD = f"<|im_start|>{SYSTEM}<|im_end|>\n<|im_start|>user\n"
 REPLY = "<|im_end|>\n<|im_start|>assistant\n"
 AXES = ("solvability", "hallucination", "clarity", "nonsense")
-# Scores are trained on more that is untrue of the image than hooks hold: that is what is hardest to tell.
+# The tasks for scores have more instructions with hallucinations than hooks have: these are the hardest to recognise.
 QUALITIES = {"sound": 0.34, "absent": 0.42, "unanswerable": 0.08, "vague": 0.05, "garbled": 0.11}
-SCRAMBLED = 0.4  # share of the texts to classify that hold words in no order, which can't be guessed, only copied
+SCRAMBLED = 0.4  # share of the texts to classify with words in random order: they can only be copied, not guessed
 
 
 @dataclass
 class Task:
-    """What the model reads behind the shared beginning of its row, and what it is to write."""
+    """A prompt after the shared prefix of its row, and the target that the model learns to write."""
 
     name: str
     prompt: str
@@ -38,7 +38,7 @@ class Task:
 
 @dataclass
 class Row:
-    """Tasks that share a beginning: the image, or the fixed part of a text prompt."""
+    """Tasks that share a prefix: the image, or the fixed part of a text prompt."""
 
     head: str
     tasks: list[Task]
@@ -52,7 +52,7 @@ class Batch:
     ids: Tensor
     positions: Tensor
     mask: Tensor
-    targets: Tensor  # -100 where nothing is to be learnt
+    targets: Tensor  # -100 at positions without a target
     weights: Tensor
     branches: Tensor
     names: list[list[str]]
@@ -117,7 +117,7 @@ class Tasks:
         return Row(HEAD + self.parts[name][0], [self.score(name, scene, rng) for scene in scenes])
 
     def encode(self, text: str) -> list[int]:
-        """Returns a text's tokens; what is asked often is remembered."""
+        """Returns the tokens of a text. Results are cached."""
         known = self._cache.get(text)
         if known is None:
             known = self.tokenizer.encode(text, add_special_tokens=False)
@@ -126,7 +126,7 @@ class Tasks:
         return known
 
     def sights(self, scenes: Sequence[Scene]) -> Tensor:
-        """Returns token ids of `words_in_sight`: (scenes, visual tokens, 8), -1 where there are fewer."""
+        """Returns the token ids of `words_in_sight`: (scenes, visual tokens, 8), padded with -1."""
         ids = torch.full((len(scenes), VISUAL_TOKENS, 8), -1)
         for n, scene in enumerate(scenes):
             for place, words in enumerate(words_in_sight(scene)):
@@ -135,7 +135,7 @@ class Tasks:
         return ids
 
     def batch(self, rows: list[Row]) -> Batch:
-        """Lays each row out as one sequence: its beginning, then its tasks side by side, each blind to the others."""
+        """Makes one sequence of each row: the prefix, then the tasks, which can't attend to each other."""
         laid = []
         for row in rows:
             head = self.encode(row.head)
@@ -144,8 +144,8 @@ class Tasks:
             after = max(max(where[axis]) for axis in range(3)) + 1
             for number, task in enumerate(row.tasks, start=1):
                 asked, target = self.encode(task.prompt) if task.prompt else [], self.encode(task.target)
-                # The first token of a hook is written by the beginning's last one, which several tasks share; so the
-                # last token of the beginning is repeated in each branch, at its own place.
+                # The last token of the prefix predicts the first token of a hook, and several tasks share the prefix.
+                # So each branch repeats the last token of the prefix, at the same position.
                 piece = [head[-1], *asked, *target]
                 ids += piece
                 learn = [-100] * len(asked) + target + [-100]
@@ -170,7 +170,7 @@ class Tasks:
             cut[n] = len(self.encode(rows[n].head)) - 1
         order = torch.arange(length)
         same = branches[:, :, None] == branches[:, None, :]
-        # A branch sees the beginning but for its last token, of which it has its own.
+        # A branch attends to the prefix without its last token, because the branch repeats that token.
         shared = (branches[:, None, :] == 0) & ((branches[:, :, None] == 0) | (order[None, None, :] < cut[:, :1, None]))
         mask = (same | shared) & (order[None, :, None] >= order[None, None, :])
         images = None if rows[0].image is None else torch.tensor([row.image for row in rows])
@@ -179,7 +179,7 @@ class Tasks:
 
 
 def words_in_sight(scene: Scene) -> list[list[str]]:
-    """Returns the words for what each visual token shows, row by row, and for where it is."""
+    """Returns words for the content and the position of each visual token, row by row."""
     side = GRID // MERGE
     words = []
     for number in range(VISUAL_TOKENS):

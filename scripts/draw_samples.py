@@ -1,4 +1,4 @@
-"""Draws the sample images of `make demo`: scenes whose truth is known; a file's name tells its scene's seed.
+"""Draws the sample images of `make demo`: scenes with known truth. The name of a file contains the seed of its scene.
 
 python scripts/draw_samples.py demo/images --count 24 --first 0
 """

@@ -2,12 +2,13 @@
 
 python scripts/train_demo_model.py models/demo
 
-About an hour on 2 CPU cores. The same seed gives the same model on the same machine and library versions. The folder
-gets the weights, tokenizer and processor as transformers writes them, and `training.jsonl`, the log.
+The training takes about an hour on 2 CPU cores. The same seed gives the same model on the same machine and library
+versions. The script writes the weights, the tokenizer and the processor into the folder, in the format of transformers,
+and the log, `training.jsonl`.
 
-Two things make it this quick. Image rows share one image among many short tasks: each is a branch of its own behind the
-image, blind to the others, so that every task sees just what it sees when it is alone. And each fixed part of a prompt
-template is one token of the vocabulary.
+Two measures keep the training short. First, many short tasks share one image: each task is a branch after the image and
+can't attend to the other branches, so every task has the same context as in a sequence of its own. Second, each fixed
+part of a prompt template is one token of the vocabulary.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from mminf_plugins.demo.world import THRESHOLDS, Scene, draw_scene, make_scene
 from torch import Tensor, nn
 from torch.nn import functional
 
-SIGHT = 0.3  # weight of what visual tokens show
+SIGHT = 0.3  # weight of the loss that grounds visual tokens
 
 
 def render(scenes: list[Scene], processor: Any) -> Tensor:
@@ -55,7 +56,7 @@ def render(scenes: list[Scene], processor: Any) -> Tensor:
 
 
 class Vision:
-    """The model's vision tower over images of one size at once; transformers' own goes image by image."""
+    """The vision tower of the model, for a batch of images of one size; that of transformers works image by image."""
 
     def __init__(self, model: Any) -> None:
         from transformers.models.qwen2_vl.modeling_qwen2_vl import get_vision_position_ids
@@ -66,7 +67,7 @@ class Vision:
         self.cos, self.sin = self.tower.rotary_pos_emb(torch.zeros(1, device=model.device), places)
 
     def __call__(self, patches: Tensor) -> Tensor:
-        """Takes (images, 64, 588) bytes and returns (images, 16, hidden) features."""
+        """Returns features, (images, 16, hidden), of patches, (images, 64, 588) bytes."""
         from transformers.models.qwen2_vl.modeling_qwen2_vl import rotate_half
 
         tower, count = self.tower, len(patches)
@@ -83,7 +84,7 @@ class Vision:
 
 
 class Trainer:
-    """Trains the model; its random numbers come from the seed alone."""
+    """Trains the model. All random numbers depend on the seed alone."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -116,7 +117,7 @@ class Trainer:
         )
 
     def check(self) -> None:
-        """Checks that this script's quick way gives what transformers' own forward pass gives."""
+        """Checks that the fast forward pass of this script gives the results of transformers' forward pass."""
         row = self.tasks.image_row(0, self.scenes[0], random.Random(0), {"caption": 1, "hallucination": 1})
         quick, _ = self.forward(self.tasks.batch([row]), self.patches)
         frames = (self.patches[0].float() / 127.5 - 1).view(GRID * GRID, 3, 1, -1).expand(-1, -1, 2, -1)
@@ -149,10 +150,10 @@ class Trainer:
         return hidden, seen
 
     def loss(self, batch: Batch, patches: Tensor) -> Tensor:
-        """Returns the weighted mean of the targets' cross entropies, and of what visual tokens show.
+        """Returns the weighted mean of the cross entropies of the targets, plus the loss that grounds visual tokens.
 
-        Visual tokens are drawn towards the embeddings of the words for what they show, so that a word of a question
-        finds them. Without it the model read scenes place by place, and could not look up a colour.
+        That loss moves visual tokens towards the embeddings of the words for their content, so that a word of a
+        question attends to them. Without it, the model read scenes position by position and could not find a colour.
         """
         learn = batch.targets != -100
         states, seen = self.forward(batch, patches)
@@ -170,13 +171,13 @@ class Trainer:
         return loss - SIGHT * named.mean()
 
     def counts(self, progress: float) -> dict[str, int]:
-        """Returns how many tasks of each kind an image gets: first those that ground vision, later all."""
+        """Returns the number of tasks of each kind per image: at first only tasks that ground vision, later all."""
         if progress < 0.25:
             return {"caption": 1, "answer": 6, "hook": 3}
         return {"caption": 1, "answer": 2, "hallucination": 6, "solvability": 3, "clarity": 1, "hook": 1}
 
     def batches(self, step: int, progress: float) -> Iterator[Batch]:
-        """Yields a step's batches; text tasks come in later, every second step."""
+        """Yields the batches of a step. Text tasks are added later, in every second step."""
         rng = random.Random(f"{self.options.seed}/{step}")
         picked = rng.sample(range(len(self.scenes)), self.options.rows)
         yield self.tasks.batch([self.tasks.image_row(n, self.scenes[n], rng, self.counts(progress)) for n in picked])
@@ -188,7 +189,7 @@ class Trainer:
 
     def train(self) -> None:
         """Runs all steps."""
-        # Muon takes the matrices within the layers, AdamW all else; AdamW alone needed several times as many steps.
+        # Muon trains the matrices of the layers, AdamW the other weights; AdamW alone needed several times more steps.
         inner = {
             name
             for name, weight in self.model.named_parameters()
@@ -238,9 +239,9 @@ class Trainer:
 
     @torch.no_grad()
     def evaluate(self, number: int) -> dict[str, float]:
-        """Returns the share of tasks on unseen scenes that the model, fed the truth so far, gets right throughout.
+        """Returns the share of tasks on unseen scenes in which every token is right, with teacher forcing.
 
-        A greedy answer is right in the same cases. Scores count where they are on the right side of their threshold.
+        A greedy answer is right in the same cases. A score is right if it is on the correct side of its threshold.
         """
         rng = random.Random(0)
         right: dict[str, list[bool]] = {}
@@ -289,12 +290,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--steps", type=int, default=4200)
-    parser.add_argument("--rows", type=int, default=16, help="images a step")
+    parser.add_argument("--rows", type=int, default=16, help="images per step")
     parser.add_argument("--images", type=int, default=24000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--muon", type=float, default=4e-3, help="learning rate of the layers' matrices")
-    parser.add_argument("--adamw", type=float, default=2e-3, help="learning rate of all else")
-    parser.add_argument("--precision", choices=("bfloat16", "float32"), default="bfloat16", help="of the products")
+    parser.add_argument("--muon", type=float, default=4e-3, help="learning rate of the matrices of the layers")
+    parser.add_argument("--adamw", type=float, default=2e-3, help="learning rate of the other weights")
+    parser.add_argument("--precision", choices=("bfloat16", "float32"), default="bfloat16", help="of matrix products")
     parser.add_argument("--every", type=int, default=400, help="steps between two evaluations")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Writes the figures of the demo model's evaluation into its card, models/demo/README.md.
+"""Writes the figures of the demo model's evaluation into its model card, models/demo/README.md.
 
 python scripts/write_demo_card.py
 """
@@ -13,7 +13,7 @@ BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
 
 def figures(found: dict[str, dict[str, dict[str, float]]]) -> str:
-    """Returns the figures as a table, those on its own samples beside those on drawn texts."""
+    """Returns the figures as a table, with columns for sampled texts and for drawn texts."""
     columns = ["sampled", "sampled, new", "drawn", "drawn, new"]
     lines = [f"| figure | {' | '.join(columns)} |", "|---|---|---|---|---|"]
     for name in found["drawn"]:

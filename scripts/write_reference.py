@@ -1,7 +1,7 @@
-"""Writes docs/reference/ from the command line's own help and the configs of everything that recipes can name.
+"""Writes docs/reference/ from the help of the command line and the configs of all members that recipes can name.
 
-python scripts/write_reference.py          # writes
-python scripts/write_reference.py --check  # exits 1 where a page is stale
+python scripts/write_reference.py          # writes the pages
+python scripts/write_reference.py --check  # exits with 1 if a page is stale
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NOTE = "<!-- Written by scripts/write_reference.py; don't edit. -->\n"
 
 
 def cli_page() -> str:
-    """Returns the page on the command line."""
+    """Returns the page of the command line."""
     group: Any = typer.main.get_command(app)
     parts = [NOTE, "# Command line\n"]
     for name, command in group.commands.items():
@@ -41,7 +41,7 @@ def cli_page() -> str:
 
 
 def recipe_page() -> str:
-    """Returns the page on what a recipe may say."""
+    """Returns the page of the recipe's keys."""
     api.list_members()
     parts = [NOTE, "# Recipe reference\n", "## Top level\n", table(RunConfig)]
     parts += ["`engines`, `source`, `steps`, `sinks`, `profiles`: see below and [recipes](../recipes.md).\n"]
@@ -58,7 +58,7 @@ def recipe_page() -> str:
 
 
 def table(config: Any) -> str:
-    """Returns a config's fields as a table."""
+    """Returns the fields of a config as a table."""
     rows = ["| key | default | |", "|---|---|---|"]
     for name, field in config.model_fields.items():
         default = "required" if field.is_required() else f"`{show(field.get_default(call_default_factory=True))}`"
@@ -67,7 +67,7 @@ def table(config: Any) -> str:
 
 
 def show(value: Any) -> str:
-    """Returns a default value in a few characters."""
+    """Returns a default value as short text."""
     if isinstance(value, Sampling):
         inner = ", ".join(f"{key}: {item}" for key, item in value.model_dump(exclude_defaults=True).items())
         return f"{{{inner}}}"

@@ -1,4 +1,4 @@
-"""What the tests share: drawn images, real images where they are, recipes with a scripted engine."""
+"""Shared fixtures: drawn images, real images if there are any, recipes with a scripted engine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 sys.path.insert(0, str(ROOT / "scripts"))
 
-# A scripted VLM and LLM in one: plays every part of the Oasis recipe, and logs every call that it gets.
+# A scripted model for all steps of the Oasis recipe, VLM and LLM in one. It logs every call.
 OASIS_SCRIPT = """
 import os, hashlib
 
@@ -46,13 +46,13 @@ def answer(request):
 
 @pytest.fixture(autouse=True)
 def _limits() -> None:
-    """Limits are read from the environment once: for each test anew."""
+    """Reads the limits from the environment again for each test; otherwise they are read once per process."""
     limits.read_again()
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """A folder of 12 drawn images, called 000.png to 011.png: the scenes of the seeds 0 to 11."""
+    """A folder with 12 drawn images, 000.png to 011.png: the scenes with the seeds 0 to 11."""
     folder = tmp_path / "images"
     folder.mkdir()
     for seed in range(12):
@@ -62,7 +62,7 @@ def images(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def real_images() -> Path:
-    """The folder of real images, where there is one."""
+    """The folder of real images; skips the test if there is none."""
     if not (SHARED / "images").is_dir():
         pytest.skip("no ../shared/data: the real sample images are not part of the repository")
     return SHARED / "images"
@@ -77,14 +77,14 @@ def script(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def scripted_oasis(script: Path) -> list[str]:
-    """Settings that put the scripted engine into the Oasis recipe."""
+    """Settings that make the Oasis recipe use the scripted engine."""
     engine = f"{{backend: scripted, script: {script}}}"
     return [f"engines.vlm={engine}", f"engines.llm={engine}"]
 
 
 @pytest.fixture
 def calls_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file in which the scripted engine logs every call that it gets."""
+    """The file in which the scripted engine logs every call."""
     path = tmp_path / "calls.log"
     path.touch()
     monkeypatch.setenv("CALLS_LOG", str(path))
@@ -93,7 +93,7 @@ def calls_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def write_recipe(tmp_path: Path) -> Callable[[str], Path]:
-    """Writes a recipe file from its text."""
+    """A function that writes a recipe file."""
 
     def write(text: str, name: str = "recipe.yaml") -> Path:
         path = tmp_path / name
@@ -105,7 +105,7 @@ def write_recipe(tmp_path: Path) -> Callable[[str], Path]:
 
 @pytest.fixture
 def rows(tmp_path: Path) -> Callable[..., Path]:
-    """Writes rows to a JSONL file."""
+    """A function that writes rows to a JSONL file."""
 
     def write(*items: dict[str, object], name: str = "rows.jsonl") -> Path:
         path = tmp_path / name
@@ -117,7 +117,7 @@ def rows(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where journals of runs with a remote output are worked on."""
+    """The folder with the local journals of runs whose output is in a store."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "mminf" / "runs"
 
@@ -135,7 +135,7 @@ def s3_server() -> Iterator[str]:
 
 @pytest.fixture
 def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Any]:
-    """An empty bucket of a mock S3."""
+    """An empty bucket of a mock S3 server."""
     import requests
     import s3fs
 

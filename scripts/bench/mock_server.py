@@ -1,9 +1,9 @@
-"""A server that speaks OpenAI's chat protocol and answers what Oasis' steps ask, at once or after a while.
+"""A mock server with OpenAI's chat protocol that answers the calls of Oasis, with a fixed latency.
 
     python scripts/bench/mock_server.py --latency 0.05 --log calls.txt
 
-Prints its port. What it answers depends on the prompt alone: 46 of 100 sampled texts are captions, and seven scores of
-100 are low, so that 2,000 records make about 8,700 calls, as with a real model.
+It prints its port. An answer depends only on the prompt and the seed. 46 of 100 sampled texts are captions, and seven
+of 100 scores are low, so 2,000 records make about 8,700 calls, as with a real model.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CAPTIONS, LOW = 46, 7  # of 100
 
 
 def answer(text: str, open_turn: bool, seed: int) -> str:
-    """Returns what a model might say."""
+    """Returns an answer that a model might give."""
     number = int.from_bytes(hashlib.blake2b(f"{seed}{text}".encode(), digest_size=4).digest(), "big")
     if open_turn:
         return f"A picture of thing {number}." if number % 100 < CAPTIONS else f"What is shown here ({number})?"
@@ -34,7 +34,7 @@ def answer(text: str, open_turn: bool, seed: int) -> str:
 
 
 def make_app(latency: float, log: Path | None, model: str = "mock") -> web.Application:
-    """Returns the server."""
+    """Returns the application of the server."""
     file = log.open("a") if log is not None else None
 
     async def chat(request: web.Request) -> web.Response:
@@ -42,7 +42,7 @@ def make_app(latency: float, log: Path | None, model: str = "mock") -> web.Appli
         content = body["messages"][-1]["content"]
         text = content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
         open_turn = bool(body.get("continue_final_message"))
-        # The probe of whether prompts can be left open is no call of a record.
+        # The probe for open prompts is not a call of a record.
         if file is not None and text != "ab12":
             file.write(f"{hashlib.sha256(json.dumps(body).encode()).hexdigest()}\n")
             file.flush()
@@ -62,7 +62,7 @@ def make_app(latency: float, log: Path | None, model: str = "mock") -> web.Appli
 
 
 async def serve(latency: float, log: Path | None) -> None:
-    """Serves until it is killed."""
+    """Serves until the process is killed."""
     runner = web.AppRunner(make_app(latency, log), access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

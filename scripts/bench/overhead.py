@@ -1,8 +1,9 @@
-"""What mminf itself costs, beside the least that makes the same calls: no model is involved.
+"""Measures the overhead of mminf, compared with the least code that makes the same calls. No model is involved.
 
     python scripts/bench/overhead.py [scripted] [http] [kill] [memory] [resume] [startup]
 
-Text records of Oasis' shape, journal on, 64 calls in flight. Each figure stands beside its baseline from the same run.
+Text records with the steps of Oasis, the journal on, 64 calls in flight. Each figure is printed next to its baseline
+from the same run.
 """
 
 from __future__ import annotations
@@ -67,14 +68,14 @@ class Cost(NamedTuple):
 
 @contextlib.contextmanager
 def measured() -> Iterator[list[float]]:
-    """Yields a list that holds CPU and wall seconds afterwards."""
+    """Yields a list. It contains CPU and wall seconds after the block."""
     found = [time.process_time(), time.perf_counter()]
     yield found
     found[:] = [time.process_time() - found[0], time.perf_counter() - found[1]]
 
 
 def write_rows(folder: Path, records: int) -> Path:
-    """Writes text records; those of one run are not those of another, so that nothing is remembered."""
+    """Writes text records into a JSONL file and returns its path."""
     rows = folder / "rows.jsonl"
     with rows.open("w") as file:
         file.writelines(f'{{"id": "{n}", "images": []}}\n' for n in range(records))
@@ -82,7 +83,7 @@ def write_rows(folder: Path, records: int) -> Path:
 
 
 def settings(engine: str) -> list[str]:
-    """Returns what puts one engine into both parts of the recipe, without images."""
+    """Returns settings that make the recipe use one engine for both parts, without images."""
     found = [
         f"engines.vlm={engine}",
         f"engines.llm={engine}",
@@ -113,7 +114,7 @@ def scripted_engine(folder: Path, latency: float) -> str:
 
 
 def bench_scripted(folder: Path, records: int) -> None:
-    """Own overhead without latency, and the share of the ideal rate with 50 ms."""
+    """Measures the overhead without latency, and the share of the ideal rate with 50 ms."""
     run_recipe(folder, 50, scripted_engine(folder, 0))
     cost = run_recipe(folder, records, scripted_engine(folder, 0))
     least = bare_loop(folder, cost.calls, 0)
@@ -130,7 +131,7 @@ def bench_scripted(folder: Path, records: int) -> None:
 
 
 def bare_loop(folder: Path, calls: int, latency: float) -> Cost:
-    """Asks the scripted engine as often, with nothing around it."""
+    """Makes the same number of calls to the scripted engine, in a bare loop."""
     backend = ScriptedBackend(ScriptedConfig(backend="scripted", script=folder / "script.py", latency=latency))
     backend.load()
     request = Request((Turn("user", ("hello",)),), (), Sampling(), "user", 0)
@@ -151,7 +152,7 @@ def bare_loop(folder: Path, calls: int, latency: float) -> Cost:
 
 @contextlib.contextmanager
 def mock_server(latency: float, log: Path | None = None) -> Iterator[str]:
-    """Yields the address of a mock server in a process of its own."""
+    """Yields the address of a mock server in a separate process."""
     command = [sys.executable, str(HERE / "mock_server.py"), "--latency", str(latency)]
     command += ["--log", str(log)] if log is not None else []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -167,7 +168,7 @@ def http_engine(url: str) -> str:
 
 
 def bench_http(folder: Path, records: int) -> None:
-    """The same through an HTTP server, beside aiohttp alone that posts the same bodies."""
+    """Measures the same through an HTTP server, compared with aiohttp alone, which posts the same bodies."""
     bodies: list[bytes] = []
     post = Client.post
 
@@ -195,7 +196,7 @@ def bench_http(folder: Path, records: int) -> None:
 
 
 async def post_all(url: str, bodies: list[bytes]) -> None:
-    """Posts bodies with nothing around it."""
+    """Posts bodies in a bare loop."""
     todo = iter(bodies)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
 
@@ -208,7 +209,7 @@ async def post_all(url: str, bodies: list[bytes]) -> None:
 
 
 def bench_kill(folder: Path, records: int) -> None:
-    """SIGKILL half way, then the run again: what is lost, and what is asked twice."""
+    """Kills a run half way and resumes it: which records are lost, and which calls are repeated."""
     log, output, rows = folder / "asked", folder / "killed", write_rows(folder, records)
     log.touch()
     shutil.rmtree(output, ignore_errors=True)
@@ -241,13 +242,13 @@ def bench_kill(folder: Path, records: int) -> None:
 
 
 def bench_memory(folder: Path, few: int, many: int) -> None:
-    """Resident memory when a few records are done, and when very many are."""
+    """Measures the resident memory after a few records and after very many."""
     command = [sys.executable, __file__, "_memory", str(folder), str(few), str(many)]
     print(subprocess.run(command, check=True, capture_output=True, text=True).stdout, end="")
 
 
 def memory_process(folder: Path, few: int, many: int) -> None:
-    """Runs in a process of its own, so that nothing else counts."""
+    """Runs in a separate process, so that only its memory counts."""
     process, output = psutil.Process(), folder / "memory"
     prepared = api.prepare(
         mminf.load("oasis", input=write_rows(folder, many), settings=settings(scripted_engine(folder, 0))),
@@ -275,7 +276,7 @@ def memory_process(folder: Path, few: int, many: int) -> None:
 
 
 def bench_resume(folder: Path, records: int) -> None:
-    """A second run over records that are all finished."""
+    """Measures a second run over records that are all finished."""
     output = folder / "resume"
     rows = write_rows(folder, records)
     options: dict[str, Any] = {"input": rows, "output": output, "settings": settings(scripted_engine(folder, 0))}
@@ -288,7 +289,7 @@ def bench_resume(folder: Path, records: int) -> None:
 
 
 def bench_startup() -> None:
-    """How long a user waits for the command line."""
+    """Measures the start of the command line."""
     for arguments in (["--help"], ["validate", str(HERE.parent.parent / "recipes" / "oasis.yaml")]):
         seconds = []
         for _ in range(3):

@@ -1,10 +1,10 @@
-"""How N workers compare with N times one worker: processes, Ray tasks, endpoints; no model is involved.
+"""Compares N workers with N times one worker: processes, Ray tasks, endpoints. No model is involved.
 
     python scripts/bench/scaling.py [processes] [ray] [endpoints] [--workers 4] [--records 16000]
 
-Each call takes 0.1 s, and a worker has 16 in flight, so that on few cores waiting scales and work hardly shows. A rate
-is calls by the seconds from the first call's start to the last one's end: starting processes and loading models are
-apart.
+Each call takes 0.1 s, and a worker has 16 calls in flight. So the workers mostly wait, and few cores are sufficient. A
+rate is the number of calls divided by the seconds from the start of the first call to the end of the last one. The
+start of processes and the loading of models are not included.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ sinks: [{{jsonl: out.jsonl}}]
 
 
 def prepare(folder: Path, records: int, engine: str) -> Path:
-    """Writes recipe and rows."""
+    """Writes a recipe and its rows. Returns the path of the recipe."""
     (folder / "script.py").write_text(SCRIPT)
     with (folder / "rows.jsonl").open("w") as file:
         file.writelines(f'{{"id": "r{n}", "text": "question {n}"}}\n' for n in range(records))
@@ -54,7 +54,7 @@ def scripted(folder: Path) -> str:
 
 
 def run(folder: Path, recipe: Path, name: str, *options: str, **env: str) -> tuple[float, float]:
-    """Runs a recipe. Returns calls a second while calls were made, and wall seconds of the whole."""
+    """Runs a recipe. Returns calls per second while calls were made, and wall seconds of the whole command."""
     log = folder / f"{name}.log"
     started = time.perf_counter()
     command = [*MMINF, "run", str(recipe), "--output", str(folder / name), "--quiet", *options]
@@ -74,7 +74,7 @@ def show(name: str, one: tuple[float, float], many: tuple[float, float], workers
 
 
 def bench_processes(folder: Path, records: int, workers: int) -> None:
-    """torchrun's ranks; one worker is a plain run of its share of the records."""
+    """Measures ranks under torchrun; one worker is a plain run of its share of the records."""
     share = prepare(folder, records // workers, scripted(folder))
     one = run(folder, share, "process")
     many = run(folder, prepare(folder, records, scripted(folder)), "processes", NPROC_PER_NODE=str(workers))
@@ -82,7 +82,7 @@ def bench_processes(folder: Path, records: int, workers: int) -> None:
 
 
 def bench_ray(folder: Path, records: int, workers: int) -> None:
-    """Ray tasks, two parts a worker; Ray takes the machine for one with as many cores as workers."""
+    """Measures Ray tasks, with two shards per worker; Ray is told that there is one core per worker."""
     import ray
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -94,7 +94,7 @@ def bench_ray(folder: Path, records: int, workers: int) -> None:
         try:
             recipe = prepare(folder, records * number // workers, scripted(folder))
             address = ray.get_runtime_context().gcs_address
-            options = ["--executor", "ray", "--address", address, "--workers", str(number), "--parts", str(2 * number)]
+            options = ["--executor", "ray", "--address", address, "--workers", str(number), "--shards", str(2 * number)]
             found[name] = run(folder, recipe, name, *options)
         finally:
             ray.shutdown()
@@ -103,7 +103,7 @@ def bench_ray(folder: Path, records: int, workers: int) -> None:
 
 @contextlib.contextmanager
 def servers(number: int) -> Iterator[list[str]]:
-    """Yields the addresses of mock servers, each a process."""
+    """Yields the addresses of mock servers, one process each."""
     command = [sys.executable, str(HERE / "mock_server.py"), "--latency", str(LATENCY)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(number)]
     try:
@@ -116,7 +116,7 @@ def servers(number: int) -> Iterator[list[str]]:
 
 
 def bench_endpoints(folder: Path, records: int, workers: int) -> None:
-    """Endpoints with a limit each, behind one process. Rates by the seconds that mminf itself counts its calls in."""
+    """Measures endpoints, each with a limit, used by one process. The rates are over the wall time of the run."""
     import mminf
     from mminf import api
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One node, several copies of a model that needs several GPUs: rank r has GPUs r*TP to r*TP+TP-1.
+# One node, several copies of a model that needs several GPUs: rank r uses GPUs r*TP to r*TP+TP-1.
 #
 #   GPUS=8 TP=2 scripts/launch/data_and_tensor_parallel.sh oasis --input images/ --output out/oasis
 set -euo pipefail

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One node, a copy of the model on every GPU: data parallel.
+# One node, one copy of the model per GPU: data parallel.
 #
 #   GPUS=8 scripts/launch/one_node.sh oasis --input images/ --output out/oasis
 set -euo pipefail

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A Ray cluster that is running; on one of its machines. From outside, the same command goes behind `ray job submit --`.
+# A running Ray cluster. Run this on one of its machines; from outside, use `ray job submit --` and the same command.
 #
 #   scripts/launch/ray.sh oasis --input s3://bucket/images --output s3://bucket/oasis
 set -euo pipefail

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Servers of ms-swift, one a GPU, and a run over all of them; the model loads once, however many recipes use it.
+# Servers of ms-swift, one per GPU, and a run over all of them. The model is loaded once, for all recipes that use the servers.
 #
 #   MODEL=Qwen/Qwen2-VL-7B-Instruct GPUS=8 scripts/launch/swift_deploy.sh oasis --input images/ --output out/oasis
 set -euo pipefail

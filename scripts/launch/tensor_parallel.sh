@@ -3,7 +3,7 @@
 #
 #   TP=4 scripts/launch/tensor_parallel.sh oasis --input images/ --output out/oasis
 #
-# ENGINE names the engine of the recipe that is spread; set it for each large one.
+# ENGINE names the engine of the recipe that uses several GPUs; set `tensor_parallel_size` for each large engine.
 set -euo pipefail
 
 exec mminf run "$@" --set "engines.${ENGINE:-vlm}.tensor_parallel_size=${TP:-4}"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Several nodes; run it on each of them, with its NODE_RANK. The output lies on a file system, or in a store, that all reach.
+# Several nodes: run this on each node, with its NODE_RANK. The output is on a file system or in a store that all can access.
 #
 #   node 0:  NODE_RANK=0 MASTER_ADDR=node0 scripts/launch/two_nodes.sh oasis --input /shared/images --output /shared/oasis
 #   node 1:  NODE_RANK=1 MASTER_ADDR=node0 scripts/launch/two_nodes.sh oasis --input /shared/images --output /shared/oasis
