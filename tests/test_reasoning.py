@@ -33,6 +33,19 @@ SPLIT = [
     ("<think>a</think><answer>4</answer><answer>5</answer>", "<answer>4</answer><answer>5</answer>", "a"),
     ("The tag `</think>` closes a thought.", "The tag `</think>` closes a thought.", None),
     ("An <analysis> element of a report", "An <analysis> element of a report", None),
+    ("<THINKING>a</THINKING>b", "b", "a"),
+    ("<think>a</think>\n<think>\nc\n</think>b", "b", "a\n\nc"),
+    ('<think>a</think>"A ball."', '"A ball."', "a"),
+    ('<think>"A ball"? Yes.</think>b', "b", '"A ball"? Yes.'),
+    ("I am sure now </think> A ball.", "A ball.", "I am sure now"),
+    ("<think>a</think><answer>\n4 \n</answer>\n", "4", "a"),
+    ("<think>a</think><ANSWER>4</ANSWER><|end|>", "4", "a"),
+    ("<think>a</think>[BEGIN FINAL RESPONSE]4[END FINAL RESPONSE]", "4", "a"),
+    ("<think>a</think><answer>4", "4", "a"),
+    ("好的，<think>a</think>b", "b", "a"),
+    ("<|im_start|>assistant\n<think>a</think>b", "b", "a"),
+    ("A ball [THINKS] a cup < 3", "A ball [THINKS] a cup < 3", None),
+    ("Here it is", "Here it is", None),
 ]
 
 
@@ -42,25 +55,26 @@ def test_thought_and_answer_are_told_apart(output: str, text: str, reasoning: st
 
 
 @pytest.mark.parametrize(
-    "output",
+    ("output", "reasoning"),
     [
-        "<think>and so on",
-        "[THINK]and so on",
-        "<|channel|>analysis<|message|>and so on",
-        "The ball is red. <think>Or not?</think> It is blue.",
-        "a</think>b</think>c",
-        "Sure, the answer is 4. <think>Or not?</think> 5",
-        "The </think> tag closes a thought.",
+        ("<think>and so on", "and so on"),
+        ("[THINK]and so on", "and so on"),
+        ("<|channel|>analysis<|message|>and so on", "and so on"),
+        ("<think>a</think>\n<think>and so on", "a\n\nand so on"),
+        ("The ball is red. <think>Or not?</think> It is blue.", None),
+        ("a</think>b</think>c", None),
+        ("Sure, the answer is 4. <think>Or not?</think> 5", None),
+        ("The </think> tag closes a thought.", None),
     ],
 )
-def test_a_thought_that_is_not_closed_leaves_no_answer(output: str) -> None:
-    parts = split_reasoning(output)
-    assert (parts.text, parts.complete) == ("", False)
+def test_a_thought_that_is_not_closed_leaves_no_answer(output: str, reasoning: str | None) -> None:
+    assert split_reasoning(output) == ("", output if reasoning is None else reasoning, False)
 
 
 def test_tags_that_the_prompt_asks_for_are_content() -> None:
     output = "<reasoning>It is round.</reasoning> A ball."
     assert split_reasoning(output, lambda: "Write <reasoning>...</reasoning> first").text == output
+    assert split_reasoning(output.upper(), lambda: "Write <reasoning>...</reasoning> first").text == output.upper()
     both = "<thinking>a</thinking><reasoning>It is round.</reasoning> A ball."
     parts = split_reasoning(both, lambda: "Write <reasoning>...</reasoning> first")
     assert parts == ("<reasoning>It is round.</reasoning> A ball.", "a", True)
@@ -69,7 +83,23 @@ def test_tags_that_the_prompt_asks_for_are_content() -> None:
     assert split_reasoning("<think>a</think>b", lambda: "Use <think> tags").text == "b", "a thought is never the answer"
 
 
-PLAIN = st.text(st.characters(blacklist_characters="<>[]|`\"'◁▷", blacklist_categories=("Cs",)), max_size=80)
+def test_the_prompt_is_only_rendered_for_outputs_with_tags() -> None:
+    def prompt() -> str:
+        raise AssertionError("not needed")
+
+    assert split_reasoning("<think>a</think>b", prompt) == ("b", "a", True)
+    assert split_reasoning("A ball.", prompt) == ("A ball.", None, True)
+
+
+def test_an_answer_without_reasoning_is_joined_to_itself() -> None:
+    assert join_reasoning("A ball.", None) == "A ball."
+    assert join_reasoning("A ball.", "It is round.") == "<think>\nIt is round.\n</think>\n\nA ball."
+
+
+PLAIN = st.text(st.characters(blacklist_characters="<>[]|`\"'◁▷", blacklist_categories=("Cs",)), max_size=80).filter(
+    lambda text: not any(marker in text.lower() for marker in ("assistantfinal", "my response:", "my thought process:"))
+)
+"""Texts without a marker, also without one that consists of words."""
 
 
 @given(PLAIN, PLAIN.filter(lambda text: text.strip()))

@@ -38,8 +38,81 @@ def test_other_words_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        pytest.param("[[Yes.]]", True, id="full stop in the marker"),
+        pytest.param("The cup is red and full. [[Yes.]]", True, id="full stop in a marker after a sentence"),
+        pytest.param("[[ no! ]]", False, id="exclamation mark in the marker"),
+        pytest.param("Yes: the cup is red.", True, id="colon and reason"),
+        pytest.param("The answer is not correct.", False, id="two words"),
+        pytest.param("I would say not true.", False, id="two words after a verb"),
+        pytest.param("The cup is blue.\nTherefore:\nNo", False, id="label on the line before"),
+        pytest.param("The cup is blue.\nSo: No!", False, id="label and exclamation mark"),
+        pytest.param("I looked at every object, and the answer\nis no.", False, id="clause over two lines"),
+        pytest.param("The answer is hard to see. My verdict is no.", False, id="a clause without a verdict before"),
+        pytest.param('{"answer": "No."}', False, id="JSON with a full stop"),
+        pytest.param('{"answer": "No"}.', False, id="full stop after JSON"),
+        pytest.param('{"is_correct": true, "reason": "It says no."}', True, id="JSON with a boolean"),
+        pytest.param('{"answer": "No", "reason": "It says {b}."}', False, id="braces in a text after the answer"),
+        pytest.param('{"reason": "It says {b}.", "answer": "No"}', False, id="braces in a text before the answer"),
+        pytest.param('{"result": 3, "verdict": "No"}', False, id="JSON with a number"),
+        pytest.param('{"answer": "Yes", "true_in_image": true}', True, id="JSON with a flag that agrees"),
+        pytest.param('Here it is:\n```json\n{"Final Answer": "yes"}\n```', True, id="JSON in a fence"),
+    ],
+)
+def test_verdicts_in_other_forms(text: str, verdict: bool) -> None:
+    assert parse_verdict(text) is verdict
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("Correct: B", id="what is correct"),
+        pytest.param("正确：B", id="what is correct in Chinese"),
+        pytest.param("False: the second sentence", id="what is false"),
+        pytest.param("No. 7 is missing", id="number"),
+        pytest.param("No 7", id="number without a dot"),
+        pytest.param("Yes\nHowever, the dog is absent.", id="hedged on the next line"),
+        pytest.param("Yes.\n\nMostly.", id="hedged after a blank line"),
+        pytest.param("No.\nIt is true.", id="contradicted on the next line"),
+        pytest.param('{"reason": "The answer is yes."}', id="a text in JSON"),
+        pytest.param('{"answer": "Yes"', id="cut off"),
+        pytest.param('{"answer": ["Yes"]}', id="a list in JSON"),
+        pytest.param("The answer is yes-ish", id="half a word"),
+        pytest.param("If it is red, my answer is yes.", id="condition"),
+    ],
+)
+def test_words_that_only_look_like_a_verdict(text: str) -> None:
+    with pytest.raises(UnusableAnswer):
+        parse_verdict(text)
+
+
+def test_the_answers_that_a_judge_was_given() -> None:
+    answers = ("Supported", "Refuted")
+    assert parse_verdict("[[supported]]", answers) is True
+    assert parse_verdict("Refuted.", answers) is False
+    assert parse_verdict("[[No]]", answers) is False
+    with pytest.raises(UnusableAnswer, match=r"\Athe judge said neither of Supported and Refuted: 'Unclear'\Z"):
+        parse_verdict("Unclear", answers)
+    with pytest.raises(
+        UnusableAnswer, match=r"\Athe judge said both of Yes and No: 'Yes\. However, the dog is absent\.'\Z"
+    ):
+        parse_verdict("Yes. However, the dog is absent.")
+
+
+@given(st.sampled_from(SAID), st.text(" \t\n", max_size=4), st.text(" \t\n", max_size=4))
+def test_white_space_around_an_answer_changes_nothing(case: tuple[str, bool], before: str, after: str) -> None:
+    text, verdict = case
+    assert parse_verdict(f"{before}{text}{after}") is verdict
+
+
+@pytest.mark.parametrize(
     ("text", "letter"),
     [
+        ("(B)", "B"),
+        ("B.", "B"),
+        ("**[c]**", "C"),
+        ("B:", "B"),
         ("[[A]]", "A"),
         ("A is shorter, B is right. [[b]]", "B"),
         ("Say [[A]], [[B]] or [[C]]: [[C]]", "C"),
@@ -65,7 +138,7 @@ def test_letters(text: str, letter: str) -> None:
     ],
 )
 def test_letters_that_nobody_chose(text: str) -> None:
-    with pytest.raises(UnusableAnswer):
+    with pytest.raises(UnusableAnswer, match=r"\Athe judge chose none of \[\[A\]\], \[\[B\]\], \[\[C\]\]: '"):
         parse_letter(text, "ABC")
 
 

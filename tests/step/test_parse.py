@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mminf.errors import UnusableAnswer
-from mminf.step.parse import parse_json, parse_lines, parse_regex, parse_score, parse_tag
+from mminf.step.parse import parse_json, parse_lines, parse_regex, parse_score, parse_tag, require_contents
 
 
 @pytest.mark.parametrize(
@@ -78,6 +81,20 @@ def test_tags() -> None:
             parse_tag(text, "answer")
 
 
+def test_tags_with_a_name_of_two_words() -> None:
+    for text in (
+        "<new prompt>Why?</new prompt>",
+        "<New\n prompt>Why?</ new  prompt >",
+        "<start of new prompt>Why?<end of new prompt>",
+    ):
+        assert parse_tag(text, "new prompt") == "Why?"
+    with pytest.raises(UnusableAnswer, match=r"\A<prompt> is only a placeholder: '\.\.\.'\Z"):
+        parse_tag("<prompt>...</prompt>", "prompt")
+    assert parse_tag("<prompt>One?</prompt> or <prompt>Two?</prompt>", "prompt") == "Two?", "the last one counts"
+    with pytest.raises(UnusableAnswer, match="no <a.b>"):
+        parse_tag("<axb>Why?</axb>", "a.b")
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -105,7 +122,77 @@ def test_json_that_is_missing_or_cut_off_is_asked_again(text: str) -> None:
         parse_json(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        pytest.param('As [1] shows: {"a": ["x"]}', {"a": ["x"]}, id="reference before an object with a list"),
+        pytest.param('[1] shows this: {"a": 1}', {"a": 1}, id="reference at the start"),
+        pytest.param('See [1]: {"a": ["x"], "b": {"c": 1}}', {"a": ["x"], "b": {"c": 1}}, id="reference before nested objects"),
+        pytest.param("Fill {this} in:\n```json\n{\n 'a': 1,\n}\n```\nor {that}", {"a": 1}, id="faulty JSON in a fence"),
+        pytest.param("Fill {this} in:\n```JSON\n{'a': 1}\n```", {"a": 1}, id="fence in capitals"),
+        pytest.param("Fill {this} in:\n```\n['x', 'y']\n```", ["x", "y"], id="fence without a language"),
+        pytest.param("[{'a': [1]}, {'a': [2]}]", [{"a": [1]}, {"a": [2]}], id="faulty list of objects"),
+        pytest.param("[{'a': [1]}]", [{"a": [1]}], id="faulty list of one object"),
+        pytest.param("{'a': 12} as in [1]", {"a": 12}, id="reference after a faulty object"),
+        pytest.param("['x', 'y'] as in {z}", ["x", "y"], id="braces after a faulty list"),
+        pytest.param("{'a': 12}", {"a": 12}, id="number at the end"),
+        pytest.param('{"a": "say \\"hi\\"",}', {"a": 'say "hi"'}, id="escaped quotes and a comma too many"),
+        pytest.param('{"a": "{[", "b": 1,}', {"a": "{[", "b": 1}, id="open brackets in a text and a comma too many"),
+        pytest.param('Sure: {"a": 1}\n{"a": 2}, {"a": 3}\nDone.', [{"a": 1}, {"a": 2}, {"a": 3}], id="objects after each other"),
+        pytest.param('[1, 2] {"a": 1}', {"a": 1}, id="list before an object"),
+        pytest.param('["x"] {"a": 1}', ["x"], id="list of texts before an object"),
+    ],
+)  # fmt: skip
+def test_json_among_other_text(text: str, value: object) -> None:
+    assert parse_json(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        pytest.param("none", "no JSON in 'none'", id="none"),
+        pytest.param('{"a": "x}", "b": [1', "cut off in", id="bracket in a text"),
+        pytest.param('{"a": "say \\"}\\" twice', "cut off in", id="bracket between escaped quotes"),
+        pytest.param('{"a": "C:\\\\", "b": {"c": 1}', "cut off in", id="escaped backslash"),
+        pytest.param("{'a': [1, 2}", "cut off in", id="list inside is open"),
+        pytest.param("]{", "cut off in", id="closed before it is opened"),
+        pytest.param("[,]", "no readable JSON in '\\[,\\]'", id="nothing inside"),
+        pytest.param("{'a': '" + "x" * 20_000 + "'}", "no readable JSON in \"\\{'a': 'xxx", id="too long to repair"),
+        pytest.param("[" * 5_000 + "]" * 5_000, "no readable JSON in '\\[\\[.*: ", id="too deep"),
+    ],
+)
+def test_what_is_wrong_with_json_is_named(text: str, problem: str) -> None:
+    with pytest.raises(UnusableAnswer, match=problem):
+        parse_json(text)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-999, 999) | st.text(st.characters(exclude_categories=["C"], exclude_characters="<"), max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab {}[]\"'", max_size=4), inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@given(
+    st.dictionaries(st.sampled_from("abc"), JSON),
+    st.sampled_from(["{}", "```json\n{}\n```", "Here it is:\n{}", "{}\nI hope it helps.", "<think>{{</think>{}"]),
+)
+def test_any_object_is_read_as_it_was_written(value: dict[str, Any], form: str) -> None:
+    for indent in (None, 1):
+        assert parse_json(form.format(json.dumps(value, indent=indent))) == value
+
+
+@given(st.dictionaries(st.sampled_from("abc"), JSON, min_size=1), st.data())
+def test_an_object_that_is_cut_off_is_never_read(value: dict[str, Any], data: st.DataObject) -> None:
+    text = json.dumps(value)
+    with pytest.raises(UnusableAnswer):
+        parse_json(text[: data.draw(st.integers(0, len(text) - 1))])
+
+
 def test_patterns() -> None:
+    assert parse_regex("Q: why\nnot? A: so", r"Q: (?P<q>.*?) A: (?P<a>.*)") == {"q": "why\nnot?", "a": "so"}
+    assert parse_regex("Q: why?", r"Q: (?P<q>\S+)(?: A: (?P<a>.*))?") == {"q": "why?", "a": ""}
+    assert parse_regex("room  12", r" \d+") == "12"
     assert parse_regex("Q: why? A: so", r"Q: (?P<q>.*?) A: (?P<a>.*)") == {"q": "why?", "a": "so"}
     assert parse_regex("Q: why?", r"Q: (.*)") == "why?"
     with pytest.raises(UnusableAnswer, match="nothing matches"):
@@ -151,6 +238,20 @@ def test_patterns() -> None:
         ('{"questions": ["One?", "Two?"]}', ["One?", "Two?"]),
         ('[{"question": "One?"},\n {"question": "Two?"}]', ["One?", "Two?"]),
         ('{"question": "One?"}\n{"question": "Two?"}', ["One?", "Two?"]),
+        ("*Questions:*\nOne?\nTwo?", ["One?", "Two?"]),
+        ("**Questions:** \n\nOne?", ["One?"]),
+        ("```\nOne?\nTwo?\n```", ["One?", "Two?"]),
+        ("## Questions\nOne?\n#2 Two?", ["One?", "Two?"]),
+        ("One?<br>\nTwo? <br>", ["One?", "Two?"]),
+        ("What is |x|\nWhat is |y|", ["What is |x|", "What is |y|"]),
+        ("|x|\nWhich sign is it?", ["|x|", "Which sign is it?"]),
+        ('["**One?**", "__Two?__", "``"]', ["One?", "Two?", "``"]),
+        ("1. \"A\"\n2. 'B'", ["A", "B"]),
+        ("1. One?\n\n2. Two?\n\nThese are\nall of\nthem", ["One?", "Two?"]),
+        (
+            "One?\nTwo?\n- red\n- blue\nThree?\nFour?\nFive?",
+            ["One?", "Two?", "red", "blue", "Three?", "Four?", "Five?"],
+        ),
     ],
 )
 def test_lists_as_models_write_them(text: str, items: list[str]) -> None:
@@ -162,7 +263,7 @@ def test_lists_as_models_write_them(text: str, items: list[str]) -> None:
     ['["One?", "Where is the', '{"a": ["x"], "b": ["y"]}', '[["One?"]]', '[{"q": "One?", "a": "Yes."}]', "[1, 2]"],
 )
 def test_json_that_is_no_list_of_texts_is_asked_for_again(text: str) -> None:
-    with pytest.raises(UnusableAnswer):
+    with pytest.raises(UnusableAnswer, match="no list of texts in|cut off in"):
         parse_lines(text)
 
 
@@ -188,11 +289,63 @@ def test_tags_that_json_hides_mark_no_place() -> None:
     assert parse_json('{"q": ["Is \\u003cimage\\u003e red?"]}') == {"q": ["Is < image> red?"]}
 
 
-def test_a_form_is_no_list() -> None:
-    for text in ("1. [question]\n2. [question]", "1. 问题\n2. 问题", "| # | Question |\n|---|---|\n| 1 | Why? |"):
-        with pytest.raises(UnusableAnswer):
-            parse_lines(text)
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        pytest.param("1. [question]\n2. [question]", r"\Aan item is only a placeholder: '\[question\]'\Z", id="form"),
+        pytest.param("1. 问题\n2. 问题", r"\Aan item is only a placeholder: '问题'\Z", id="Chinese form"),
+        pytest.param(
+            "| # | Question |\n|---|---|\n| 1 | Why? |", r"\Aa table instead of a list in '\| # \|", id="table"
+        ),
+        pytest.param("| Why? |\n|---|", r"\Aa table instead of a list in", id="table of one row"),
+    ],
+)
+def test_a_form_is_no_list(text: str, problem: str) -> None:
+    with pytest.raises(UnusableAnswer, match=problem):
+        parse_lines(text)
+
+
+QUESTIONS = st.lists(
+    st.text("abcde xyz,", min_size=1).map(str.strip).filter(bool).map(lambda text: f"Is it {text}?"), min_size=2, max_size=6, unique=True
+)  # fmt: skip
+
+
+@given(
+    QUESTIONS,
+    st.sampled_from(
+        [
+            "{number}. {item}",
+            "{number}) {item}",
+            "- {item}",
+            "* **{item}**",
+            "Q{number}: {item}",
+            '{number}. "{item}"',
+            "{item}",
+        ]
+    ),
+)
+def test_a_list_is_read_in_any_form(items: list[str], form: str) -> None:
+    lines = [form.format(number=number, item=item) for number, item in enumerate(items, 1)]
+    for text in ("\n".join(lines), "\n\n".join(lines), "Here they are:\n" + "\n".join(lines)):
+        assert parse_lines(text) == items
+    assert parse_lines(json.dumps(items)) == items
 
 
 def test_a_tag_that_is_named_before_it_is_opened() -> None:
     assert parse_tag("Let me use <prompt> first.\n<prompt>Real?</prompt> done", "prompt") == "Real?"
+
+
+def test_contents_are_checked_at_any_depth() -> None:
+    value = {"question": "What is red?", "options": ["a ball", ""], "more": {"n": 4, "none": None, "empty": ""}}
+    assert require_contents(value, "answer") is value
+    assert require_contents("A ball.", "answer") == "A ball."
+    for wrong, what in (
+        ("...", "answer"),
+        (["A ball.", "..."], "answer"),
+        ({"question": "..."}, "question"),
+        ({"options": ["a ball", ["..."]]}, "options"),
+        ({"more": {"why": "..."}}, "why"),
+        ({4: "..."}, "4"),
+    ):
+        with pytest.raises(UnusableAnswer, match=rf"\A{what} is only a placeholder: '\.\.\.'\Z"):
+            require_contents(wrong, "answer")
