@@ -21,7 +21,7 @@ _UNMEANT = re.compile(
         "ignore, without, "
         "asks for, asked for, wants, else"
     )
-    + r"\b|n['’]t\b|(?:[~≈<>≥≤±/]|\b(?:than|out\s+of|in)\b\W*)\s*$"
+    + r"\b|n['’]t\b|(?:[~≈<>≥≤±/]|\b(?:than|out\s+of|in)\b\W*(?:an?\s+)?)\s*$"
     r"|不是|不会|不能|不该|不应|不值|并非|而非|没有|最初|起初|原本|大约|大概|约|至少|最多|可能|也许",
     re.IGNORECASE,
 )

@@ -93,7 +93,7 @@ def parse_score(text: str, low: int = 1, high: int = 5) -> int:
     try:
         marked, score = read_markers(answer, lambda content: _content(content, high))
         if not marked:
-            found = set(_json_scores(answer, high)) or set(_stated(answer, low, high))
+            found = set(_json_scores(answer, high)) or set(_stated(_without_limits(answer), low, high))
             if _takes_back(answer, found, low, high):
                 found = set()
             score = found.pop() if len(found) == 1 else None
@@ -144,11 +144,18 @@ def _json_object(text: str) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
+def _without_limits(answer: str) -> str:
+    """Removes the limits of the scale from a JSON object in an answer: `"max_score": 5` states no score."""
+    limits = [re.escape(json.dumps(key)) for key in _json_object(answer) if _LIMITS.search(key) is not None]
+    return re.sub(rf"(?:{'|'.join(limits)})\s*:\s*[^,}}\s]+", "", answer) if limits else answer
+
+
 def _scored(value: Mapping[str, object]) -> list[object]:
-    """Returns the values whose keys name a score; where none does, those whose keys name no count."""
-    keys = [key for key in value if _NAMES_SCORE.search(key) is not None]
-    keys = keys or [key for key in value if _COUNTS.search(key.replace("_", " ")) is None]
-    return [value[key] for key in keys if _LIMITS.search(key) is None]
+    """Returns the values whose keys name a score; where none does, those whose keys name no count and no limit."""
+    given = [key for key in value if _LIMITS.search(key) is None]
+    keys = [key for key in given if _NAMES_SCORE.search(key) is not None]
+    keys = keys or [key for key in given if _COUNTS.search(key.replace("_", " ")) is None]
+    return [value[key] for key in keys]
 
 
 def _may_be_score(item: object) -> bool:

@@ -15,7 +15,7 @@ MEANT = [
 ]  # fmt: skip
 NOT_MEANT = [
     "not 4", "It isn't a 4", "It isn’t a 4", "I never give 4", "rather than 4", "Maybe 4", "It might be 4", "At first 4", "I previously gave 4",
-    "about 4", "up to 4", "at most 4", "between 3 and 4", "~4", "< 4", "> 4", "3/4", "better than 4", "2 out of 4", "in 4", "without 4",
+    "about 4", "up to 4", "at most 4", "between 3 and 4", "~4", "< 4", "> 4", "3/4", "better than 4", "better than a 4", "2 out of 4", "in 4", "without 4",
     "The prompt asks for 4", "If it is clear, 4", "Unless it is red, then 4", "Had it been red: 4", "如果清楚，4", "不是4", "可能4", "大约 4", "最多4",
     "4?", "4 would be too generous", "**4** could be fair", "4 means very clear", "4 needs more", "4 is too high", "4 is not right", "4 isn't right",
     "4 is the best", "4 if it is red", "4 > 3", "4表示清楚", "4 不合适",

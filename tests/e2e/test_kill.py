@@ -33,7 +33,13 @@ def start(command: list[str], output: Path, log: Path, until: int) -> subprocess
     """Starts a run and returns it once it has made some calls."""
     env = subprocess_env(CALLS_LOG=str(log))
     process = subprocess.Popen(
-        [*command, "--output", str(output)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*command, "--output", str(output)],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # The tests themselves may run under `nohup`.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while len(calls(log)) < until:

@@ -169,7 +169,7 @@ def test_a_killed_run_into_a_store_loses_nothing_on_its_machine(
         "--output",
         "s3://bucket/out",
     ]
-    slow = [*command, "--set", "engines.llm.latency=0.3", "--set", "window=1"]
+    slow = [*command, "--set", "engines.llm.latency=1.0", "--set", "window=1"]
     process = subprocess.Popen(slow, env=subprocess_env(CALLS_LOG=str(log)), stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
     while len(log.read_text().splitlines()) < 5:
