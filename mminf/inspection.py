@@ -13,7 +13,7 @@ from typing import Any, NotRequired, TypedDict
 from mminf.content import builtin_recipes
 from mminf.engine.result import count_records, last_wanted
 from mminf.errors import JournalError
-from mminf.journal import CallHistory, Failure, Journal, Row, Totals, is_locked
+from mminf.journal import CallHistory, FailedRecord, Journal, Row, Totals, is_locked
 from mminf.journal.memo import add_totals
 from mminf.journal.remote_lock import is_held
 from mminf.plugin import discover
@@ -165,7 +165,7 @@ def list_failures(output: str | Path) -> Iterator[FailureStatus]:
                 yield _failure(failure)
 
 
-def _failure(failure: Failure) -> FailureStatus:
+def _failure(failure: FailedRecord) -> FailureStatus:
     return FailureStatus(id=failure.id, step=failure.step, reason=failure.reason)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 
-from mminf.engine.outcome import Result, check_outcome, is_fields
+from mminf.engine.outcome import Result
 from mminf.engine.plan import StagePlan
 from mminf.engine.stats import RunStats
 from mminf.errors import MminfError, RecordError, UsageError
@@ -13,7 +13,8 @@ from mminf.journal import Journal, Row
 from mminf.record import Record
 from mminf.states import RecordStatus
 from mminf.step.base import AnyDatasetStep, DatasetStep, Drop, Outcome
-from mminf.step.context import Gateway, StepContext
+from mminf.step.context import Context, Gateway
+from mminf.step.outcome import check_outcome, is_fields
 
 BATCH = 256
 _Outcomes = Iterator[tuple[Record, Outcome | RecordError]]
@@ -45,7 +46,7 @@ async def run_dataset_stage(stage: StagePlan, journal: Journal, gateway: Gateway
     step = stage.steps[0]
     if not isinstance(step, DatasetStep):
         raise UsageError(f"step {step.name!r} says that it is a dataset step, but its class is not one")
-    context = StepContext(gateway, step, Record("", {}))
+    context = Context(gateway, step, Record("", {}))
     takes = _takes(step)
     results = step.run_all(Records(journal, stage.index, takes), context)
     # The step does not see a record that skips it, or for which its condition fails.

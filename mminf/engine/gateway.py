@@ -101,7 +101,7 @@ class JournalGateway:
             RecordError: if this request can't be answered.
         """
         name = call.step.engine
-        assert name is not None, "StepContext has checked it"
+        assert name is not None, "Context has checked it"
         engine = self._engines[name]
         request = call.request
         chat = request.chat()

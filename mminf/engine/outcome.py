@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeGuard
 
-from mminf.errors import RecordError
-from mminf.recipe.model import StepLike
-from mminf.record import Fields, Json, Record
+from mminf.record import Fields, Record
 from mminf.states import RecordStatus
-from mminf.step.base import Drop, Outcome
-
-_PLAIN = frozenset({str, int, float, bool, type(None)})  # JSON without a closer look
+from mminf.step.base import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,45 +49,3 @@ class Result:
     reason: str | None = None
     children: Sequence[Record] | None = None
     waits_for: int | None = None
-
-
-def check_outcome(step: StepLike, outcome: object) -> Outcome:
-    """Returns what a step returned, if the step declares it: later steps wait for declared fields only.
-
-    Raises:
-        RecordError: saying what is wrong with it.
-    """
-    if is_fields(outcome):
-        # Most outcomes: a few plain values.
-        if all(type(value) in _PLAIN for value in outcome.values()) and outcome.keys() <= step.writes:
-            return outcome
-        _check_items(step, [outcome])
-        return outcome
-    if isinstance(outcome, Drop):
-        _check_items(step, [outcome.fields or {}])
-        return outcome
-    if not isinstance(outcome, list | tuple) or not all(isinstance(item, Mapping) for item in outcome):
-        raise RecordError(
-            f"step {step.name!r} returned {type(outcome).__name__}, not fields, a Drop or a list of fields"
-        )
-    if not step.gate:
-        raise RecordError(f"step {step.name!r} made children, but its class does not say `gate = True`")
-    _check_items(step, outcome)
-    return outcome
-
-
-def is_fields(outcome: object) -> TypeGuard[Mapping[str, Json]]:
-    """Returns whether an outcome is new fields of the record."""
-    return isinstance(outcome, Mapping)
-
-
-def _check_items(step: StepLike, items: Sequence[Mapping[str, Json]]) -> None:
-    for item in items:
-        if undeclared := sorted(set(item) - step.writes):
-            raise RecordError(
-                f"step {step.name!r} wrote {', '.join(undeclared)}, which it does not declare in `writes`"
-            )
-    try:
-        json.dumps(items)
-    except (TypeError, ValueError) as error:
-        raise RecordError(f"step {step.name!r} wrote a value that is not JSON: {error}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mminf.engine.outcome import Result, Skipped, StepOutcome, is_fields
+from mminf.engine.outcome import Result, Skipped, StepOutcome
 from mminf.engine.plan import StagePlan
 from mminf.engine.stats import RunStats
 from mminf.journal import Row
@@ -10,6 +10,7 @@ from mminf.journal.outcomes import Outcomes
 from mminf.record import Fields, Record
 from mminf.source.base import BadRow
 from mminf.states import RecordStatus
+from mminf.step.outcome import is_fields
 
 SOURCE = "source"
 """In place of the step at which a row failed that is not a record."""

@@ -15,7 +15,7 @@ from mminf.recipe.model import Recipe
 from mminf.record import Fields, Record
 from mminf.request import Generation, Rendered, Request
 from mminf.step.base import AnyStep
-from mminf.step.context import StepCall, StepContext
+from mminf.step.context import Context, StepCall
 from mminf.step.for_each import ForEach
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ async def _catch(run: Run, step: AnyStep, record: Record, store: ImageStore) -> 
     view = run.session.engines[str(step.engine)].backend.view
     gateway = CatchingGateway(run.plan.recipe.run.seed, store, view)
     try:
-        await step.run(record, StepContext(gateway, step, record))
+        await step.run(record, Context(gateway, step, record))
     except _Caught as caught:
         return caught.request
     raise UsageError(f"step {step.name!r} sends no prompt for record {record.id}")

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mminf.engine.outcome import Result, StepFailure, StepOutcome, is_fields
+from mminf.engine.outcome import Result, StepFailure, StepOutcome
 from mminf.engine.plan import StageCheck, StagePlan
 from mminf.errors import RecordError
-from mminf.journal import Progress
+from mminf.journal import StepProgress
 from mminf.record import Fields, Json, Record
 from mminf.states import RecordStatus
 from mminf.step.base import Drop
+from mminf.step.outcome import is_fields
 from mminf.template import failed_check
 
 _AT_STEP = sys.maxsize
@@ -65,8 +66,8 @@ class RecordState:
         limit: steps from this one on are not needed: the record ends before them.
     """
 
-    def __init__(self, stage: StagePlan, record: Record, start: int = 0, known: Progress | None = None) -> None:
-        known = known or Progress()
+    def __init__(self, stage: StagePlan, record: Record, start: int = 0, known: StepProgress | None = None) -> None:
+        known = known or StepProgress()
         self._stage = stage
         self._entered = record
         self._written: dict[int, Mapping[str, Json]] = {}
@@ -139,10 +140,14 @@ class RecordState:
         children = None if end.items is None else self._children(end, fields)
         return Result(end.state, fields, end.step, end.reason, children)
 
-    def progress(self) -> Progress:
+    def progress(self) -> StepProgress:
         """Returns what must be known to continue a parked record, as JSON values."""
         written = {str(number): dict(fields) for number, fields in self._written.items()}
-        return Progress(written=written) if self._end is None else Progress(written=written, ended=self._end.dump())
+        return (
+            StepProgress(written=written)
+            if self._end is None
+            else StepProgress(written=written, ended=self._end.dump())
+        )
 
     def _children(self, end: _End, fields: Fields) -> list[Record]:
         # Only now has every step before this one written what children inherit.

@@ -11,7 +11,7 @@ from pathlib import Path
 from mminf.engine.plan import RunPlan
 from mminf.errors import OutputError
 from mminf.image import ImagePolicy, read_image
-from mminf.journal import Failure, Journal, Place
+from mminf.journal import FailedRecord, Journal, Place
 from mminf.recipe.model import Recipe
 from mminf.record import Record
 from mminf.registry import SINKS
@@ -58,7 +58,7 @@ class RunResult:
     output: Path
     counts: Counts
     written: Sequence[Written] = ()
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[FailedRecord] = field(default_factory=list)
     calls: int = 0
     shard: Shard | None = None
     stopped: str | None = None

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mminf.engine.first_failures import FirstFailures
-from mminf.engine.outcome import SKIPPED, Skipped, StepFailure, StepOutcome, check_outcome
+from mminf.engine.outcome import SKIPPED, Skipped, StepFailure, StepOutcome
 from mminf.engine.plan import StagePlan
 from mminf.engine.stats import RunStats
 from mminf.errors import EngineError, MissingField, RecordError
 from mminf.record import Record
 from mminf.step.base import Outcome
-from mminf.step.context import Gateway, StepContext
+from mminf.step.context import Context, Gateway
+from mminf.step.outcome import check_outcome
 from mminf.step.retry import retry
 
 
@@ -68,7 +69,7 @@ class StepRunner:
         base = self._written_off.get((record.id, step.name), 0) if self._written_off else 0
 
         async def attempt(number: int) -> Outcome:
-            context = StepContext(self._gateway, step, record, base + number)
+            context = Context(self._gateway, step, record, base + number)
             return check_outcome(step, await step.run(record, context))
 
         try:

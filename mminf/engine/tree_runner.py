@@ -11,7 +11,7 @@ from mminf.engine.plan import StagePlan
 from mminf.engine.record_runner import RecordRunner
 from mminf.engine.record_state import RecordState
 from mminf.engine.step_runner import StepRunner
-from mminf.journal import Progress, Tree
+from mminf.journal import StepProgress, Tree
 from mminf.journal.codec import path_text
 from mminf.record import Record
 from mminf.states import RecordStatus
@@ -47,7 +47,7 @@ class TreeRunner:
             `parked` if anything is, else `failed` if anything failed, else the record's own status.
         """
         name = path_text(record.path)
-        known = tree.get(name, Progress())
+        known = tree.get(name, StepProgress())
         if (end := known.get("end")) in _FINAL:
             return RecordStatus(end)
         state = RecordState(self._stage, record, start, known)
@@ -62,7 +62,7 @@ class TreeRunner:
         # A failed record has no result, so the next run tries it again.
         await self._writer.write(record, result, None if failed else key)
         status = RecordStatus.FAILED if failed else result.state
-        tree[name] = Progress(end=status)
+        tree[name] = StepProgress(end=status)
         return status
 
     async def _run_children(self, result: Result, tree: Tree) -> list[RecordStatus]:

@@ -84,7 +84,7 @@ def _gone(error: RuntimeError) -> UsageError:
     return UsageError(f"the node of rank 0 can't be reached any more ({error}); {RESUME}")
 
 
-class Heartbeat:
+class RankHeartbeat:
     """Notices a rank that writes no counters any more: it was killed with its node, or cut off."""
 
     def __init__(self, store: KeyValueStore, rank: int) -> None:

@@ -17,7 +17,7 @@ from mminf.engine.run import Run
 from mminf.engine.session import Session
 from mminf.engine.stats import RunStats, add_stats
 from mminf.errors import Interrupted, UsageError
-from mminf.executor.key_values import Heartbeat, KeyValueStore, stats_key
+from mminf.executor.key_values import KeyValueStore, RankHeartbeat, stats_key
 from mminf.executor.local import LocalExecutor
 from mminf.executor.marker import NONCE, check_shared
 from mminf.executor.torchrun import Rank, choose_devices, end_with_parent, forget_rank
@@ -99,9 +99,9 @@ class RankWork:
         """Waits for the values of all other ranks. Raises UsageError if one of them sends no heartbeat any more."""
         found = []
         for rank in range(1, self.rank.world_size):
-            heartbeat = Heartbeat(self.store, rank)
+            heartbeat = RankHeartbeat(self.store, rank)
 
-            def wanted(heartbeat: Heartbeat = heartbeat) -> bool:
+            def wanted(heartbeat: RankHeartbeat = heartbeat) -> bool:
                 heartbeat.check()
                 return not run.session.stats.draining
 

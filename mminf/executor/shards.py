@@ -21,7 +21,7 @@ from mminf.shard import Shard
 from mminf.sharding.coordinator import Coordinator
 from mminf.sharding.merge import freeze, read_progress, settle_main
 from mminf.sharding.overlay import ShardJournal
-from mminf.sharding.phase import Phase, Progress, unfinished
+from mminf.sharding.phase import Phase, ShardProgress, unfinished
 from mminf.sharding.worker import find_phase, live_phase, work_shard
 from mminf.states import RunState
 
@@ -79,7 +79,7 @@ async def merge_run(run: Run) -> RunResult:
         return await coordinator.end() if phase is None else await coordinator.pause()
 
 
-async def _merge(run: Run, coordinator: Coordinator, progress: dict[Shard, Progress]) -> Phase | None:
+async def _merge(run: Run, coordinator: Coordinator, progress: dict[Shard, ShardProgress]) -> Phase | None:
     """Merges what is to be merged. Returns the next phase, None if there is none."""
     if not progress:
         begins_here = run.plan.stages[0].dataset
@@ -103,7 +103,7 @@ def _check_idle(run: Run) -> None:
                 raise JournalError(f"shard {shard} is still writing to {run.target}")
 
 
-def _count_shards(run: Run, progress: dict[Shard, Progress]) -> int:
+def _count_shards(run: Run, progress: dict[Shard, ShardProgress]) -> int:
     counts = sorted({shard.count for shard in progress})
     if len(counts) > 1:
         raise JournalError(f"{run.target} contains shards of several numbers ({', '.join(map(str, counts))})")

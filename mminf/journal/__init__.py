@@ -3,20 +3,20 @@
 from mminf.journal.journal import Journal
 from mminf.journal.lock import is_locked
 from mminf.journal.meta import RunHeader, RunMeta, Scope
-from mminf.journal.row import Call, CallHistory, Failure, Place, Progress, Prompt, Row, Totals, Tree, Waiting
+from mminf.journal.row import Call, CallHistory, FailedRecord, Place, Prompt, Row, StepProgress, Totals, Tree, Waiting
 
 __all__ = [
     "Call",
     "CallHistory",
-    "Failure",
+    "FailedRecord",
     "Journal",
     "Place",
-    "Progress",
     "Prompt",
     "Row",
     "RunHeader",
     "RunMeta",
     "Scope",
+    "StepProgress",
     "Totals",
     "Tree",
     "Waiting",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mminf.errors import JournalError, LockedError
 
-FILE = "journal.lock"
+LOCK_FILE = "journal.lock"
 _LOCKS: set[int] = set()
 
 
@@ -27,7 +27,7 @@ def take_lock(folder: Path, *, shared: bool = False, name: Path | None = None) -
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o644)
+        lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise JournalError(f"{folder} can't be written to: {error}") from error
     try:
@@ -57,7 +57,7 @@ def hold(folder: Path, *, shared: bool = False, name: Path | None = None) -> Ite
 def is_locked(folder: Path) -> bool:
     """Returns whether some process is writing the journal of a folder."""
     try:
-        lock = os.open(folder / FILE, os.O_RDONLY)
+        lock = os.open(folder / LOCK_FILE, os.O_RDONLY)
     except OSError:
         return False
     try:

@@ -10,7 +10,7 @@ from mminf.journal.checksum import RUN_FACTOR, SEQ_FACTOR, SqlValue
 from mminf.journal.codec import BELOW, below, clean, path_numbers, path_text
 from mminf.journal.database import Database, Values
 from mminf.journal.meta import RunMeta
-from mminf.journal.row import Failure, OutcomeCount, Place, Row, row_of
+from mminf.journal.row import FailedRecord, OutcomeCount, Place, Row, row_of
 from mminf.journal.schema import insert
 from mminf.journal.writer import Statement
 from mminf.limits import REASON_CHARACTERS
@@ -149,14 +149,14 @@ class Outcomes:
         sql = f"SELECT count(*) FROM rows WHERE run >= ?1 AND path = '' AND stage = {first}"  # noqa: S608
         return int(self._database.value(sql, self._meta.since))
 
-    def failures(self, limit: int = -1) -> Iterator[Failure]:
+    def failures(self, limit: int = -1) -> Iterator[FailedRecord]:
         """Yields the records that failed, in source order of each stage, streamed.
 
         Args:
             limit: at most this number; -1: all.
         """
         sql = "SELECT id, step, reason FROM rows WHERE run >= ? AND state = 'failed' ORDER BY stage, seq, path LIMIT ?"
-        return (Failure(*row) for row in self._database.stream(sql, self._meta.since, limit))
+        return (FailedRecord(*row) for row in self._database.stream(sql, self._meta.since, limit))
 
     def has_failures(self) -> bool:
         """Returns whether a record failed."""

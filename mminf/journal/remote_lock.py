@@ -18,9 +18,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from mminf.errors import JournalError, LockedError
+from mminf.journal.lock import LOCK_FILE
 
 log = logging.getLogger("mminf")
-FILE = "journal.lock"
+
 RENEW_SECONDS, VOID_SECONDS = 10.0, 180.0
 SETTLE_SECONDS = 1.0
 """After which a process that took the lock at the same moment must have written it, too."""
@@ -79,7 +80,7 @@ class RemoteLock:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._path = folder / FILE
+        self._path = folder / LOCK_FILE
         self._own = Heartbeat(socket.gethostname(), os.getpid(), "")
         self._over = threading.Event()
         self._lost: Heartbeat | None = None
@@ -169,10 +170,10 @@ def is_held(folder: Path) -> bool:
 
     A lock that does not seem fresh is watched for a heartbeat: it may be old, or the clocks differ.
     """
-    found = Heartbeat.parse(_read(folder / FILE))
+    found = Heartbeat.parse(_read(folder / LOCK_FILE))
     if found is None or found.is_dead():
         return False
-    return found.seems_fresh() or _watch(folder / FILE, 1.5 * RENEW_SECONDS) is not None
+    return found.seems_fresh() or _watch(folder / LOCK_FILE, 1.5 * RENEW_SECONDS) is not None
 
 
 def _watch(path: Path, seconds: float, told: Callable[[Heartbeat], None] | None = None) -> Heartbeat | None:

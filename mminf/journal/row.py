@@ -16,7 +16,7 @@ Place = tuple[int, tuple[int, ...]]
 """The position of a record: that of its source record, and its path below it."""
 
 
-class Progress(TypedDict, total=False):
+class StepProgress(TypedDict, total=False):
     """The progress of a parked record, as JSON values.
 
     Attributes:
@@ -30,7 +30,7 @@ class Progress(TypedDict, total=False):
     end: str
 
 
-Tree = dict[str, Progress]
+Tree = dict[str, StepProgress]
 """The progress of a parked record and its children, by path."""
 
 
@@ -99,7 +99,7 @@ class Totals(NamedTuple):
         )
 
 
-class Failure(NamedTuple):
+class FailedRecord(NamedTuple):
     """A record that failed: where, and why."""
 
     id: str

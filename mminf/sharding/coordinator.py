@@ -17,7 +17,7 @@ from mminf.errors import Interrupted, JournalError
 from mminf.journal import Journal, Scope
 from mminf.sharding.journals import open_journals
 from mminf.sharding.merge import freeze, merge_shards, read_progress
-from mminf.sharding.phase import Phase, Progress, first_quota, next_quota, sure_end, unfinished
+from mminf.sharding.phase import Phase, ShardProgress, first_quota, next_quota, sure_end, unfinished
 from mminf.sharding.worker import live_phase
 from mminf.states import RunState
 
@@ -144,7 +144,7 @@ class Coordinator:
         await self._run.workspace.push()
         return phase
 
-    def _quota(self, phase: Phase, progress: Iterable[Progress]) -> int | None:
+    def _quota(self, phase: Phase, progress: Iterable[ShardProgress]) -> int | None:
         """Returns the quota with which shards must continue to reach the target; None if it is reached, or can't be.
 
         Only what comes before the position up to which every shard has come is sure to be among the first accepted.

@@ -24,7 +24,7 @@ from mminf.journal.outcomes import KEEP
 from mminf.journal.schema import COLUMNS, FILE, SHARDS, checksum_sql, insert
 from mminf.journal.writer import damaged
 from mminf.shard import Shard
-from mminf.sharding.phase import Phase, Progress
+from mminf.sharding.phase import Phase, ShardProgress
 from mminf.states import RunState
 
 _MERGED = ".merged-"
@@ -61,22 +61,22 @@ def settle_main(output: Path, seconds: float = 5.0) -> None:
             time.sleep(0.1)
 
 
-def read_progress(output: Path) -> dict[Shard, Progress]:
+def read_progress(output: Path) -> dict[Shard, ShardProgress]:
     """Returns the progress of a run's shards: those that wait to be merged, and those that were merged in this phase.
 
     Args:
         output: folder of the main journal, whose lock the caller holds.
     """
-    found: dict[Shard, Progress] = {}
+    found: dict[Shard, ShardProgress] = {}
     if (output / FILE).is_file() and _has_run(output / FILE):
         with Journal(output) as journal:
             for name, note in journal.meta.merged().items():
                 if (shard := Shard.from_name(name)) is not None:
-                    found[shard] = Progress.load(note)
+                    found[shard] = ShardProgress.load(note)
     for shard, folder in shard_folders(output).items():
         with Journal(folder) as own:
             meta = own.meta
-            progress = Progress(meta.state or RunState.FAILED, meta.phase, meta.digest or "", meta.position)
+            progress = ShardProgress(meta.state or RunState.FAILED, meta.phase, meta.digest or "", meta.position)
         found[shard] = progress  # of a shard that was run again since it was merged, what it did since counts
     return found
 
@@ -115,7 +115,7 @@ def merge_shards(output: Path) -> int:
     return len(found)
 
 
-def merge_shard(output: Path, folder: Path, shard: Shard, progress: Progress) -> None:
+def merge_shard(output: Path, folder: Path, shard: Shard, progress: ShardProgress) -> None:
     """Merges a shard's journal into the main one, in one transaction; may be repeated.
 
     Its rows count as the main journal's last run, if they were made for that one. Otherwise they are no result, but the
@@ -149,7 +149,7 @@ def _check_rows(connection: sqlite3.Connection, path: Path) -> None:
             raise damaged(path, f"the checksum of a row in table {table!r} is wrong")
 
 
-def _merge(connection: sqlite3.Connection, shard: Shard, progress: Progress) -> None:
+def _merge(connection: sqlite3.Connection, shard: Shard, progress: ShardProgress) -> None:
     run = int(_meta(connection, "main", "run") or 0)
     _copy_calls(connection, run)
     if _same_run(connection, progress, run):
@@ -165,7 +165,7 @@ def _meta(connection: sqlite3.Connection, schema: str, key: str) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _same_run(connection: sqlite3.Connection, progress: Progress, run: int) -> bool:
+def _same_run(connection: sqlite3.Connection, progress: ShardProgress, run: int) -> bool:
     """Returns whether a shard worked for the main journal's last run: it has its number, and its recipe."""
     phase = Phase.load(progress.phase)
     recipes = {_meta(connection, schema, "recipe_digest") for schema in ("main", "shard")}

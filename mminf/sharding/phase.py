@@ -44,7 +44,7 @@ class Phase:
         return json.dumps(asdict(self))
 
 
-class Progress(NamedTuple):
+class ShardProgress(NamedTuple):
     """The progress of a shard in a phase.
 
     Attributes:
@@ -59,7 +59,7 @@ class Progress(NamedTuple):
     position: int | None
 
     @classmethod
-    def load(cls, text: str) -> Progress:
+    def load(cls, text: str) -> ShardProgress:
         """Returns the progress that `dump` wrote. Raises JournalError if it is damaged."""
         try:
             state, phase, recipe, position = json.loads(text)
@@ -72,7 +72,7 @@ class Progress(NamedTuple):
         return json.dumps(self)
 
 
-def unfinished(progress: Mapping[Shard, Progress], count: int, phase: Phase, recipe: str) -> list[str]:
+def unfinished(progress: Mapping[Shard, ShardProgress], count: int, phase: Phase, recipe: str) -> list[str]:
     """Returns why the shards can't be merged, one line each.
 
     Args:
@@ -83,7 +83,7 @@ def unfinished(progress: Mapping[Shard, Progress], count: int, phase: Phase, rec
     return [line for line in lines if line is not None]
 
 
-def _problem(shard: Shard, found: Progress | None, phase: Phase, recipe: str) -> str | None:
+def _problem(shard: Shard, found: ShardProgress | None, phase: Phase, recipe: str) -> str | None:
     if found is None:
         return f"shard {shard} has not begun"
     if found.recipe != recipe:

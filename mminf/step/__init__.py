@@ -15,7 +15,8 @@ from mminf.recipe.config import StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Fields, Json, Record
 from mminf.request import Generation, Sampling
-from mminf.step.base import Children, Context, DatasetStep, Drop, Outcome, Step, step
+from mminf.step.base import Children, DatasetStep, Drop, Outcome, Step, step
+from mminf.step.context import Context
 from mminf.step.generate import BaseGenerate, GenerateConfig
 from mminf.step.parse import parse_json, parse_lines, parse_regex, parse_tag
 from mminf.step.prompt import PromptConfig, PromptStep, cut_off

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import inspect
-import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, get_args
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, get_args
 
 from mminf.errors import MminfError, PluginError, RecordError
-from mminf.image import LoadedImage
 from mminf.recipe.config import EngineConfig, StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Json, Record
 from mminf.registry import STEPS
-from mminf.request import Generation, Sampling
+from mminf.step.context import Context
 from mminf.template import Expression
-from mminf.turns import Turn
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 C = TypeVar("C", bound=StepConfig)
 S = TypeVar("S")
@@ -37,72 +31,6 @@ class Drop:
 Children = Sequence[Mapping[str, Json]]
 Outcome = Mapping[str, Json] | Drop | Children
 """New fields; or a drop; or a list with the new fields of each child (an empty list drops the record)."""
-
-
-class Context(Protocol):
-    """What a step gets in addition to its record.
-
-    Attributes:
-        attempt: 0 for the first attempt, increased by 1 for each retry.
-        seed: derived from run seed, record id, step name and attempt.
-        random: a random number generator with that seed.
-    """
-
-    attempt: int
-
-    @property
-    def seed(self) -> int: ...
-    @property
-    def random(self) -> random.Random: ...
-
-    async def generate(
-        self,
-        turns: Sequence[Turn],
-        *,
-        images: Sequence[str] = (),
-        sampling: Sampling,
-        open_turn: str | None = None,
-        sample: int = 0,
-        again: int = 0,
-        ends: Sequence[str] = (),
-    ) -> Generation:
-        """Calls the step's engine, or returns the answer from the journal.
-
-        Args:
-            turns: the chat; its image parts index `images`.
-            images: paths or URIs.
-            open_turn: `user` ends the prompt inside the last user turn, `assistant` inside the answer.
-            sample: number of the sample if a step draws several; each has its own seed.
-            again: number of the retry if the step itself retries within one attempt.
-            ends: stop strings; the step reads nothing after them.
-
-        Raises:
-            RecordError: if this request fails.
-        """
-        ...
-
-    async def embed(self, turns: Sequence[Turn], *, images: Sequence[str] = ()) -> tuple[str, bool, int]:
-        """Embeds a text or an image with the step's engine, or finds the vector in the journal.
-
-        Returns:
-            The vector's key in the journal; whether the text was truncated; its number of tokens.
-
-        Raises:
-            RecordError: if this request fails.
-        """
-        ...
-
-    def fork(self, record: Record, attempt: int) -> Context:
-        """Returns a context for a part of the record with its own id, and therefore its own seeds."""
-        ...
-
-    async def open_image(self, uri: str) -> LoadedImage:
-        """Returns a decoded image. Raises ImageError if it can't be read or decoded."""
-        ...
-
-    def read_image(self, uri: str) -> Image.Image:
-        """Returns a decoded image (PIL, RGB) synchronously, for dataset steps. Raises ImageError if that fails."""
-        ...
 
 
 class Step(ABC, Generic[C]):

@@ -12,7 +12,8 @@ from mminf.answer.verdict import parse_verdict
 from mminf.recipe.config import Sampling
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Fields, Record
-from mminf.step.base import Context, Outcome, step
+from mminf.step.base import Outcome, step
+from mminf.step.context import Context
 from mminf.step.prompt import PromptConfig, PromptStep
 
 __all__ = ["Check", "CheckConfig", "parse_verdict"]

@@ -13,7 +13,8 @@ from mminf.errors import UnusableAnswer
 from mminf.recipe.config import Sampling
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
-from mminf.step.base import Context, Outcome, step
+from mminf.step.base import Outcome, step
+from mminf.step.context import Context
 from mminf.step.prompt import PromptConfig, PromptStep, cut_off, images_of, warm, with_system
 from mminf.step.retry import raise_worst
 from mminf.turns import name_tags

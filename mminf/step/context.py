@@ -67,12 +67,14 @@ class Gateway(Protocol):
         ...
 
 
-class StepContext:
-    """The context of one attempt of one step at one record.
+class Context:
+    """What a step gets in addition to its record, for one attempt.
 
     Args:
-        gateway: answers its calls.
-        attempt: 0 at the first try.
+        gateway: answers the step's calls.
+
+    Attributes:
+        attempt: 0 for the first attempt, increased by 1 for each retry.
     """
 
     __slots__ = ("_gateway", "_random", "_record", "_step", "attempt")
@@ -86,21 +88,26 @@ class StepContext:
 
     @property
     def seed(self) -> int:
+        """Derived from run seed, record id, step name and attempt."""
         return derive_seed(self._gateway.seed, self._record.id, self._step.name, self.attempt)
 
     @property
     def random(self) -> random.Random:
+        """A random number generator with that seed."""
         if self._random is None:
             self._random = random.Random(self.seed)
         return self._random
 
-    def fork(self, record: Record, attempt: int) -> StepContext:
-        return StepContext(self._gateway, self._step, record, attempt)
+    def fork(self, record: Record, attempt: int) -> Context:
+        """Returns a context for a part of the record with its own id, and therefore its own seeds."""
+        return Context(self._gateway, self._step, record, attempt)
 
     async def open_image(self, uri: str) -> LoadedImage:
+        """Returns a decoded image. Raises ImageError if it can't be read or decoded."""
         return await self._gateway.open_image(uri)
 
     def read_image(self, uri: str) -> Image:
+        """Returns a decoded image (PIL, RGB) synchronously, for dataset steps. Raises ImageError if that fails."""
         return self._gateway.read_image(uri)
 
     async def generate(
@@ -114,12 +121,33 @@ class StepContext:
         again: int = 0,
         ends: Sequence[str] = (),
     ) -> Generation:
+        """Calls the step's engine, or returns the answer from the journal.
+
+        Args:
+            turns: the chat; its image parts index `images`.
+            images: paths or URIs.
+            open_turn: `user` ends the prompt inside the last user turn, `assistant` inside the answer.
+            sample: number of the sample if a step draws several; each has its own seed.
+            again: number of the retry if the step itself retries within one attempt.
+            ends: stop strings; the step reads nothing after them.
+
+        Raises:
+            RecordError: if this request fails.
+        """
         attempt = self.attempt + again
         seed = derive_seed(self._gateway.seed, self._record.id, self._step.name, attempt, sample)
         request = Request(tuple(turns), (), sampling, open_turn, seed, tuple(ends))
         return (await self._call(request, images, attempt, sample))[1]
 
     async def embed(self, turns: Sequence[Turn], *, images: Sequence[str] = ()) -> tuple[str, bool, int]:
+        """Embeds a text or an image with the step's engine, or finds the vector in the journal.
+
+        Returns:
+            The vector's key in the journal; whether the text was truncated; its number of tokens.
+
+        Raises:
+            RecordError: if this request fails.
+        """
         # Without a seed: the same text has the same vector, whatever record has it.
         request = Request(tuple(turns), (), NO_SAMPLING, None, 0)
         key, answer = await self._call(request, images, self.attempt, 0)

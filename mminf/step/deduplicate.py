@@ -16,7 +16,8 @@ from pydantic import Field
 from mminf.errors import RecordError
 from mminf.recipe.config import Names, StepConfig
 from mminf.record import Record, digest
-from mminf.step.base import Context, DatasetStep, Drop, Outcome, step
+from mminf.step.base import DatasetStep, Drop, Outcome, step
+from mminf.step.context import Context
 from mminf.template import images_in
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from mminf.errors import RecordError
 from mminf.recipe.config import StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Json, Record, canonical_json
-from mminf.step.base import Context, Drop, Outcome, Step, step
+from mminf.step.base import Drop, Outcome, Step, step
+from mminf.step.context import Context
 from mminf.template import Expression
 
 

@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 from mminf.errors import RecordError
 from mminf.recipe.config import EngineConfig, StepConfig
 from mminf.record import Record
-from mminf.step.base import Context, Outcome, Step, step
+from mminf.step.base import Outcome, Step, step
+from mminf.step.context import Context
 from mminf.template import images_in
 from mminf.turns import ImagePart, Turn
 

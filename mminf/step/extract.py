@@ -12,7 +12,8 @@ from mminf.config import Config
 from mminf.errors import RecordError, UnusableAnswer
 from mminf.recipe.config import StepConfig
 from mminf.record import Fields, Json, Record
-from mminf.step.base import Context, Drop, Outcome, Step, step
+from mminf.step.base import Drop, Outcome, Step, step
+from mminf.step.context import Context
 from mminf.step.parse import parse_json, parse_lines, parse_plain_text, parse_regex, parse_tag, require_contents
 
 

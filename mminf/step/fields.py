@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from mminf.recipe.config import StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
-from mminf.step.base import Context, Outcome, Step, step
+from mminf.step.base import Outcome, Step, step
+from mminf.step.context import Context
 from mminf.template import Expression
 
 

@@ -10,7 +10,9 @@ from mminf.errors import ImageError, MissingField, RecordError, RequestError
 from mminf.recipe.config import EngineConfig
 from mminf.record import Record
 from mminf.registry import WRAPPERS
-from mminf.step.base import Context, Drop, Outcome, Step
+from mminf.step.base import Drop, Outcome, Step
+from mminf.step.context import Context
+from mminf.step.outcome import check_outcome
 from mminf.step.retry import raise_worst, retry
 
 
@@ -108,6 +110,7 @@ class ForEach(Step[Any]):
 
     async def _attempt(self, shown: Record, ctx: Context) -> Outcome:
         # From 0, also where `mminf retry` wrote attempts off: items that could be read then are in the journal.
-        return await retry(
-            lambda number: self.inner.run(shown, ctx.fork(shown, number)), ctx.attempt + self.config.attempts
-        )
+        async def attempt(number: int) -> Outcome:
+            return check_outcome(self.inner, await self.inner.run(shown, ctx.fork(shown, number)))
+
+        return await retry(attempt, ctx.attempt + self.config.attempts)

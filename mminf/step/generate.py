@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 from mminf.errors import ImageError, RecordError, RequestError, UnusableAnswer
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Fields, Record
-from mminf.step.base import Context, Outcome, step
+from mminf.step.base import Outcome, step
+from mminf.step.context import Context
 from mminf.step.extract import Extraction
 from mminf.step.prompt import HistoryField, PromptConfig, PromptStep, continue_chat, cut_off
 from mminf.step.retry import raise_worst, retry

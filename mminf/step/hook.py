@@ -15,7 +15,8 @@ from mminf.errors import RecordError, UnusableAnswer
 from mminf.recipe.config import EngineConfig, Sampling, StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Json, Record
-from mminf.step.base import Context, Outcome, Step, step
+from mminf.step.base import Outcome, Step, step
+from mminf.step.context import Context
 from mminf.step.prompt import HistoryField, continue_chat, cut_off, with_system
 from mminf.step.retry import AttemptsUsedUp, raise_worst, retry
 from mminf.template import Shown, images_in

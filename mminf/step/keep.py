@@ -9,7 +9,8 @@ from pydantic import Field
 from mminf.recipe.config import StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
-from mminf.step.base import Context, Drop, Outcome, Step, step
+from mminf.step.base import Drop, Outcome, Step, step
+from mminf.step.context import Context
 from mminf.template import Expression, failed_check
 
 

@@ -14,7 +14,8 @@ from mminf.recipe.config import EngineConfig, Sampling, StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Json, Record
 from mminf.request import Generation
-from mminf.step.base import Context, Step
+from mminf.step.base import Step
+from mminf.step.context import Context
 from mminf.template import Shown, Template, images_in
 from mminf.turns import REST, Draft, ImagePart, Place, Turn, name_tags, place_images, split_tags
 

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from mminf.recipe.config import StepConfig
 from mminf.record import Record
-from mminf.step.base import Context, DatasetStep, Drop, Outcome, Step, step
+from mminf.step.base import DatasetStep, Drop, Outcome, Step, step
+from mminf.step.context import Context
 
 
 class SampleConfig(StepConfig):

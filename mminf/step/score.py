@@ -10,7 +10,8 @@ from mminf.answer.score import parse_score
 from mminf.recipe.config import Sampling
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Fields, Record
-from mminf.step.base import Context, Outcome, step
+from mminf.step.base import Outcome, step
+from mminf.step.context import Context
 from mminf.step.prompt import PromptConfig, PromptStep
 
 

@@ -7,7 +7,8 @@ from pydantic import Field
 from mminf.errors import RecordError
 from mminf.recipe.config import StepConfig
 from mminf.record import Record
-from mminf.step.base import Context, Outcome, Step, step
+from mminf.step.base import Outcome, Step, step
+from mminf.step.context import Context
 
 
 class SplitConfig(StepConfig):

@@ -13,7 +13,7 @@ from mminf.recipe.wrap import wrap_step
 from mminf.record import Json, Record
 from mminf.registry import STEPS
 from mminf.step.base import AnyStep, DatasetStep, Outcome, Step
-from mminf.step.context import Gateway, StepContext
+from mminf.step.context import Context, Gateway
 from mminf.testing.stub import Answers, StubGateway
 
 
@@ -64,7 +64,7 @@ def run_step(
     """
     made = step if isinstance(step, Step) else make_step(step, config)
     record = Record(id, dict(fields or {}))
-    context = StepContext(gateway or StubGateway(answers), made, record, attempt)
+    context = Context(gateway or StubGateway(answers), made, record, attempt)
     return asyncio.run(made.run(record, context))
 
 
@@ -80,6 +80,6 @@ def run_dataset_step(
     if not isinstance(made, DatasetStep):
         raise TypeError(f"{made.type} is not a dataset step; use run_step")
     records = [Record(str(number), dict(row), number) for number, row in enumerate(rows)]
-    context = StepContext(StubGateway(), made, Record("", {}))
+    context = Context(StubGateway(), made, Record("", {}))
     found = {record.id: outcome for record, outcome in made.run_all(records, context)}
     return [found[record.id] for record in records]

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from mminf.errors import JournalError
 from mminf.shard import Shard
-from mminf.sharding.phase import Phase, Progress, first_quota, next_quota, sure_end, unfinished
+from mminf.sharding.phase import Phase, ShardProgress, first_quota, next_quota, sure_end, unfinished
 from mminf.states import RunState
 
 PHASE = Phase(0, None, 0, 1, "source")
 
 
-def progress(**changed: object) -> Progress:
-    return Progress(RunState.FINISHED, PHASE.dump(), "recipe", None)._replace(**changed)  # type: ignore[arg-type]
+def progress(**changed: object) -> ShardProgress:
+    return ShardProgress(RunState.FINISHED, PHASE.dump(), "recipe", None)._replace(**changed)  # type: ignore[arg-type]
 
 
 @given(
@@ -39,12 +39,12 @@ def test_a_damaged_phase_or_note_is_an_error(text: str) -> None:
     with pytest.raises(JournalError, match="is damaged"):
         Phase.load(text)
     with pytest.raises(JournalError, match="is damaged"):
-        Progress.load(text[:1000])
+        ShardProgress.load(text[:1000])
     assert Phase.load("") is None
 
 
 def test_a_note_is_read_as_it_was_written() -> None:
-    assert Progress.load(progress(position=7).dump()) == progress(position=7)
+    assert ShardProgress.load(progress(position=7).dump()) == progress(position=7)
 
 
 def test_each_shard_that_is_not_finished_has_a_line() -> None:

@@ -21,7 +21,7 @@ import mminf
 from mminf import api
 from mminf.errors import OutputError, RecipeError
 from mminf.executor.marker import NONCE
-from mminf.journal import lock, remote_lock, schema
+from mminf.journal import lock, schema
 from mminf.output_names import check_dataset_path, conflicts
 
 from ..conftest import read_rows
@@ -109,8 +109,7 @@ def test_all_of_the_runs_own_names_are_reserved() -> None:
         schema.FILE,
         f"{schema.FILE}-wal",
         f"{schema.FILE}-shm",
-        lock.FILE,
-        remote_lock.FILE,
+        lock.LOCK_FILE,
         schema.SHARDS,
         NONCE,
         "images",

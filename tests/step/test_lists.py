@@ -12,9 +12,11 @@ import pytest
 
 import mminf
 from mminf import api
-from mminf.errors import RecipeError
+from mminf.errors import MissingField, RecipeError
 from mminf.journal import Journal
 from mminf.recipe.schema import make_schema
+from mminf.step import Context, Outcome, Record, RecordError, Step, StepConfig
+from mminf.testing import run_step
 
 from ..conftest import read_rows
 
@@ -513,3 +515,25 @@ def test_the_likelihood_of_an_answer_needs_log_probabilities(go: Run) -> None:
         go("- generate: {engine: a, prompt: hi, n: 2}\n", {"id": "x"})
     with pytest.raises(RecipeError, match="needs a temperature"):
         go("- generate: {engine: a, prompt: hi, n: 2, into: list}\n", {"id": "x"})
+
+
+class OddConfig(StepConfig):
+    writes: str = "kept"
+
+
+class Odd(Step[OddConfig]):
+    """Writes a field that it does not declare."""
+
+    async def run(self, record: Record, ctx: Context) -> Outcome:
+        return {"other": 1}
+
+
+def test_what_a_step_writes_into_items_is_checked() -> None:
+    with pytest.raises(RecordError, match="wrote other, which it does not declare"):
+        run_step(Odd, {"for_each": "parts"}, {"parts": ["a"]})
+
+
+def test_an_item_that_lacks_a_field_is_no_failure_of_the_model() -> None:
+    config = {"engine": "e", "prompt": "{{ missing }}", "writes": "said", "for_each": "parts"}
+    with pytest.raises(MissingField, match="item 1 of parts"):
+        run_step("generate", config, {"parts": ["a"]})
