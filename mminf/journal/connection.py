@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from mminf.errors import JournalError
 from mminf.journal.checksum import add_functions
-from mminf.journal.schema import COLUMNS, READABLE, TABLES, VERSION, insert
+from mminf.journal.schema import COLUMNS, READABLE, TABLES, VERSION, checksum_sql, insert
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -43,6 +43,7 @@ def create_tables(path: Path) -> None:
         for table in COLUMNS:
             if not _has_checksums(connection, table):
                 connection.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
+                connection.execute(f"UPDATE {table} SET checksum = {checksum_sql(table)}")  # noqa: S608
         connection.execute(insert("meta", or_="REPLACE"), ("version", str(VERSION)))
         connection.execute("COMMIT")
 

@@ -71,8 +71,10 @@ class RunMeta:
         if scope is Scope.SHARDS:
             return self.run + (0 if self.phase else 1)
         finished = self.number("finished_run")
-        same = not finished or self.get("finished_recipe") == self.digest
-        return finished if same else self.run
+        if finished and self.get("finished_recipe") == self.digest:
+            return finished
+        # No run of this recipe has finished: those that were interrupted count together.
+        return max(1, self.number("first_run") or (self.run if finished else 1))
 
     # Values
 
@@ -163,6 +165,8 @@ class RunMeta:
 
     def begin(self, header: RunHeader) -> None:
         """Starts a run: from now on, rows that it does not touch do not count."""
+        if header.digest != self.digest or not self.run:
+            self.set("first_run", str(self.run + 1))
         self.run += 1
         self.since = self.run
         self.set("run", str(self.run))

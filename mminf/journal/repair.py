@@ -80,7 +80,7 @@ def is_sound(path: Path) -> bool:
 
 
 def _has_wrong(connection: sqlite3.Connection, table: str) -> bool:
-    sql = f"SELECT 1 FROM {table} WHERE checksum <> {checksum_sql(table)} LIMIT 1"  # noqa: S608
+    sql = f"SELECT 1 FROM {table} WHERE checksum IS NOT {checksum_sql(table)} LIMIT 1"  # noqa: S608
     return connection.execute(sql).fetchone() is not None
 
 
@@ -146,17 +146,28 @@ def _copy(source: sqlite3.Connection, to: sqlite3.Connection, table: str) -> tup
 def _readable(connection: sqlite3.Connection, table: str) -> Iterator[Values]:
     """Yields columns of the rows that can be read, and whether the checksum is right (None: there is none).
 
-    Rows are read from both ends; in the gap between, from points that halve it again and again. A row may come twice.
+    Rows are read from the start. If that stops at damage, they are read from the end as well, and in the gap between
+    from points that halve it again and again; then a row may come twice.
     """
     key = _KEYS.get(table, COLUMNS[table][0])
     low = high = None
     for row in _scan(connection, table, key, "", ""):
         low = row[0]
         yield row[1:]
+    if low is not None and _is_readable(connection, table):
+        return
     for row in _scan(connection, table, key, "", "DESC"):
         high = row[0]
         yield row[1:]
     yield from _search_gap(connection, table, key, low, high, _SPLITS)
+
+
+def _is_readable(connection: sqlite3.Connection, table: str) -> bool:
+    try:
+        connection.execute(f"SELECT count(*), max(length({COLUMNS[table][-1]})) FROM {table}").fetchone()  # noqa: S608
+    except DAMAGE:
+        return False
+    return True
 
 
 def _search_gap(
@@ -181,7 +192,7 @@ def _scan(
 ) -> Iterator[Values]:
     """Yields key, columns and checksum of rows until one can't be read."""
     try:
-        right = f"checksum = {checksum_sql(table)}" if has_checksums(connection) else "NULL"
+        right = f"checksum IS {checksum_sql(table)}" if has_checksums(connection) else "NULL"
         sql = f"SELECT {key}, {', '.join(COLUMNS[table])}, {right} FROM {table} {where} ORDER BY {key} {order}"  # noqa: S608
         yield from connection.execute(sql, arguments)
     except (sqlite3.Error, UnicodeDecodeError):

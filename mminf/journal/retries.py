@@ -12,7 +12,7 @@ from mminf.journal.schema import checksum_sql
 _ADD = (
     f"INSERT INTO retries VALUES (?1, ?2, ?3, checksum(?1, ?2, ?3)) "  # noqa: S608
     "ON CONFLICT (record, step) DO UPDATE SET attempts = attempts + excluded.attempts, checksum = CASE "
-    f"WHEN checksum IS NULL OR checksum = {checksum_sql('retries')} "
+    f"WHEN checksum = {checksum_sql('retries')} "
     f"THEN checksum(record, step, attempts + excluded.attempts) ELSE checksum END"
 )
 

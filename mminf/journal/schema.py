@@ -1,6 +1,6 @@
 """The journal's tables.
 
-Every table ends with `checksum` (see `checksum.py`); it is NULL in rows that versions of mminf before the column wrote.
+Every table ends with `checksum` (see `checksum.py`). Journals of version 2 lack it; the upgrade computes it.
 """
 
 from __future__ import annotations

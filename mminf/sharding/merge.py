@@ -144,7 +144,7 @@ def _check_rows(connection: sqlite3.Connection, path: Path) -> None:
     if (found := connection.execute("PRAGMA shard.integrity_check").fetchone()[0]) != "ok":
         raise damaged(path, found)
     for table in _CHECKED:
-        wrong = f"shard.{table}.checksum <> {checksum_sql(table, schema='shard.')}"
+        wrong = f"shard.{table}.checksum IS NOT {checksum_sql(table, schema='shard.')}"
         if connection.execute(f"SELECT 1 FROM shard.{table} WHERE {wrong} LIMIT 1").fetchone() is not None:  # noqa: S608
             raise damaged(path, f"the checksum of a row in table {table!r} is wrong")
 
@@ -166,8 +166,10 @@ def _meta(connection: sqlite3.Connection, schema: str, key: str) -> str | None:
 
 
 def _same_run(connection: sqlite3.Connection, progress: ShardProgress, run: int) -> bool:
-    """Returns whether a shard worked for the main journal's last run: it has its number, and its recipe."""
+    """Returns whether a shard worked for the main journal's last run and phase: it has their number, and its recipe."""
     phase = Phase.load(progress.phase)
+    if progress.phase != _meta(connection, "main", "phase"):
+        return False
     recipes = {_meta(connection, schema, "recipe_digest") for schema in ("main", "shard")}
     return phase is not None and phase.run == run and len(recipes) == 1
 
@@ -180,7 +182,6 @@ def _copy(connection: sqlite3.Connection, table: str, *, conflict: str, where: s
     """
     values = {name: str(value) for name, value in changed.items()}
     columns = [values.get(name, f"s.{name}") for name in COLUMNS[table]]
-    # Rows that versions before the checksums wrote get theirs now.
     sums = checksum_sql(table, dict(zip(COLUMNS[table], columns, strict=True)))
     names = ", ".join(COLUMNS[table])
     selected = f"SELECT {', '.join(columns)}, {sums} FROM shard.{table} s {where}"  # noqa: S608

@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 
 from mminf.errors import JournalError
+from mminf.image import ImageStat
 from mminf.journal import Call, Journal, Row, RunHeader
+from mminf.journal.repair import is_sound
 from mminf.journal.writer import Statement
 from mminf.record import Record
 from mminf.request import Generation
 from mminf.states import RecordStatus
+
+from .versions import make_version_2
 
 
 def call(
@@ -149,3 +153,46 @@ def test_a_value_that_can_not_be_stored_fails_alone(tmp_path: Path) -> None:
             assert reader.memo.find(b"fine") is not None
 
     asyncio.run(write())
+
+
+def test_before_a_run_has_finished_the_runs_of_one_recipe_count_together(tmp_path: Path) -> None:
+    async def write(digest: str, name: str) -> None:
+        with Journal(tmp_path, write=True) as journal:
+            journal.begin(RunHeader({}, digest, "r.yaml", [["step"]], None, {}), lambda _: "")
+            await journal.outcomes.write([row(name)])
+
+    def seen() -> list[str]:
+        with Journal(tmp_path) as journal:
+            return sorted(found.id for found in journal.outcomes.rows(0))
+
+    for digest, name, expected in (
+        ("one", "a", ["a"]),
+        ("two", "b", ["b"]),
+        ("two", "c", ["b", "c"]),
+        ("one", "d", ["d"]),
+    ):
+        asyncio.run(write(digest, name))
+        assert seen() == expected
+
+
+def test_a_journal_of_version_2_is_upgraded_with_right_checksums(tmp_path: Path) -> None:
+    async def write() -> None:
+        with Journal(tmp_path, write=True) as journal:
+            begin(journal)
+            await journal.outcomes.write([row("a"), row("b", "failed", seq=1, key=None)])
+            await journal.memo.add(call())
+            journal.images.put(ImageStat("a.png", 1, 2), "d" * 64)
+            await journal.flush()
+
+    asyncio.run(write())
+    make_version_2(tmp_path)
+    with Journal(tmp_path) as journal:
+        assert [found.id for found in journal.outcomes.rows(0)] == ["a"]
+        assert journal.memo.find(b"k") is not None
+    with Journal(tmp_path, write=True) as journal:
+        journal.outcomes.check()
+    assert is_sound(tmp_path / "journal.sqlite")
+    with sqlite3.connect(tmp_path / "journal.sqlite") as other:
+        other.execute("UPDATE rows SET checksum = NULL WHERE id = 'a'")
+    with Journal(tmp_path) as journal, pytest.raises(JournalError, match="mminf repair"):
+        journal.outcomes.check()
