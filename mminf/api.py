@@ -283,9 +283,16 @@ def repair(output: str | Path) -> Repaired:
     """Saves what can be read of a damaged journal in an output folder; the damaged file is kept next to it.
 
     Raises:
-        JournalError: if there is no journal, another process writes it, or nothing of it can be read.
+        JournalError: if there is no journal, or another process writes it.
     """
-    return repair_journal(to_path(str(output)))
+    workspace = Workspace(to_path(str(output)))
+    if not workspace.is_remote:
+        return repair_journal(workspace.folder)
+    with workspace.hold():
+        found = repair_journal(workspace.folder, locked=True)
+        if found.damaged:
+            workspace.push_shards()
+        return found
 
 
 def render(recipe: Recipe, step: str, *, record: str | None = None, output: str | Path | None = None) -> Rendered:

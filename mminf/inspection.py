@@ -14,6 +14,7 @@ from mminf.content import builtin_recipes
 from mminf.engine.result import count_records, last_wanted
 from mminf.errors import JournalError
 from mminf.journal import CallHistory, FailedRecord, Journal, Row, Totals, is_locked
+from mminf.journal.folders import shard_folder
 from mminf.journal.memo import add_totals
 from mminf.journal.remote_lock import is_held
 from mminf.plugin import discover
@@ -149,6 +150,8 @@ def _state(journal: Journal, store: Path | None) -> RunState | None:
     state = journal.meta.state
     if state not in (RunState.RUNNING, RunState.WRITING):
         return state
+    if store is not None and isinstance(journal, ShardJournal):
+        store = shard_folder(store, journal.shard)
     held = is_locked(journal.folder) or (store is not None and is_held(store))
     return state if held else RunState.KILLED
 

@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from mminf.journal.folders import shard_folder
+from mminf.journal.folders import shard_folder, shard_folders
 from mminf.journal.lock import hold
-from mminf.journal.mirror import Mirror, fetch_journal
+from mminf.journal.mirror import Mirror, fetch_journal, push_journal
 from mminf.shard import Shard
 from mminf.storage import is_remote
 
@@ -71,6 +71,12 @@ class Workspace:
         """Fetches the journals of the shards from the store, if the output is in one."""
         if self._mirror is not None:
             await asyncio.to_thread(self._mirror.pull_shards)
+
+    def push_shards(self) -> None:
+        """Sends the journals of shards that are here to the store, if the output is in one."""
+        if self._mirror is not None:
+            for shard, folder in shard_folders(self.folder).items():
+                push_journal(folder, shard_folder(self.target, shard))
 
     def fetch(self, shard: Shard | None = None) -> None:
         """Fetches the journals of the run, and of a shard, from the store; those that are here already stay."""

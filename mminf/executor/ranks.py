@@ -97,15 +97,17 @@ class RankWork:
 
     async def _all(self, run: Run, key: str) -> list[str]:
         """Waits for the values of all other ranks. Raises UsageError if one of them sends no heartbeat any more."""
-        found = []
-        for rank in range(1, self.rank.world_size):
-            heartbeat = RankHeartbeat(self.store, rank)
+        heartbeats = {rank: RankHeartbeat(self.store, rank) for rank in range(1, self.rank.world_size)}
 
-            def wanted(heartbeat: RankHeartbeat = heartbeat) -> bool:
+        def wanted() -> bool:
+            for heartbeat in heartbeats.values():
                 heartbeat.check()
-                return not run.session.stats.draining
+            return not run.session.stats.draining
 
+        found = []
+        for rank in list(heartbeats):
             found.append(await self.store.read(f"{key}/{rank}", wanted))
+            del heartbeats[rank]  # it may end now
         return found
 
     async def _follow(self, run: Run) -> RunResult:

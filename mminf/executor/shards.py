@@ -15,7 +15,7 @@ from mminf.errors import JournalError
 from mminf.journal import Journal
 from mminf.journal.folders import list_shards, shard_folder
 from mminf.journal.lock import hold
-from mminf.journal.remote_lock import RemoteLock, is_held
+from mminf.journal.remote_lock import is_held
 from mminf.journal.schema import FILE
 from mminf.shard import Shard
 from mminf.sharding.coordinator import Coordinator
@@ -34,7 +34,7 @@ def run_shard(shard: Shard) -> Callable[[Run], Coroutine[Any, Any, RunResult]]:
             return await _run_shard(run, shard)
         if is_held(run.target):
             raise JournalError(f"another run is writing to {run.target}; wait for it, or choose another --output")
-        with RemoteLock(shard_folder(run.target, shard)), tempfile.TemporaryDirectory(prefix="mminf-") as folder:
+        with tempfile.TemporaryDirectory(prefix="mminf-") as folder:
             here = run.at(Workspace(run.target, Path(folder)))
             here.workspace.fetch()
             return await _run_shard(here, shard)

@@ -45,7 +45,7 @@ class Mirror:
     def __init__(self, target: Path) -> None:
         self.target = target
         self.folder = _cache() / hashlib.blake2b(str(target).encode(), digest_size=8).hexdigest()
-        self._pulled: list[Shard] = []
+        self._pulled: dict[Shard, tuple[int, float]] = {}
         self._lock = RemoteLock(target)
         self._pushing = threading.Lock()
 
@@ -112,16 +112,18 @@ class Mirror:
     def pull_shards(self) -> None:
         """Fetches the journals of shards that wait to be merged; those that were fetched before may be old."""
         shutil.rmtree(self.folder / SHARDS, ignore_errors=True)
-        self._pulled = list_shards(self.target)
+        self._pulled = {shard: _version(shard_folder(self.target, shard)) for shard in list_shards(self.target)}
         for shard in self._pulled:
             fetch_journal(shard_folder(self.target, shard), shard_folder(self.folder, shard))
 
     def remove_shards(self) -> None:
         """Removes the journals of the shards that were fetched, once they are merged and the main journal is sent."""
-        for shard in self._pulled:
+        for shard, version in self._pulled.items():
+            folder = shard_folder(self.target, shard)
             with contextlib.suppress(FileNotFoundError):
-                (shard_folder(self.target, shard) / FILE).unlink()
-        self._pulled = []
+                if _version(folder) == version:  # what was sent since is merged next time
+                    (folder / FILE).unlink()
+        self._pulled = {}
 
     def _pull(self) -> None:
         theirs, ours = _read(self.target / SYNC), _read(self.folder / SYNC)
@@ -211,6 +213,58 @@ def copied(target: Path) -> Iterator[Path]:
         except (OSError, ValueError) as error:
             raise JournalError(f"{target} can't be read: {error}") from error
         yield folder
+
+
+class ShardMirror:
+    """Keeps the journal of a shard in a store, under the shard's lock there.
+
+    Args:
+        store: folder of the shard in the store, a `UPath`.
+        folder: of its journal on this machine.
+    """
+
+    def __init__(self, store: Path, folder: Path) -> None:
+        self._store = store
+        self._folder = folder
+        self._lock = RemoteLock(store)
+
+    @contextlib.asynccontextmanager
+    async def lead(self) -> AsyncIterator[None]:
+        """Holds the shard's lock, with its journal here; sends it while it is written, and at the end.
+
+        Raises:
+            LockedError: if another process works on the shard.
+            JournalError: if the journal can't be sent at the end; it is kept then.
+        """
+        await asyncio.to_thread(self._lock.take)
+        try:
+            await asyncio.to_thread(fetch_journal, self._store, self._folder)
+            async with sending(self._folder, self._push):
+                yield
+        finally:
+            try:
+                await asyncio.to_thread(self._push_last)
+            finally:
+                await asyncio.to_thread(self._lock.release)
+
+    def _push(self) -> None:
+        self._lock.check()
+        push_journal(self._folder, self._store)
+
+    def _push_last(self) -> None:
+        try:
+            self._push()
+        except Exception as error:  # whatever a store's client raises
+            kept = _cache().parent / "unsent" / f"{self._folder.name}-{secrets.token_hex(4)}"
+            shutil.copytree(self._folder, kept)
+            what = f"the journal of a shard can't be sent to {self._store} ({type(error).__name__}: {error})"
+            raise JournalError(f"{what}; to resume from it, copy {kept / FILE} there") from error
+
+
+def _version(folder: Path) -> tuple[int, float]:
+    """Returns what changes when a journal in a store is replaced."""
+    stat = (folder / FILE).stat()
+    return stat.st_size, stat.st_mtime
 
 
 def _cache() -> Path:

@@ -46,8 +46,11 @@ class Repaired:
     outcomes: bool = True
 
 
-def repair_journal(output: Path) -> Repaired:
+def repair_journal(output: Path, *, locked: bool = False) -> Repaired:
     """Replaces the journals in an output folder, and of its shards, that are damaged by what can be read of them.
+
+    Args:
+        locked: the caller holds the lock of the output already.
 
     Raises:
         JournalError: if there is no journal, or another process writes it.
@@ -58,7 +61,8 @@ def repair_journal(output: Path) -> Repaired:
     whole = Repaired()
     with contextlib.ExitStack() as locks:
         for folder in folders:
-            locks.enter_context(hold(folder))
+            if folder != output or not locked:
+                locks.enter_context(hold(folder))
         for folder in folders:
             if not is_sound(folder / FILE):
                 whole = _add(whole, _repair(folder / FILE))

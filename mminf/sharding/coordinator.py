@@ -17,7 +17,7 @@ from mminf.errors import Interrupted, JournalError
 from mminf.journal import Journal, Scope
 from mminf.sharding.journals import open_journals
 from mminf.sharding.merge import freeze, merge_shards, read_progress
-from mminf.sharding.phase import Phase, ShardProgress, first_quota, next_quota, sure_end, unfinished
+from mminf.sharding.phase import SHARE, Phase, ShardProgress, first_quota, next_quota, sure_end, unfinished
 from mminf.sharding.worker import live_phase
 from mminf.states import RunState
 
@@ -134,7 +134,7 @@ class Coordinator:
 
     def _phase(self, index: int, number: int, run: int) -> Phase:
         is_last = self._run.plan.stages[index] is self._run.plan.last
-        quota = first_quota(self._run.plan.target, self._shards) if is_last else None
+        quota = SHARE if is_last and self._run.plan.target is not None else None
         return Phase(index, quota, number, run, self._run.source.fingerprint())
 
     async def _set(self, phase: Phase) -> Phase:
@@ -151,8 +151,9 @@ class Coordinator:
         """
         target = self._run.plan.target
         end = sure_end(found.position for found in progress)
-        if target is None or phase.quota is None or end is None:
+        quota = phase.quota_of(target, self._shards)
+        if target is None or quota is None or end is None:
             return None
         with self._journal() as journal:
             lacking = target - journal.outcomes.count_before(phase.stage, end)
-        return None if lacking <= 0 else next_quota(phase.quota, lacking, self._shards)
+        return None if lacking <= 0 else next_quota(quota, lacking, self._shards)

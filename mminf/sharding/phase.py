@@ -12,6 +12,9 @@ from mminf.errors import JournalError
 from mminf.shard import Shard
 from mminf.states import RunState
 
+SHARE = 0
+"""Quota of a phase that begins before the number of shards is known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Phase:
@@ -19,7 +22,8 @@ class Phase:
 
     Attributes:
         stage: the stage of their records.
-        quota: where the recipe has a target, each shard stops once this many of its records are accepted.
+        quota: where the recipe has a target, each shard stops once this many of its records are accepted; `SHARE`: its
+            share of the target, whatever the number of shards.
         number: counted over the phases of a run, from 0.
         run: number of the run in the main journal; what was made for another one is not this phase's.
         source: fingerprint of the input that the run began with.
@@ -42,6 +46,10 @@ class Phase:
     def dump(self) -> str:
         """Returns it as JSON."""
         return json.dumps(asdict(self))
+
+    def quota_of(self, target: int | None, count: int) -> int | None:
+        """Returns the quota of one of `count` shards."""
+        return first_quota(target, count) if self.quota == SHARE else self.quota
 
 
 class ShardProgress(NamedTuple):

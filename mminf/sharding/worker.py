@@ -14,7 +14,7 @@ from mminf.engine.workspace import Workspace
 from mminf.errors import JournalError
 from mminf.journal import RunMeta
 from mminf.journal.folders import list_shards, shard_folder
-from mminf.journal.mirror import push_journal, sending
+from mminf.journal.mirror import ShardMirror
 from mminf.shard import Shard
 from mminf.sharding.overlay import FrozenJournal, ShardJournal
 from mminf.sharding.phase import Phase, first_quota
@@ -34,7 +34,8 @@ async def work_shard(run: Run, shard: Shard, phase: Phase) -> RunState:
         with ShardJournal(output, shard, write=True) as journal:
             run.begin(journal, lambda _: phase.dump())
             stage = run.plan.stages[phase.stage]
-            worked = await work(run, journal, [stage], shard=shard, quota=phase.quota)
+            quota = phase.quota_of(run.plan.target, shard.count)
+            worked = await work(run, journal, [stage], shard=shard, quota=quota)
     return worked.state
 
 
@@ -47,13 +48,9 @@ async def _journals(run: Run, shard: Shard) -> AsyncIterator[Path]:
     store = shard_folder(run.target, shard)
     with tempfile.TemporaryDirectory(prefix="mminf-") as name:
         workspace = Workspace(run.target, Path(name))
-        own = shard_folder(workspace.folder, shard)
-        await asyncio.to_thread(workspace.fetch, shard)
-        try:
-            async with sending(own, lambda: push_journal(own, store)):
-                yield workspace.folder
-        finally:
-            await asyncio.to_thread(push_journal, own, store)
+        await asyncio.to_thread(workspace.fetch)
+        async with ShardMirror(store, shard_folder(workspace.folder, shard)).lead():
+            yield workspace.folder
 
 
 def find_phase(run: Run, shards: int) -> Phase:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import itertools
@@ -12,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -25,9 +27,12 @@ from PIL import Image
 import mminf
 import mminf.journal.mirror
 from mminf import api
-from mminf.errors import JournalError, RecipeError, SourceError, UsageError
+from mminf.engine.run import open_run
+from mminf.errors import JournalError, LockedError, RecipeError, SourceError, UsageError
 from mminf.image import ImagePolicy, check_allowed, read_image
 from mminf.journal import remote_lock
+from mminf.shard import Shard
+from mminf.sharding.worker import find_phase, work_shard
 from mminf.sink.shards import MANIFEST
 from mminf.storage import to_path
 
@@ -706,3 +711,50 @@ def test_memory_does_not_grow_with_the_number_of_samples(tmp_path: Path) -> None
         assert len(list(rows)) == 399
     finally:
         tars.open_bytes = original
+
+
+def test_a_shard_that_can_not_be_sent_is_kept(
+    memory: Any, recipe: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, real = memory / "out", mminf.journal.mirror.send_file
+
+    def fail(file: Path, path: Any) -> None:
+        raise PermissionError("the token has expired")
+
+    monkeypatch.setattr("mminf.journal.mirror.send_file", fail)
+    with pytest.raises(JournalError, match=r"to resume from it, copy \S+ there") as found:
+        api.run(recipe, input=images, output=str(out), shard="0/2")
+    monkeypatch.setattr("mminf.journal.mirror.send_file", real)
+    kept = Path(str(found.value).partition(", copy ")[2].removesuffix(" there"))
+    put(out / "parts" / "00000-of-00002", {"journal.sqlite": kept.read_bytes()})
+    api.run(recipe, input=images, output=str(out), shard="1/2")
+    assert api.merge(api.prepare(api.load(recipe, input=images), output=str(out))).counts.done == 12
+
+
+def test_a_damaged_journal_in_a_store_is_repaired_there(memory: Any, recipe: Path, images: Path) -> None:
+    out = memory / "out"
+    mminf.run(recipe, input=images, output=str(out))
+    rows = (out / "rows.jsonl").read_bytes()
+    with tempfile.TemporaryDirectory() as name:
+        local = Path(name) / "journal.sqlite"
+        local.write_bytes((out / "journal.sqlite").read_bytes())
+        with contextlib.closing(sqlite3.connect(local, isolation_level=None)) as journal:
+            journal.execute("UPDATE rows SET checksum = checksum + 1 WHERE stage = 0")
+        put(out, {"journal.sqlite": local.read_bytes(), "journal.sync": b"of another machine"})
+    with pytest.raises(JournalError, match="mminf repair"):
+        api.export(api.load(recipe, input=images), str(out), force=True)
+    assert api.repair(str(out)).damaged
+    assert mminf.run(recipe, input=images, output=str(out)).counts.done == 12
+    assert (out / "rows.jsonl").read_bytes() == rows
+
+
+def test_a_shard_in_a_store_belongs_to_one_worker(memory: Any, recipe: Path, images: Path) -> None:
+    """Also those of ranks and of Ray, which find no lock of the output in their way."""
+    out = memory / "out"
+    run = open_run(api.load(recipe, input=images), out)
+    phase = find_phase(run, 2)
+    with (
+        other_machine(out / "parts" / "00000-of-00002"),
+        pytest.raises(LockedError, match="another run .process 1 on elsewhere"),
+    ):
+        asyncio.run(work_shard(run, Shard(0, 2), phase))

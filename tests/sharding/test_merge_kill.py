@@ -25,6 +25,7 @@ RECIPES = {
     "dataset step first": "\n  - deduplicate: {reads: q}\n" + STEPS,
     "one stage": STEPS,
     "target": STEPS,
+    "target after a dataset step": "\n  - deduplicate: {reads: q}\n" + STEPS,
 }
 
 
@@ -33,7 +34,7 @@ def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     rows = [f'{{"id": "{n}", "q": "question {n % 30}", "parts": ["a{n}", "b"]}}\n' for n in range(40)]
     (tmp_path / "rows.jsonl").write_text("".join(rows))
     path = tmp_path / "recipe.yaml"
-    target = "target: 20\n" if request.param == "target" else ""
+    target = "target: 20\n" if "target" in request.param else ""
     path.write_text(
         f"name: kills\n{target}engines: {{s: {{backend: scripted, answer: hi}}}}\nsource: {{jsonl: rows.jsonl}}\n"
         f"steps:{RECIPES[request.param]}sinks: [{{jsonl: o.jsonl}}, {{parquet: p.parquet}}]\n"

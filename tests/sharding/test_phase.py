@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mminf.errors import JournalError
 from mminf.shard import Shard
-from mminf.sharding.phase import Phase, ShardProgress, first_quota, next_quota, sure_end, unfinished
+from mminf.sharding.phase import SHARE, Phase, ShardProgress, first_quota, next_quota, sure_end, unfinished
 from mminf.states import RunState
 
 PHASE = Phase(0, None, 0, 1, "source")
@@ -75,3 +75,10 @@ def test_quotas_add_up_to_more_than_the_target(target: int, count: int) -> None:
 def test_the_sure_end_is_that_of_the_slowest() -> None:
     assert sure_end([5, None, 3]) == 3
     assert sure_end([None, None]) is None
+
+
+@given(st.integers(1, 10**6), st.integers(1, 100))
+def test_a_share_is_that_of_the_shards_that_there_are(target: int, count: int) -> None:
+    assert replace(PHASE, quota=SHARE).quota_of(target, count) == first_quota(target, count)
+    assert replace(PHASE, quota=7).quota_of(target, count) == 7
+    assert PHASE.quota_of(target, count) is None
