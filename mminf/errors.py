@@ -75,7 +75,7 @@ class OutputError(UsageError):
 
 
 class EngineError(UsageError):
-    """A model or a backend that can't be loaded, or can't do what a step asks of it."""
+    """A model or a backend that can't be loaded, or does not support what a step needs."""
 
 
 class EngineDied(EngineError):
@@ -107,7 +107,7 @@ class Interrupted(MminfError):
 
 
 class EngineNotLoaded(MminfError):
-    """A call waits for an engine that does not fit beside those that are loaded; its record goes on after a swap."""
+    """A call needs an engine for which there is no room; its record continues after a swap."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

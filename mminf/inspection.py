@@ -38,7 +38,7 @@ class FailureStatus(TypedDict):
 
 
 class StepStatus(TypedDict):
-    """What a step came to. The calls are those of all runs; a step without calls lacks them."""
+    """Counts of a step. The calls are those of all runs; a step without calls lacks them."""
 
     dropped: int
     failed: int
@@ -146,7 +146,7 @@ def _whole_state(states: Sequence[RunState | None]) -> RunState | None:
 
 
 def _state(journal: Journal, store: Path | None) -> RunState | None:
-    """The state of a run; one that says it runs, though no process holds its lock, was killed."""
+    """Returns the state of a run. One whose state is running, and whose lock no process holds, was killed."""
     state = journal.meta.state
     if state not in (RunState.RUNNING, RunState.WRITING):
         return state

@@ -34,8 +34,8 @@ class Shard:
     def owns(self, record: str) -> bool:
         """Returns whether a source record of that id is in this shard.
 
-        Records that share an id, and were told apart by `~2`, `~3`, are in the same shard, which then is the only one
-        that needs to remember the id.
+        Records with the same id, which get the suffixes `~2`, `~3`, are in the same shard, so only that shard has to
+        remember the id.
         """
         text = _REPEATED.sub("", record).encode("utf-8", "surrogatepass")
         return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") % self.count == self.index

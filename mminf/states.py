@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class RecordStatus(StrEnum):
-    """What became of a record in a stage."""
+    """The outcome of a record in a stage."""
 
     DONE = "done"
     DROPPED = "dropped"

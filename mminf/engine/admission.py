@@ -10,7 +10,7 @@ from mminf.record import Record
 from mminf.source.base import BadRow
 
 FIRST_GUESS = 0.25
-"""Share of records that a recipe with filters accepts, before any has come to the end."""
+"""Share of records that a recipe with filters accepts, before any is done."""
 LEAST_SHARE = 0.02
 
 

@@ -18,7 +18,7 @@ _OWN = re.compile(r"'[^']*'|\"[^\"]*\"|\S*\d\S*")
 def watch_first(stage: StagePlan, outcomes: Outcomes, most: int | None) -> FirstFailures:
     """Returns what watches the steps of a stage.
 
-    A stage from which records have come before works, whatever those fail for that are tried again first.
+    A stage in which a record has been done before is not watched: it works.
     """
     names = [step.name for step in stage.steps]
     return FirstFailures(names, None if outcomes.has_done(stage.index) else most)
@@ -43,7 +43,7 @@ class FirstFailures:
         return watched.begin() if watched is not None else 0
 
     def passed(self, step: str) -> None:
-        """Notes that a record got past a step: it works."""
+        """Notes that a record passed a step: it works."""
         self._watched.pop(step, None)
 
     def left_out(self, step: str, number: int) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """A call on its way. `chat` has images by URI, `key` is the memo's."""
+    """A call and its key in the memo. `chat` is its chat as JSON, images by URI."""
 
     call: StepCall
     engine: Engine

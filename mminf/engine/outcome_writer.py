@@ -24,7 +24,7 @@ class OutcomeWriter:
         stats: of the run.
 
     Attributes:
-        done: records that came to the end of the stage, those of earlier runs included.
+        done: number of records that are done in the stage, including those of earlier runs.
     """
 
     def __init__(self, stage: StagePlan, outcomes: Outcomes, stats: RunStats) -> None:
@@ -34,7 +34,7 @@ class OutcomeWriter:
         self.done = 0
 
     def count_step(self, step: int, outcome: StepOutcome) -> None:
-        """Counts a record that got past a step."""
+        """Counts a record that passed a step."""
         if is_fields(outcome) or isinstance(outcome, Skipped):
             self._stats.steps[self._stage.steps[step].name].count(RecordStatus.DONE)
 

@@ -114,8 +114,8 @@ def check_recipe(before: str | None, name: str, output: Path) -> None:
     """
     if before is not None and before != name:
         raise OutputError(
-            f"{output} holds a run of recipe {before!r}, not of {name!r}; choose another --output, or use --force to "
-            "replace its datasets"
+            f"{output} contains a run of recipe {before!r}, not of {name!r}; choose another --output, or use --force "
+            "to replace its datasets"
         )
 
 

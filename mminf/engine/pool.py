@@ -17,7 +17,7 @@ class Pool:
     """Says which engines may be loaded at the same time, and swaps those that may not.
 
     Args:
-        limit: at most so many models in this process at a time; None: as many as memory holds.
+        limit: maximum number of local models that are loaded at the same time; None: memory decides.
     """
 
     def __init__(self, limit: int | None) -> None:
@@ -33,7 +33,7 @@ class Pool:
                 self.admit(engine)
 
     def retry_alone(self, engine: Engine, error: EngineError) -> bool:
-        """Tells whether an engine that could not be loaded is to be tried again by itself, later."""
+        """Returns whether an engine that could not be loaded is to be loaded alone later."""
         if engine not in self._alone and engine in self._held and any(other is not engine for other in self._held):
             self._alone.add(engine)
             self._held.remove(engine)
@@ -44,7 +44,7 @@ class Pool:
         return fits(engines, 1 if self._alone.intersection(engines) else self.limit)
 
     def admit(self, engine: Engine) -> bool:
-        """Tells whether a call may go to the engine now: it is loaded, or there is room for it, which is then its."""
+        """Returns whether a call may go to the engine now: it is loaded, or there is room, which is reserved for it."""
         if not engine.backend.local or engine in self._held:
             return True
         if self._held and not self._fit([*self._held, engine]):
@@ -71,7 +71,7 @@ class Pool:
 
 
 def fits(engines: Sequence[Engine], limit: int | None) -> bool:
-    """Tells whether engines can be loaded at the same time: by number, and by memory where that is known."""
+    """Returns whether engines can be loaded at the same time: by number, and by memory where it is known."""
     if limit is not None and len(engines) > limit:
         return False
     if len(engines) < 2:

@@ -1,4 +1,4 @@
-"""Several copies of one model, each on devices of its own, behind the face of one engine."""
+"""Replicas: several copies of one model, each on its own devices, with the interface of one engine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mminf.request import Generation, Request
 
 log = logging.getLogger("mminf")
 SLACK = 4
-"""A copy that has seen the image may have so many more calls in flight than the idlest: its caches are worth a wait."""
+"""Maximum number of calls in flight by which a copy that has the image in its caches may exceed the idlest one."""
 
 
 class Replicas(Engine):
@@ -66,7 +66,7 @@ class Replicas(Engine):
         self._closing = False
         self._loads = [asyncio.create_task(self._load(copy)) for copy in self.copies]
         for load in self._loads:
-            load.add_done_callback(lambda done: done.cancelled() or done.exception())  # told already
+            load.add_done_callback(lambda done: done.cancelled() or done.exception())  # logged already
 
     def _failure_of_loads(self) -> BaseException:
         loads, self._loads = self._loads, []

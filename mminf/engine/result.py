@@ -168,7 +168,7 @@ def write_sinks(plan: RunPlan, output: Path, journal: Journal, policy: ImagePoli
 
 @dataclass(frozen=True, slots=True)
 class _SinkRecords:
-    """What a sink writes, streamed anew each time."""
+    """The records that a sink writes, streamed again in each iteration."""
 
     sink: Sink
     plan: RunPlan

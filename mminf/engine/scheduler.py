@@ -84,7 +84,7 @@ class Scheduler:
                 await self._pass(self._parking.take(), waiting)
 
     def _admit(self, records: Iterator[Record | BadRow]) -> Iterator[Waiting | BadRow]:
-        """Yields records while more are needed; not more than are likely to be, where they are parked on the way."""
+        """Yields records while more are needed. If they are parked, it stops at the number that is probably enough."""
         enough = self._admission.needed(self._writer.done)
         while not self._admission.has_enough(self._writer.done) and self._parking.parked < enough:
             if (record := self._admission.take(records)) is None:

@@ -186,7 +186,7 @@ def add_stats(ours: RunStats, others: Iterable[Mapping[str, Any]]) -> RunStats:
     """Returns the counters of a run that several processes work on.
 
     Args:
-        ours: of the process that asks; its total is that of the whole run.
+        ours: of this process; its total is that of the whole run.
         others: snapshots of the others.
     """
     whole = ours

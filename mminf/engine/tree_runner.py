@@ -20,12 +20,12 @@ _FINAL = frozenset({RecordStatus.DONE, RecordStatus.DROPPED, RecordStatus.FAILED
 
 
 class TreeRunner:
-    """Runs records to their ends, or until all wait for engines that are not loaded.
+    """Processes records and their children, until they are final or wait for engines that are not loaded.
 
     Args:
         steps: runs their steps.
         writer: writes their outcomes.
-        parking: is told what waits.
+        parking: counts those that wait.
     """
 
     def __init__(self, stage: StagePlan, steps: StepRunner, writer: OutcomeWriter, parking: Parking) -> None:

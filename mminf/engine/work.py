@@ -36,7 +36,7 @@ LAST = 3  # windows; with 64 calls in flight at 50 ms, 1 leaves 0.33 s in which 
 
 @dataclass(frozen=True, slots=True)
 class Worked:
-    """What work on stages came to.
+    """The result of work on stages.
 
     Attributes:
         state: `finished` or `interrupted`.

@@ -54,10 +54,10 @@ def end_children(seconds: float = 3.0) -> None:
 
 
 class LocalExecutor(Generic[T]):
-    """Runs work on a run in an event loop of its own. Ctrl-C drains, a second one stops; the run can be resumed.
+    """Executes a run in a new event loop. The first Ctrl-C drains, the second one stops; the run can be resumed.
 
     Args:
-        work: what is done with the run: `run_whole`, a shard of it, a rank's share.
+        work: processes the run: `run_whole`, or what processes a shard or a rank's share.
         watch: called once with the run, returns what is called when it is over (a progress display).
         patience: seconds after the first signal in which further ones count as the same: launchers repeat it.
     """

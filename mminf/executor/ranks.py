@@ -178,7 +178,7 @@ def _phase_key(number: int) -> str:
 
 
 def _nothing(run: Run, state: RunState) -> RunResult:
-    """Returns the result of a rank that has none of its own."""
+    """Returns the result of a rank other than rank 0; rank 0 returns that of the run."""
     return RunResult(state, run.target, Counts(done=1, pending=None))
 
 

@@ -1,7 +1,7 @@
 """Runs a recipe's shards as tasks of a Ray cluster, through Ray Data.
 
-Each actor holds the recipe's engines and takes one shard after the other; a shard whose worker or node is lost goes to
-another actor, which resumes where the shard's journal ends. Docs: Ray, "Ray Data", `Dataset.map_batches`.
+Each actor has the recipe's engines and processes one shard after the other; a shard whose worker or node is lost goes
+to another actor, which resumes where the shard's journal ends. Docs: Ray, "Ray Data", `Dataset.map_batches`.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ class RayWork:
             return result
 
     async def _wait(self, run: Run, work: Coroutine[None, None, None]) -> None:
-        """Waits for a phase; when the run drains, the workers are told."""
+        """Waits for a phase; when the run drains, the workers drain as well."""
         run.session.watch_over(asyncio.current_task())
         task = asyncio.create_task(work)
         while not task.done():

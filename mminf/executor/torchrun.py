@@ -66,7 +66,7 @@ class Launch:
         from torch.distributed.run import parse_args
         from torch.distributed.run import run as run_torchrun
 
-        # What it says of a failed process is a page of its own frames; what matters is said below, or by the process.
+        # Of a failed process it logs a page of its own frames; the reason is logged below, or by the process.
         for name in logging.root.manager.loggerDict:
             if name.startswith("torch.distributed"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -82,7 +82,7 @@ class Launch:
             return _tell(rank, failure.exitcode, failure.pid)
         except SignalException:
             return 130
-        except Exception as error:  # whatever a rendezvous that fails raises
+        except Exception as error:  # any error of a rendezvous
             where = f"{self.address or '127.0.0.1'}:{self.port or 29500}"
             raise UsageError(
                 f"the processes of {self.nodes} nodes did not meet at {where} ({type(error).__name__}: {error}); "
@@ -235,7 +235,7 @@ def choose_devices(rank: Rank, needed: int, environment: MutableMapping[str, str
     """
     import torch
 
-    count = torch.cuda.device_count()  # asks the driver, and initialises nothing
+    count = torch.cuda.device_count()  # asks the driver; does not initialise CUDA
     if not count or not needed:
         return
     if rank.local_world_size * needed > count:

@@ -82,7 +82,7 @@ class Database:
             return self._reader.execute(sql, arguments).fetchall()
 
     def stream(self, sql: str, *arguments: SqlValue) -> Iterator[Values]:
-        """Yields the rows of a query on a connection of its own: in any thread, and while others are read."""
+        """Yields the rows of a query on a separate connection: in any thread, and while others are read."""
         with reading(self.path), self._opener() as connection:
             yield from connection.execute(sql, arguments)
 

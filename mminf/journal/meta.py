@@ -1,4 +1,4 @@
-"""What a journal knows of its runs: the recipe, the state, the versions."""
+"""Metadata of the runs in a journal: recipe, state, versions."""
 
 from __future__ import annotations
 

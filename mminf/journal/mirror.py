@@ -76,7 +76,7 @@ class Mirror:
             self._lock.take()
         except JournalError:
             raise
-        except Exception as error:  # whatever a store's client raises
+        except Exception as error:  # any error of a store's client
             raise self._unusable(error) from error
         try:
             self._pull()
@@ -103,7 +103,7 @@ class Mirror:
         try:
             with self._pushing:  # an older snapshot must not arrive after a newer one
                 push_journal(self.folder, self.target)
-        except Exception as error:  # whatever a store's client raises
+        except Exception as error:  # any error of a store's client
             raise JournalError(
                 f"the journal can't be sent to {self.target} ({type(error).__name__}: {error}); it is in "
                 f"{self.folder}; run the same command on this machine to resume"
@@ -167,7 +167,7 @@ def _send_on(folder: Path, push: Callable[[], None], over: threading.Event) -> N
             if (now := _state(folder)) != last:
                 push()
                 last = now
-        except Exception as error:  # whatever a store's client raises; the next one may get through
+        except Exception as error:  # any error of a store's client; the next attempt may succeed
             log.warning("a checkpoint of the journal can't be sent: %s: %s", type(error).__name__, error)
         seconds = max(SECONDS, SHARE * (time.monotonic() - started))
 
@@ -234,7 +234,7 @@ class ShardMirror:
 
         Raises:
             LockedError: if another process works on the shard.
-            JournalError: if the journal can't be sent at the end; it is kept then.
+            JournalError: if the journal can't be sent at the end; a copy is stored on this machine.
         """
         await asyncio.to_thread(self._lock.take)
         try:
@@ -254,7 +254,7 @@ class ShardMirror:
     def _push_last(self) -> None:
         try:
             self._push()
-        except Exception as error:  # whatever a store's client raises
+        except Exception as error:  # any error of a store's client
             kept = _cache().parent / "unsent" / f"{self._folder.name}-{secrets.token_hex(4)}"
             shutil.copytree(self._folder, kept)
             what = f"the journal of a shard can't be sent to {self._store} ({type(error).__name__}: {error})"

@@ -94,7 +94,7 @@ class RemoteLock:
         Raises:
             LockedError: if another process holds it.
         """
-        if (holder := _watch(self._path, VOID_SECONDS, told=self._tell_waiting)) is not None:
+        if (holder := _watch(self._path, VOID_SECONDS, on_wait=self._log_waiting)) is not None:
             raise LockedError(
                 f"another run (process {holder.process} on {holder.host}) is writing to {self.folder}; wait for it, or "
                 "choose another --output"
@@ -126,7 +126,7 @@ class RemoteLock:
         try:
             if self._is_ours():
                 self._path.unlink()
-        except Exception as error:  # whatever a store's client raises; the lock is void soon in any case
+        except Exception as error:  # any error of a store's client; the lock expires in any case
             log.debug("the lock of %s can't be removed: %s", self.folder, error)
 
     def __enter__(self) -> RemoteLock:
@@ -136,7 +136,7 @@ class RemoteLock:
     def __exit__(self, *_: object) -> None:
         self.release()
 
-    def _tell_waiting(self, holder: Heartbeat) -> None:
+    def _log_waiting(self, holder: Heartbeat) -> None:
         log.warning(
             "%s is locked by process %d on %s; watching for up to %.0f s whether it is alive",
             self.folder,
@@ -157,7 +157,7 @@ class RemoteLock:
                     self._lost = found or self._own  # removed by a process that took it and has ended
                     return
                 self._write()
-            except Exception as error:  # whatever a store's client raises; the next one may get through
+            except Exception as error:  # any error of a store's client; the next attempt may succeed
                 log.warning("the lock of %s can't be renewed: %s: %s", self.folder, type(error).__name__, error)
 
     def _write(self) -> None:
@@ -176,7 +176,7 @@ def is_held(folder: Path) -> bool:
     return found.seems_fresh() or _watch(folder / LOCK_FILE, 1.5 * RENEW_SECONDS) is not None
 
 
-def _watch(path: Path, seconds: float, told: Callable[[Heartbeat], None] | None = None) -> Heartbeat | None:
+def _watch(path: Path, seconds: float, on_wait: Callable[[Heartbeat], None] | None = None) -> Heartbeat | None:
     """Returns the holder of a lock once its heartbeat has changed; None if it is free, or silent for that long."""
     first = found = Heartbeat.parse(_read(path))
     deadline = time.monotonic() + seconds
@@ -185,9 +185,9 @@ def _watch(path: Path, seconds: float, told: Callable[[Heartbeat], None] | None 
             return found
         if time.monotonic() > deadline:
             return None
-        if told is not None:
-            told(found)
-            told = None
+        if on_wait is not None:
+            on_wait(found)
+            on_wait = None
         time.sleep(min(1.0, seconds / 20))
         found = Heartbeat.parse(_read(path))
     return None

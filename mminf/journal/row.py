@@ -55,7 +55,7 @@ class Row:
 
 
 class Waiting(NamedTuple):
-    """A record on its way into a stage.
+    """A record that enters a stage, or continues in it.
 
     Attributes:
         record: as it entered the stage.
@@ -82,7 +82,7 @@ class Call(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """What the calls of a step came to. `seconds` is the sum of their durations."""
+    """Totals of the calls of a step. `seconds` is the sum of their durations."""
 
     calls: int
     prompt_tokens: int

@@ -1,7 +1,7 @@
 """Leads a run in shards: begins its phases, merges what the shards made, runs the dataset steps between them.
 
 Dataset steps see all records, so they are barriers: they run once, over the merged journal, between two phases in which
-the shards are at work. How a phase is run, and where, is the executors' matter.
+the shards are at work. The executors decide how and where a phase is run.
 """
 
 from __future__ import annotations

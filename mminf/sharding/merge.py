@@ -118,8 +118,8 @@ def merge_shards(output: Path) -> int:
 def merge_shard(output: Path, folder: Path, shard: Shard, progress: ShardProgress) -> None:
     """Merges a shard's journal into the main one, in one transaction; may be repeated.
 
-    Its rows count as the main journal's last run, if they were made for that one. Otherwise they are no result, but the
-    next run may take them over, where the main journal has nothing of the same source record.
+    Its rows count as the main journal's last run, if they were made for that one. Otherwise they are not part of the
+    result, but the next run may resume from them, where the main journal has nothing of the same source record.
 
     Args:
         output: folder of the main journal, whose lock the caller holds.
@@ -208,7 +208,7 @@ def _copy_rows(connection: sqlite3.Connection, run: int) -> None:
     for stage, root, path, _ in connection.execute(touched, (0, 0)):
         connection.execute(f"DELETE FROM main.rows WHERE {BELOW}", below_path(stage, root, path))  # noqa: S608
     _copy(connection, "rows", conflict="REPLACE", where=f"WHERE run >= {since}", run=run)
-    _offer_rows(connection)  # what the shard's last run has not come to yet
+    _offer_rows(connection)  # records that the shard's last run has not reached yet
 
 
 def _offer_rows(connection: sqlite3.Connection) -> None:

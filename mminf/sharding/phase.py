@@ -1,4 +1,4 @@
-"""What the shards of a run are to do, and how far they are; no I/O."""
+"""The phases of a run in shards, and the progress of each shard; no I/O."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Phase:
     Attributes:
         stage: the stage of their records.
         quota: where the recipe has a target, each shard stops once this many of its records are accepted; `SHARE`: its
-            share of the target, whatever the number of shards.
+            share of the target, for any number of shards.
         number: counted over the phases of a run, from 0.
         run: number of the run in the main journal; what was made for another one is not this phase's.
         source: fingerprint of the input that the run began with.

@@ -1,4 +1,4 @@
-"""Works on one shard in a phase, with a journal of its own."""
+"""Works on one shard in a phase, with its own journal."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ class Context:
         Raises:
             RecordError: if this request fails.
         """
-        # Without a seed: the same text has the same vector, whatever record has it.
+        # Without a seed: the same text has the same vector in every record.
         request = Request(tuple(turns), (), NO_SAMPLING, None, 0)
         key, answer = await self._call(request, images, self.attempt, 0)
         if answer.vector is None and not self._gateway.has_vector(key.hex()):

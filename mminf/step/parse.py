@@ -125,7 +125,7 @@ def _first_values(text: str, start: int) -> Json:
 
 
 def _is_open(body: str) -> bool:
-    """Tells whether a bracket or a string is not closed at the end, so that the JSON is truncated."""
+    """Returns whether a bracket or a string is not closed at the end, so that the JSON is truncated."""
     depth, quoted, escaped = 0, False, False
     for char in body:
         if escaped:

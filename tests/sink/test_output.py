@@ -230,7 +230,7 @@ def test_what_a_user_has_put_into_a_datasets_folder_stays_there(make: Make, tmp_
 def test_another_recipes_run_is_not_replaced(make: Make, tmp_path: Path) -> None:
     run(make(name="one"), tmp_path / "out")
     before = (tmp_path / "out" / "o.jsonl").read_bytes()
-    with pytest.raises(OutputError, match="holds a run of recipe 'one', not of 'two'"):
+    with pytest.raises(OutputError, match="contains a run of recipe 'one', not of 'two'"):
         run(make(name="two"), tmp_path / "out", limit=1)
     assert (tmp_path / "out" / "o.jsonl").read_bytes() == before
     assert api.status(tmp_path / "out")["recipe"] == "one"
