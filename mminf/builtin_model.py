@@ -11,10 +11,10 @@ class BuiltinModel:
     """A model whose files are bundled with a plugin.
 
     Attributes:
-        name: what follows `builtin:` in a recipe.
-        folder: contains its files.
-        template: ms-swift's name of its type and of its template.
-        files: names of the files that its answers depend on. A change of any other file repeats no call.
+        name: the part after `builtin:` in a recipe.
+        folder: folder with the files of the model.
+        template: ms-swift's name for the model's type and template.
+        files: names of the files that the model's answers depend on. A change of another file repeats no call.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The base of everything that a recipe configures: unknown keys are errors, every field is described."""
+"""The base class of all configs in a recipe: unknown keys are errors, every field has a description."""
 
 from __future__ import annotations
 

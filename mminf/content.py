@@ -1,4 +1,4 @@
-"""Where the recipes, templates and models are that mminf brings along."""
+"""Locations of the recipes, templates and models that are bundled with mminf."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mminf.errors import RecipeError, nearest
 
 
 def content_folder(kind: str) -> Path:
-    """Returns the folder of the `recipes`, `templates` or `models` that came with mminf, installed or in a checkout."""
+    """Returns the folder of the bundled `recipes`, `templates` or `models`, installed or in a checkout."""
     import mminf_content
 
     package = Path(str(mminf_content.__file__)).parent
@@ -16,10 +16,10 @@ def content_folder(kind: str) -> Path:
 
 
 def find_recipe(name: str) -> Path:
-    """Returns the file of a recipe, given by its path or, for one that mminf brings along, by its name.
+    """Returns the file of a recipe, given by its path or, for a bundled recipe, by its name.
 
     Raises:
-        RecipeError: if there is none.
+        RecipeError: if there is no such recipe.
     """
     from mminf.errors import Problem
 
@@ -28,12 +28,12 @@ def find_recipe(name: str) -> Path:
         return path.resolve()
     known = builtin_recipes()
     if path.suffix in (".yaml", ".yml") or "/" in name:
-        raise RecipeError([Problem(name, "recipe file is not there")])
+        raise RecipeError([Problem(name, "recipe file does not exist")])
     if name not in known:
-        raise RecipeError([Problem(name, f"no recipe of that name{nearest(name, known)}")])
+        raise RecipeError([Problem(name, f"no bundled recipe has this name{nearest(name, known)}")])
     return known[name]
 
 
 def builtin_recipes() -> dict[str, Path]:
-    """Returns the recipes that came with mminf, by name."""
+    """Returns the bundled recipes, by name."""
     return {path.stem: path for path in sorted(content_folder("recipes").glob("*.yaml"))}

@@ -1,4 +1,4 @@
-"""Names that a package exports and imports when they are first used."""
+"""Names of a package that are imported at their first use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Returns the `__getattr__` of a package whose names come from modules that are imported when they are needed.
+    """Returns the `__getattr__` of a package that imports its names from modules at their first use.
 
     Args:
         package: name of the package.

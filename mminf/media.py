@@ -120,7 +120,7 @@ def check_other_media(row: Mapping[str, object]) -> None:
 
 
 def has_other_tags(text: str) -> bool:
-    """Tells whether a text has a `<video>` or `<audio>` tag."""
+    """Returns whether a text has a `<video>` or `<audio>` tag."""
     return "<" in text and _OTHER_TAGS.search(text) is not None
 
 
@@ -165,7 +165,7 @@ def _holds_anything(value: object) -> bool:
 
 
 def _names_other(value: object) -> bool:
-    """Tells whether a value is the name of a video or audio file, or a list of such names."""
+    """Returns whether a value is the name of a video or audio file, or a list of such names."""
     if isinstance(value, list):
         return bool(value) and all(_names_other(item) for item in value)
     if isinstance(value, Mapping):  # a file as `datasets` keeps it
@@ -174,6 +174,6 @@ def _names_other(value: object) -> bool:
 
 
 def _is_asked_of_other(text: str) -> bool:
-    """Tells whether a text starts or ends with such a tag, as questions about a video do."""
+    """Returns whether a text starts or ends with such a tag, as questions about a video do."""
     text = text.strip()
     return text.startswith(("<video>", "<audio>")) or text.endswith(("<video>", "<audio>"))

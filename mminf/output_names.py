@@ -1,4 +1,4 @@
-"""Names in a run's output folder: which ones are the run's own, and which ones a dataset can have."""
+"""Names in a run's output folder: the names that are reserved for the run, and the names that a dataset can have."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 OWN_FOLDERS = frozenset({"images", "parts"})
-"""Images that came embedded in rows, and the journals of shards."""
+"""Images that were embedded in rows, and the journals of shards."""
 JOURNAL = re.compile(r"journal\..*", re.DOTALL)
-"""The journal, its lock, and what SQLite puts beside it."""
+"""The journal, its lock, and the files that SQLite writes next to it."""
 LONGEST_NAME, LONGEST_PATH = 200, 1000
-"""Bytes; file systems take 255 a name, of which the name of an unfinished file needs some."""
+"""In bytes. File systems allow 255 per name; the name of an unfinished file needs some of them."""
 
 
 def check_dataset_path(text: str) -> str:
     """Returns the path of a dataset below the output folder, with single slashes.
 
     Raises:
-        ValueError: if it can't be one, saying why.
+        ValueError: if it is not a valid path of a dataset.
     """
     if "://" in text:
-        raise ValueError(f"{text[:80]!r} is a URI; datasets lie below the output folder, and `--output` may be a URI")
+        raise ValueError(f"{text[:80]!r} is a URI; give a path below the output folder (`--output` may be a URI)")
     if not text.isprintable():
         raise ValueError(f"{text[:80]!r} has a control character")
     path = PurePosixPath(text)
@@ -32,33 +32,33 @@ def check_dataset_path(text: str) -> str:
     if len(str(path).encode()) > LONGEST_PATH or any(len(part.encode()) > LONGEST_NAME for part in path.parts):
         raise ValueError(f"{text[:80]!r}... is too long for a file name")
     if any(part.startswith(".") for part in path.parts):
-        raise ValueError(f"{text[:80]!r} begins with a dot; such names are for unfinished files")
+        raise ValueError(f"{text[:80]!r} begins with a dot; such names are reserved for unfinished files")
     first = path.parts[0].casefold()
     if first in OWN_FOLDERS or JOURNAL.fullmatch(first):
-        raise ValueError(f"{text[:80]!r}: the name {path.parts[0]!r} belongs to the run itself; choose another")
+        raise ValueError(f"{text[:80]!r}: the name {path.parts[0]!r} is reserved for the run; choose another")
     return str(path)
 
 
 def conflicts(paths: Sequence[Path]) -> Iterator[tuple[int, str]]:
-    """Yields the number of each path that is an earlier one, or lies in one or around one, and what is wrong.
+    """Yields the index and the problem of each path that equals, contains or is contained in an earlier path.
 
-    What is written beside a dataset counts as well: copies of its images, and what does not replace it.
+    The paths next to a dataset count as well: copies of its images, and a dataset that does not replace it.
     """
     for number, path in enumerate(paths):
         for other in paths[:number]:
             if path == other:
                 yield number, f"two sinks write {str(path)!r}"
             elif path in other.parents or other in path.parents:
-                yield number, f"{str(path)!r} and {str(other)!r} can't both be written: one lies in the other"
+                yield number, f"{str(path)!r} and {str(other)!r} can't both be written: one is inside the other"
             elif _needs(path, other) or _needs(other, path):
-                yield number, f"{str(path)!r} and {str(other)!r} can't both be written: one needs the other's name"
+                yield number, f"{str(path)!r} and {str(other)!r} can't both be written: one needs the other's path"
 
 
 def _needs(path: Path, other: Path) -> bool:
-    """Tells whether another dataset lies where something may be written beside this one."""
+    """Returns whether another dataset is at a path that may be written next to this one."""
     return any(name == other or name in other.parents for name in beside(path))
 
 
 def beside(path: Path) -> tuple[Path, Path]:
-    """Returns what may be written beside a dataset: copies of its images, and what does not replace it."""
+    """Returns the paths that may be written next to a dataset: copies of its images, and a smaller dataset."""
     return path.with_name(f"{path.name}.images"), path.with_name(f"new-{path.name}")

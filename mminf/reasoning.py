@@ -108,12 +108,12 @@ def split_reasoning(output: str, prompt: Callable[[], str] = str) -> Parts:
 
 
 def _may_have_markers(output: str) -> bool:
-    """Tells whether it is worth searching an output: most have no marker."""
+    """Returns whether an output may contain a marker; most do not."""
     return any(mark in output for mark in "<[◁") or output.startswith(("Here", "analysis"))
 
 
 def _is_answer(before: str, found: re.Match[str], *, first: bool) -> bool:
-    """Tells whether a text before a marker may be the answer: then it is not known where the answer begins.
+    """Returns whether a text before a marker may be the answer: then it is not known where the answer begins.
 
     Args:
         first: no reasoning is known yet; words that introduce it are no answer.

@@ -1,4 +1,4 @@
-"""Records, their seeds, and the canonical bytes that digests are taken of."""
+"""Records, their seeds, and canonical JSON for digests."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import orjson
 from mminf.errors import MissingField
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
-"""A JSON value. Its lists and objects are typed as read-only, so that a `list[str]` is one."""
+"""A JSON value. Lists and objects are typed as read-only, so that a `list[str]` is a JSON value."""
 Fields = dict[str, Json]
 """The fields of a record by name."""
 
 
 @dataclass(slots=True)
 class Record:
-    """One row under way.
+    """One row of a run.
 
     Attributes:
-        id: stable over runs; a child's is `parent/0`, `parent/1`.
+        id: the same in every run; ids of children are `parent/0`, `parent/1`.
         fields: JSON values by name; `images` is a list of paths or URIs, as in ms-swift.
         seq: position in the source, counted from 0.
-        path: position among siblings, one number a fan-out.
+        path: position among siblings, one number per fan-out.
         root: id of the source record that a child came from; empty for a source record.
     """
 
@@ -38,7 +38,7 @@ class Record:
 
     @property
     def origin(self) -> str:
-        """The id of the source record that this one came from; with `path` it is unique, whatever ids look like."""
+        """The id of the source record that this one came from. It is unique in combination with `path`."""
         return self.root or self.id
 
     def __getitem__(self, name: str) -> Json:
@@ -75,16 +75,16 @@ def json_bytes(value: object, errors: str = "surrogatepass") -> bytes:
     """Returns the compact JSON of a value, UTF-8.
 
     Args:
-        errors: what becomes of lone surrogates, as in `str.encode`.
+        errors: how lone surrogates are encoded, as in `str.encode`.
     """
     try:
         return orjson.dumps(value)
-    except TypeError:  # orjson takes neither lone surrogates nor integers over 64 bits
+    except TypeError:  # orjson supports neither lone surrogates nor integers over 64 bits
         return _COMPACT(value).encode("utf-8", errors)
 
 
 def canonical_json(value: object) -> bytes:
-    """Returns the one JSON text of a value: sorted keys, no white space, UTF-8."""
+    """Returns the canonical JSON of a value: sorted keys, no white space, UTF-8."""
     return _CANONICAL(value).encode("utf-8", "surrogatepass")
 
 
@@ -94,9 +94,9 @@ def digest(value: object) -> str:
 
 
 def derive_seed(*parts: str | int) -> int:
-    """Returns a seed in [0, 2**31) that depends on the parts and nothing else.
+    """Returns a seed in [0, 2**31) that depends only on the parts.
 
-    31 bits, since some servers read a seed as a signed 32-bit integer.
+    It has 31 bits, because some servers parse a seed as a signed 32-bit integer.
     """
     text = "\x1f".join(str(part) for part in parts).encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big") >> 1

@@ -60,7 +60,7 @@ def redact(text: str) -> str:
 
 
 def is_secret_name(name: str) -> bool:
-    """Tells whether a header, parameter or variable is named like one that holds a key."""
+    """Returns whether a header, parameter or variable is named like one that holds a key."""
     name = name.replace("-", "_")
     return bool(_SECRET_NAME.search(name)) or name.lower() in _AUTH_NAMES
 

@@ -1,4 +1,4 @@
-"""One generic registry, and the five that mminf has: steps, backends, sources, sinks, models."""
+"""A generic registry, and the registries of steps, wrappers of steps, backends, sources, sinks and models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ U = TypeVar("U")
 
 
 class Registry(Generic[T]):
-    """Names to items. A duplicate name is an error; a miss names the nearest."""
+    """A mapping of names to items. Duplicate and unknown names are errors; similar names are suggested."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -23,15 +23,15 @@ class Registry(Generic[T]):
         """Returns a decorator that registers its item under `name` and returns it.
 
         Raises:
-            PluginError: if another item has that name.
+            PluginError: if another item has this name.
         """
 
         def decorate(item: U) -> U:
             known = self._items.get(name)
-            # A module that is imported twice (a plugin given by path) registers the same thing again.
+            # A module that is imported twice (a plugin given by path) registers the same item again.
             if known is not None and _origin(known) != _origin(item):
                 raise PluginError(
-                    f"two {self.kind}s are called {name!r}: {_origin(known)} and {_origin(item)}; rename one"
+                    f"two {self.kind}s have the name {name!r}: {_origin(known)} and {_origin(item)}; rename one"
                 )
             self._items[name] = item  # type: ignore[assignment]
             return item
@@ -42,7 +42,7 @@ class Registry(Generic[T]):
         """Returns the item.
 
         Raises:
-            PluginError: if there is none of that name.
+            PluginError: if there is no item with this name.
         """
         try:
             return self._items[name]
@@ -65,5 +65,5 @@ BACKENDS: Registry[Any] = Registry("backend")
 SOURCES: Registry[Any] = Registry("source")
 SINKS: Registry[Any] = Registry("sink")
 WRAPPERS: Registry[Any] = Registry("wrapper")
-"""Steps around other steps, by the key of a step's config that asks for them."""
+"""Steps that wrap other steps, by the key of a step's config that enables them."""
 MODELS: Registry[BuiltinModel] = Registry("built-in model")

@@ -27,7 +27,7 @@ _CHANGING = ("ETag", "etag", "LastModified", "mtime", "created", "last_commit", 
 
 
 def is_uri(text: str) -> bool:
-    """Tells whether a text names an object elsewhere, not a file of this machine."""
+    """Returns whether a text names an object elsewhere, not a file of this machine."""
     return "://" in text and not text.startswith(("file://", "data:"))
 
 
@@ -92,7 +92,7 @@ Location = Annotated[
 
 
 def is_remote(path: object) -> bool:
-    """Tells whether a path is a URI's."""
+    """Returns whether a path is a URI's."""
     return not isinstance(path, Path)
 
 
@@ -140,7 +140,7 @@ def read_object(uri: str, most: int) -> bytes:
 
 
 def is_pattern(path: Path) -> bool:
-    """Tells whether a path is a pattern (`shards/*.tar`): a file or folder that has that very name is none."""
+    """Returns whether a path is a pattern (`shards/*.tar`): a file or folder that has that very name is none."""
     if not any(mark in path.name for mark in "*?["):
         return False
     try:

@@ -1,4 +1,4 @@
-"""The one exit for text that goes to a terminal or a log: without secrets, and without what steers a terminal."""
+"""Removes secrets and control characters from text that is written to a terminal or a log."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 
 from mminf.redact import redact
 
-# Control characters but tab and line feed; marks that change the direction of what follows; halves of surrogate pairs.
+# Control characters except tab and line feed, marks that change the text direction, and lone surrogates.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """Returns a text to show: `\\u001b` for an escape character, which is as JSON has it, and `***` for a secret."""
+    """Returns a text that is safe to print: `\\u001b` for an escape character, as in JSON, and `***` for a secret."""
     return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", redact(text))

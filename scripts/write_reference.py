@@ -1,4 +1,4 @@
-"""Writes docs/reference/ from the help of the command line and the configs of all members that recipes can name.
+"""Writes docs/reference/ from the help of the command line and the configs of all steps, engines, sources and sinks.
 
 python scripts/write_reference.py          # writes the pages
 python scripts/write_reference.py --check  # exits with 1 if a page is stale
@@ -41,7 +41,7 @@ def cli_page() -> str:
 
 
 def recipe_page() -> str:
-    """Returns the page of the recipe's keys."""
+    """Returns the page of the keys of recipes."""
     api.list_members()
     parts = [NOTE, "# Recipe reference\n", "## Top level\n", table(RunConfig)]
     parts += ["`engines`, `source`, `steps`, `sinks`, `profiles`: see below and [recipes](../recipes.md).\n"]
@@ -52,7 +52,7 @@ def recipe_page() -> str:
         for name in registry:
             member = registry.get(name)
             line = (member.__doc__ or "").strip().partition("\n")[0]
-            short = f" A bare value stands for `{member.Config.shorthand}`." if member.Config.shorthand else ""
+            short = f" A bare value sets `{member.Config.shorthand}`." if member.Config.shorthand else ""
             parts.append(f"### {name}\n\n{line}{short}\n\n{table(member.Config)}")
     return "\n".join(parts)
 

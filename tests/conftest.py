@@ -13,7 +13,7 @@ import pytest
 from mminf_plugins.demo.world import draw_scene, make_scene
 from PIL import Image
 
-from mminf import limits
+from mminf import limits, redact
 from mminf.storage import to_path
 
 ROOT = Path(__file__).parent.parent
@@ -48,6 +48,12 @@ def answer(request):
 def _limits() -> None:
     """Reads the limits from the environment again for each test; otherwise they are read once per process."""
     limits.read_again()
+
+
+@pytest.fixture(autouse=True)
+def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starts each test without the secrets that earlier ones have read: a drawn key may be a word of the next test."""
+    monkeypatch.setattr(redact, "_kept", set())
 
 
 @pytest.fixture

@@ -228,10 +228,10 @@ def test_only_special_tokens_change(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("chat", "reason"),
     [
-        ([{"role": "assistant", "content": "A"}], "begins with the user"),
+        ([{"role": "assistant", "content": "A"}], "begin with the user"),
         ([{"role": "user", "content": "A"}, {"role": "user", "content": "B"}], "don't alternate"),
         ([{"role": "user", "content": "A"}, {"role": "stranger", "content": "B"}], "don't alternate"),
-        ([], "begins with the user"),
+        ([], "begin with the user"),
     ],
 )
 def test_conversations_that_are_none_are_left_out(tmp_path: Path, chat: list[Any], reason: str) -> None:

@@ -49,7 +49,7 @@ def test_registry_names_the_nearest_and_refuses_duplicates() -> None:
     assert registry.get("score") is First
     with pytest.raises(PluginError, match="unknown step 'scor'; did you mean 'score'"):
         registry.get("scor")
-    with pytest.raises(PluginError, match="two steps are called 'score'"):
+    with pytest.raises(PluginError, match="two steps have the name 'score'"):
 
         @registry.register("score")
         class Second:

@@ -1,4 +1,4 @@
-"""Decides whether a judge means a value that a clause of its answer contains."""
+"""Decides whether a clause of a judge's answer states the value that it contains."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _UNMEANT = re.compile(
     re.IGNORECASE,
 )
 _CONDITION = re.compile(r"\b(?:if|unless|were\s+it|had\s+it)\b|如果|要是|假如|除非", re.IGNORECASE)
-# "A 5 would need more", "5 is reserved for", "4 would be too generous", "5?": the value is weighed, not given.
+# "A 5 would need more", "5 is reserved for", "4 would be too generous", "5?": the value is considered, not stated.
 _WEIGHED = re.compile(
     r"\A[ \t*_`\"'’”)\]】）]*(?:\?|[<>]|(?:"
     + any_of(
@@ -41,7 +41,7 @@ _WEIGHED = re.compile(
 
 
 def is_meant(text: str, start: int, end: int) -> bool:
-    """Tells whether a value is stated: not negated, considered, compared, guessed or conditional.
+    """Returns whether a value is stated: not negated, considered, compared, guessed or conditional.
 
     Args:
         start, end: the position of the value in the text.

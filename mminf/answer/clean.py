@@ -54,7 +54,7 @@ def final_text(text: str) -> str:
 
 
 def verdict_text(text: str) -> str:
-    """Returns an answer in the form in which verdicts are searched: start and end only, ASCII digits, no fence.
+    """Returns an answer in the form that is searched for verdicts: start and end only, ASCII digits, no fence.
 
     Runs of white space and of marks are shortened, so that endless repetition does not slow the patterns down.
 
@@ -100,7 +100,7 @@ def unwrap(text: str, *, brackets: bool = False) -> str:
 
 
 def plain_digits(text: str) -> str:
-    """Returns a text with full-width digits, letters and punctuation as ASCII, as NFKC has them."""
+    """Returns a text in NFKC, which converts full-width digits, letters and punctuation to ASCII."""
     return text if text.isascii() else unicodedata.normalize("NFKC", text)
 
 

@@ -24,9 +24,9 @@ _LITTLE = frozenset(
 )
 """Function words: a text may add them to its source without a change of meaning."""
 _MOST = 400
-"""Words at most that are aligned and compared, since the time grows with their square."""
-_ALIKE = 80  # of 100: a typo mended, a plural made
-_LONG = 5  # letters of a word that may be alike
+"""Maximum number of words that are aligned and compared; the time grows with the square."""
+_ALIKE = 80  # of 100: a corrected typo, or a plural
+_LONG = 5  # minimum number of letters of words that are compared
 
 
 def tokens(text: str) -> list[str]:
@@ -35,7 +35,7 @@ def tokens(text: str) -> list[str]:
 
 
 def is_quoted(text: str, source: str) -> bool:
-    """Tells whether the source contains a text, regardless of white space, punctuation and case.
+    """Returns whether the source contains a text, regardless of white space, punctuation and case.
 
     The text must begin and end where words of the source do: "is is" is not quoted from "sisi sisi".
     """
@@ -78,7 +78,7 @@ def strange_words(text: str, source: str) -> int:
 def skipped_words(text: str, source: str) -> int:
     """Returns the size of the largest gap that a text leaves in a sentence of its source, in words.
 
-    "Write the sum" leaves a gap of four words in "Write a function that returns the sum", and asks for something else.
+    "Write the sum" leaves a gap of four words in "Write a function that returns the sum", and has another meaning.
     """
     said, there, sentence = tokens(text), [], []
     for number, part in enumerate(_SENTENCES.split(source)):

@@ -13,12 +13,12 @@ T = TypeVar("T")
 _MARKER = re.compile(
     r"\[\[\s*([^\[\]]*?)\s*\]\]|\\boxed\{\s*(?:\\text\{)?([^{}]*?)\}?\s*\}|【\s*([^【】]*?)\s*】|<score>\s*([^<>]*?)\s*</score>"
 )
-# What stands between the markers of an enumeration of all of them.
+# Text between the markers of an enumeration of all markers.
 _BETWEEN = re.compile(
     r"\A[\s\"'`*_]*(?:[,;/|、，]|to|or|and|through|直到|\.{2,3}|…|-|–|至|到|或|和|,\s*(?:or|and))*[\s\"'`*_]*\Z",
     re.IGNORECASE,
 )
-# A marker that states a value ends its sentence, or a reason follows. In "[[2]] objects" it counts something.
+# A marker that states a value ends its sentence, or a reason follows. In "[[2]] objects" it is a count.
 _STOP = re.compile(
     r"\A[ \t*_`\"'’”$)）\]}]*(?:[^\w\s]|\n|\Z|"
     + any_of(
@@ -41,12 +41,12 @@ class _Mark(NamedTuple):
 def read_markers(text: str, read: Callable[[str], T | None]) -> tuple[bool, T | None]:
     """Returns whether a text has markers, and the value that they state; None if they state none or several.
 
-    An enumeration or a rubric of the values, as in an echo of the prompt, states none, nor does a marker that is
-    negated, compared or considered. The others must agree.
+    An enumeration or a rubric of the values, as in an echo of the prompt, states no value. A marker that is negated,
+    compared or considered does not, either. All other markers must agree.
 
     Args:
-        read: gives the value of a marker's content; None if it is a placeholder, such as `n`. Raises ValueError for
-            what is not a value.
+        read: returns the value of a marker's content, or None for a placeholder such as `n`. Raises ValueError if the
+            content is not a value.
     """
     marks = [
         _Mark(found.start(), found.end(), next(g for g in found.groups() if g is not None))
@@ -64,7 +64,7 @@ def read_markers(text: str, read: Callable[[str], T | None]) -> tuple[bool, T | 
         if value is not None:
             values.append((mark, value))
     if not values:
-        return listed, None  # a placeholder leaves the rest of the answer to be read
+        return listed, None  # only placeholders: the rest of the answer may state a value
     values = _without_rubric(text, values)
     stated = {value for mark, value in values if is_meant(text, mark.start, mark.end) and _STOP.match(text[mark.end :])}
     return True, stated.pop() if len(stated) == 1 else None

@@ -69,13 +69,13 @@ _FORMS = re.compile(
 _SAYS = re.compile(r"(?:answer (?:the|in)|insert an?|in response|choose|a prompt response)\b")
 _ADDRESSES = re.compile(r"\b(?:your|here)\b")
 _NUMBERED = re.compile(r"(?:q|question|answer|instruction|option|item|caption|prompt) ?(?:\d+|[a-d]|n)")
-# What no form has: numbers and other scripts.
+# Placeholders contain neither numbers nor other scripts.
 _CONTENT = re.compile(r"\d|[^\x00-\x7f’“”…–—]")
 _MOST_WORDS = 9
 
 
 def is_placeholder(text: str) -> bool:
-    """Tells whether a text is a placeholder: "...", "the new prompt", "[your answer]"."""
+    """Returns whether a text is a placeholder: "...", "the new prompt", "[your answer]"."""
     inner = unwrap(text, brackets=True)
     bare = inner.strip(" .:：。!")
     plain = bare.casefold()
@@ -88,18 +88,18 @@ def is_placeholder(text: str) -> bool:
 
 
 def _is_stand_in(plain: str, bare: str) -> bool:
-    """Tells whether a text is a known placeholder as a whole."""
+    """Returns whether the whole text is a known placeholder."""
     return plain in _NOTHING or _CHINESE.match(bare) is not None or _FORMS.fullmatch(plain) is not None
 
 
 def _is_bracketed(text: str) -> bool:
-    """Tells whether a text is in brackets, or names a part of a form in quotes."""
+    """Returns whether a text is in brackets, or names a part of a form in quotes."""
     first = text.strip()[:1]
     return first in "[<{(（【" or (first in '"`' and unwrap(text).strip("<>") in _PARTS)
 
 
 def _is_of_form_words(bare: str, bracketed: bool) -> bool:
-    """Tells whether a text consists of a form's words alone."""
+    """Returns whether a text consists only of a form's words."""
     found = re.findall(r"[a-z']+", bare.casefold())
     if not found or len(found) > _MOST_WORDS or bare.endswith("?") or _CONTENT.search(bare):
         return False

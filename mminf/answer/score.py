@@ -16,7 +16,7 @@ _WORDS = {
     **{word: n for n, word in enumerate(listed("zero,one,two,three,four,five,six,seven,eight,nine,ten"))},
     **{word: n for n, word in enumerate("一二三四五六七八九十", 1)},
 }
-# An integer that is not a part of another number, of a range, a half or a sum.
+# An integer that is not part of another number, a range, a half or a sum.
 _N = (
     r"(?<![\d.,\-+/])(?P<n>\d{1,3}(?:\.0+)?)"
     r"(?![\d+]|[.,]\d|\s*[-–~]\s*\d|-(?!\s)|\s+and\s+a\s+half|\s*分半|\s*点五|\s*分[钟之]|\s*%)"
@@ -28,21 +28,21 @@ _NW = rf"(?:{_N}|{_WORD})"
 _DIGITS = 9
 _MARKUP = r"[ \t*_`\"'“”’(\[{（【|$]*"
 _CLOSING = r"[ \t*_`\"'”’)\]}）】|$]*"
-# Words that name a score; and those that may name something else, so that a colon or the like must follow.
+# Words that name a score. The wide ones may name something else, so that a colon or similar must follow.
 _NARROW = r"(?<![A-Za-z])" + any_of("scores?, ratings?, grade, marks?, rated, 评分, 得分, 分数, 打分, 评级, 给分")
 _WIDE = r"(?<![A-Za-z])" + any_of(
     "verdict, answer, result, evaluation, assessment, judge?ment, level, conclusion, 等级, 结果, 结论, 答案, 评价, 最终"
 )
 _SEPARATOR = r"(?:[:：=]|->|→|=>|\bis\b|\bwould\s+be\b|\bshould\s+be\b|\bwill\s+be\b|为|是|\s[-–—]\s|–|—)"
 _COLON = r"(?:[:：=]|->|→|=>|\s[-–—]\s|–|—)"
-# What may follow a score that is stated: an end, a reason, points. A noun would make it a count.
+# Text that may follow a stated score: an end, a reason, points. With a noun the number is a count.
 _REASONS = any_of(
     "because, since, as, for, due, given, and, but, with, here, overall, in clarity, in total, to this, to the"
 )
 _FITS = any_of("right, fair, correct, appropriate, justified")
 _STOPS = r"\Z|[\n.,;:!?()（\[—–→|。，；：！？、\U0001f300-\U0001faff]|-\s|分|点|因|由"
 _AFTER = rf"(?={_CLOSING}(?:{_STOPS}|(?:points?|stars?|{_REASONS}|is\s+{_FITS})\b))"
-# Neither a choice of scores, nor several of them, nor a score of another scale.
+# Not a choice of scores, several scores, or a score of another scale.
 _ALONE = (
     r"(?!\s*(?:分|points?)?\s*(?:,?\s*(?:or|to|and|或|至|到|和)\s*(?:even\s+)?(?:an?\s+|for\s+\w+\s+(?:is\s+)?)?|[,、;]\s*)\d)"
     r"(?!\s*(?:/|／|\bout\s+of\b|\bof\b)\s*\d)(?!\s+(?:(?:in|for)\s+\w+\s+)?and\b[^.\n]{0,30}\s\d)"
@@ -82,9 +82,9 @@ _ITEM = re.compile(r"(?:\A|\n)\W*\d{1,2}[.)](?:\s+\S|\s*\n)")
 def parse_score(text: str, low: int = 1, high: int = 5) -> int:
     """Returns the score that a judge gave.
 
-    It counts where it is the whole answer, a marker such as `[[4]]` at the beginning or end, a line of its own at the
-    end, or in a clause that states it ("Score: 4", "I'd give it a 4 since ..."). Other numbers, ranges and enumerations
-    of the scale don't count.
+    A score counts if it is the whole answer, a marker such as `[[4]]` at the start or end, a separate first or last
+    line, or in a clause that states it ("Score: 4", "I'd give it a 4 since ..."). Other numbers, ranges and
+    enumerations of the scale do not count.
 
     Raises:
         UnusableAnswer: if no score from `low` to `high` is given, or several are.
@@ -105,7 +105,7 @@ def parse_score(text: str, low: int = 1, high: int = 5) -> int:
 
 
 def _takes_back(answer: str, found: set[int], low: int, high: int) -> bool:
-    """Tells whether an answer corrects itself or uses another scale."""
+    """Returns whether an answer corrects itself or uses another scale."""
     if any(int(one or other) != high for one, other in _OTHER_SCALE.findall(answer)):
         return True
     numbers = {int(number) for number in re.findall(r"(?<![\d.])\d(?!\d|\.\d)", _without_scale(answer, low, high))}
@@ -114,7 +114,7 @@ def _takes_back(answer: str, found: set[int], low: int, high: int) -> bool:
 
 
 def _content(content: str, high: int) -> int | None:
-    """The number in a marker; None for a placeholder. Raises ValueError for another number."""
+    """Returns the number in a marker, or None for a placeholder. Raises ValueError for another number."""
     text = re.sub(rf"\A{_NARROW}\s*[:=]?\s*|\s*(?:分|points?|stars?)\Z", "", content.strip(), flags=re.IGNORECASE)
     text = re.sub(rf"\s*(?:/|out\s+of)\s*{high}(?:\s*分)?\Z", "", text)
     if text.lower() in _WORDS:
@@ -135,7 +135,7 @@ def _json_scores(text: str, high: int) -> Iterator[int]:
 
 
 def _json_object(text: str) -> dict[str, object]:
-    """Returns the JSON object in an answer; an empty one if it has none."""
+    """Returns the JSON object in an answer, or an empty one if there is none."""
     start, end = text.find("{"), text.rfind("}")
     try:
         value = json.loads(text[start : end + 1]) if 0 <= start < end else None
@@ -151,7 +151,7 @@ def _without_limits(answer: str) -> str:
 
 
 def _scored(value: Mapping[str, object]) -> list[object]:
-    """Returns the values whose keys name a score; where none does, those whose keys name no count and no limit."""
+    """Returns the values whose keys name a score; if there are none, those whose keys name no count or limit."""
     given = [key for key in value if _LIMITS.search(key) is None]
     keys = [key for key in given if _NAMES_SCORE.search(key) is not None]
     keys = keys or [key for key in given if _COUNTS.search(key.replace("_", " ")) is None]
@@ -194,7 +194,7 @@ def _on_own_line(text: str, top: str) -> Iterator[int]:
 
 
 def _is_item(text: str, start: int, end: int) -> bool:
-    """Tells whether a number is the number of a list item: "1. The question is clear."."""
+    """Returns whether a number is the number of a list item: "1. The question is clear."."""
     if re.match(r"[.)]\s+\S", text[end : end + 9]) is None:
         return False
     begins = re.search(r"(?:\A|\n)\W*\Z", text[:start]) is not None
@@ -203,7 +203,7 @@ def _is_item(text: str, start: int, end: int) -> bool:
 
 @lru_cache(maxsize=16)
 def _whole(top: str) -> re.Pattern[str]:
-    """The score alone, or with the name of an axis or of a level: "4/5", "Clarity: 4", "Level: High (4)"."""
+    """The score alone, or with the name of an axis or level: "4/5", "Clarity: 4", "Level: High (4)"."""
     words = r"[^\W\d_]+(?:[ -][^\W\d_]+){0,3}"
     label = rf"(?:(?P<label>{words})[\s*_`]*(?:[:：,=(（]|\s[-–—])\s*(?:{words}\s*[(（])?)?"
     end = r"\s*(?:points?|stars?|分|点)?[\s*_`\"'”)\]}）】.。!！]*"
@@ -238,7 +238,7 @@ def _patterns(top: str) -> list[re.Pattern[str]]:
         rf"{_MARKUP}{_N}{top}\s+(?:is|seems|would\s+be)\s+(?:the\s+)?(?:{_FITS}|my\s+(?:score|rating|verdict|answer))\b",
         # "[[n]] where n is 4"
         rf"\[\[?[nx]\]\]?[^\d\n]{{0,30}}\b[nx]\s*(?:is|=)\s*{_N}{_AFTER}",
-        # "5 - Very clear", "4 (clear)", "4, because ...": at the beginning, and no list of all scores
+        # "5 - Very clear", "4 (clear)", "4, because ...": at the beginning, not in a list of all scores
         rf"\A{_MARKUP}{_N}{top}{_CLOSING}{begun}(?!.*\n\W*\d){rubric}",
         # "4/5", "4 out of 5 because ...": at the beginning of a line, or after a label
         rf"(?:^|[\n:：]|\boverall\b|\bsay\b){_MARKUP}{_N}\**{top.removesuffix('?')}(?!\s*\**\s*(?:of\b|/|in\b|on\b))"

@@ -69,12 +69,12 @@ _NEGATIVE = re.compile(
 def parse_verdict(text: str, answers: tuple[str, str] = ("Yes", "No")) -> bool:
     r"""Returns a judge's verdict: one of `answers`, or a word with the same meaning, in any case and markup.
 
-    A verdict counts where it is the whole answer or its last line, begins the answer with a stop after it, is in a
-    marker (`[[Yes]]`, `\boxed{Yes}`), or in a clause that states it ("The answer is no"). Words inside of sentences
-    don't count: "this is not true" has a "true" in it.
+    A verdict counts if it is the whole answer or its last line, if it begins the answer and punctuation follows, if it
+    is in a marker (`[[Yes]]`, `\boxed{Yes}`), or if a clause states it ("The answer is no"). Words inside of sentences
+    do not count: "this is not true" contains "true".
 
     Raises:
-        UnusableAnswer: if no verdict is said, or both are.
+        UnusableAnswer: if the answer states no verdict, or both.
     """
     answer = verdict_text(text)
     words = {word: value for value, known in ((True, _YES), (False, _NO)) for word in known}
@@ -99,7 +99,7 @@ def parse_letter(text: str, letters: str) -> str:
     """Returns the letter that a judge chose, as `[[A]]` or as its whole answer.
 
     Raises:
-        UnusableAnswer: if none is chosen, or several are.
+        UnusableAnswer: if no letter or several letters are chosen.
     """
     answer = verdict_text(text)
 
@@ -157,14 +157,14 @@ def _stated(answer: str, words: dict[str, bool]) -> Iterator[bool]:
 
 
 def _is_qualified(rest: str, verdict: bool) -> bool:
-    """Tells whether what follows a verdict hedges it or says the opposite."""
+    """Returns whether the text after a verdict weakens it or states the opposite."""
     if _HEDGES.search(rest.lstrip(" ,.;:!，。—–-")):
         return True
     return (_NEGATIVE if verdict else _POSITIVE).search(rest) is not None
 
 
 def _last_words(lines: list[str], words: dict[str, bool]) -> str | None:
-    """Returns the verdict that is the last line, perhaps after a label: "Answer: yes"."""
+    """Returns the verdict in the last line, with or without a label: "Answer: yes"."""
     last = lines[-1]
     *before, tail = re.split(r"[:：]", last)
     if not before and len(lines) > 1 and lines[-2].endswith((":", "：")):

@@ -1,8 +1,8 @@
-"""Backends: what serves a model, behind one small interface.
+"""Backends serve models behind one small interface.
 
     from mminf.backend import Backend, EngineConfig, Generation, Request, backend
 
-Names are imported when they are first used.
+Names are imported on first use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Addresses of servers as recipes have them, and what a call to one carries: headers, query, proxy."""
+"""Server addresses in recipes, and the headers, query parameters and proxy of calls to them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})  # noqa: S104 (as an address to call)
 _AZURE = re.compile(r"\.azure\.(?:com|us|cn)$")
 KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key"})
+_FORM = "an address must have the form http://host:port/v1 or https://host/v1"
+_KEEP_OUT = "an address must not contain {}, because recipes are stored in journals; use api_key_env"
 _OURS = frozenset({"content-type", "content-length", "host", "accept-encoding", "transfer-encoding"})
 
 
@@ -41,7 +43,7 @@ class ServerConfig(Config):
     @classmethod
     def _texts(cls, values: Any) -> Any:
         if not isinstance(values, Mapping):
-            raise hidden("a mapping of names to texts")
+            raise hidden("must be a mapping from names to strings")
         return {str(name): str(value) for name, value in values.items() if value is not None}
 
     @field_validator("headers", "query")
@@ -52,7 +54,7 @@ class ServerConfig(Config):
             if (is_secret_name(name) or value.lower().startswith(("bearer ", "basic "))) and not _VARIABLE.search(
                 value
             ):
-                raise hidden(f"{name!r} looks like a key, and recipes are kept in journals; write it as `${{NAME}}`")
+                raise hidden(f"{name!r} looks like a key, and recipes are stored in journals; write it as `${{NAME}}`")
         return values
 
     @field_validator("headers")
@@ -60,19 +62,19 @@ class ServerConfig(Config):
     def _valid_headers(cls, values: dict[str, str]) -> dict[str, str]:
         for name, value in values.items():
             if not _HEADER.fullmatch(name) or name.lower() in _OURS:
-                raise hidden(f"{name[:60]!r} is not a header that can be set")
+                raise hidden(f"can't set header {name[:60]!r}: the name is invalid, or mminf sets it")
             if not value.isprintable():
-                raise hidden(f"the value of {name!r} has a control character")
+                raise hidden(f"the value of {name!r} contains a control character")
         return values
 
 
 class EndpointConfig(ServerConfig):
-    """An address with settings of its own. In recipes a bare address will do."""
+    """An address with its own settings. In recipes, an address without settings is a string."""
 
     shorthand: ClassVar[str | None] = "url"
     url: str = Field(description="http://host:port/v1 or https://host/v1.")
     max_concurrency: int | None = Field(None, ge=1, description="Maximum number of calls in flight at this address.")
-    api_key_env: str | None = Field(None, description="Variable that holds its key; by default the engine's.")
+    api_key_env: str | None = Field(None, description="Environment variable with its key; default: the engine's.")
 
     @model_validator(mode="before")
     @classmethod
@@ -81,7 +83,7 @@ class EndpointConfig(ServerConfig):
 
     @model_serializer(mode="wrap")
     def _to_address(self, dump: SerializerFunctionWrapHandler) -> Any:
-        """Bare again, so that journals and digests of recipes with bare addresses stay what they were."""
+        """Returns a string if only the URL is set, so that digests of recipes do not change."""
         if self.max_concurrency is None and self.api_key_env is None and not self.headers and not self.query:
             return self.url
         return {name: value for name, value in dump(self).items() if name not in ("headers", "query") or value}
@@ -93,13 +95,13 @@ class EndpointConfig(ServerConfig):
             parts = urlsplit(url)
             _ = parts.port
         except ValueError as error:
-            raise hidden("an address is http://host:port/v1 or https://host/v1") from error
+            raise hidden(_FORM) from error
         if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or "\\" in url:
-            raise hidden("an address is http://host:port/v1 or https://host/v1")
+            raise hidden(_FORM)
         if "@" in parts.netloc:
-            raise hidden("an address holds no user or password, since recipes are kept in journals; use api_key_env")
+            raise hidden(_KEEP_OUT.format("a user or password"))
         if found := [name for name, _ in parse_qsl(parts.query) if is_secret_name(name)]:
-            raise hidden(f"an address holds no key ({found[0]!r}), since recipes are kept in journals; use api_key_env")
+            raise hidden(_KEEP_OUT.format(f"a key ({found[0]!r})"))
         return url
 
     @field_validator("api_key_env")
@@ -119,7 +121,7 @@ class EndpointConfig(ServerConfig):
 
 
 def hidden(message: str) -> PydanticCustomError:
-    """Returns a validation error that is told without the value: it may be a key."""
+    """Returns a validation error that does not show the value, which may be a key."""
     return PydanticCustomError(HIDDEN_INPUT, "{message}", {"message": message})
 
 
@@ -128,22 +130,22 @@ def check_variable(name: str) -> str:
     long = len(name) >= 16 and any(char.isdigit() for char in name)
     looks_random = long and (any(char.islower() for char in name) or "_" not in name)
     if not _NAME.fullmatch(name) or looks_random:
-        raise hidden("takes the name of an environment variable (OPENAI_API_KEY), never the key itself")
+        raise hidden("must be the name of an environment variable (OPENAI_API_KEY), not the key itself")
     return name
 
 
 def check_variables(text: str) -> None:
-    """Raises a hidden error if a `${...}` in a text names no environment variable."""
+    """Raises a hidden error if a `${...}` in a text does not contain the name of an environment variable."""
     for name in _VARIABLE.findall(text):
         if not _NAME.fullmatch(name):
-            raise hidden("`${...}` takes the name of an environment variable")
+            raise hidden("`${...}` must contain the name of an environment variable")
 
 
 def fill_in(value: Any, what: str) -> Any:
-    """Returns a value with every `${NAME}` in its texts replaced, whose values stay secret.
+    """Returns a value with each `${NAME}` in its strings replaced. The inserted values are kept secret.
 
     Args:
-        what: the setting, for errors.
+        what: name of the setting, for errors.
 
     Raises:
         EngineError: if a variable is not set.
@@ -159,21 +161,21 @@ def _read(name: str, what: str) -> str:
     if (value := read_secret(name)) is None:
         raise EngineError(f"`{what}` needs the environment variable {name}, which is not set")
     if not value.isprintable():
-        raise EngineError(f"the environment variable {name}, for `{what}`, has a line break or control character")
+        raise EngineError(f"the environment variable {name}, for `{what}`, contains a line break or control character")
     return value
 
 
 def key_headers(url: str, key_env: str) -> dict[str, str]:
-    """Returns the header with the key of an address; none if its variable is not set.
+    """Returns the header with the key for an address, or no header if the variable is not set.
 
     Raises:
-        EngineError: if the key can't be sent.
+        EngineError: if a header can't contain the key.
     """
     key = (read_secret(key_env) or "").strip()
     if not key:
         return {}
     if not key.isascii() or not key.isprintable():
-        raise EngineError(f"the environment variable {key_env} holds no key: it has characters that no header takes")
+        raise EngineError(f"the environment variable {key_env} contains characters that are not allowed in a header")
     parts = urlsplit(url)
     if _AZURE.search(parts.hostname or "") or "/openai/deployments/" in parts.path:
         return {"api-key": key}
@@ -181,12 +183,12 @@ def key_headers(url: str, key_env: str) -> dict[str, str]:
 
 
 def find_proxy(url: str) -> str | None:
-    """Returns the proxy of an address by the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY), or None.
+    """Returns the proxy for an address from HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, or None.
 
-    This machine is reached without one, whatever NO_PROXY says: `vllm serve` beside a run is the common case.
+    Local addresses never use a proxy, even if NO_PROXY does not list them: `vllm serve` on the same machine is common.
 
     Raises:
-        EngineError: if it is a proxy of a kind that is not supported.
+        EngineError: if the proxy's scheme is not http or https.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -203,7 +205,7 @@ def find_proxy(url: str) -> str | None:
     found = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     if found.scheme not in ("http", "https") or not found.hostname:
         raise EngineError(
-            f"the environment's proxy for {host} is not http:// or https://; name another in "
-            f"{parts.scheme.upper()}_PROXY, or {host} in NO_PROXY"
+            f"the proxy for {host} from the environment is not http:// or https://; set another one in "
+            f"{parts.scheme.upper()}_PROXY, or add {host} to NO_PROXY"
         )
     return found.geturl()

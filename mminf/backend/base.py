@@ -1,4 +1,4 @@
-"""The interface of a backend, and what of its settings decides an answer."""
+"""The interface of a backend, and which of its settings affect answers."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from mminf.request import Generation, Rendered, Request, Sampling
 
 B = TypeVar("B")
 
-# Settings that change how fast an answer comes, or where from, but not what it is: they are no part of a memo key.
-# Whoever adds a setting to a backend decides here. Everything that isn't named is taken to change answers.
+# Settings that affect the speed or the origin of an answer, but not the answer: they are not part of a memo key.
+# A setting that is not listed here is part of the key.
 SPEED_ONLY = frozenset(
     {
-        "backend",  # the same weights answer; numerics differ no more than between two versions of one backend
-        "replicas",  # how many copies of the model share the calls
-        "max_concurrency",  # how many calls are in flight
-        "max_batch_size",  # transformers: rows of a batch
+        "backend",  # the weights are the same; numerics differ as little as between versions of one backend
+        "replicas",  # copies of the model that share the calls
+        "max_concurrency",  # calls in flight
+        "max_batch_size",  # transformers: rows per batch
         "max_num_seqs",  # vllm: sequences in flight
         "gpu_memory_utilization",  # vllm: size of the KV cache
         "tensor_parallel_size",  # how the weights are spread over devices
         "pipeline_parallel_size",
         "enforce_eager",  # vllm: no CUDA graphs
         "enable_prefix_caching",
-        "limit_mm_per_prompt",  # an over-long prompt is an error, never another answer
+        "limit_mm_per_prompt",  # too many images are an error, never another answer
         "device_map",
         "attn_impl",
-        "base_url",  # openai: which server has the model
+        "base_url",  # openai: the servers of the model
         "api_key_env",
         "headers",
         "query",
@@ -51,15 +51,15 @@ SPEED_ONLY = frozenset(
 
 
 class Backend(ABC):
-    """Serves one model. Made when a recipe runs, loaded when a call first needs it.
+    """Serves one model. Created when a recipe runs, and loaded before its first call.
 
     Attributes:
-        Config: what a recipe may set.
+        Config: the settings in a recipe.
         constrains: whether `sampling.choices` is enforced.
-        embeds: answers with vectors, not with text.
-        local: holds a model in this process, so that it takes memory here.
-        view: the form in which requests hold their images.
-        number: which of a model's replicas this is, counted from 0.
+        embeds: answers are vectors, not text.
+        local: the model is loaded on this machine and takes its memory.
+        view: the form of the images in requests.
+        number: index of the replica, from 0.
     """
 
     Config: ClassVar[type[EngineConfig]] = EngineConfig
@@ -73,7 +73,7 @@ class Backend(ABC):
         self.view = View("pixels", getattr(config, "max_pixels", None))
 
     def be_replica(self, number: int) -> None:
-        """Tells the backend which of a model's replicas it is, counted from 0; called before it is loaded."""
+        """Sets the index of the replica, from 0; called before `load`."""
         self.number = number
 
     @classmethod
@@ -83,10 +83,10 @@ class Backend(ABC):
 
     @classmethod
     def check_open_turn(cls, config: Any) -> None:
-        """Raises ValueError if it is known, before anything loads, that no prompt can be left open."""
+        """Raises ValueError if it is known before loading that the backend can't leave a prompt open."""
 
     def identity(self) -> dict[str, Any]:
-        """Returns what of the model and its settings decides its answers; part of every memo key."""
+        """Returns the identity of the model and the settings that affect answers; part of every memo key."""
         settings = self.config.model_dump(mode="json", exclude_defaults=True)
         kept = {key: value for key, value in settings.items() if key not in SPEED_ONLY}
         kept["model"] = model_identity(self.config.model)
@@ -95,24 +95,24 @@ class Backend(ABC):
         return kept
 
     def load(self) -> None:
-        """Loads the model; may take minutes, and is called in a thread.
+        """Loads the model. May take minutes; called in a thread.
 
         Raises:
-            EngineError: if it can't be loaded, saying what to do.
+            EngineError: if it can't be loaded; the message says what to do.
         """
 
     def capacity(self) -> int:
-        """Returns how many calls in flight keep the backend full."""
+        """Returns the number of calls in flight that keep the backend busy."""
         return int(self.config.max_concurrency or 1024)
 
     def gpus(self) -> int:
-        """Returns how many GPUs the model takes, where there are any."""
+        """Returns the number of GPUs that the model takes if the machine has GPUs."""
         config = self.config
         sizes = (getattr(config, name, 1) for name in ("replicas", "tensor_parallel_size", "pipeline_parallel_size"))
         return math.prod(sizes) if self.local else 0
 
     def memory(self) -> Mapping[str, float]:
-        """Returns the share of each device's memory that the model takes; empty where nobody can tell before."""
+        """Returns the share of each device's memory that the model takes; empty if unknown before loading."""
         return {}
 
     @abstractmethod
@@ -120,12 +120,12 @@ class Backend(ABC):
         """Answers a request.
 
         Raises:
-            RequestError: if this request can't be answered; others are not touched by it.
+            RequestError: if this request can't be answered; others are not affected.
             EngineError: if the backend can't answer any request.
         """
 
     def render(self, request: Request) -> Rendered | None:
-        """Returns the prompt as the model would get it, or None where the server alone knows. Loads no weights."""
+        """Returns the prompt as the model would get it, or None if only the server can render it. Loads no weights."""
         return None
 
     def special_tokens(self) -> frozenset[str]:
@@ -133,11 +133,11 @@ class Backend(ABC):
         return frozenset()
 
     def unsupported(self, sampling: Sampling) -> list[str]:
-        """Returns the sampling settings that this backend can't follow, so that the user is told."""
+        """Returns the names of the sampling settings that this backend does not support."""
         return []
 
     async def close(self) -> None:
-        """Frees what the backend holds."""
+        """Frees the backend's resources."""
 
 
 def backend(name: str) -> Callable[[type[B]], type[B]]:
@@ -146,7 +146,7 @@ def backend(name: str) -> Callable[[type[B]], type[B]]:
 
 
 def model_identity(model: str) -> str | dict[str, Any]:
-    """Returns the model's name; for a local folder a digest that changes with its files, wherever it stands."""
+    """Returns the model's name; for a local folder, a digest of its files that does not depend on its path."""
     if is_builtin(model):
         builtin = find_model(model)
         return {"files": digest([[name, _digest_ends(builtin.folder / name)] for name in builtin.files])}
@@ -159,7 +159,7 @@ def model_identity(model: str) -> str | dict[str, Any]:
 
 
 def _digest_ends(path: Path, part: int = 1 << 20) -> str:
-    """A digest of a file's size, beginning and end: hashing 100 GB of weights at every start would be a tax."""
+    """Returns a digest of a file's size, beginning and end: hashing 100 GB of weights at every start would be slow."""
     size = path.stat().st_size
     with path.open("rb") as file:
         data = file.read(part)

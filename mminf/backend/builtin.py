@@ -20,12 +20,12 @@ def register_model(model: BuiltinModel) -> BuiltinModel:
 
 
 def is_builtin(model: str) -> bool:
-    """Tells whether a recipe's `model` names a built-in model."""
+    """Returns whether a recipe's `model` names a built-in model."""
     return model.startswith(_PREFIX)
 
 
 def find_model(name: str) -> BuiltinModel:
-    """Returns the built-in model of a name such as `builtin:demo`.
+    """Returns the built-in model with a name such as `builtin:demo`.
 
     Raises:
         EngineError: if no plugin has registered it, or some of its files are missing.
@@ -38,6 +38,6 @@ def find_model(name: str) -> BuiltinModel:
     model = MODELS.get(key)
     if missing := [file for file in model.files if not (model.folder / file).is_file()]:
         raise EngineError(
-            f"{name} lacks {', '.join(missing)} in {model.folder}; reinstall the package that it is part of"
+            f"{name}: {', '.join(missing)} is missing in {model.folder}; reinstall the package that contains the model"
         )
     return model

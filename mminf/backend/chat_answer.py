@@ -1,4 +1,4 @@
-"""Reads the answer of a server that speaks OpenAI's chat protocol."""
+"""Parses answers in OpenAI's chat protocol."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from mminf.request import Generation
 
 _STOP = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence", "stop_token", "complete", "finished"})
 _LENGTH = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
-"""How servers and the gateways before them call the two ends of an answer."""
+"""Values of `finish_reason` of servers and gateways for a complete answer, and for one that was cut off."""
 
 
 class NoAnswerError(ValueError):
-    """A body without an answer in it; the same call may get one."""
+    """A body without an answer; a retry may succeed."""
 
 
 def read_answer(answer: Any) -> Generation:
-    """Returns what a server's answer says.
+    """Parses a server's answer.
 
     Raises:
-        RequestError: if the model refused, or its server kept the answer back: asking again would not help.
-        NoAnswerError: if there is no answer in it.
+        RequestError: if the model refused, or the server withheld the answer; a retry would not help.
+        NoAnswerError: if it contains no answer.
     """
     try:
         choice = answer["choices"][0]
@@ -55,21 +55,21 @@ def read_answer(answer: Any) -> Generation:
 
 def _check_kept_back(message: dict[str, Any], finish_reason: str) -> None:
     if finish_reason == "content_filter":
-        raise RequestError("the server's content filter kept the answer back")
+        raise RequestError("the server's content filter withheld the answer")
     if message.get("tool_calls") or message.get("function_call"):
         raise RequestError("the model called a tool instead of answering")
 
 
 def _finish_reason(value: Any) -> str:
-    """Returns `stop` or `length` for what servers call so, and all else as it is."""
+    """Returns `stop` or `length` for a server's equivalents, and any other value unchanged."""
     if value is None or value == "":
-        return "stop"  # some servers name none
+        return "stop"  # some servers send none
     said = str(value).lower().rpartition(".")[2]
     return "stop" if said in _STOP else "length" if said in _LENGTH else said[:40]
 
 
 def _text(content: Any) -> str:
-    """Some servers answer with a list of parts."""
+    """Returns the text of a content, which some servers send as a list of parts."""
     if isinstance(content, list):
         return "".join(map(_part, content))
     if content is None or isinstance(content, str):
@@ -78,7 +78,7 @@ def _text(content: Any) -> str:
 
 
 def _part(part: Any) -> str:
-    """Returns the text of a part of an answer; none of one that is the model's reasoning, or no text."""
+    """Returns the text of a part of an answer; empty for reasoning and for parts without text."""
     if isinstance(part, str):
         return part
     if not isinstance(part, dict) or part.get("type", "text") not in ("text", "output_text"):
@@ -87,7 +87,7 @@ def _part(part: Any) -> str:
 
 
 def _logprobs(found: Any) -> tuple[float, ...] | None:
-    """Returns the log-probabilities of the tokens, None if any of them is missing."""
+    """Returns the log-probabilities of the tokens, or None if any of them is missing."""
     tokens = found.get("content") if isinstance(found, dict) else None
     if not isinstance(tokens, list) or not tokens:
         return None

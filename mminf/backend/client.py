@@ -1,7 +1,7 @@
-"""HTTP client of the servers behind one engine: meets them, sends calls, and sends again what failed in passing.
+"""HTTP client for the servers of one engine: identifies them, sends calls, and retries temporary failures.
 
-The client is aiohttp, which ms-swift's own client uses too: per call it costs a tenth of what the openai package
-or httpx cost (docs/design.md has the figures).
+It uses aiohttp, as ms-swift's client does. A call costs a tenth of what it costs with the openai package or httpx
+(figures in docs/design.md).
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from mminf.request import Generation
 
 log = logging.getLogger("mminf")
 Probe = Callable[[Lease], Awaitable[None]]
-_MEETING, _CHECKING = 30, 10  # seconds in which a server lists its models
+_MEETING, _CHECKING = 30, 10  # seconds to wait for a server's list of models
 _LOST = (aiohttp.ClientError, OSError)  # a TimeoutError is an OSError
 _GIVEN_UP = 3
-"""Calls in a row that a server refused for as long as `timeout` lasts; then it is not only full."""
+"""Number of calls in a row, each refused for `timeout` seconds, that stops the run."""
 _CHANGES = 8
-"""Parameters at most that one call may lose."""
+"""Maximum number of parameters that are changed for one call."""
 
 
 class TransientError(Exception):
-    """A failure that the same call may not meet again."""
+    """A temporary failure; a retry may succeed."""
 
 
 class RateLimitError(TransientError):
-    """The server takes no more calls for now.
+    """The server accepts no more calls for now.
 
     Args:
-        seconds: for which it asked.
+        seconds: the wait that it asked for.
     """
 
     def __init__(self, message: str, seconds: float) -> None:
@@ -56,7 +56,7 @@ class RateLimitError(TransientError):
 
 
 class Rejected(Exception):
-    """The server rejects a parameter of the call, and would accept it after a change."""
+    """The server rejects a parameter of the call; a retry with a changed parameter may succeed."""
 
 
 class Client:
@@ -66,7 +66,7 @@ class Client:
         config: an OpenAIConfig.
 
     Raises:
-        EngineError: if the environment lacks what `headers`, `query` or `extra_body` name.
+        EngineError: if an environment variable in `headers`, `query` or `extra_body` is not set.
     """
 
     def __init__(self, config: Any) -> None:
@@ -78,36 +78,36 @@ class Client:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=config.timeout),
-            # Unpacked here, up to a limit; answers are small, so they are asked for as they are.
+            # Decompressed here, up to a limit. Answers are small, so no compression is requested.
             auto_decompress=False,
             headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
     async def close(self) -> None:
-        """Ends health checks and connections."""
+        """Stops health checks and closes connections."""
         await self.endpoints.close()
         await self._session.close()
 
     async def meet(self) -> None:
-        """Asks every server what it is and whether it has the model.
+        """Identifies every server, and checks that it serves the model.
 
         Raises:
-            EngineError: naming all that can't be reached, refuse the key or lack the model.
+            EngineError: if servers can't be reached, reject the key or do not serve the model; it names all of them.
         """
         problems = await asyncio.gather(*(self._meet(endpoint) for endpoint in self.endpoints))
         if found := [problem for problem in problems if problem]:
             raise EngineError("\n".join(found))
 
     async def post(self, payload: dict[str, Any], probe: Probe | None = None) -> Generation:
-        """Sends a call until it is answered, and returns the answer.
+        """Sends a call, with retries, and returns the answer.
 
         Args:
-            probe: must pass on an endpoint before the call goes there.
+            probe: must pass on an endpoint before the call is sent there.
 
         Raises:
-            RequestError: if the server refuses this call, or failed on it too often.
-            EngineError: if no server answers any more, or every call would fail as this one does.
+            RequestError: if the server refuses this call, or all retries failed.
+            EngineError: if no server answers any more, or every call would fail in the same way.
         """
         failures, changes, deadline = 0, 0, math.inf
         last: Endpoint | None = None
@@ -136,17 +136,17 @@ class Client:
                 await asyncio.sleep(backoff(failures - 1))
 
     def _postpone(self, deadline: float, error: RateLimitError) -> float:
-        """Returns until when a refused call is sent again.
+        """Returns the deadline for retries of a refused call.
 
         Raises:
-            RequestError: if that is over.
-            EngineError: if it was over for several calls in a row.
+            RequestError: if the deadline has passed.
+            EngineError: if it has passed for several calls in a row.
         """
-        # Seconds for which the server asked don't count: it said that it would answer later.
+        # A wait that the server asked for does not count as part of `timeout`.
         deadline = min(deadline, time.monotonic() + self.config.timeout) + error.seconds
         if time.monotonic() <= deadline:
             return deadline
-        refused = f"{error} (and so on for {self.config.timeout:g} s)"
+        refused = f"{error} (retried for {self.config.timeout:g} s)"
         if self._full.add("busy", _GIVEN_UP):
             self._stop(refused, _GIVEN_UP)
         raise RequestError(refused) from error
@@ -155,10 +155,10 @@ class Client:
         """Sends a call once, and returns the answer.
 
         Raises:
-            TransientError: if it may be sent again.
-            Rejected: if it may be sent again at once: with other parameters.
+            TransientError: if a retry may succeed.
+            Rejected: if it can be retried at once with other parameters.
             RequestError: if the server refuses this call.
-            EngineError: if it refuses every call, or a setting of the recipe.
+            EngineError: if the server refuses every call, or a setting of the recipe.
         """
         endpoint = lease.endpoint
         payload = self._adapted(payload)
@@ -192,7 +192,7 @@ class Client:
         return found
 
     async def try_each(self, probe: Probe) -> None:
-        """Probes every endpoint that takes a call now; those that fail in passing are left out."""
+        """Probes every endpoint that can take a call now; those with a temporary failure are skipped."""
         for endpoint in self.endpoints:
             if (lease := self.endpoints.take_now(endpoint)) is None:
                 continue
@@ -204,14 +204,14 @@ class Client:
                 self.endpoints.give_back(lease)
 
     def _adapted(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """Returns a payload with the engine's own parameters, and without what the server has rejected."""
+        """Returns a payload with the engine's `extra_body`, and with the changes that the server requires."""
         return apply(merge(payload, self.extra_body), self._changes)
 
     def _failure(self, lease: Lease, failure: Failure, payload: dict[str, Any], after: str | None = None) -> Exception:
-        """Notes what a refusal says of its endpoint, and returns what it means for the call.
+        """Records a failure at its endpoint, and returns the exception for the call.
 
         Raises:
-            EngineError: if every call would meet it.
+            EngineError: if every call would fail in the same way.
         """
         endpoint = lease.endpoint
         told = f"{endpoint.url} {failure.said}"
@@ -232,19 +232,19 @@ class Client:
             return Rejected(told)
         if failure.kind in HOPELESS:
             return self._hopeless(lease, failure, told)
-        self.endpoints.succeeded(lease)  # it is up, and the fault is the call's
+        self.endpoints.succeeded(lease)  # the server is up; the call itself is invalid
         return RequestError(told)
 
     def _change(self, change: Change) -> None:
         if change.name not in self._changes:
             self._changes[change.name] = change
             done = f"is sent as {change.other}" if change.other else "is left out"
-            log.warning("model %r rejects %s; it %s, since %s", self.config.model, change.name, done, change.why)
+            log.warning("model %r rejects %s, which %s: %s", self.config.model, change.name, done, change.why)
 
     def _hopeless(self, lease: Lease, failure: Failure, told: str) -> Exception:
-        """Handles a failure that every call to this endpoint will have.
+        """Handles a failure that every call to this endpoint would have.
 
-        Calls go to the other endpoints, if there are any; else a few failures in a row stop the run.
+        Calls are sent to the other endpoints, if there are any. Otherwise a few failures in a row stop the run.
         """
         endpoint = lease.endpoint
         hint = fix(
@@ -296,7 +296,7 @@ class Client:
         return status in (200, endpoint.listing)
 
     async def _list_models(self, endpoint: Endpoint, seconds: float) -> tuple[int, Any, str | None]:
-        """Returns status, list, and where it redirects to."""
+        """Returns status, list of models, and target of a redirect."""
         limit = aiohttp.ClientTimeout(total=seconds)
         url = endpoint.listing_url or f"{endpoint.url}/models"
         async with self._session.get(
@@ -306,23 +306,24 @@ class Client:
         return response.status, parse_json(content) if content else None, response.headers.get("Location")
 
     async def _meet(self, endpoint: Endpoint) -> str | None:
-        """Notes what answers at an endpoint. Returns what is wrong with it, or None."""
+        """Records the kind and the models of an endpoint. Returns its problem, or None."""
         name = self.config.model
         try:
             status, listing, target = await self._list_models(endpoint, _MEETING)
         except BrokenBodyError as error:
-            log.info("%s lists no models that can be read: %s", endpoint.url, error)
+            log.info("%s: the list of models can't be read: %s", endpoint.url, error)
             status, listing, target = 200, None, None
         except (*_LOST, ValueError) as error:
             return (
-                f"model {name!r}: no server answers at {endpoint.url} ({redact(shorten(error))}); start it, or correct "
-                "the engine's `base_url`"
+                f"model {name!r}: no server answers at {endpoint.url} ({redact(shorten(error))}); start one, or "
+                "correct the engine's `base_url`"
             )
         if status in (401, 403):
-            return f"{endpoint.url} refuses the key ({status}); put it into the environment variable {endpoint.key_env}"
+            key = f"the environment variable {endpoint.key_env}"
+            return f"{endpoint.url} rejects the key ({status}); set {key} to a valid key"
         if 300 <= status < 400 and target:
             shown = redact(target)[:120]
-            return f"{endpoint.url} redirects to {shown}; put the right address into the engine's `base_url`"
+            return f"{endpoint.url} redirects to {shown}; set the engine's `base_url` to the correct address"
         if status < 500 and status != 429:
             endpoint.listing = status
         models = _listed(listing)
@@ -335,6 +336,6 @@ class Client:
 
 
 def _listed(listing: Any) -> list[dict[str, Any]]:
-    """Returns the models of a listing; some servers list them without an object around them."""
+    """Returns the models of a listing; some servers send a list instead of an object."""
     data = listing.get("data") if isinstance(listing, dict) else listing
     return [item for item in data if isinstance(item, dict)] if isinstance(data, list) else []

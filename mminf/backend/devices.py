@@ -1,4 +1,4 @@
-"""What memory there is on this machine's devices, and how much of it a model takes."""
+"""Memory of this machine's devices, and the share that a model takes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 from mminf.errors import EngineError
 
-# Weights alone don't make an answer: activations and the KV cache of a batch, roughly.
+# Memory of a model relative to its weights: activations and the KV cache of a batch, approximately.
 HEADROOM = 1.3
 
 
 @cache
 def devices(count: int = 1, first: int = 0) -> tuple[str, ...]:
-    """Returns the names of the devices that a model is put on: `cuda:0`, ...; `cpu` where there is no GPU.
+    """Returns the names of the devices of a model: `cuda:0`, ..., or `cpu` if there is no GPU.
 
     Raises:
         EngineError: if there are too few GPUs.
@@ -27,14 +27,14 @@ def devices(count: int = 1, first: int = 0) -> tuple[str, ...]:
         return ("cpu",)
     if (there := torch.cuda.device_count()) < first + count:
         raise EngineError(
-            f"{first + count} GPUs are asked for (`replicas` times `tensor_parallel_size`), and {there} are there"
+            f"the recipe needs {first + count} GPUs (`replicas` times `tensor_parallel_size`), but there are {there}"
         )
     return tuple(f"cuda:{number}" for number in range(first, first + count))
 
 
 @contextlib.contextmanager
 def only_devices(names: Sequence[str]) -> Iterator[None]:
-    """Lets processes that are started meanwhile see these GPUs only; all of them where none is named."""
+    """Makes only these GPUs visible to processes started in the context; all GPUs if none is named."""
     numbers = [int(name.removeprefix("cuda:")) for name in names if name.startswith("cuda:")]
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
     if numbers:
@@ -63,7 +63,7 @@ def device_memory(device: str) -> int:
 
 
 def free_memory() -> None:
-    """Returns what is not referred to any more to the device."""
+    """Frees device memory that is no longer referenced."""
     import gc
 
     import torch
@@ -74,7 +74,7 @@ def free_memory() -> None:
 
 
 def weights_share(folder: Path, device: str) -> float | None:
-    """Returns the share of a device's memory that a model in a local folder takes; None if it isn't there yet."""
+    """Returns the share of a device's memory that a model in a local folder takes; None if it is not downloaded yet."""
     sizes = [path.stat().st_size for path in folder.glob("*.safetensors")] if folder.is_dir() else []
     sizes = sizes or ([path.stat().st_size for path in folder.glob("*.bin")] if folder.is_dir() else [])
     return HEADROOM * sum(sizes) / device_memory(device) if sizes else None

@@ -1,9 +1,9 @@
 """Draws tokens row by row, each row from its own seed; used by the transformers backend and inside vLLM's process.
 
-A row's token depends on its logits, its seed and the number of tokens that it has generated so far, and on nothing
-else: not on the other rows of the batch, nor on whether the request was interrupted and resumed.
+A row's token depends only on its logits, its seed and the number of tokens that it has generated so far. It does not
+depend on the other rows of the batch, or on whether the request was interrupted and resumed.
 
-This module imports torch and numpy only, since vLLM's engine process loads it.
+This module imports torch and numpy only, because vLLM's engine process loads it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import torch
 _NEVER = float("-inf")
 _COLDEST = 0.01  # vLLM's lower limit of the temperature; below it, logits overflow
 _BLOCK = 64
-_ROWS = 32  # rows worked on at a time: intermediate results take about 40 bytes per row and token of the vocabulary
+_ROWS = 32  # rows per pass: intermediate results take about 40 bytes per row and token of the vocabulary
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How a row's token is drawn. Names and meanings are vLLM's; the defaults change nothing."""
+    """How a row's token is drawn. Names and meanings are vLLM's; the defaults are neutral."""
 
     temperature: float = 1.0
     top_k: int = 0
@@ -31,7 +31,7 @@ class Rules:
 
 
 class Uniforms:
-    """The random numbers of a row: number n, in [0, 1), depends on the seed and on n alone.
+    """The random numbers of a row, in [0, 1). Number n depends only on the seed and on n.
 
     Args:
         seed: a non-negative integer.
@@ -48,10 +48,10 @@ class Uniforms:
 
 
 def draw(logits: torch.Tensor, rules: Rules, uniforms: Sequence[float]) -> torch.Tensor:
-    """Returns logits in which each row has only its drawn token left, as 0; all others are minus infinity.
+    """Returns logits with 0 for the drawn token of each row, and minus infinity for all other tokens.
 
-    Temperature, min-p, top-k and top-p apply in this order, as in vLLM. A row without an allowed token is returned as
-    it is.
+    Temperature, min-p, top-k and top-p apply in this order, as in vLLM. A row without an allowed token is returned
+    unchanged.
 
     Args:
         logits: [rows, vocabulary], after penalties and bans.
@@ -65,11 +65,11 @@ def draw(logits: torch.Tensor, rules: Rules, uniforms: Sequence[float]) -> torch
 
 def _draw_part(logits: torch.Tensor, rules: Rules, uniforms: torch.Tensor) -> torch.Tensor:
     scaled = logits.float() / max(rules.temperature, _COLDEST)
-    # In the order of the vocabulary, not of likelihood: rounding that differs with a batch's padding then moves
-    # a boundary a little, where it would swap whole tokens of nearly equal likelihood.
+    # In the order of the vocabulary, not of probability. Rounding differs with a batch's padding: here it moves
+    # a boundary slightly, but in the order of probability it would swap tokens of nearly equal probability.
     cumulative = _truncate(scaled, rules).softmax(-1).double().cumsum(-1)
     total = cumulative[:, -1:]
-    last = (cumulative < total).sum(-1, keepdim=True)  # the last token that can be drawn, where rounding goes past it
+    last = (cumulative < total).sum(-1, keepdim=True)  # the last token that can be drawn; rounding may exceed it
     drawn = torch.searchsorted(cumulative, uniforms * total, right=True).minimum(last)
     kept = torch.full_like(logits, _NEVER).scatter_(1, drawn, 0.0)
     return torch.where(total.isnan(), logits, kept)
@@ -98,7 +98,7 @@ def penalize_repetition(logits: torch.Tensor, seen: torch.Tensor, penalty: float
     Args:
         logits: [rows, vocabulary].
         seen: [rows, vocabulary], boolean.
-        penalty: over 1 makes these tokens less likely.
+        penalty: values above 1 make these tokens less likely.
     """
     return torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
 

@@ -1,4 +1,4 @@
-"""`encoder`: embeddings of texts and images, by CLIP-like models of transformers or by sentence-transformers."""
+"""`encoder`: embeddings of texts and images, from CLIP-like models of transformers or from sentence-transformers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mminf.request import Generation, Rendered, Request
 from mminf.turns import ImagePart
 
 GATHER = 0.002
-"""Seconds in which calls gather to a batch, where the encoder has nothing else to do."""
+"""Seconds that an idle encoder waits for more calls before it runs a batch."""
 
 
 class Encoded(NamedTuple):
@@ -28,8 +28,8 @@ class Encoded(NamedTuple):
 
     Attributes:
         vectors: (rows, dimensions) float32.
-        tokens: of each text, before it was cut; 0 for an image.
-        cut: whether each text was cut off.
+        tokens: number of tokens of each text before truncation; 0 for an image.
+        cut: whether each text was truncated.
     """
 
     vectors: Any
@@ -42,17 +42,19 @@ class EncoderConfig(EngineConfig):
         "auto", description="`clip`: a transformers model with text features; `sentence`: sentence-transformers."
     )
     revision: str | None = Field(None, description="Revision of the model on its hub.")
-    max_batch_size: int = Field(64, ge=1, description="Rows of a batch.")
-    replicas: int = Field(1, ge=1, description="Copies of the model, each on a GPU of its own.")
-    max_length: int | None = Field(None, ge=1, description="Tokens of a text; by default what the model takes.")
-    torch_dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Of weights and arithmetic.")
-    device_map: str | None = Field(None, description="`cpu`, `cuda:0`; by default the first GPU, if there is one.")
+    max_batch_size: int = Field(64, ge=1, description="Maximum number of rows per batch.")
+    replicas: int = Field(1, ge=1, description="Copies of the model, each on its own GPU.")
+    max_length: int | None = Field(
+        None, ge=1, description="Longer texts are truncated to this number of tokens; default: the model's maximum."
+    )
+    torch_dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Of weights and computation.")
+    device_map: str | None = Field(None, description="`cpu` or `cuda:0`; default: the first GPU, if any.")
 
 
 class BatchingEncoder(Backend):
-    """Base of encoders: gathers calls to batches, and runs them in a thread.
+    """Base of encoders: collects calls into batches, and runs them in a thread.
 
-    Write `open_model` and `encode_texts` for an encoder of your own (docs/unicorn.md has LLM2CLIP's).
+    A subclass implements `open_model` and `encode_texts` (docs/unicorn.md shows LLM2CLIP's).
     """
 
     Config = EncoderConfig
@@ -67,7 +69,7 @@ class BatchingEncoder(Backend):
 
     @property
     def device(self) -> str:
-        """The device that the model is put on."""
+        """The device of the model."""
         return self.config.device_map or devices(1, self.number)[0]
 
     @abstractmethod
@@ -79,11 +81,11 @@ class BatchingEncoder(Backend):
         """Embeds texts."""
 
     def encode_images(self, images: list[Any]) -> Encoded:
-        """Embeds PIL images. Raises RequestError if the model has no image tower."""
-        raise RequestError(f"model {self.config.model!r} embeds no images")
+        """Embeds PIL images. Raises RequestError if the model has no image encoder."""
+        raise RequestError(f"model {self.config.model!r} can't embed images: it has no image encoder")
 
     def close_model(self) -> None:
-        """Forgets the model."""
+        """Releases the model."""
 
     def load(self) -> None:
         try:
@@ -91,14 +93,14 @@ class BatchingEncoder(Backend):
             self.open_model(Path(resolve_model(self.config.model, self.config.revision)))
         except EngineError:
             raise
-        except Exception as error:  # whatever torch, transformers or a hub raises
+        except Exception as error:  # torch, transformers or a hub may raise any exception
             raise EngineError(
                 f"model {self.config.model!r} can't be loaded by backend {self.config.backend!r}: "
-                f"{shorten(error, 600)}\ncheck its name, or give a local folder"
+                f"{shorten(error, 600)}\ncheck the model's name, or set `model` to a local folder"
             ) from error
 
     def render(self, request: Request) -> Rendered:
-        """Returns the text as it is embedded; encoders have no chat template."""
+        """Returns the text that is embedded; encoders have no chat template."""
         shown = (part if isinstance(part, str) else "<image>" for turn in request.turns for part in turn.parts)
         return Rendered("".join(shown), None)
 
@@ -139,7 +141,7 @@ class BatchingEncoder(Backend):
             try:
                 await self._answer(batch)
             except Exception:
-                for item in batch:  # one that can't be embedded must not fail its neighbours
+                for item in batch:  # a request that can't be embedded must not fail the others
                     await self._answer_alone(item)
 
     async def _answer(self, batch: Sequence[tuple[Request, asyncio.Future[Generation]]]) -> None:
@@ -181,7 +183,7 @@ def _text(request: Request) -> str:
 
 @backend("encoder")
 class EncoderBackend(BatchingEncoder):
-    """Text and image towers of CLIP, SigLIP and their kin from transformers, and models of sentence-transformers."""
+    """Text and image encoders of CLIP-like models (CLIP, SigLIP) from transformers, and sentence-transformers."""
 
     def open_model(self, folder: Path) -> None:
         kind = self.config.kind
@@ -195,7 +197,7 @@ class EncoderBackend(BatchingEncoder):
             from sentence_transformers import SentenceTransformer
         except ImportError as error:
             raise EngineError(
-                f"model {self.config.model!r} is one of sentence-transformers; install it with "
+                f"model {self.config.model!r} needs sentence-transformers; install it with "
                 "`pip install mminf[sentence]`"
             ) from error
         import torch
@@ -257,5 +259,5 @@ class EncoderBackend(BatchingEncoder):
 
 
 def _features(found: Any) -> Any:
-    """Returns projected embeddings as float32; transformers 5 puts them into an output, 4 returns the tensor."""
+    """Returns projected embeddings as float32; transformers 5 returns an object with them, 4 the tensor."""
     return getattr(found, "pooler_output", found).float().cpu().numpy()

@@ -1,4 +1,4 @@
-"""Endpoints that share the calls of one engine: which one gets the next call, which rests, which is out."""
+"""Distributes the calls of one engine over its endpoints, with pauses (rate limits) and circuit breakers."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ if TYPE_CHECKING:
     from yarl import URL
 
 log = logging.getLogger("mminf")
-FULL = 128  # calls in flight that keep an endpoint full whose limit nobody has set
-FAILURES = 5  # in a row open a circuit
-FIRST_CHECK, LAST_CHECK = 1.0, 30.0  # seconds between two health checks, doubled from the first to the last
-LONGEST_PAUSE, WORTH_TELLING = 300.0, 10.0  # seconds of a pause
+FULL = 128  # capacity in calls in flight of an endpoint without `max_concurrency`
+FAILURES = 5  # in a row that open a circuit
+FIRST_CHECK, LAST_CHECK = 1.0, 30.0  # seconds between health checks, doubled from the first to the last
+LONGEST_PAUSE, WORTH_TELLING = 300.0, 10.0  # seconds: the maximum of a pause, and the minimum of one that is logged
 
 
 @dataclass(slots=True, eq=False)
 class Endpoint:
-    """One address, and how it does.
+    """One address and its state.
 
     Attributes:
-        chat, listing_url: where calls go, and where it lists its models.
-        key_env: environment variable that holds the key, for messages.
-        headers: hold the key.
-        proxy: that calls go through, None: none.
-        models: names that it lists.
-        limit: at most so many calls in flight; inf: as many as come.
-        circuit: `open` after too many failures, then it gets no calls; `half-open` once a health check has passed,
-            then it gets one call on trial.
+        chat, listing_url: URLs for calls and for the list of models.
+        key_env: environment variable of the key, for messages.
+        headers: sent with every call, including the key.
+        proxy: proxy for calls, or None.
+        models: names that the server lists.
+        limit: maximum number of calls in flight; inf if there is none.
+        circuit: `open` after too many failures: no calls are sent. `half-open` after a passed health check: one trial
+            call is sent.
         openings: how often the circuit was opened.
-        tried: a call on trial is in flight.
+        tried: a trial call is in flight.
         busy: calls in flight.
-        failures, failure: those in a row, and what the last one was.
-        refusals: those in a row that did not say how long to wait.
-        pause: ends at this timer; it gets no calls until then.
-        server: what answers there, as far as it says.
-        listing: status with which it lists its models; some hosted APIs list none.
-        has_key: its headers hold a key.
-        streak: failures in a row that every call to it will meet.
-        leaves_open: it was seen to leave the user's turn open.
+        failures, failure: number of failures in a row, and the last one.
+        refusals: number of refusals in a row that did not say how long to wait.
+        pause: timer that ends a pause; no calls are sent until then.
+        server: kind of the server, as far as it is known.
+        listing: status of the request for the list of models; some hosted APIs have no such list.
+        has_key: the headers include a key.
+        streak: failures in a row that every call to it would have.
+        leaves_open: a probe has shown that the server leaves the user's turn open.
     """
 
     url: str
@@ -75,7 +75,7 @@ class Endpoint:
     leaves_open: bool = False
 
     def met(self, models: tuple[str, ...], server: str) -> None:
-        """Notes what it lists and what it is."""
+        """Records the listed models and the kind of the server."""
         self.models, self.server = models, server
 
     @property
@@ -90,7 +90,7 @@ class Endpoint:
 
 
 class Lease(NamedTuple):
-    """A slot of an endpoint. What its call meets counts only while the circuit was not opened meanwhile."""
+    """A slot of an endpoint. Its result is ignored if the circuit was opened in the meantime."""
 
     endpoint: Endpoint
     openings: int
@@ -104,7 +104,7 @@ class Endpoints:
     """Chooses an endpoint for each call.
 
     Args:
-        answers: asks an endpoint whether it is up; never raises.
+        answers: health check, returns whether an endpoint is up; never raises.
         patience: seconds to wait for an answer once all circuits are open.
     """
 
@@ -124,13 +124,13 @@ class Endpoints:
         return iter(tuple(self._endpoints))
 
     async def take(self, avoid: Endpoint | None = None) -> Lease:
-        """Returns a slot of the least loaded endpoint, to be given back; first come, first served where all are full.
+        """Returns a slot of the least loaded endpoint, or waits for one in order; `give_back` releases it.
 
         Args:
-            avoid: is taken only if no other one is free.
+            avoid: used only if no other endpoint is free.
 
         Raises:
-            EngineError: if no endpoint has been up for as long as patience lasts.
+            EngineError: if no endpoint has been up for `patience` seconds.
         """
         if not self._waiting and (endpoint := self._choose(avoid)) is not None:
             return self._lease(endpoint)
@@ -153,11 +153,11 @@ class Endpoints:
             self._hand_out()
 
     def has_other(self, endpoint: Endpoint) -> bool:
-        """Tells whether another endpoint is free."""
+        """Returns whether another endpoint is free."""
         return any(other.is_free for other in self._endpoints if other is not endpoint)
 
     def succeeded(self, lease: Lease) -> None:
-        """Notes that the endpoint has answered."""
+        """Records an answer of the endpoint."""
         endpoint = lease.endpoint
         if lease.is_stale:
             return
@@ -168,7 +168,7 @@ class Endpoints:
             log.info("%s answers again", endpoint.url)
 
     def failed(self, lease: Lease, failure: str) -> None:
-        """Notes a failure that is the endpoint's own; too many in a row open its circuit."""
+        """Records a failure of the endpoint; too many in a row open its circuit."""
         endpoint = lease.endpoint
         if lease.is_stale:
             return
@@ -178,16 +178,16 @@ class Endpoints:
             self._open(endpoint)
 
     def refused(self, lease: Lease, seconds: float | None, said: str = "") -> None:
-        """Lets an endpoint rest that takes no more calls for now.
+        """Pauses an endpoint that accepts no more calls for now.
 
         Args:
-            seconds: for how long; None: longer from one refusal in a row to the next.
-            said: its words, for the log.
+            seconds: length of the pause; if None, it increases with each refusal in a row.
+            said: the server's message, for the log.
         """
         endpoint = lease.endpoint
         if seconds is None:
             if endpoint.pause is not None:
-                return  # of the same burst as the one that began the pause
+                return  # part of the burst that started the pause
             seconds = backoff(endpoint.refusals)
             endpoint.refusals += 1
         loop = asyncio.get_running_loop()
@@ -197,11 +197,11 @@ class Endpoints:
                 return
             endpoint.pause.cancel()
         elif seconds >= WORTH_TELLING:
-            log.info("%s takes no calls for %.0f s; it %s", endpoint.url, seconds, said or "is full")
+            log.info("%s gets no calls for %.0f s: the server %s", endpoint.url, seconds, said or "is full")
         endpoint.pause = loop.call_at(until, self._end_pause, endpoint)
 
     async def close(self) -> None:
-        """Ends health checks, pauses and waits."""
+        """Stops health checks, pauses and waits."""
         self._stop_giving_up()
         for endpoint in self._endpoints:
             if endpoint.pause is not None:
@@ -222,7 +222,7 @@ class Endpoints:
     def _lease(self, endpoint: Endpoint) -> Lease:
         endpoint.busy += 1
         endpoint.tried = endpoint.circuit == "half-open"
-        # Equal loads go round, else the first of several idle servers would get everything.
+        # Round robin for equal loads; otherwise the first of several idle servers would get every call.
         self._endpoints.remove(endpoint)
         self._endpoints.append(endpoint)
         return Lease(endpoint, endpoint.openings)
@@ -256,7 +256,7 @@ class Endpoints:
     def _open(self, endpoint: Endpoint) -> None:
         if endpoint.circuit == "closed":
             log.warning(
-                "%s gets no calls until it is up again; it failed %d in a row, the last by %s",
+                "%s gets no calls until a health check passes: %d failures in a row, the last: %s",
                 endpoint.url,
                 endpoint.failures,
                 endpoint.failure,
@@ -291,10 +291,10 @@ class Endpoints:
             self._giving_up = None
 
     def _give_up(self) -> None:
-        """A health check that passed has not ended the outage: some servers list models and answer no call."""
+        """Fails the waiting calls. A passed health check does not prevent it: some servers only list models."""
         self._overdue = any(endpoint.tried for endpoint in self._endpoints)
         if self._overdue:
-            return  # the call on trial decides
+            return  # the trial call decides
         self._giving_up = None
         self._given_up = True
         for waiter, _ in self._waiting:
@@ -305,18 +305,18 @@ class Endpoints:
     def _lost(self) -> EngineError:
         named = ", ".join(f"{endpoint.url} ({endpoint.failure})" for endpoint in self._endpoints)
         return EngineError(
-            f"no server has answered for {self._patience:g} s at {named}; what is done is kept: start a server, and "
-            "the same command goes on"
+            f"no server has answered for {self._patience:g} s: {named}; progress is saved: start a server, and run the "
+            "same command to resume"
         )
 
 
 def backoff(attempt: int, *, base: float = 0.5, top: float = 30.0) -> float:
-    """Returns seconds to wait before the next try: exponential with full jitter."""
+    """Returns the seconds to wait before the next retry: exponential backoff with full jitter."""
     return random.uniform(0, min(top, base * 2 ** min(attempt, 64)))
 
 
 def retry_after(value: str | None) -> float | None:
-    """Returns the seconds that a Retry-After header asks for, at most 300; None if it names no time to come.
+    """Returns the seconds in a Retry-After header, at most 300; None if it contains no time in the future.
 
     Args:
         value: seconds or an HTTP date.

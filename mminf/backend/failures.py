@@ -1,4 +1,4 @@
-"""What a server means by refusing a call: a status and a body, and what to do about them. Pure functions."""
+"""Classifies failed calls by status and body, and says how to fix them. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from mminf.errors import shorten_text
 from mminf.redact import hide_secrets, redact
 
 Kind = Literal["busy", "down", "again", "key", "access", "credit", "address", "model", "call"]
-"""busy: takes no more calls for now; down: the server's own failure; again: the same call may pass; key, access,
-credit, address, model: every call will fail; call: this call's own fault.
+"""busy: the server accepts no more calls for now; down: the server failed; again: a retry may succeed; key, access,
+credit, address, model: every call will fail; call: only this call fails.
 """
 HOPELESS: dict[Kind, int] = {"key": 3, "credit": 3, "address": 3, "model": 3, "access": 10}
-"""Kinds of failures that other calls will meet as well, and how many in a row stop the run. A 403 may also be about one
-prompt: firewalls answer so.
+"""Kinds of failures that every call will have, with the number in a row that stops the run. A 403 may also concern one
+prompt, because some firewalls answer 403.
 """
 SHOWN = 300
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|“[^”]*”")
-"""What a refusal quotes may be the prompt's own words."""
+"""Quoted text in an error may come from the prompt."""
 _CREDIT_CODE = re.compile(r"quota|billing|credit|arrear|balance|payment|fund", re.IGNORECASE)
 _NO_CREDIT = re.compile(
     r"\b(?:insufficient|out of|not enough|no more) (?:credits?|balance|funds|quota)\b|\bbalance (?:is )?too low\b"
@@ -31,7 +31,7 @@ _NO_CREDIT = re.compile(
     re.IGNORECASE,
 )
 _PASSES = re.compile(r"per (?:second|minute|hour)|rate limit|(?:retry|try again) in|too many requests", re.IGNORECASE)
-"""Says of a 429 that it will pass, whatever else it says of quotas."""
+"""Shows that a 429 is temporary, even if its message mentions quotas."""
 _MODEL_CODE = re.compile(r"model_?not_?found|DeploymentNotFound|invalid_model", re.IGNORECASE)
 _NO_MODEL = re.compile(
     r"^\W*(?:error\W+)?(?:the |this |requested |an? )*(?:unknown model\b|no such model\b|invalid model name\b"
@@ -65,7 +65,7 @@ _BY_WORDS: tuple[tuple[Kind, frozenset[int], re.Pattern[str], re.Pattern[str]], 
     ("key", frozenset({400, 403}), _KEY_CODE, _NO_KEY),
     ("model", frozenset({400, 404}), _MODEL_CODE, _NO_MODEL),
 )
-"""Kinds that statuses have if the code or the message of the error says so."""
+"""Kinds with their statuses, and the patterns of the error's code and message that select them."""
 _CODES = {
     "insufficient_quota": 429,
     "billing_hard_limit_reached": 402,
@@ -89,18 +89,18 @@ _CODES = {
     "unsupported_parameter": 400,
     "unsupported_value": 400,
 }
-"""What errors are called in answers whose own status is 200."""
+"""HTTP statuses of error codes in answers with status 200."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A refusal, read.
+    """A parsed failure of a call.
 
     Attributes:
-        said: status and the server's words in one short line, without secrets.
-        words: all of its words, for the parser of rejected parameters.
-        parameter: that it names as the fault, where it has a field for that.
-        target: where it redirects to.
+        said: status and the server's message in one short line, without secrets.
+        words: the complete message, for the parser of rejected parameters.
+        parameter: the rejected parameter, if the error has a field for it.
+        target: target of a redirect.
     """
 
     kind: Kind
@@ -112,7 +112,7 @@ class Failure:
 
 
 def read_failure(status: int, content: bytes, *, after: str | None = None, target: str | None = None) -> Failure:
-    """Returns what a refusal means.
+    """Parses the response to a failed call.
 
     Args:
         after: the Retry-After header.
@@ -129,9 +129,9 @@ def read_failure(status: int, content: bytes, *, after: str | None = None, targe
 
 
 def error_inside(answer: Any) -> tuple[int, bytes] | None:
-    """Returns status and body of an error that a server, or a gateway before it, puts into an answer with status 200.
+    """Returns status and body of an error in an answer with status 200, or None; some servers and gateways send these.
 
-    None if there is no error in it. An answer beside an error is not complete, whatever it says.
+    An answer that comes with an error is incomplete.
     """
     if not isinstance(answer, dict):
         return None
@@ -148,35 +148,35 @@ def error_inside(answer: Any) -> tuple[int, bytes] | None:
 
 
 def fix(failure: Failure, *, url: str, key_env: str, has_key: bool, model: str, models: Sequence[str]) -> str:
-    """Returns what to do about a failure that every call will meet.
+    """Returns how to fix a failure that every call will have.
 
     Args:
-        url: the address as the recipe has it.
+        url: the address in the recipe.
         key_env: environment variable of the key.
         models: names that the server lists.
     """
     if failure.target is not None:
         return (
-            f"it redirects to {redact(shorten_text(failure.target, 120))}, where nothing is sent; put the right "
-            "address into the engine's `base_url`"
+            f"it redirects to {redact(shorten_text(failure.target, 120))}, which mminf does not follow; set the "
+            "engine's `base_url` to the correct address"
         )
     if failure.kind == "key":
-        return f"put {'a valid key' if has_key else 'the key'} into the environment variable {key_env}"
+        return f"set the environment variable {key_env} to {'a valid key' if has_key else 'the key'}"
     if failure.kind == "access":
-        return f"the key in {key_env} may not use this model or address"
+        return f"the key in {key_env} has no access to this model or address"
     if failure.kind == "credit":
-        return "the server has no credit or quota left for this key; add some, or use another key or server"
+        return "this key has no credit or quota left; add credit, or use another key or server"
     if failure.kind == "model" and model in models:
-        return f"it lists {model!r}, and does not answer for it; start the model there, or name another"
+        return f"it lists {model!r} but does not serve it; start the model there, or use another one"
     if failure.kind == "model" or (failure.kind == "address" and models and model not in models):
         return f"it does not serve {model!r}{similar(model, models)}"
     if failure.kind == "address" and not re.search(r"/v\d|/deployments/", urlsplit(url).path):
         return f"add /v1: `base_url: {url.rstrip('/')}/v1`"
-    return f"correct the engine's `base_url`; calls go to {url.rstrip('/')}/chat/completions"
+    return f"correct the engine's `base_url`; calls are sent to {url.rstrip('/')}/chat/completions"
 
 
 def similar(name: str, names: Sequence[str]) -> str:
-    """Returns `; did you mean 'a', 'b'?` for names like this one, or the first of all names."""
+    """Returns `; did you mean 'a', 'b'?` for similar names, or the first names if none is similar."""
     close = dict.fromkeys(other for other in names if _contains(name, other) or _contains(other, name))
     close |= dict.fromkeys(get_close_matches(name, names, n=3, cutoff=0.5))
     if close:
@@ -191,10 +191,10 @@ def _contains(name: str, other: str) -> bool:
 
 
 class Streak:
-    """Counts failures in a row that every call will meet.
+    """Counts failures in a row that every call will have.
 
     Attributes:
-        is_over: there were as many in a row as stop it.
+        is_over: the limit is reached.
     """
 
     def __init__(self) -> None:
@@ -210,12 +210,12 @@ class Streak:
         return self.is_over
 
     def end(self) -> None:
-        """Starts again: a call was answered."""
+        """Resets the count, because a call was answered."""
         self._kind, self._count, self.is_over = None, 0, False
 
 
 def _kind(status: int, code: str, message: str, after: str | None) -> Kind:
-    """Decides by the status, then by what the error is called, then by what it says outside of quotes."""
+    """Decides by the status, then by the error's code, then by its message outside of quotes."""
     if status == 429:
         return _kind_of_429(code, message, after)
     if status >= 500:
@@ -227,7 +227,7 @@ def _kind(status: int, code: str, message: str, after: str | None) -> Kind:
     for kind, statuses, codes, messages in _BY_WORDS:
         if status in statuses and (codes.search(code) or messages.search(message)):
             return kind
-    if status == 404:  # a 404 with another message is about what the call names: an image, a file
+    if status == 404:  # a 404 with another message concerns a part of the call, such as an image
         return "address" if not message.strip() or _NO_ADDRESS.search(message.strip()) else "call"
     return "access" if status == 403 else "call"
 
@@ -240,7 +240,7 @@ def _kind_of_429(code: str, message: str, after: str | None) -> Kind:
 
 
 def _status_of(error: Any) -> int:
-    """Returns the status that an error inside an answer means; 502, which is sent again, if nobody can tell."""
+    """Returns the status of an error inside an answer; if it is unknown, 502, which is retried."""
     if isinstance(error, dict):
         for name in ("code", "status", "type"):
             if status := _status(error.get(name)):
@@ -254,7 +254,7 @@ def _status_of(error: Any) -> int:
 
 
 def _status(code: Any) -> int | None:
-    """Returns the HTTP status that an error's code names, by number or by word, or None."""
+    """Returns the HTTP status of an error's code, which is a number or a name, or None."""
     if isinstance(code, bool):
         return None
     if isinstance(code, str) and (named := _CODES.get(code.lower())) is not None:
@@ -267,7 +267,7 @@ def _status(code: Any) -> int | None:
 
 
 def _code_of(error: Any) -> str:
-    """What an error is called: its code, type and status, without numbers."""
+    """Returns an error's code, type and status, without numbers."""
     if not isinstance(error, dict):
         return ""
     names = (error.get(name) for name in ("code", "type", "status"))
@@ -275,7 +275,7 @@ def _code_of(error: Any) -> str:
 
 
 def _complaint(error: object) -> tuple[str | None, str | None]:
-    """Returns what an error says, without the request that it may quote, and the parameter that it names."""
+    """Returns an error's message, without the request that it may quote, and the parameter that it names."""
     if isinstance(error, str):
         return error, None
     if not isinstance(error, dict):
@@ -294,20 +294,20 @@ def _complaint(error: object) -> tuple[str | None, str | None]:
 
 
 def _said_by_all(errors: Sequence[object]) -> str | None:
-    """Returns what the errors of a list say, as FastAPI sends them."""
+    """Returns the messages of a list of errors, as FastAPI sends it."""
     said = [_complaint(item)[0] for item in errors[:5] if isinstance(item, dict)]
     return "; ".join(text for text in said if text) or None
 
 
 def _rejected_extra(errors: Sequence[object]) -> str | None:
-    """Returns the name of the first field that a list of errors says is one too many."""
+    """Returns the name of the first unexpected field in a list of errors."""
     extra = next((item for item in errors if isinstance(item, dict) and "extra" in str(item.get("type"))), {})
     place = extra.get("loc")
     return str(place[-1]) if isinstance(place, list) and place else None
 
 
 def _parameter(name: str) -> str | None:
-    """Returns the name of a parameter without where it is: `body.seed`, `$.seed`, `messages[0]`."""
+    """Returns the name of a parameter without its path: `body.seed`, `$.seed`, `messages[0]`."""
     return name.removeprefix("$").removeprefix(".").removeprefix("body.").partition("[")[0].partition(".")[0] or None
 
 

@@ -13,7 +13,7 @@ from mminf.request import Sampling
 if TYPE_CHECKING:
     from swift.infer_engine import LmdeployEngine
 
-SHARE = 0.8  # of a GPU that it takes by itself, about
+SHARE = 0.8  # of a GPU's memory that it takes by default, approximately
 
 
 class LmdeployConfig(SwiftConfig):
@@ -27,7 +27,7 @@ class LmdeployBackend(SwiftBackend):
     config: LmdeployConfig
     Config = LmdeployConfig
     module = "lmdeploy"
-    install_hint = "install it with `pip install lmdeploy`, or set the engine's `backend` to another"
+    install_hint = "install it with `pip install lmdeploy`, or set the engine's `backend` to another one"
 
     def _make_engine(self) -> LmdeployEngine:
         from swift.infer_engine import LmdeployEngine

@@ -1,4 +1,4 @@
-"""Where a model's files are."""
+"""Finds the files of a model."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def resolve_model(model: str, revision: str | None) -> str:
 
 
 def resolve_local(model: str) -> str:
-    """Returns the local folder of a model, whether it is there or not."""
+    """Returns the local folder of a model, which may not exist."""
     if is_builtin(model):
         return str(find_model(model).folder)
     return str(Path(model).expanduser())
 
 
 def import_quietly() -> None:
-    """Imports ms-swift and transformers so that they print errors only, unless LOG_LEVEL asks for more.
+    """Imports ms-swift and transformers so that they print errors only, unless LOG_LEVEL is set.
 
     ms-swift reads LOG_LEVEL when it is imported, and logs its whole configuration at INFO.
     """

@@ -38,7 +38,7 @@ Addresses = Annotated[
     list[EndpointConfig],
     BeforeValidator(_as_list, json_schema_input_type=str | EndpointConfig | list[str | EndpointConfig]),
 ]
-"""Servers, each with settings of its own or a bare address; one may stand without brackets."""
+"""One server or a list of servers; each is an address, or a mapping with settings."""
 
 
 _OURS = ("model", "messages", "stream", "n")
@@ -49,23 +49,23 @@ class OpenAIConfig(EngineConfig, ServerConfig):
         default_factory=lambda: ["http://127.0.0.1:8000/v1"],
         validate_default=True,
         min_length=1,
-        description="One address or several; several share the calls, the least busy first. An address with settings "
-        "of its own is `{url, max_concurrency, api_key_env}`.",
+        description="One address or a list. A call is sent to the least loaded address. An address with its own "
+        "settings is `{url, max_concurrency, api_key_env}`.",
     )
-    api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable that holds the key; never the key.")
+    api_key_env: str = Field("OPENAI_API_KEY", description="Environment variable with the key, not the key itself.")
     extra_body: dict[str, Any] = Field(
         default_factory=dict,
-        description="Additional parameters of every call (`{reasoning_effort: low}`); they override mminf's, and null "
+        description="Additional parameters of every call (`{reasoning_effort: low}`). They override mminf's; null "
         "removes one. `${NAME}` works as in `headers`.",
     )
     server: Literal["auto", "openai", "vllm", "swift"] = Field(
-        "auto", description="What answers: decides which settings it understands. `auto` asks the server."
+        "auto", description="Kind of server, which decides the supported settings. `auto` detects it."
     )
     max_pixels: int | None = Field(None, ge=1, description="Larger images are scaled down before they are sent.")
-    timeout: float = Field(600, gt=0, description="Seconds for one call.")
-    retries: int = Field(6, ge=0, description="How often a call is sent again after a passing failure.")
+    timeout: float = Field(600, gt=0, description="Timeout of one call in seconds.")
+    retries: int = Field(6, ge=0, description="Maximum number of retries of a call after temporary failures.")
     patience: float = Field(
-        300, gt=0, description="Seconds to wait while no server answers, before the run stops; it can be resumed then."
+        300, gt=0, description="Seconds without an answer from any server before the run stops. It can be resumed."
     )
 
     @field_validator("api_key_env")
@@ -86,7 +86,7 @@ class OpenAIConfig(EngineConfig, ServerConfig):
     def _no_address_twice(cls, endpoints: list[EndpointConfig]) -> list[EndpointConfig]:
         urls = [endpoint.base for endpoint in endpoints]
         if twice := sorted({url for url in urls if urls.count(url) > 1}):
-            raise ValueError(f"{', '.join(twice)} is named twice")
+            raise ValueError(f"duplicate address {', '.join(twice)}")
         return endpoints
 
 
@@ -111,7 +111,7 @@ class OpenAIBackend(Backend):
     def check_open_turn(cls, config: Any) -> None:
         if config.server == "openai":
             raise ValueError(
-                "a prompt can't be left open over a plain OpenAI server; use `swift deploy` with mminf's server plugin "
+                "a plain OpenAI server can't leave a prompt open; use `swift deploy` with mminf's server plugin "
                 "(docs/servers.md), `vllm serve`, or a local backend"
             )
 
@@ -137,7 +137,7 @@ class OpenAIBackend(Backend):
     async def _open(self) -> Client:
         if self._client is not None:
             return self._client
-        from mminf.backend.client import Client  # a recipe that is only checked should not wait for aiohttp
+        from mminf.backend.client import Client  # `mminf validate` does not need aiohttp
 
         async with self._opening:
             if self._client is None:
@@ -157,12 +157,12 @@ class OpenAIBackend(Backend):
             if len(kinds) > 1:
                 raise EngineError(
                     f"model {self.config.model!r}: its servers are of several kinds ({', '.join(sorted(kinds))}); "
-                    "give each kind an engine of its own, or say which kind they are with `server`"
+                    "use one engine per kind, or set `server`"
                 )
             self.server = kinds.pop()
 
     async def _probe_servers(self, client: Client) -> None:
-        """Probes all servers before the first open prompt, so that none answers a full one in silence."""
+        """Probes all servers before the first open prompt, so that no server silently answers a closed one."""
         if not self._probed:
             async with self._opening:
                 await self._probe_servers_once(client)
@@ -212,7 +212,7 @@ class OpenAIBackend(Backend):
             "logprobs": sampling.logprobs or None,
         }
         if self.server != "openai":
-            # Spelled out, since these servers fill gaps from the model's own generation config.
+            # Always sent: these servers take missing values from the model's generation config.
             optional |= explicit_sampling(sampling)
         payload |= {key: value for key, value in optional.items() if value is not None}
         if self.server == "vllm":
@@ -239,12 +239,12 @@ class OpenAIBackend(Backend):
         return {"role": turn.role, "content": content}
 
     def _speakable(self, text: str) -> str:
-        """Breaks special tokens in a text by a space; hosted APIs see to that themselves."""
+        """Returns a text with a space in each special token; hosted APIs escape them themselves."""
         return text if self.server == "openai" else escape_tokens(break_tags(text))
 
     def unsupported(self, sampling: Sampling) -> list[str]:
         if self.server == "auto":
-            return []  # not known before the server is asked; it is said then
+            return []  # not known before the server is detected; logged then
         missing = ["ban"] if sampling.ban else []
         if self.server != "vllm" and sampling.min_tokens:
             missing.append("min_tokens")
@@ -257,11 +257,11 @@ class OpenAIBackend(Backend):
         if new:
             self._told |= new
             url, names = self.config.base_url[0].base, ", sampling.".join(sorted(new))
-            log.warning("%s can't be told sampling.%s; it runs without", url, names)
+            log.warning("%s does not support sampling.%s; ignoring it", url, names)
 
 
 def _check_texts(value: Any, name: str = "") -> None:
-    """Raises a hidden error if a text names no environment variable in `${...}`, or is the value of a key."""
+    """Raises a hidden error if a text contains an invalid `${...}`, or looks like a key."""
     if isinstance(value, dict):
         for key, item in value.items():
             _check_texts(item, str(key))
@@ -271,7 +271,7 @@ def _check_texts(value: Any, name: str = "") -> None:
     elif isinstance(value, str):
         check_variables(value)
         if is_secret_name(name) and "${" not in value:
-            raise hidden(f"{name!r} looks like a key, and recipes are kept in journals; write it as `${{NAME}}`")
+            raise hidden(f"{name!r} looks like a key, and recipes are stored in journals; write it as `${{NAME}}`")
 
 
 def _add_vllm(payload: dict[str, Any], request: Request) -> None:
@@ -280,7 +280,7 @@ def _add_vllm(payload: dict[str, Any], request: Request) -> None:
     if request.sampling.choices:
         payload["structured_outputs"] = {"choice": list(request.sampling.choices)}
     if request.open_turn is not None:
-        # The chat is cut behind the last message's text, so there must be one, if only an empty one.
+        # vLLM cuts the chat after the last message's text, so there must be a text, even if it is empty.
         payload |= {"add_generation_prompt": False, "continue_final_message": True}
         content = payload["messages"][-1]["content"]
         if isinstance(content, list):

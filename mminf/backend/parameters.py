@@ -1,4 +1,4 @@
-"""Parameters of a call that a server rejects by name: renamed or left out where the recipe loses nothing by that."""
+"""Renames or omits parameters that a server rejects by name, if the recipe does not depend on them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REJECTED = re.compile(rf"{_WORDS}|extra_forbidden|additional propert", re.IGNOR
 _UNKNOWN = re.compile(
     r"unrecogni[sz]ed|unknown|unexpected|not permitted|extra|cannot find field|not recogni[sz]ed", re.IGNORECASE
 )
-"""The server does not know the name; else it may only dislike the value."""
+"""The server does not know the name. Otherwise it may reject only the value."""
 _NEUTRAL: dict[str, frozenset[Any]] = {
     "temperature": frozenset({1}),
     "top_p": frozenset({1}),
@@ -31,13 +31,13 @@ _NEUTRAL: dict[str, frozenset[Any]] = {
     "presence_penalty": frozenset({0}),
     "min_tokens": frozenset({0}),
 }
-"""Values that are what a server does by itself."""
+"""Values without effect, as if the parameter was not sent."""
 _FREE = {
-    "seed": "samples can't be drawn again there",
-    "structured_outputs": "answers are checked when they are read",
-    "structured_outputs_regex": "answers are checked when they are read",
+    "seed": "answers are not reproducible",
+    "structured_outputs": "mminf checks the answers",
+    "structured_outputs_regex": "mminf checks the answers",
 }
-"""Parameters that no recipe asks for, and what is lost without them."""
+"""Parameters that recipes do not set, with the effect of omitting them."""
 _SETTINGS = {
     "structured_outputs": "sampling.choices",
     "stop": "sampling.stop",
@@ -48,10 +48,10 @@ _SETTINGS = {
 
 
 class Change(NamedTuple):
-    """A change of payloads: a parameter gets another name, or, where that is None, is left out.
+    """A change of payloads: a parameter is renamed to `other`, or omitted if `other` is None.
 
     Attributes:
-        why: what to tell the user.
+        why: the reason, for the log.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Change(NamedTuple):
 
 
 def rejected(failure: Failure, payload: Mapping[str, Any]) -> str | None:
-    """Returns the parameter of a payload that a refusal is about, None if it is about none."""
+    """Returns the parameter of a payload that a failure rejects, or None."""
     if failure.status not in (400, 422) or not _REJECTED.search(failure.words):
         return None
     known = [name for name in payload if name not in ("model", "messages")]
@@ -71,7 +71,7 @@ def rejected(failure: Failure, payload: Mapping[str, Any]) -> str | None:
 
 
 def _place(name: str, words: str) -> int | None:
-    """Returns where a refusal speaks of a parameter of this name, not only of the word."""
+    """Returns the position where a message mentions the parameter, and not only the word; None if nowhere."""
     own, mark = re.escape(name), r"[\\'\"`]"
     quoted = rf"(?<![\w.-]){mark}{own}{mark}"
     called = rf"{_NAMED}:?\s+{mark}*{own}\b"
@@ -89,39 +89,40 @@ def adapt(
     own: Mapping[str, Any],
     no_defaults: bool = True,
 ) -> Change:
-    """Returns the change by which a server accepts what it rejected.
+    """Returns the change after which a server accepts the payload.
 
     Args:
         own: the engine's `extra_body`.
-        no_defaults: the server has no sampling settings of its own for what a call does not say; `vllm serve` takes
-            those of the model. Then a value without effect can only be left out if the server does not know its name.
+        no_defaults: the server has no other defaults for sampling parameters that are not sent; `vllm serve` uses those
+            of the model. With such defaults, a value without effect is omitted only if the server does not know its
+            name.
 
     Raises:
-        EngineError: if the recipe asks for what the server rejects, naming the setting.
+        EngineError: if the recipe needs the rejected parameter; the error names the setting.
     """
     value = payload[name]
     if name == "max_tokens" and ("max_completion_tokens" in failure.words or _UNKNOWN.search(failure.words)):
-        return Change(name, "max_completion_tokens", "it is called max_completion_tokens there")
+        return Change(name, "max_completion_tokens", "that is the server's name of it")
     if name in own:
         raise EngineError(f"model {model!r} {failure.said}; change the engine's `extra_body.{name}`")
     neutral = isinstance(value, int | float) and value in _NEUTRAL.get(name, ())
     if neutral and (no_defaults or _UNKNOWN.search(failure.words)):
-        return Change(name, None, f"{value:g} is what the server does anyway")
+        return Change(name, None, f"{value:g} has no effect")
     if name in _FREE:
         return Change(name, None, _FREE[name])
     setting = _SETTINGS.get(name, f"sampling.{name}")
-    hint = f"; or the engine's `extra_body: {{{name}: null}}`, and it answers in its own way" if name != "stop" else ""
-    other = " (1 is accepted by most)" if name == "temperature" else ""
+    hint = f", or set the engine's `extra_body: {{{name}: null}}` to use the server's default" if name != "stop" else ""
+    other = " (most models accept 1)" if name == "temperature" else ""
     raise EngineError(
-        f"model {model!r} does not take {name}={_short(value)} ({failure.said}); change `{setting}`{other} in the "
+        f"model {model!r} does not accept {name}={_short(value)} ({failure.said}); change `{setting}`{other} in the "
         f"steps that use it{hint}"
     )
 
 
 def apply(payload: dict[str, Any], changes: Mapping[str, Change]) -> dict[str, Any]:
-    """Returns a payload as the server accepts it.
+    """Returns a payload with the changes.
 
-    A parameter that was left out for a value without effect stays if its value has one now: the server decides.
+    A parameter that was omitted because its value had no effect is sent if its value now has one.
     """
     if not changes:
         return payload
@@ -138,7 +139,7 @@ def apply(payload: dict[str, Any], changes: Mapping[str, Change]) -> dict[str, A
 
 
 def merge(payload: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a payload with the engine's own parameters; null takes one out, mappings are merged."""
+    """Returns a payload with the engine's `extra_body`; null removes a parameter, mappings are merged."""
     merged = dict(payload)
     for name, value in extra.items():
         if value is None:

@@ -1,4 +1,4 @@
-"""`scripted`: answers from a table or a function, for tests of logic and for measuring mminf's own overhead."""
+"""`scripted`: answers from a table or a function, for tests, and for measuring mminf's overhead."""
 
 from __future__ import annotations
 
@@ -21,25 +21,26 @@ from mminf.turns import Turn
 
 
 class ScriptedConfig(EngineConfig):
-    model: str = Field("scripted", description="What the model is called; part of the memo's keys.")
+    model: str = Field("scripted", description="Name of the model; part of every memo key.")
     script: Path | None = Field(
         None,
-        description="A .json table (pattern -> answer, the first match counts) or a .py file with answer(request).",
+        description="A .json file with a mapping of patterns to answers (the first match is used), or a .py file with "
+        "answer(request).",
     )
-    answer: str | None = Field(None, description="One answer to everything.")
-    latency: float = Field(0.0, ge=0, description="Seconds that a call takes.")
+    answer: str | None = Field(None, description="The answer to every request.")
+    latency: float = Field(0.0, ge=0, description="Duration of a call in seconds.")
 
 
 @backend("scripted")
 class ScriptedBackend(Backend):
     """Answers from a table or a function; no model is involved.
 
-    A function `answer(request) -> str` gets the `Request`; what it raises fails that request.
+    A function `answer(request) -> str` gets the `Request`; an exception fails that request.
     """
 
     Config: ClassVar[type[EngineConfig]] = ScriptedConfig
     constrains = True
-    local = True  # stands in for a model in this process
+    local = True  # replaces a model in this process
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -57,7 +58,7 @@ class ScriptedBackend(Backend):
             return
         script = self.config.script
         if script is None or not script.is_file():
-            raise EngineError(f"scripted engine: script {str(script)!r} is not there; give `script` or `answer`")
+            raise EngineError(f"scripted engine: script {str(script)!r} does not exist; set `script` or `answer`")
         self._answer = _load_function(script) if script.suffix == ".py" else _load_table(script)
 
     def gpus(self) -> int:
@@ -71,7 +72,7 @@ class ScriptedBackend(Backend):
             text = self._answer(request)
         except Exception as error:  # a script fails a request by raising
             raise RequestError(f"scripted: {error}") from error
-        prompt = sum(turn.text.count(" ") + 1 for turn in request.turns)  # about a token a word
+        prompt = sum(turn.text.count(" ") + 1 for turn in request.turns)  # about one token per word
         return Generation(text, "stop", prompt, len(text.split()))
 
     def render(self, request: Request) -> Rendered:
@@ -79,7 +80,7 @@ class ScriptedBackend(Backend):
 
 
 def show_chat(turns: tuple[Turn, ...], open_turn: str | None) -> str:
-    """Returns a chat in a plain form of our own, for backends that have no template."""
+    """Returns a chat as plain text, for backends without a template."""
     shown = []
     for index, turn in enumerate(turns):
         text = "".join(part if isinstance(part, str) else "<image>" for part in turn.parts)
@@ -95,8 +96,8 @@ def _load_function(script: Path) -> Callable[[Request], str]:
     try:
         spec.loader.exec_module(module)
         function: Callable[[Request], str] = module.answer
-    except Exception as error:  # whatever the script raises
-        raise EngineError(f"scripted engine: {script} has no answer(request): {error}") from error
+    except Exception as error:  # a script may raise any exception
+        raise EngineError(f"scripted engine: can't load answer(request) from {script}: {error}") from error
     return function
 
 
@@ -104,7 +105,7 @@ def _load_table(script: Path) -> Callable[[Request], str]:
     try:
         table = [(re.compile(pattern, re.DOTALL), answer) for pattern, answer in json.loads(script.read_text()).items()]
     except (ValueError, AttributeError, re.error) as error:
-        raise EngineError(f"scripted engine: {script} is no table of patterns and answers: {error}") from error
+        raise EngineError(f"scripted engine: {script} is not a mapping of patterns to answers: {error}") from error
 
     def answer(request: Request) -> str:
         text = "\n".join(turn.text for turn in request.turns)

@@ -13,7 +13,7 @@ from mminf.request import Sampling
 if TYPE_CHECKING:
     from swift.infer_engine import SglangEngine
 
-SHARE = 0.8  # of a GPU that it takes by itself, about
+SHARE = 0.8  # of a GPU's memory that it takes by default, approximately
 
 
 class SglangConfig(SwiftConfig):
@@ -28,7 +28,7 @@ class SglangBackend(SwiftBackend):
     Config = SglangConfig
     spawns = True
     module = "sglang"
-    install_hint = "install it as its documentation says for your CUDA, or set the engine's `backend` to another"
+    install_hint = "install it as described in its documentation, or set the engine's `backend` to another one"
 
     def _make_engine(self) -> SglangEngine:
         from swift.infer_engine import SglangEngine

@@ -1,4 +1,4 @@
-"""Bodies of HTTP answers: read up to a limit, unpacked up to it, parsed without surprises."""
+"""Reads, decompresses and parses the bodies of HTTP answers, up to a limit."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _CHUNK = 1 << 16
 
 
 class BrokenBodyError(ValueError):
-    """A body that is too large, cut off, packed in an unknown way, or no JSON."""
+    """A body that is too large, truncated, in an unknown encoding, or not JSON."""
 
 
 async def read_body(response: Any, limit: Limit) -> bytes:
-    """Returns the unpacked body of an aiohttp response that was not unpacked by its session.
+    """Returns the decompressed body of an aiohttp response that its session has not decompressed.
 
     Raises:
-        BrokenBodyError: if it is larger than the limit, or can't be unpacked.
+        BrokenBodyError: if it is larger than the limit, or can't be decompressed.
     """
     most = limit.value
     coding = response.headers.get("Content-Encoding", "identity").strip().lower()
@@ -40,10 +40,10 @@ async def read_body(response: Any, limit: Limit) -> bytes:
 
 
 def parse_json(content: bytes) -> Any:
-    """Returns a body's JSON; NaN and infinities, which some servers write as log-probability, are floats.
+    """Parses the JSON of a body. NaN and infinities, which some servers send as log-probability, become floats.
 
     Raises:
-        BrokenBodyError: saying what it is instead.
+        BrokenBodyError: if it is not JSON; the message says what it is.
     """
     try:
         return orjson.loads(content)
@@ -57,13 +57,14 @@ def parse_json(content: bytes) -> Any:
         if not start:
             raise BrokenBodyError("the answer is empty") from error
         if start.startswith(b"<"):
-            raise BrokenBodyError("the answer is HTML or XML, not JSON, as from a login page or a gateway") from error
+            kinds = "HTML or XML, not JSON; it may come from a login page or a gateway"
+            raise BrokenBodyError(f"the answer is {kinds}") from error
         shown = content[:80].decode("utf-8", "replace")
-        raise BrokenBodyError(f"the answer is not JSON, or is cut off ({error}): {shown!r}") from error
+        raise BrokenBodyError(f"the answer is not JSON, or is truncated ({error}): {shown!r}") from error
 
 
 def whole_number(value: Any) -> int:
-    """Returns a token count; 0 for anything that is none, since a good answer must not fail for its statistics."""
+    """Returns a token count, or 0 if the value is invalid: a valid answer must not fail because of its statistics."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return 0
     try:
@@ -74,11 +75,11 @@ def whole_number(value: Any) -> int:
 
 
 class _Unpacker:
-    """Unpacks gzip and deflate, never more than a limit at once: a packed megabyte may be a gigabyte."""
+    """Decompresses gzip and deflate, up to a limit: a compressed megabyte may expand to a gigabyte."""
 
     def __init__(self, coding: str, most: int) -> None:
         if coding not in ("identity", "", "gzip", "x-gzip", "deflate"):
-            raise BrokenBodyError(f"the answer is packed as {coding[:40]!r}, which was not asked for")
+            raise BrokenBodyError(f"the answer has content encoding {coding[:40]!r}, which was not requested")
         self._zlib = None if coding in ("identity", "") else zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
         self._most = most
 
@@ -88,9 +89,9 @@ class _Unpacker:
         try:
             return self._zlib.decompress(chunk, self._most + 1)
         except zlib.error as error:
-            raise BrokenBodyError(f"the answer can't be unpacked: {error}") from error
+            raise BrokenBodyError(f"the answer can't be decompressed: {error}") from error
 
     def end(self) -> None:
-        """Raises BrokenBodyError if the body was cut off."""
+        """Raises BrokenBodyError if the body is truncated."""
         if self._zlib is not None and not self._zlib.eof:
-            raise BrokenBodyError("the answer is cut off: its packed data have no end")
+            raise BrokenBodyError("the answer is truncated: its compressed data are incomplete")

@@ -1,1 +1,1 @@
-"""The command line: one thin file a command, each a call of the Python API."""
+"""The command line: one module per command, each a thin wrapper around the Python API."""

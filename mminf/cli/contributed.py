@@ -19,7 +19,7 @@ def add_commands(app: typer.Typer) -> None:
         try:
             entry.load().register(own)
             _refuse_duplicates(app, own)
-        except Exception as error:  # whatever a plugin raises
+        except Exception as error:  # a plugin can raise any exception
             note_broken(entry.name, error)
         else:
             app.registered_commands += own.registered_commands
@@ -27,7 +27,7 @@ def add_commands(app: typer.Typer) -> None:
 
 def _refuse_duplicates(app: typer.Typer, own: typer.Typer) -> None:
     for name in _names(own) & _names(app):
-        raise PluginError(f"there is a command {name!r} already; rename the plugin's")
+        raise PluginError(f"command {name!r} exists already; rename the command of the plugin")
 
 
 def _names(app: typer.Typer) -> set[str]:

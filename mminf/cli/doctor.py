@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor() -> None:
-    """Tell what is installed, which GPUs there are, which backends can run here and how to get the others.
+    """Show installed packages, GPUs, and the backends that can run here, with instructions to install the others.
 
     Example:
 

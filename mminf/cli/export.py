@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 def export(
     recipe: Annotated[str, RECIPE],
     output: Annotated[str, typer.Option("--output", "-o", help="Output folder of the run.")],
-    to: str | None = typer.Option(None, "--to", help="Folder or URI for the datasets; by default the run's own."),
+    to: str | None = typer.Option(None, "--to", help="Folder or URI for the datasets; by default --output."),
     input: str | None = INPUT,  # noqa: A002 (what users call it)
     image_root: str | None = IMAGE_ROOT,
     profile: str | None = PROFILE,
@@ -27,7 +27,7 @@ def export(
     plugins: list[str] = PLUGIN,
     force: bool = FORCE,
 ) -> None:
-    """Write a recipe's datasets from what its run has done so far; the run may go on meanwhile.
+    """Write a recipe's datasets from the records that are finished so far; the run may be active.
 
     Example:
 

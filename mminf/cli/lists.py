@@ -30,7 +30,7 @@ def steps(plugins: list[str] = PLUGIN) -> None:
 
 
 def recipes() -> None:
-    """List the recipes that mminf brings along.
+    """List the recipes that are bundled with mminf.
 
     Example:
 

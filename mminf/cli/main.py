@@ -16,7 +16,7 @@ from mminf.executor.torchrun import LAUNCHER, end_with_parent
 from mminf.terminal import printable
 
 LINE = 500
-"""Characters of a log line at most."""
+"""Maximum length of a log line, in characters."""
 
 app = typer.Typer(
     name="mminf",
@@ -72,7 +72,7 @@ _register()
 
 
 def main() -> None:
-    """Runs the command. What the user can mend is printed without a traceback, and exits 2."""
+    """Runs the command. Errors that the user can fix are printed without a traceback; the exit code is 2."""
     if LAUNCHER in os.environ:
         end_with_parent()
     _log_to_stderr()
@@ -88,16 +88,16 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
-    except OSError as error:  # a path that no file system takes, a store that is away
+    except OSError as error:  # an invalid path, or an unreachable store
         echo(f"error: {error}", err=True)
         sys.exit(2)
-    except Exception:  # a bug of ours, told with all that helps to find it
+    except Exception:  # a bug in mminf
         echo(traceback.format_exc().rstrip(), err=True)
         sys.exit(1)
 
 
 class _ShortLines(logging.Formatter):
-    """Keeps a line of the log readable, whatever it quotes, and without secrets."""
+    """Shortens log lines, and removes secrets and control characters."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
@@ -108,7 +108,7 @@ class _ShortLines(logging.Formatter):
 
 
 def _log_to_stderr() -> None:
-    """Gives mminf's logger a handler of its own: ms-swift silences those of the root logger."""
+    """Adds a handler to mminf's logger, because ms-swift silences the handlers of the root logger."""
     log = logging.getLogger("mminf")
     handler = logging.StreamHandler()
     handler.setFormatter(_ShortLines("%(asctime)s %(message)s", datefmt="%H:%M:%S"))

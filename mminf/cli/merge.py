@@ -41,7 +41,7 @@ def merge(
     force: bool = FORCE,
     quiet: bool = QUIET,
 ) -> None:
-    """Merge the shards of a run and write its datasets; give the same options as to the shards.
+    """Merge the shards of a run and write its datasets. Use the same options as for the shards.
 
     Example:
 

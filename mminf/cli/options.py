@@ -6,15 +6,15 @@ from typing import Any
 
 import typer
 
-RECIPE = typer.Argument(help="Recipe file, or the name of a recipe that mminf brings along.")
+RECIPE = typer.Argument(help="Recipe file, or the name of a bundled recipe.")
 INPUT = typer.Option(None, "--input", "-i", help="Image folder, JSON, JSONL, CSV, Parquet or dataset on disk.")
-IMAGE_ROOT = typer.Option(None, "--image-root", help="Folder or URI that the rows' relative image paths start from.")
-OUTPUT = typer.Option(None, "--output", "-o", help="Folder for journal and datasets; out/<recipe> by default.")
-PROFILE = typer.Option(None, "--profile", "-p", help="Profile of the recipe; several with commas between.")
-SET = typer.Option([], "--set", "-s", help="path.to.key=value, laid over the recipe; may be repeated.")
+IMAGE_ROOT = typer.Option(None, "--image-root", help="Folder or URI at which relative image paths of the rows start.")
+OUTPUT = typer.Option(None, "--output", "-o", help="Folder for the journal and the datasets; out/<recipe> by default.")
+PROFILE = typer.Option(None, "--profile", "-p", help="Profile of the recipe, or several, separated by commas.")
+SET = typer.Option([], "--set", "-s", help="path.to.key=value, overrides the recipe; may be repeated.")
 SEED = typer.Option(None, "--seed", help="Seed of the run.")
 PLUGIN = typer.Option([], "--plugin", help="Plugin file or module; may be repeated.")
-LIMIT = typer.Option(None, "--limit", min=1, help="Only so many records of the source.")
+LIMIT = typer.Option(None, "--limit", min=1, help="Process at most this many records of the source.")
 FORCE = typer.Option(
     False,
     "--force",

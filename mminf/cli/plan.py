@@ -24,7 +24,7 @@ def plan(
     seed: int | None = SEED,
     plugins: list[str] = PLUGIN,
 ) -> None:
-    """Show what a run would do: stages, model loads, calls a record, which step waits for which field.
+    """Show what a run would do: its stages, model loads, calls per record, and the dependencies of the steps.
 
     Example:
 

@@ -14,8 +14,8 @@ def register(app: typer.Typer) -> None:
     app.command("new-plugin")(new_plugin)
 
 
-def new_plugin(name: Annotated[str, typer.Argument(help="Name of the new step, such as shout.")]) -> None:
-    """Write a plugin file with one step, and a recipe that runs it, into this folder.
+def new_plugin(name: Annotated[str, typer.Argument(help="Name of the new step, for example shout.")]) -> None:
+    """Write a plugin file with one step, and a recipe that runs it, to the current folder.
 
     Example:
 

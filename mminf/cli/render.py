@@ -19,7 +19,7 @@ def render(
     recipe: Annotated[str, RECIPE],
     step: Annotated[str, typer.Argument(help="Name of a step.")],
     record: str | None = typer.Option(None, "--record", "-r", help="Id of a record; the first by default."),
-    output: str | None = typer.Option(None, "--output", "-o", help="A run whose fields fill the prompt."),
+    output: str | None = typer.Option(None, "--output", "-o", help="Run whose fields fill in the prompt."),
     input: str | None = INPUT,  # noqa: A002 (what users call it)
     image_root: str | None = IMAGE_ROOT,
     profile: str | None = PROFILE,
@@ -29,8 +29,8 @@ def render(
 ) -> None:
     """Print the exact prompt of a step for a record, and its number of tokens. Loads the tokenizer, not the weights.
 
-    With --output, fields are filled in as the run left them: of a field that was written more than once, `mminf show`
-    has the prompts as they were sent.
+    With --output, the final values of the run's fields are filled in. If a field was written more than once, use
+    `mminf show` to see the prompts that were sent.
 
     Example:
 

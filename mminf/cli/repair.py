@@ -16,10 +16,10 @@ def register(app: typer.Typer) -> None:
 
 
 def repair(output: Annotated[str, RUN_FOLDER]) -> None:
-    """Save what can be read of a damaged journal; the damaged file is kept next to it.
+    """Save the readable rows of a damaged journal; the damaged file is kept next to it.
 
-    Answers of models are saved row by row. If outcomes of records are damaged, the next run computes them again from
-    the answers, without calling a model for what was saved.
+    Model answers are saved row by row. If outcomes of records are damaged, the next run computes them again from the
+    saved answers, without calling a model for these.
 
     Example:
 
@@ -35,7 +35,7 @@ def repair(output: Annotated[str, RUN_FOLDER]) -> None:
         echo(f"the damaged file was kept: {path}")
     lost = found.lost.get("memo", 0)
     unreadable = f"; {lost} had a wrong checksum" if lost else ""
-    echo(f"{found.saved.get('memo', 0)} answers of models were saved{unreadable}")
+    echo(f"{found.saved.get('memo', 0)} model answers were saved{unreadable}")
     if not found.outcomes:
-        echo("the outcomes of records are damaged: the next run computes them again from the answers")
+        echo("outcomes of records are damaged: the next run computes them again from the saved answers")
     echo("run the same command to resume the run; `mminf export` writes its datasets")

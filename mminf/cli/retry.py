@@ -20,7 +20,7 @@ def retry(
     ids: Annotated[list[str] | None, typer.Argument(help="Ids of failed records; all by default.")] = None,
     step: str | None = typer.Option(None, "--step", help="Only records that failed in this step."),
 ) -> None:
-    """Write off the attempts of failed records, so that the next run retries them with new seeds.
+    """Mark failed records, so that the next run retries them with new seeds.
 
     Example:
 
@@ -29,4 +29,4 @@ def retry(
     from mminf import api
 
     marked = api.retry(output, step=step, ids=ids or [])
-    echo(f"{marked} failed records will be retried with new seeds; run the same recipe again")
+    echo(f"{marked} failed records are marked; run the same command to retry them with new seeds")

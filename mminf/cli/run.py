@@ -55,15 +55,15 @@ def run(
     seed: int | None = SEED,
     plugins: list[str] = PLUGIN,
     shard: str | None = typer.Option(
-        None, "--shard", help="i/n: only shard i of n, counted from 0; `mminf merge` merges them."
+        None, "--shard", help="i/n: run only shard i of n, counted from 0; `mminf merge` merges the shards."
     ),
-    executor: str = typer.Option("local", "--executor", help="local, or ray: shards as tasks of a Ray cluster."),
-    address: str | None = typer.Option(None, "--address", help="Ray's head node, host:port, or auto."),
+    executor: str = typer.Option("local", "--executor", help="local, or ray: run shards as tasks of a Ray cluster."),
+    address: str | None = typer.Option(None, "--address", help="Address of Ray's head node, as host:port, or auto."),
     workers: int | None = typer.Option(
-        None, "--workers", min=1, help="Ray actors; by default as many as the GPUs hold, or one per node."
+        None, "--workers", min=1, help="Number of Ray actors; by default as many as the GPUs can run, or one per node."
     ),
     shards: int | None = typer.Option(
-        None, "--shards", "--parts", min=1, help="Shards for Ray's tasks; by default four per worker."
+        None, "--shards", "--parts", min=1, help="Number of shards for Ray; by default four per worker."
     ),
     force: bool = FORCE,
     quiet: bool = QUIET,
@@ -103,8 +103,7 @@ def run(
     sys.stdout.flush()
     sys.stderr.flush()
     if result.state is RunState.INTERRUPTED:
-        # A thread may still be loading a model or run a batch; it is not waited for, nor are the processes that it
-        # has started.
+        # A thread may still load a model or run a batch. Exit without waiting for it or for its processes.
         api.end_children()
         os._exit(result.exit_code)
     raise typer.Exit(result.exit_code)
@@ -114,23 +113,23 @@ def _ray_options(
     executor: str, address: str | None, workers: int | None, shards: int | None, shard: Shard | None
 ) -> RayOptions | None:
     if executor not in EXECUTORS:
-        raise UsageError(f"--executor {executor!r}{nearest(executor, EXECUTORS)}")
+        raise UsageError(f"unknown --executor {executor!r}{nearest(executor, EXECUTORS)}")
     if executor == "ray":
         if shard is not None:
             raise UsageError("--shard is for your own scheduler; with --executor ray, Ray assigns the shards")
         return RayOptions(address, workers, shards)
     given = {"--address": address, "--workers": workers, "--shards": shards}
     if named := [name for name, value in given.items() if value is not None]:
-        raise UsageError(f"{', '.join(named)}: only with --executor ray")
+        raise UsageError(f"{', '.join(named)}: allowed only with --executor ray")
     return None
 
 
 def print_result(result: RunResult) -> None:
-    """Prints the result of a run, and what can be done next."""
+    """Prints the result of a run, and the command to run next."""
     counts = result.counts
     pending = f", {counts.pending} pending" if counts.pending else ""
     what = f"shard {result.shard} " if result.shard is not None else ""
-    waiting = f", {counts.waiting} wait for the next step over all records" if counts.waiting else ""
+    waiting = f", {counts.waiting} waiting for the next step over all records" if counts.waiting else ""
     echo(
         f"{what}{result.state}: {counts.done} done, {counts.dropped} dropped, {counts.failed} failed{waiting}{pending}"
     )
@@ -146,7 +145,7 @@ def _print_dataset(output: Path, written: Written) -> None:
     echo(f"  {output / written.path}: {written.rows} rows{less}")
     if written.kept is not None:
         echo(
-            f"    {output / written.kept} is kept: it has more rows, and records failed or were left out in this run; "
+            f"    {output / written.kept} was kept: it has more rows, and this run has failed or left-out records; "
             "`mminf export ... --force` replaces it"
         )
     if written.left_out:
@@ -177,5 +176,5 @@ def _what_next(result: RunResult) -> str | None:
     if result.state is RunState.WAITING:
         return "run each shard again to continue, then merge again"
     if result.shard is not None:
-        return "when all shards are finished: `mminf merge` with the same options"
+        return "when all shards are finished, run `mminf merge` with the same options"
     return None

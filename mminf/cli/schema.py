@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def schema(plugins: list[str] = PLUGIN) -> None:
-    """Print the JSON Schema of recipes, which editors complete from.
+    """Print the JSON Schema of recipes, for completion in editors.
 
     Example:
 

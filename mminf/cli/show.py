@@ -21,7 +21,7 @@ def show(
     record: Annotated[str, typer.Argument(help="Id of a record.")],
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Show a record's whole history: every prompt, raw answer and score, and what became of it.
+    """Show the history of a record: every prompt, raw answer and score, and its outcome.
 
     Example:
 

@@ -21,9 +21,9 @@ def register(app: typer.Typer) -> None:
 def status(
     output: Annotated[str, RUN_FOLDER],
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
-    failures: bool = typer.Option(False, "--failures", help="List every record that failed, and nothing else."),
+    failures: bool = typer.Option(False, "--failures", help="List only the failed records, all of them."),
 ) -> None:
-    """Show the progress of a run, also while it runs.
+    """Show the progress of a run, even while it runs.
 
     Example:
 

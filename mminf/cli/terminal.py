@@ -1,4 +1,4 @@
-"""How commands print."""
+"""Output of the commands."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from mminf.terminal import printable
 
 
 def echo(text: object = "", *, err: bool = False) -> None:
-    """Prints a line, without secrets and without what steers a terminal: it may quote a server, a model or a file."""
+    """Prints a line without secrets and control characters, since it may quote a server, a model or a file."""
     typer.echo(printable(str(text)), err=err)

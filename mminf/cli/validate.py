@@ -24,7 +24,7 @@ def validate(
     seed: int | None = SEED,
     plugins: list[str] = PLUGIN,
 ) -> None:
-    """Check a recipe without loading a model or reading its input; exit code 2 if anything is wrong.
+    """Check a recipe without loading a model or reading its input; the exit code is 2 if it has errors.
 
     Example:
 
@@ -34,4 +34,4 @@ def validate(
 
     loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
     api.check(loaded)
-    echo(f"{loaded.path}: fine ({len(loaded.steps)} steps, {len(loaded.engines)} engines)")
+    echo(f"{loaded.path}: valid ({len(loaded.steps)} steps, {len(loaded.engines)} engines)")

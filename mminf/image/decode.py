@@ -83,7 +83,7 @@ def decode_image(data: bytes, uri: str, max_pixels: int = MAX_PIXELS) -> Decoded
 
 
 def is_wide(data: bytes) -> bool:
-    """Tells whether an image has more than 8 bits per sample, by its header."""
+    """Returns whether an image has more than 8 bits per sample, by its header."""
     if not may_be_wide(data):
         return False
     name = sniff(data)

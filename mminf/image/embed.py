@@ -19,7 +19,7 @@ _HEAD = 44  # characters that show the format
 
 
 def is_data_uri(text: str) -> bool:
-    """Tells whether a text is a `data:` URI."""
+    """Returns whether a text is a `data:` URI."""
     return text[:5].lower() == "data:"
 
 

@@ -42,7 +42,7 @@ _NETPBM = re.compile(rb"P[1-6f][ \t\r\n\v\f]+[0-9#]")
 
 @cache
 def has_heif() -> bool:
-    """Tells whether HEIC and HEIF files can be decoded: the extra `mminf[heic]` is installed."""
+    """Returns whether HEIC and HEIF files can be decoded: the extra `mminf[heic]` is installed."""
     return find_spec("pillow_heif") is not None
 
 
@@ -78,7 +78,7 @@ def _sniff_heif(data: bytes) -> str | None:
 
 
 def looks_like_image_bytes(data: bytes) -> bool:
-    """Tells whether data begins as an image of an accepted format does."""
+    """Returns whether data begins as an image of an accepted format does."""
     return sniff(data) is not None
 
 
@@ -88,7 +88,7 @@ def image_ending(data: bytes) -> str:
 
 
 def looks_like_image_name(text: str) -> bool:
-    """Tells whether a text is a path or a URL that ends as an image does; a URL may have a query and a fragment."""
+    """Returns whether a text is a path or a URL that ends as an image does; a URL may have a query and a fragment."""
     if len(text) > 4096 or any(mark in text for mark in "\n\r\t\0") or text.startswith("data:"):
         return False
     if "://" in text:

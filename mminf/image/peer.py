@@ -25,7 +25,7 @@ Check = Callable[[str], str | None]
 
 
 def is_public(address: str) -> bool:
-    """Tells whether an IP address belongs to the public internet."""
+    """Returns whether an IP address belongs to the public internet."""
     found = _plain(address)
     if isinstance(found, ipaddress.IPv6Address) and (found not in _GLOBAL_IPV6 or found in _DOCUMENTATION):
         return False

@@ -46,7 +46,7 @@ class Address(NamedTuple):
 
 
 def is_url(uri: str) -> bool:
-    """Tells whether a text is an http(s) URL."""
+    """Returns whether a text is an http(s) URL."""
     return uri[:8].lower().startswith(("http://", "https://"))
 
 

@@ -1,4 +1,4 @@
-"""How steps, backends, sources and sinks are found: built-in modules, entry points, files."""
+"""Discovery of steps, backends, sources and sinks: built-in modules, entry points, files."""
 
 from mminf.plugin.discovery import (
     COMMANDS,

@@ -1,4 +1,4 @@
-"""Imports whatever registers steps, backends, sources and sinks; mminf names no plugin but here."""
+"""Imports the modules that register steps, backends, sources and sinks. Only this module lists them by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mminf.errors import PluginError
 GROUP = "mminf.plugins"
 COMMANDS = "mminf.commands"
 
-# Light modules all: what a member needs that is heavy, it imports when it is used.
+# These modules import fast: each imports its large dependencies at their first use.
 BUILTIN = (
     "mminf.step.for_each",
     "mminf.step.hook",
@@ -61,8 +61,8 @@ _files: dict[str, Path] = {}
 def discover(plugins: Iterable[str] = (), *, base: Path | None = None) -> None:
     """Imports the built-in members, the installed plugins and the named ones.
 
-    An installed plugin that can't be imported is remembered (`broken_plugins`), and is an error only for a recipe
-    that needs something which nobody registered.
+    An installed plugin that can't be imported is added to `broken_plugins`. It is an error only for a recipe that uses
+    a name that no plugin has registered.
 
     Args:
         plugins: files (relative to `base`) or module names.
@@ -87,7 +87,7 @@ def _discover_installed() -> None:
     for entry in installed(GROUP):
         try:
             entry.load()
-        except Exception as error:  # whatever a plugin raises
+        except Exception as error:  # a plugin can raise any exception
             note_broken(entry.name, error)
 
 
@@ -97,7 +97,7 @@ def installed(group: str) -> list[EntryPoint]:
 
 
 def note_broken(name: str, error: Exception) -> None:
-    """Remembers that an installed plugin can't be used, for `broken_plugins`."""
+    """Adds an installed plugin that can't be used to `broken_plugins`."""
     _broken[name] = f"{type(error).__name__}: {error}"
 
 
@@ -114,7 +114,7 @@ def load_plugin(plugin: str, *, base: Path | None = None) -> None:
             importlib.import_module(plugin)
     except PluginError:
         raise
-    except Exception as error:  # whatever a stranger's module raises
+    except Exception as error:  # a plugin can raise any exception
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{last.filename}:{last.lineno}" if last.filename.endswith(f"/{plugin}") else plugin
         raise PluginError(f"{where}: plugin can't be imported: {type(error).__name__}: {error}") from error
@@ -134,7 +134,7 @@ def _load_module(name: str, path: Path) -> None:
     _files[name] = path
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise PluginError(f"plugin file {path} is no Python module")
+        raise PluginError(f"plugin file {path} is not a Python module")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -145,12 +145,12 @@ def _load_module(name: str, path: Path) -> None:
 
 
 def plugin_sources() -> dict[str, tuple[str, str]]:
-    """Returns file name and text of the plugin files that were loaded, by the names that their modules have here."""
+    """Returns the file name and text of each loaded plugin file, by the name of its module."""
     return {name: (path.name, path.read_text(encoding="utf-8")) for name, path in _files.items()}
 
 
 def install_sources(sources: Mapping[str, tuple[str, str]]) -> None:
-    """Loads plugin files that `plugin_sources` gave on another machine, under the same names.
+    """Loads plugin files that `plugin_sources` returned on another machine, under the same module names.
 
     Raises:
         PluginError: if one can't be imported here.
@@ -162,5 +162,5 @@ def install_sources(sources: Mapping[str, tuple[str, str]]) -> None:
         path.write_text(text, encoding="utf-8")
         try:
             _load_module(name, path)
-        except Exception as error:  # whatever a stranger's module raises
+        except Exception as error:  # a plugin can raise any exception
             raise PluginError(f"plugin {file} can't be imported: {type(error).__name__}: {error}") from error

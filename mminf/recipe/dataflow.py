@@ -51,7 +51,7 @@ def dependencies(steps: Sequence[StepLike]) -> list[frozenset[int]]:
 
 
 def split_stages(steps: Sequence[StepLike]) -> list[Stage]:
-    """Returns the stages: consecutive record steps, and each dataset step alone; an empty one without steps."""
+    """Returns the stages: consecutive record steps, and each dataset step alone. Without steps: one empty stage."""
     stages: list[Stage] = []
     start = 0
     for index, step in enumerate(steps):

@@ -48,7 +48,7 @@ def find_position(names: Sequence[str | None], anchor: str, *, after: bool, anch
 
 
 def _belongs_to(name: str | None, anchor: str, anchors: Mapping[str, str]) -> bool:
-    """Whether a step was inserted next to another one, or next to a step that was."""
+    """Returns whether a step was inserted next to `anchor`, directly or next to another inserted step."""
     while name is not None and name != anchor:
         name = anchors.get(name)
     return name is not None

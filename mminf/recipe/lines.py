@@ -166,7 +166,7 @@ class _Builder:
         else:
             if value is None or isinstance(value, str | bool):
                 return value
-            if isinstance(value, int | float) and -_TOO_LARGE < value < _TOO_LARGE:  # NaN is not, either
+            if isinstance(value, int | float) and -_TOO_LARGE < value < _TOO_LARGE:  # false for NaN, too
                 return value
             kind = "out of range" if isinstance(value, int | float) else "of a type that JSON does not have"
             problem = f"{shorten_text(node.value, 60)!r} is {kind}"

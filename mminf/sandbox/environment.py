@@ -25,11 +25,11 @@ from mminf.sandbox.estimates import (
 from mminf.sandbox.work import CHARACTERS, pay, spend, weigh
 
 _CONSTANT = frozenset({"length", "count", "first", "default", "d", "attr", "random"})
-"""Filters that don't look at the whole of their value."""
+"""Filters whose cost does not depend on the size of their value."""
 
 
 class _Generator(CodeGenerator):
-    """Lets `~` go through the environment, as the operators do."""
+    """Compiles `~` to a call of the environment, like the intercepted operators."""
 
     def visit_Concat(self, node: jinja2.nodes.Concat, frame: object) -> None:
         self.write("environment.join_texts((")
@@ -43,7 +43,7 @@ COUNTED, WEIGHED = "_counted", "_weighed"
 
 
 def _weigh_literals(node: jinja2.nodes.Node) -> None:
-    """Lets lists and mappings that a template writes out count with all that is in them: `[a, a]` is twice `a`."""
+    """Makes literal lists and mappings count with all of their items: `[a, a]` counts as twice `a`."""
     for field in node.fields:
         found = getattr(node, field, None)
         items = found if isinstance(found, list) else [found]
@@ -74,7 +74,7 @@ def _counted(value: Iterable[object]) -> Iterator[object]:
 
 
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
-    """Jinja's environment for immutable sandboxes, with bounds."""
+    """Jinja's immutable sandboxed environment with limits."""
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
     code_generator_class = _Generator
@@ -88,14 +88,14 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def _generate(
         self, source: jinja2.nodes.Template, name: str | None, filename: str | None, defer_init: bool = False
     ) -> str:
-        """Compiles a template whose loops count what they go through, and whose lists what they hold."""
+        """Compiles a template so that its loops count their iterations, and its lists their items."""
         for loop in list(source.find_all(jinja2.nodes.For)):
             loop.iter = jinja2.nodes.Filter(loop.iter, COUNTED, [], [], None, None, lineno=loop.lineno)
         _weigh_literals(source)
         return super()._generate(source, name, filename, defer_init)
 
     def call_binop(self, context: object, operator: str, left: object, right: object) -> object:
-        """Runs an operator, if what it makes is not too much."""
+        """Runs an operator, unless its result would be too large."""
         if operator == "*":
             check_product(left, right)
         elif operator == "**":
@@ -113,7 +113,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return "".join(map(str, parts))
 
     def call(__self, __context: Context, __obj: object, *args: object, **kwargs: object) -> object:
-        """Calls a method or macro, if what it makes is not too much."""
+        """Calls a method or macro, unless its result would be too large."""
         spend(1)
         owner, name = getattr(__obj, "__self__", None), getattr(__obj, "__name__", "")
         if name == "join" and args and not isinstance(args[0], Sized):
@@ -127,7 +127,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return made
 
     def wrap_str_format(self, value: object) -> Callable[..., str] | None:
-        """Wraps `str.format`, whose fields may have a width, and whose arguments may be large."""
+        """Wraps `str.format` with a limit on widths and arguments."""
         wrapped = super().wrap_str_format(value)
         if wrapped is None:
             return None

@@ -1,4 +1,4 @@
-"""Estimates, before it is made, how much an operator, filter or method makes."""
+"""Estimates the size of the result of an operator, filter or method before it is computed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check_product(left: object, right: object) -> None:
         return
     for many, times in ((left, right), (right, left)):
         if isinstance(many, str | bytes | list | tuple) and isinstance(times, int):
-            spend(weigh(many) * max(0, times))  # all that is in it: lists of lists are printed, compared and added up
+            spend(weigh(many) * max(0, times))  # with nested items, which are printed, compared and summed, too
 
 
 def check_power(left: object, right: object) -> None:
@@ -41,7 +41,7 @@ def check_power(left: object, right: object) -> None:
 
 
 def check_percent(text: str, values: object) -> None:
-    """Bounds the widths of a %-format: those in the text, and those that stand for `*` among the values."""
+    """Checks the widths of a %-format: those in the text, and the values for `*`."""
     if "%" in text:
         spend(_numbers_in(text) // CHARACTERS + weigh(values))
         if "*" in text:
@@ -54,7 +54,7 @@ def check_format(text: str) -> None:
     try:
         fields = list(string.Formatter().parse(text))
     except ValueError:
-        return  # formatting will say so
+        return  # formatting reports it
     for _, _, layout, _ in fields:
         if layout and "{" in layout:
             raise jinja2.TemplateRuntimeError("a format whose width is a field is not supported")
@@ -64,14 +64,14 @@ def check_format(text: str) -> None:
 def _numbers_in(text: str) -> int:
     numbers = _NUMBER.findall(text)
     if any(len(number) > 18 for number in numbers):
-        raise jinja2.TemplateRuntimeError("a format has a width without measure")
+        raise jinja2.TemplateRuntimeError("a width in a format is too large")
     return sum(map(int, numbers))
 
 
 def _bound(value: object, most: int = MOST_REPEATED) -> int:
-    """Returns a number that says how often something is repeated. Raises TemplateRuntimeError if it is too large."""
+    """Returns a width, count or length, 0 if it is not a number. Raises TemplateRuntimeError if it is too large."""
     if isinstance(value, int) and abs(value) > most:
-        raise jinja2.TemplateRuntimeError(f"{value:.4g} is too much; at most {most:,}")
+        raise jinja2.TemplateRuntimeError(f"{value:.4g} is too large; at most {most:,}")
     return value if isinstance(value, int) else 0
 
 
@@ -80,7 +80,7 @@ def size_of(value: object) -> int:
     return len(value) if isinstance(value, Sized) else 0
 
 
-# What methods and filters make at most, by their owner and arguments.
+# Maximum size of the result of methods and filters, by their owner and arguments.
 def _padded(owner: object, width: object = 0, *_: object, **__: object) -> int:
     return max(size_of(owner), _bound(width))
 
@@ -126,7 +126,7 @@ def _truncated(_value: object, length: object = 255, *_: object, **__: object) -
 
 
 def _wrapped(value: object, width: object = 79, *_: object, **more: object) -> int:
-    """A line costs as much as some hundred characters."""
+    """Each line costs as much as 500 characters."""
     lines = size_of(value) // max(1, _bound(width))
     return size_of(value) + lines * (500 + size_of(more.get("wrapstring")))
 
@@ -150,14 +150,14 @@ def _printed(value: object, *_: object, **__: object) -> int:
 
 
 def _summed(value: object, _attribute: object = None, start: object = 0, **_: object) -> int:
-    """Adding up lists or texts would copy what there is for each of them."""
+    """Rejects sums of lists or texts, which would copy the partial sum for each item."""
     if not isinstance(start, int | float):
         raise jinja2.TemplateRuntimeError(f"`sum` adds numbers, not {type(start).__name__}")
     return size_of(value)
 
 
 def _stripped(value: object, *_: object, **__: object) -> int:
-    """Each comment is cut out of the whole text."""
+    """The whole text is copied for each comment."""
     return size_of(value) * (1 + str(value).count("<!--"))
 
 

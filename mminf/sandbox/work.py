@@ -1,4 +1,4 @@
-"""How much work the evaluation of a template or expression may do, and what it has left."""
+"""The work budget of the evaluation of a template or expression."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import jinja2
 from mminf.limits import EXPRESSION_DIGITS, EXPRESSION_SECONDS, EXPRESSION_WORK
 
 CHARACTERS = 8
-"""This many characters cost as much as one item: they are copied, not visited."""
+"""Number of characters that cost as much as one item, because they are only copied."""
 _BITS_A_DIGIT = 3.33
 
 
 class _Evaluation(threading.local):
-    """What the evaluation of this thread may still do.
+    """The remaining budget of the evaluation in this thread.
 
     Attributes:
-        left: work; None outside of evaluations.
-        until: time at which it ends.
+        left: remaining work; None outside of evaluations.
+        until: deadline on the monotonic clock.
     """
 
     left: int | None = None
@@ -30,19 +30,19 @@ _now = _Evaluation()
 
 
 def begin() -> int | None:
-    """Begins an evaluation with a budget of its own. Returns what `end` needs."""
+    """Begins an evaluation with a new budget. Returns the outer budget, which is passed to `end`."""
     before, _now.left = _now.left, EXPRESSION_WORK.value
     _now.until = time.monotonic() + EXPRESSION_SECONDS.value
     return before
 
 
 def end(before: int | None) -> None:
-    """Ends an evaluation."""
+    """Ends an evaluation and restores the outer budget."""
     _now.left = before
 
 
 def spend(amount: int) -> None:
-    """Takes from the evaluation's budget. Raises TemplateRuntimeError if it is used up, or the time is over."""
+    """Takes work from the budget. Raises TemplateRuntimeError if the budget or the time is exceeded."""
     left = _now.left
     if left is None:
         if amount > EXPRESSION_WORK.value:
@@ -52,15 +52,15 @@ def spend(amount: int) -> None:
         raise _too_much()
     _now.left = left - amount
     if time.monotonic() > _now.until:
-        raise jinja2.TemplateRuntimeError(f"it takes too long: {EXPRESSION_SECONDS}")
+        raise jinja2.TemplateRuntimeError(f"evaluation takes too long: {EXPRESSION_SECONDS}")
 
 
 def _too_much() -> jinja2.TemplateRuntimeError:
-    return jinja2.TemplateRuntimeError(f"its result is too large: {EXPRESSION_WORK}")
+    return jinja2.TemplateRuntimeError(f"result is too large: {EXPRESSION_WORK}")
 
 
 def weigh(value: object) -> int:
-    """Returns how much a value is, with all that is in it, at least 1. Raises as `spend` does, if that is too much."""
+    """Returns the size of a value with all nested items, at least 1. Raises as `spend` does if it is too large."""
     most = EXPRESSION_WORK.value if _now.left is None else _now.left
     total, stack = 0, [value]
     while stack:
@@ -84,7 +84,7 @@ def weigh(value: object) -> int:
 
 
 def pay(made: object) -> None:
-    """Spends what was made: texts by their characters, lists by their items."""
+    """Spends the size of a result: characters of a text, items of a list."""
     if isinstance(made, str | bytes):
         spend(len(made) // CHARACTERS)
     elif isinstance(made, list | tuple | dict):

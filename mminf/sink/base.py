@@ -1,4 +1,4 @@
-"""The sink: writes finished records, in source order, and puts the whole file in place at once."""
+"""The base class of sinks, which write finished records in source order and replace the dataset atomically."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ T = TypeVar("T")
 
 
 class Written(NamedTuple):
-    """A dataset that was written.
+    """The result of writing a dataset.
 
     Attributes:
-        left_out, example: records without what a row needs, and why the first of them was left out.
+        left_out: number of records that lack a field that a row needs.
+        example: the first of these records, and why it was left out.
         before: rows of the dataset that it replaced; None if there was none.
-        kept: path of a larger dataset that was kept, so that this one stands beside it.
+        kept: path of a larger dataset that was not replaced; this one was written next to it.
     """
 
     path: str
@@ -41,13 +42,13 @@ class Written(NamedTuple):
 
 
 class Assets(Protocol):
-    """What records only name: vectors of the journal, and images."""
+    """Data that records refer to: vectors in the journal, and images."""
 
     def vector(self, key: str) -> bytes | None:
-        """Returns the float32 bytes of an embedding by the key that `embed` wrote, or None."""
+        """Returns the float32 bytes of the embedding with a key that `embed` wrote, or None."""
 
     def image(self, uri: str) -> bytes:
-        """Returns an image's file as it is. Raises ImageError."""
+        """Returns the bytes of an image file. Raises ImageError if it can't be read."""
 
 
 class Sink(ABC):
@@ -55,6 +56,7 @@ class Sink(ABC):
 
     Args:
         config: of the recipe.
+        config: the sink's settings in the recipe.
         output: the run's output folder, a `Path` or a `UPath`.
     """
 
@@ -70,10 +72,10 @@ class Sink(ABC):
 
     @abstractmethod
     def row(self, record: Record) -> Mapping[str, object] | None:
-        """Returns the record's row of the dataset, or None to leave it out.
+        """Returns the record's row in the dataset, or None to leave it out.
 
         Raises:
-            RecordError: if the record lacks what the row needs.
+            RecordError: if the record lacks a field that the row needs.
         """
 
     @property
@@ -82,41 +84,41 @@ class Sink(ABC):
         return frozenset()
 
     def missing(self, fields: frozenset[str]) -> frozenset[str]:
-        """Returns the fields that a row needs and that records with these fields lack."""
+        """Returns the fields that a row needs and that are not among `fields`."""
         return self.reads - fields
 
     def check(self) -> None:
-        """Raises RecipeError if the sink can't write, before anything runs."""
+        """Raises RecipeError if the sink can't write; called before the run starts."""
 
     def follow(self, made: frozenset[str]) -> None:
         """Sets the fields that the recipe's steps write; other fields come from the source."""
         self.made = made
 
     def escape(self, tokens: frozenset[str]) -> None:
-        """Sets further special tokens to escape: those of the run's models."""
+        """Sets additional special tokens to escape: those of the run's models."""
         self.tokens = tokens
 
     def attach(self, assets: Assets) -> None:
-        """Gives the sink what reads that which records only name; most need none."""
+        """Sets the reader of the data that records refer to; most sinks do not need it."""
 
     def protect(self, guard: Guard) -> None:
-        """Sets what the dataset may replace; without it, whatever is there."""
+        """Sets the rules for replacing an existing dataset; by default it is always replaced."""
         self._guard = guard
 
     def may_keep(self) -> bool:
-        """Tells whether a dataset with more rows may be there, which one of this run does not replace."""
+        """Returns whether there may be a larger dataset that this run must not replace."""
         guard = self._guard
         return guard is not None and guard.failed and not guard.force and bool(guard.rows.get(str(self.config.path)))
 
     def takes(self, record: Record) -> bool:
-        """Tells whether the sink's condition is true for a record."""
+        """Returns whether the sink's condition is true for a record."""
         try:
             return self.where is None or self.where.test(record.fields)
         except RecordError:
             return False
 
     def place(self, rows: int, left_out: int) -> Placed:
-        """Returns where a dataset goes that was written and now takes its place."""
+        """Returns the place of a dataset that was written completely."""
         if is_remote(self.path):
             before = self._guard.rows.get(str(self.config.path)) if self._guard is not None else None
         else:
@@ -127,7 +129,7 @@ class Sink(ABC):
         return Placed(self._guard.beside(self.path, self.config.path), before, str(self.config.path))
 
     def write(self, records: Iterable[Record]) -> Written:
-        """Writes the dataset and puts it in place at once; a record that lacks what a row needs is left out.
+        """Writes the dataset and replaces the old one atomically; records that lack a needed field are left out.
 
         Args:
             records: streamed from the journal; may be iterated over more than once.
@@ -145,11 +147,11 @@ class Sink(ABC):
 
 
 class Rows:
-    """The rows of a sink, one after the other; counts them, and those that are left out.
+    """Iterates over the rows of a sink; counts them, and the records that are left out.
 
     Args:
-        records: as `Sink.write` gets them.
-        row: what makes a row; the sink's own by default.
+        records: as for `Sink.write`.
+        row: converts a record to a row; by default the sink's `row`.
     """
 
     def __init__(
@@ -175,7 +177,7 @@ class Rows:
         return row
 
     def more(self) -> bool:
-        """Tells whether there is another row."""
+        """Returns whether there is another row."""
         while self._next is None:
             record = next(self._records, None)
             if record is None:
@@ -190,13 +192,13 @@ class Rows:
         return True
 
     def start(self, records: Iterable[Record]) -> Path:
-        """Returns where a dataset of several files is written to.
+        """Returns the path that a dataset of several files is written to.
 
-        In a store files are sent as soon as they are written, so it is decided here, by the number of records, whether
-        the dataset takes its place. On this machine `place` decides it, once the rows are counted.
+        In a store, each file is sent as soon as it is written. Therefore the place is chosen here, by the number of
+        records. On this machine `place` chooses it, after the rows are counted.
 
         Args:
-            records: as `Sink.write` gets them; iterated over once more, where that matters.
+            records: as for `Sink.write`; may be iterated over once more.
         """
         if is_remote(self.sink.path) and self.sink.may_keep():
             self._placed = self.sink.place(sum(1 for record in records if self.sink.takes(record)), 0)
@@ -205,13 +207,13 @@ class Rows:
         return path
 
     def place(self) -> Path:
-        """Returns where the dataset of these rows goes, once all were taken."""
+        """Returns the place of the dataset, after all rows were taken."""
         if self._placed is None:
             self._placed = self.sink.place(self.rows, self.left_out)
         return self._placed.path
 
     def written(self) -> Written:
-        """Returns what was written, once all rows were taken and it has its place."""
+        """Returns what was written, after all rows were taken and the dataset was put in place."""
         placed = self._placed
         name = self.sink.config.path
         if placed is None:
@@ -227,7 +229,7 @@ def write_lines(file: IO[bytes], rows: Iterable[Mapping[str, object]]) -> None:
 
 
 def write_array(file: IO[bytes], rows: Iterable[Mapping[str, object]]) -> None:
-    """Writes rows as one JSON array, a line each."""
+    """Writes rows as one JSON array, one row per line."""
     file.write(b"[\n")
     for number, row in enumerate(rows):
         file.write((b",\n" if number else b"") + _json(row))
@@ -249,9 +251,9 @@ def json_text(value: object) -> str:
 
 
 def plain_text(value: object, kept: str = "") -> str:
-    """Returns a text for a chat turn; media tags, which trainers would count against the images, get a space.
+    """Returns a text for a chat turn; a space breaks media tags, which trainers would match with the images.
 
     Args:
-        kept: the tag that marks a place.
+        kept: the tag that is not broken, because it marks the position of an image.
     """
     return break_other_tags(json_text(value), frozenset({kept}))

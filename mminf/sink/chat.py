@@ -20,7 +20,7 @@ from mminf.template import images_in
 ROLES = ("system", "user", "assistant")
 _LLAVA_NAMES = {"user": "human", "assistant": "gpt"}
 _ROLE_NAMES = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
-# Agents' datasets of ms-swift have turns of tools among those of user and assistant.
+# ms-swift's datasets for agents have tool turns between those of user and assistant.
 _SIDES = {
     **dict.fromkeys(("tool", "tool_response", "observation", "function_response"), "user"),
     **dict.fromkeys(("tool_call", "function_call"), "assistant"),
@@ -83,18 +83,18 @@ class _Chat(ImagePathsSink):
 
     @abstractmethod
     def _turn(self, role: str, text: str) -> dict[str, object]:
-        """Returns a turn as the format has it."""
+        """Returns a turn in the format of the dataset."""
 
     @abstractmethod
     def _content(self, chat: Sequence[object], images: dict[str, object]) -> dict[str, object]:
-        """Returns conversation and images in the order in which the format has them."""
+        """Returns the columns of conversation and images, in the order of the format."""
 
     @abstractmethod
     def _named_images(self, images: list[str]) -> dict[str, object]:
-        """Returns the row's column with images."""
+        """Returns the column with the row's images."""
 
     def _has_pair(self, fields: Set[str]) -> bool:
-        """Tells whether a step writes the user's or assistant's field; such columns of the source don't count."""
+        """Returns whether a step writes the field of user or assistant; columns of the source don't count."""
         pair = {self.config.user, self.config.assistant}
         return bool(pair & fields if self.made is None else pair & fields & self.made)
 
@@ -136,7 +136,7 @@ class _Chat(ImagePathsSink):
         return self.name_rejected(fields | self._content(chat, shown))
 
     def _all_tagged(self, turns: list[tuple[str, str]], images: int) -> list[tuple[str, str]]:
-        """Returns a conversation with a tag for each image; those without one come first, as in ms-swift."""
+        """Returns a conversation with one tag per image; missing tags are added at the start, as in ms-swift."""
         missing = images - count_tags(text for _, text in turns)
         first = next(number for number, (role, _) in enumerate(turns) if role == "user")
         tags = f"{TAG}{self.between}" * missing
@@ -147,18 +147,17 @@ class _Chat(ImagePathsSink):
         return self.name_images(images_in(record.fields))
 
     def pairs(self, record: Record, images: int) -> list[tuple[str, str]]:
-        """Returns the (user, assistant) turns, with a tag for each image.
+        """Returns the (user, assistant) turns, with one tag per image.
 
-        Tags that the texts of the source have stay where they are; the images without one come first, or as `image_at`
-        says.
+        Tags in the texts of the source keep their position. Missing tags are added at the position `image_at`.
 
         Raises:
-            RecordError: if the record has no such turns, or they have more tags than it has images.
+            RecordError: if the record has no such turns, or the turns have more tags than the record has images.
         """
         config = self.config
         items = [record.fields] if config.turns is None else record[config.turns]
         if not isinstance(items, list) or not items:
-            raise RecordError(f"field {config.turns!r} is not a list with turns, but {items!r:.80}")
+            raise RecordError(f"field {config.turns!r} is not a list of turns, but {items!r:.80}")
         found = [self._pair(item, number) for number, item in enumerate(items, 1)]
         wanted = images or config.placeholders
         tags = sum(user.count(TAG) for user, _ in found)
@@ -169,7 +168,7 @@ class _Chat(ImagePathsSink):
         return found
 
     def _pair(self, item: object, number: int) -> tuple[str, str]:
-        """Returns the user's and the assistant's turn of an item. Raises RecordError if it lacks one."""
+        """Returns the turns of user and assistant in an item. Raises RecordError if one is missing or empty."""
         names = (self.config.user, self.config.assistant)
         where = "record" if self.config.turns is None else f"turn {number} of {self.config.turns!r}"
         if not isinstance(item, Mapping):
@@ -178,7 +177,7 @@ class _Chat(ImagePathsSink):
             raise RecordError(f"{where} has no field {missing[0]!r}")
         for name in names:
             if item[name] is None or not str(item[name]).strip():
-                raise RecordError(f"{where} has nothing in field {name!r}")
+                raise RecordError(f"{where}: field {name!r} is empty")
         return plain_text(item[names[0]], kept=TAG), plain_text(item[names[1]])
 
     def _with_tags(self, text: str, tags: int, record: Record) -> str:
@@ -193,10 +192,10 @@ class _Chat(ImagePathsSink):
 
 
 def read_chat(chat: Iterable[object]) -> list[tuple[str, str]]:
-    """Returns (role, text) of a conversation's turns in either format; roles are ms-swift's.
+    """Returns (role, text) of each turn of a conversation in either format, with the roles of ms-swift.
 
     Raises:
-        ValueError: if it is not a conversation: users and assistants in turn, a system turn before them.
+        ValueError: if it is not a conversation: an optional system turn, then alternating users and assistants.
     """
     turns = [_read_turn(turn) for turn in chat]
     spoken = [role for role, _ in turns[turns[:1] != [] and turns[0][0] == "system" :]]
@@ -206,7 +205,7 @@ def read_chat(chat: Iterable[object]) -> list[tuple[str, str]]:
     if repeated or not _TALKING.issuperset(talk):
         raise ValueError(f"the turns don't alternate between user and assistant: {told}")
     if not talk or talk[0] != "user":
-        raise ValueError(f"a conversation begins with the user: {told or 'no turns'}")
+        raise ValueError(f"a conversation must begin with the user: {told or 'no turns'}")
     return turns
 
 
@@ -221,7 +220,7 @@ def _read_turn(turn: object) -> tuple[str, str]:
 class Swift(_Chat):
     """ms-swift's messages: `{id, messages, images}`, with `<image>` where an image goes.
 
-    Records with `messages` or `conversations` that no step has made a pair of are written as they are, with all of
+    Records with `messages` or `conversations` are written unchanged if no step writes a new pair of turns, with all of
     their columns. Format: ms-swift documentation, "Custom dataset".
     """
 
@@ -241,7 +240,7 @@ class Swift(_Chat):
 class Llava(_Chat):
     """LLaVA's conversations: `{id, image, conversations: [{from, value}]}`; several images become a list.
 
-    Records with `conversations` or `messages` that no step has made a pair of are written as they are, with all of
+    Records with `conversations` or `messages` are written unchanged if no step writes a new pair of turns, with all of
     their columns.
     """
 

@@ -41,11 +41,11 @@ class EmbeddingsConfig(SinkConfig):
 class Embeddings(Sink):
     """A folder: `vectors-00000.safetensors`, ..., `index.jsonl` (id, shard, row), `stats.safetensors`.
 
-    Vectors are l2-normalised; the mean of all is subtracted, and they are normalised again (Unicorn, equation 3). With
-    `image_stats` they become mean_x + sqrt(trace_x / trace) * (v - mean), normalised, and moved once more so that their
-    mean is that of the images (ReAlign, arXiv 2602.07026). Means are summed in double precision and source order, so
-    they don't depend on how a run was cut. `stats.safetensors` has `mean`, `trace` (mean squared distance from it),
-    `count`, and `image_mean` where there is one: that is what is subtracted from real images at inference.
+    Vectors are l2-normalised. Then their mean is subtracted, and they are normalised again (Unicorn, equation 3). With
+    `image_stats` they become mean_x + sqrt(trace_x / trace) * (v - mean), are normalised, and are shifted so that their
+    mean is that of the images (ReAlign, arXiv 2602.07026). Means are summed in double precision and in source order, so
+    that they do not depend on the shards of a run. `stats.safetensors` contains `mean`, `trace` (mean squared distance
+    from the mean), `count`, and with `image_stats` also `image_mean`, which is subtracted from images at inference.
     """
 
     config: EmbeddingsConfig
@@ -91,7 +91,7 @@ class Embeddings(Sink):
         return Written(name, count, len(left), left[0] if left else None, placed.before, placed.kept)
 
     def _sum(self, records: Iterable[Record], left: list[str]) -> tuple[Vector, float, int]:
-        """Returns mean, trace and number of the normalised vectors."""
+        """Returns the mean, trace and number of the normalised vectors."""
         import numpy
 
         total: Vector | None = None
@@ -102,7 +102,7 @@ class Embeddings(Sink):
         if total is None:
             return numpy.zeros(0), 0.0, 0
         mean = total / count
-        # The vectors have length 1, so their mean squared distance from the mean is what it lacks of 1.
+        # Of vectors of length 1, the mean squared distance from the mean is 1 - |mean|^2.
         return mean, float(1 - mean @ mean), count
 
     def _shift(self, mean: Vector, trace: float, records: Iterable[Record]) -> Callable[[Vector], Vector]:
@@ -113,7 +113,7 @@ class Embeddings(Sink):
                     [
                         Problem(
                             f"sink {self.config.path}",
-                            f"{self.image_stats} has {len(image_mean)} dimensions, the vectors have {len(mean)}; "
+                            f"{self.image_stats} has {len(image_mean)} dimensions, but the vectors have {len(mean)}; "
                             "embed images and texts with the same encoder",
                         )
                     ]
@@ -145,7 +145,7 @@ class Embeddings(Sink):
         names, number = 0, 0
         with (folder / "index.jsonl").open("w", encoding="utf-8", errors="replace") as index:
             for name, vector in vectors:
-                if shard is None:  # one shard in memory, used again for the next
+                if shard is None:  # one array for all shards
                     shard = numpy.empty((self.config.rows_per_file or ROWS, len(vector)), self.config.dtype)
                 shard[names] = vector
                 index.write(json.dumps({"id": name, "shard": number, "row": names}, ensure_ascii=False) + "\n")
@@ -157,7 +157,7 @@ class Embeddings(Sink):
                 save_file({"vectors": shard[:names]}, folder / f"vectors-{number:05}.safetensors")
 
     def _vectors(self, records: Iterable[Record], left: list[str]) -> Iterator[tuple[str, Vector]]:
-        """Yields the normalised vectors with the ids of their records; `left` gets why some have none."""
+        """Yields the normalised vectors with the ids of their records; adds the errors of other records to `left`."""
         for record in records:
             try:
                 if self.where is None or self.where.test(record.fields):
@@ -192,5 +192,5 @@ def _load_stats(path: Path) -> tuple[Vector, float]:
         stats = load_file(path)
         return stats["mean"].astype(numpy.float64), float(stats["trace"][0])
     except (OSError, KeyError, ValueError) as error:
-        problem = f"{path} is no `stats.safetensors` of an `embeddings` sink: {type(error).__name__}: {error}"
+        problem = f"{path} is not a `stats.safetensors` of an `embeddings` sink: {type(error).__name__}: {error}"
         raise RecipeError([Problem("sink embeddings: image_stats", problem)]) from error

@@ -1,4 +1,4 @@
-"""How datasets name their images: as they are, relative to the dataset, or as copies beside it."""
+"""Image paths in datasets: unchanged, relative to the dataset, or copies next to it."""
 
 from __future__ import annotations
 
@@ -43,23 +43,23 @@ class ImagePathsSink(Sink):
         self._assets: Assets | None = None
         self._copied: set[str] = set()
         folder = self.path if config.rows_per_file is not None else self.path.parent
-        # Where `..` leads is decided by real folders.
+        # `..` is resolved against real folders, not links.
         self._folder = folder if is_remote(folder) else folder.resolve()
 
     def attach(self, assets: Assets) -> None:
         self._assets = assets
 
     def name_images(self, images: Iterable[str]) -> list[str]:
-        """Returns images as the dataset names them.
+        """Returns the paths or URIs of images in the dataset; copies the images if `copy_images` is set.
 
         Raises:
-            ImageError: if one is to be copied and can't be read.
+            ImageError: if an image can't be copied.
         """
         found = [self._copy_image(uri) for uri in images] if self.config.copy_images else list(images)
         return [self._relative(uri) for uri in found] if self.config.image_paths == "relative" else found
 
     def name_rejected(self, row: dict[str, object]) -> dict[str, object]:
-        """Returns a row with its column of rejected images (of preference data) named alike."""
+        """Returns a row with the paths of its rejected images (of preference data), named as in `name_images`."""
         rejected = row.get("rejected_images")
         if not isinstance(rejected, list) or not all(isinstance(uri, str) for uri in rejected):
             return row
@@ -83,7 +83,7 @@ class ImagePathsSink(Sink):
 
     def _copy_image(self, uri: str) -> str:
         if self._assets is None:
-            raise RecordError("images can only be copied while a run's datasets are written")
+            raise RecordError("images can be copied only while the datasets of a run are written")
         data = self._assets.image(uri)
         path = self.copies / f"{_digest(data)}.{image_ending(data)}"
         if path.name not in self._copied:
@@ -92,7 +92,7 @@ class ImagePathsSink(Sink):
         return str(path if is_remote(path) else path.absolute())
 
     def _remove_unused(self) -> None:
-        """Removes the copies that only an older dataset named."""
+        """Removes copies that the dataset no longer names."""
         if not self.config.copy_images or not self.copies.is_dir():
             return
         for path in list(self.copies.iterdir()):
@@ -105,7 +105,7 @@ def _digest(data: bytes) -> str:
 
 
 def _is_copy(path: Path) -> bool:
-    """Tells whether a file is a copy of ours: its name says what is in it."""
+    """Returns whether a file is a copy of an image by mminf: its name is the digest of its content."""
     return path.is_file() and not path.is_symlink() and _digest(path.read_bytes()) == path.name.partition(".")[0]
 
 

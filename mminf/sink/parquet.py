@@ -55,7 +55,7 @@ class ParquetSink(Sink):
         return row
 
     def _plain_row(self, record: Record) -> dict[str, object]:
-        """The row without the images' bytes."""
+        """Returns the row without the bytes of its images."""
         names = self.config.columns or list(record.fields)
         return {"id": record.id} | {
             name: record.fields[name] for name in names if name in record.fields and name != "id"
@@ -75,7 +75,7 @@ class ParquetSink(Sink):
         return found.written()
 
     def _schema(self, rows: Iterable[Mapping[str, object]]) -> pyarrow.Schema:
-        """Reads all rows once to find each column's type, without their images."""
+        """Returns the schema: the type of each column, from one pass over all rows without their images."""
         import pyarrow
 
         types: dict[str, pyarrow.DataType] = {"id": pyarrow.string()}
@@ -98,7 +98,7 @@ def _batches(rows: Iterable[Mapping[str, object]], size: int = BATCH) -> Iterato
 
 
 def _join(known: pyarrow.DataType | None, values: list[object]) -> pyarrow.DataType:
-    """Returns the type that holds a column's values so far; JSON text (string) where they don't go together."""
+    """Returns the common type of a column's values so far; string, for JSON text, if there is none."""
     import pyarrow
 
     try:
@@ -112,7 +112,7 @@ def _join(known: pyarrow.DataType | None, values: list[object]) -> pyarrow.DataT
 
 
 def _storable(kind: pyarrow.DataType) -> pyarrow.DataType:
-    """Returns a type that Parquet has: it knows no column of nulls, and no empty object, wherever that stands."""
+    """Returns the type, or string if Parquet can't store it: a type of nulls or of empty objects, also nested."""
     import pyarrow
 
     return kind if _has_column(kind) else pyarrow.string()
@@ -127,7 +127,7 @@ def _has_column(kind: pyarrow.DataType) -> bool:
 
 
 def _with_features(schema: pyarrow.Schema) -> pyarrow.Schema:
-    """Tells Hugging Face datasets that the column holds images."""
+    """Returns the schema with metadata that declares `images` as a column of images for Hugging Face datasets."""
     from datasets import Features, Image, List
 
     features = Features.from_arrow_schema(schema)
@@ -139,7 +139,7 @@ def _write_file(path: Path | IO[bytes], schema: pyarrow.Schema, rows: Iterable[M
     import pyarrow
     import pyarrow.parquet
 
-    # A row may hold images of megabytes.
+    # A row may contain images of megabytes.
     size = FEW if schema.metadata else BATCH
     with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         for batch in _batches(rows, size):
@@ -152,7 +152,7 @@ def _column(values: list[object], kind: pyarrow.DataType) -> pyarrow.Array:
 
     if pyarrow.types.is_string(kind):
         return pyarrow.array([_text(value) for value in values], kind)
-    if pyarrow.types.is_floating(kind):  # whole numbers beyond 2**53 are taken for what is nearest
+    if pyarrow.types.is_floating(kind):  # integers beyond 2**53 are rounded
         values = [float(value) if isinstance(value, int) else value for value in values]
     return pyarrow.array(values, kind)
 

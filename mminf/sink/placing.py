@@ -1,4 +1,4 @@
-"""Puts datasets in place: what may be replaced, and how, so that nothing of others and nothing better is lost."""
+"""Replaces datasets without losing files of others or a larger dataset."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ _UNFINISHED = re.compile(rf"\d{{5,}}\.\w+|manifest\.json|{_VECTORS.pattern}")
 
 
 class Placed(NamedTuple):
-    """Where a dataset goes.
+    """The place of a dataset.
 
     Attributes:
-        before: rows of the dataset that is there; None if there is none, or nobody knows.
-        kept: its path below the output folder, if it stays there.
+        path: path of the new dataset.
+        before: rows of the existing dataset; None if there is none, or its rows are unknown.
+        kept: path of the existing dataset below the output folder, if it is not replaced.
     """
 
     path: Path
@@ -38,12 +39,12 @@ class Placed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What the datasets of a run may replace.
+    """Decides whether a dataset of a run may replace an existing one.
 
     Attributes:
-        failed: the run has records that failed or are not done, so that a smaller dataset lacks some.
-        force: replace all the same.
-        rows: of the datasets that runs into the output have written, by path; None where that is not known.
+        failed: whether the run has records that failed or are not done, so that a smaller dataset is incomplete.
+        force: replace in any case.
+        rows: rows of the datasets that earlier runs wrote into the output folder, by path; None if unknown.
     """
 
     failed: bool = False
@@ -51,12 +52,12 @@ class Guard:
     rows: Mapping[str, int | None] = field(default_factory=dict)
 
     def keeps(self, rows: int, left_out: int, before: int | None) -> bool:
-        """Tells whether the dataset that is there is better than one of so many rows."""
+        """Returns whether an existing dataset with `before` rows must not be replaced by one with `rows` rows."""
         lacks = self.failed or left_out > 0
         return lacks and not self.force and before is not None and rows < before
 
     def beside(self, path: Path, name: Path) -> Path:
-        """Returns a path beside a dataset's for one that does not replace it: one that is free or was such before."""
+        """Returns a path next to a dataset for one that does not replace it: free, or written by an earlier run."""
         for number in itertools.count(1):
             other = f"new-{path.name}" if number == 1 else f"new-{number}-{path.name}"
             found = path.with_name(other)
@@ -66,7 +67,7 @@ class Guard:
 
 
 def count_rows(path: Path) -> int | None:
-    """Returns how many rows a dataset has that a sink wrote, or None if it isn't there or can't be read."""
+    """Returns the number of rows of a dataset that a sink wrote, or None if it does not exist or can't be read."""
     if path.is_dir():
         if (manifest := read_manifest(path)) is not None:
             return int(manifest["rows"])
@@ -87,21 +88,21 @@ def count_rows(path: Path) -> int | None:
 
 
 def is_dataset(folder: Path) -> bool:
-    """Tells whether a folder is a dataset of mminf's: it has the manifest, or the statistics of vectors."""
+    """Returns whether a folder is a dataset of mminf: it contains a manifest, or the statistics of vectors."""
     if (folder / VECTORS).is_file() and (folder / "index.jsonl").is_file():
         return True
     return read_manifest(folder) is not None
 
 
 class Manifest(TypedDict):
-    """What a folder says of its files; the files themselves are not checked."""
+    """The manifest of a dataset of several files; the files are not checked."""
 
     rows: int
     files: list[object]
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Returns the manifest of a dataset of several files, None if there is none."""
+    """Returns the manifest of a dataset of several files, or None if there is none."""
     try:
         found = json.loads((folder / MANIFEST).read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -111,7 +112,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def find_strangers(folder: Path) -> list[Path]:
-    """Returns what is in a dataset's folder and not part of it: the manifest names what is."""
+    """Returns the files in a dataset's folder that are not part of the dataset."""
     own = listed_files(folder) | {MANIFEST}
     vectors = (folder / VECTORS).is_file()
     return [
@@ -131,10 +132,10 @@ def listed_files(folder: Path) -> set[str]:
 
 @contextlib.contextmanager
 def replace_file(path: Path, place: Callable[[], Path] | None = None) -> Iterator[IO[bytes]]:
-    """Opens a file that takes its name only when all of it is on disk, or sent to its store.
+    """Opens a temporary file that is renamed, or sent to its store, after all of it is written.
 
     Args:
-        place: returns the path that it takes in the end; `path` by default.
+        place: returns the final path; `path` by default.
     """
     if is_remote(path):
         with tempfile.TemporaryDirectory(prefix="mminf-") as folder:
@@ -145,7 +146,7 @@ def replace_file(path: Path, place: Callable[[], Path] | None = None) -> Iterato
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)  # a link would be followed
+    part.unlink(missing_ok=True)  # opening a link would write to its target
     try:
         with part.open("xb") as file:
             yield file
@@ -158,7 +159,7 @@ def replace_file(path: Path, place: Callable[[], Path] | None = None) -> Iterato
 
 @contextlib.contextmanager
 def replace_folder(path: Path, last: str, place: Callable[[], Path] | None = None) -> Iterator[Path]:
-    """Yields a local folder to write files to, which then takes the place of `path`, or is sent there.
+    """Yields a local folder to write files to, which then replaces `path`, or is sent there.
 
     Args:
         last: name of the file that is removed first and sent last.
@@ -177,7 +178,7 @@ def replace_folder(path: Path, last: str, place: Callable[[], Path] | None = Non
 
 
 def make_part(path: Path) -> Path:
-    """Returns an empty folder for the files of a dataset: next to its place, or on this machine for a store's."""
+    """Returns an empty folder for the files of a dataset: next to its path, or a temporary one for a store."""
     if is_remote(path):
         return Path(tempfile.mkdtemp(prefix="mminf-"))
     part = path.with_name(f".{path.name}.part")
@@ -185,23 +186,23 @@ def make_part(path: Path) -> Path:
         part.unlink()
     elif part.is_dir():
         if strangers := [item for item in part.iterdir() if not _UNFINISHED.fullmatch(item.name)]:
-            raise OSError(errno.EEXIST, f"{part} has other files in it, such as {strangers[0].name}")
+            raise OSError(errno.EEXIST, f"{part} contains files that mminf did not write, such as {strangers[0].name}")
         shutil.rmtree(part)
     part.mkdir(parents=True)
     return part
 
 
 def put_file(part: Path, path: Path) -> None:
-    """Lets a file take its place; a dataset of several files that is there is removed then.
+    """Moves a file to its path. An existing dataset of several files is removed.
 
     Raises:
-        OSError: if other files lie in its folder; nothing has changed then.
+        OSError: if the existing folder contains other files; nothing has changed then.
     """
     if not path.is_dir() or path.is_symlink():
         part.replace(path)
         return
     if strangers := find_strangers(path):
-        raise OSError(errno.ENOTEMPTY, f"the folder has other files in it, such as {strangers[0].name}")
+        raise OSError(errno.ENOTEMPTY, f"the folder has files that mminf did not write, such as {strangers[0].name}")
     old = _make_room(path)
     path.rename(old)
     part.replace(path)
@@ -209,7 +210,7 @@ def put_file(part: Path, path: Path) -> None:
 
 
 def put_folder(part: Path, path: Path) -> None:
-    """Lets a folder take the place of an older dataset; what else lies in that one stays where it is."""
+    """Replaces an older dataset by a folder; other files of the older dataset's folder are kept."""
     old = _make_room(path)
     if path.exists() or path.is_symlink():
         path.rename(old)
@@ -222,25 +223,25 @@ def _old_of(path: Path) -> Path:
 
 
 def recover(path: Path) -> None:
-    """Gives a dataset its name back that a killed run was about to replace."""
+    """Restores the name of a dataset if a run was killed while it replaced the dataset."""
     old = _old_of(path)
     if not path.exists() and not path.is_symlink() and (old.is_file() or (old.is_dir() and is_dataset(old))):
         old.rename(path)
 
 
 def _make_room(path: Path) -> Path:
-    """Returns a free name for the dataset that is there; what a killed run has left under it goes to that dataset."""
+    """Returns a free name for the existing dataset; files left there by a killed run are moved to the dataset."""
     old = _old_of(path)
     _take_over(old, path)
     number = 1
-    while old.exists() or old.is_symlink():  # other files, of a name that the dataset has as well
+    while old.exists() or old.is_symlink():  # files with the same name as a file of the dataset
         number += 1
         old = path.with_name(f".{path.name}.old-{number}")
     return old
 
 
 def _take_over(old: Path, path: Path) -> None:
-    """Removes an older dataset, whose other files go to the new one's folder, if that is there."""
+    """Removes an older dataset; other files in its folder are moved to the folder of the new one, if it exists."""
     if old.is_symlink() or old.is_file():
         if path.exists():
             old.unlink()
@@ -255,7 +256,7 @@ def _take_over(old: Path, path: Path) -> None:
 
 
 def _remove_dataset(folder: Path) -> None:
-    """Removes the files of a dataset, and its folder if nothing else is in it; what lists them goes last."""
+    """Removes the files of a dataset, the manifest last, and its folder if it is empty then."""
     if not folder.is_dir():
         return
     strangers = set(find_strangers(folder))
@@ -280,6 +281,6 @@ def _send_folder(part: Path, path: Path, last: str) -> None:
 
 
 def remove_object(path: Path) -> None:
-    """Removes a file or object, if it is there."""
+    """Removes a file or object, if it exists."""
     with contextlib.suppress(FileNotFoundError):
         path.unlink()

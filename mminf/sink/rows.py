@@ -1,4 +1,4 @@
-"""`jsonl`: the records themselves."""
+"""`jsonl`: records as JSON Lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class RowsConfig(ImagePathsConfig):
 
 @sink("jsonl")
 class JsonLinesSink(ImagePathsSink):
-    """One JSON object a record: its id and its fields."""
+    """One JSON object per record, with its id and its fields."""
 
     config: RowsConfig
     Config = RowsConfig

@@ -1,4 +1,4 @@
-"""Datasets of several files: put in place as a whole, by a rename, or by their manifest, which is sent last."""
+"""Datasets of several files, replaced atomically: by a rename, or in a store by the manifest, which is sent last."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ShardFile(TypedDict):
 
 
 class Counted(Protocol):
-    """What counts the rows that were taken from it."""
+    """An iterator that counts the rows that were taken from it."""
 
     rows: int
 
@@ -33,13 +33,13 @@ class Counted(Protocol):
 class Shards:
     """A folder of numbered files, and a manifest with name, rows, bytes and SHA-256 of each.
 
-    On this machine the folder takes its name when all is written. In a store the old manifest is removed first, every
-    file is sent as soon as it is written, and the new manifest comes last: a folder without one is not complete.
+    On this machine the folder is renamed after all files are written. In a store the old manifest is removed first,
+    each file is sent as soon as it is written, and the new manifest is sent last: a folder without one is incomplete.
 
     Args:
-        path: of the folder.
-        ending: of the files.
-        place: returns the path that the folder takes in the end, where it is not in a store; `path` by default.
+        path: path of the folder.
+        ending: ending of the files.
+        place: returns the final path of a local folder; `path` by default.
     """
 
     def __init__(self, path: Path, ending: str, place: Callable[[], Path] | None = None) -> None:
@@ -61,7 +61,7 @@ class Shards:
         """Yields the path to write the next file to.
 
         Args:
-            found: counts the rows, of which those that are taken meanwhile are the file's.
+            found: counts the rows; the rows taken until the context ends are those of the file.
         """
         name = f"{len(self.files):05}.{self.ending}"
         path = self._part / name
@@ -87,7 +87,7 @@ class Shards:
             put_folder(self._part, self.path if self._place is None else self._place())
 
     def _finish_store(self, names: set[str]) -> None:
-        """Removes the files of the older dataset, and sends the manifest."""
+        """Removes files of the older dataset that were not replaced, and sends the manifest."""
         for name in sorted(self._old - names):
             remove_object(self.path / name)
         send_file(self._part / MANIFEST, self.path / MANIFEST)

@@ -31,7 +31,7 @@ class WebDatasetConfig(SinkConfig):
 
 @sink("webdataset")
 class WebDatasetSink(Sink):
-    """A folder of tar shards: for each record `<number>.json` (id and fields) and its image, `<number>.jpg`.
+    """A folder of tar shards with `<number>.json` (id and fields) and the image `<number>.jpg` of each record.
 
     The ending depends on the image's format. Further images are `<number>.1.jpg`, and so on. Images are not re-encoded.
     """
@@ -75,6 +75,6 @@ def _write_shard(path: Path, rows: Iterable[Mapping[str, object]], first: int) -
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    member = tarfile.TarInfo(name)  # without time and owner: the same records make the same bytes
+    member = tarfile.TarInfo(name)  # without time and owner, so that the same records give the same bytes
     member.size = len(data)
     tar.addfile(member, io.BytesIO(data))

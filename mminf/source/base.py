@@ -1,4 +1,4 @@
-"""The source: where records come from, streamed."""
+"""The base class of sources, which stream records."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that is no record; it fails alone, with this reason."""
+    """A row that can't be converted to a record: a failed record with this reason."""
 
     id: str
     reason: str
@@ -35,15 +35,15 @@ class Source(ABC):
     """Yields records in a fixed order.
 
     Attributes:
-        columns: of every record, where the kind of source alone decides that.
-        cuts: `read` takes a shard, and leaves out the rows of others before it unpacks them; else `read` takes no
-            argument, and the run leaves them out.
-        gaps: numbers grow, but are not those of the rows counted from 0.
+        columns: fields of every record if the type of source determines them, else None.
+        cuts: whether `read` takes a shard, and skips the rows of other shards before it unpacks them. Otherwise `read`
+            takes no argument, and the run skips these rows.
+        gaps: whether `seq` increases with gaps instead of counting the rows from 0.
 
     Args:
-        config: of the recipe.
+        config: the source's settings in the recipe.
         base: folder that relative paths of the recipe start from.
-        scratch: folder, or UPath, for images that come embedded in rows; they are written there once.
+        scratch: folder, or UPath, that images embedded in rows are written to, each once.
     """
 
     Config: ClassVar[type[SourceConfig]] = SourceConfig
@@ -60,13 +60,13 @@ class Source(ABC):
         self.image_root = None if root is None else to_path(root, base).expanduser()
 
     def check(self) -> None:
-        """Raises SourceError if there is nothing to read."""
+        """Raises SourceError if the input does not exist or can't be reached."""
         try:
             there = self.path.exists() or is_pattern(self.path)
         except OSError as error:
             raise SourceError(f"input {self.path} can't be reached: {error}") from error
         if not there:
-            raise SourceError(f"input {self.path} is not there; give one with --input")
+            raise SourceError(f"input {self.path} does not exist; give one with --input")
 
     @abstractmethod
     def read(self, shard: Shard | None = None) -> Iterator[Record | BadRow]:
@@ -75,25 +75,25 @@ class Source(ABC):
         Numbers count the rows of all shards, so that the results of several shards can be put in order.
 
         Args:
-            shard: only its records, where the class says `cuts`; None: all.
+            shard: the shard whose records are yielded, if the class sets `cuts`; None: all records.
         """
 
     def count(self) -> int | None:
-        """Returns how many records there are, or None where counting would mean reading everything."""
+        """Returns the number of records, or None if counting would read the whole input."""
         return None
 
     def fingerprint(self) -> str | None:
-        """Returns what changes when rows are added, removed or changed, as far as that can be told cheaply, or None."""
+        """Returns a text that changes if rows are added, removed or changed, or None if that is expensive to detect."""
         return str(self.count())
 
     def policy(self) -> ImagePolicy:
-        """Returns which images the rows may name."""
+        """Returns the policy for the images that rows name."""
         own = self.path if self.path.is_dir() else self.path.parent
         folders = [own, self.scratch, *(to_path(path, self.base) for path in self.config.allow_paths)]
         if self.image_root is not None:
             folders.append(self.image_root)
         local = [folder.expanduser().resolve() for folder in folders if not is_remote(folder)]
-        # The files of a hub's snapshot are links to what is in its cache.
+        # Files in a snapshot of the Hugging Face hub are links into its cache.
         local += [blobs for folder in local if (blobs := hub_blobs(folder)) is not None]
         return ImagePolicy(
             roots=None if self.config.allow_any_path else tuple(local),
@@ -109,10 +109,10 @@ def source(name: str) -> Callable[[type[T]], type[T]]:
 
 
 class Numbered:
-    """Gives records their ids and numbers: each id once, whatever the rows say.
+    """Assigns ids and numbers to records. Ids are unique, even if rows have the same id.
 
     Args:
-        shard: whose rows are wanted; those of others are counted and left out. None: all.
+        shard: rows of other shards are counted and skipped. None: no row is skipped.
     """
 
     def __init__(self, id_column: str, shard: Shard | None = None) -> None:
@@ -122,9 +122,9 @@ class Numbered:
         self._seen: set[bytes] = set()
 
     def name(self, row: Mapping[str, object]) -> str | None:
-        """Returns the name of a row: its own id, else a digest of its content, so that order doesn't matter.
+        """Returns the name of a row: its id, or a digest of its content, which does not depend on the order of rows.
 
-        None, and the row is counted, if it belongs to another shard.
+        Returns None for a row of another shard, and counts the row.
         """
         own = row.get(self.id_column)
         if own in (None, "") or isinstance(own, dict | list):
@@ -132,33 +132,33 @@ class Numbered:
         return self.wanted(clean_id(str(own)))
 
     def wanted(self, name: str) -> str | None:
-        """Returns the name, or None, and the row is counted, if it belongs to another shard."""
+        """Returns the name, or None for a row of another shard, which is counted."""
         if self._shard is None or self._shard.owns(name):
             return name
         self._next()
         return None
 
     def record(self, name: str, fields: Fields) -> Record:
-        """Returns the record of a row that is wanted."""
+        """Returns the record of a row of this shard."""
         return Record(self.unique(name), fields, self._next())
 
     def bad(self, name: str, reason: str) -> BadRow:
-        """Returns a row of which no record can be made, and that is wanted."""
+        """Returns a row of this shard that can't be converted to a record."""
         seq = self._next()
         return BadRow(self.unique(clean_id(name)), clean_id(reason), seq)
 
     def maybe_bad(self, name: str, reason: str) -> Iterator[BadRow]:
-        """Yields a row that can't even be named, if it belongs to this shard by its place."""
+        """Yields a bad row without an id, if its place assigns it to this shard."""
         if self.wanted(clean_id(name)) is not None:
             yield self.bad(name, reason)
 
     def unique(self, name: str) -> str:
-        """Returns the name, with `~2`, `~3` behind it where it was there before."""
+        """Returns the name, with the suffix `~2`, `~3`, ... if it was used before."""
         found, times = name, 1
         while (key := hashlib.blake2b(found.encode(), digest_size=8).digest()) in self._seen:
             times += 1
             found = f"{name}~{times}"
-        self._seen.add(key)  # 8 bytes an id: a set of the ids themselves would grow with their length
+        self._seen.add(key)  # 8 bytes per id: a set of the ids would grow with their length
         return found
 
     def _next(self) -> int:
@@ -168,12 +168,12 @@ class Numbered:
 
 @lru_cache(maxsize=16)
 def home_of(file: Path) -> Path:
-    """Returns the folder that a file really lies in; asked for every row, so it is remembered."""
+    """Returns the folder of a file, with links resolved; cached, because it is called for every row."""
     return file.parent if is_remote(file) else file.parent.resolve()
 
 
 def content_digest(row: object) -> str:
-    """Returns 16 hex digits that depend on a row's content alone; embedded bytes count by their own digest."""
+    """Returns a digest of a row's content, 16 hex digits; embedded bytes are replaced by their SHA-256."""
 
     def plain(value: object) -> object:
         return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else _plain(value)
@@ -183,19 +183,19 @@ def content_digest(row: object) -> str:
 
 
 def clean_id(name: str) -> str:
-    """Returns a name that can be stored as text: bytes of file names that are no UTF-8 are escaped."""
+    """Returns a name that can be stored as text: bytes that are not UTF-8 are escaped."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
 def json_fields(row: Mapping[str, object]) -> Fields:
-    """Returns a row as JSON values; what JSON has no word for (dates, arrays) becomes text or lists."""
+    """Returns a row as JSON values; dates become texts, and arrays become lists."""
     fields = load_json(json.dumps(row, default=_plain, ensure_ascii=False))
     assert isinstance(fields, dict)
     return fields
 
 
 def load_json(text: str | bytes) -> Json:
-    """Reads JSON; NaN and infinities, which JSON doesn't have, become null."""
+    """Parses JSON; NaN and infinity, which JSON does not have, become null."""
     found: Json = json.loads(text, parse_constant=lambda _: None)
     return found
 

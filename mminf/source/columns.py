@@ -1,4 +1,4 @@
-"""Finds the image columns of rows: those that the recipe names, or by name, or by content."""
+"""Finds the image columns of rows: the recipe names them, or they are found by name or content."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REMOTE = re.compile(r"url|uri|link", re.IGNORECASE)
 
 
 class _Name(NamedTuple):
-    """A column's name, parsed: `image_2_url` is number 2 of the series `image url`, and remote."""
+    """A parsed column name: `image_2_url` is number 2 of the series `image url`, and remote."""
 
     series: str
     number: int
@@ -46,7 +46,7 @@ def _read_name(name: str) -> _Name | None:
 
 
 def is_auxiliary(name: str) -> bool:
-    """Tells whether a column or file is named like a mask, thumbnail or depth map."""
+    """Returns whether a column or file is named like a mask, thumbnail or depth map."""
     return _AUXILIARY.search(name) is not None
 
 
@@ -66,7 +66,7 @@ class ImageColumns:
         """Returns the columns of a row that contain its images, in order; none if it has no images.
 
         `images` and `image` take precedence, with numbered columns of the same word. Then come columns with the name
-        of an image column: bytes before paths, paths before URLs; numbered columns are one list.
+        of an image column: bytes before paths, paths before URLs. Numbered columns form one list.
 
         Raises:
             ValueError: if columns with different names contain different images.
@@ -90,7 +90,7 @@ class ImageColumns:
 
 
 def _find_series(row: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
-    """Returns the columns of a row that have the name of an image column: numbered columns are one series, in order."""
+    """Returns the columns of a row that are named like image columns; numbered columns form one series, in order."""
     series: dict[str, list[tuple[int, str]]] = {}
     for name, value in row.items():
         if (read := _read_name(name)) is not None and not is_empty(value) and _is_plausible(read, value):
@@ -99,7 +99,7 @@ def _find_series(row: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
 
 
 def _choose_series(row: Mapping[str, object], series: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    """Returns the series that takes precedence. Raises ValueError if several do and contain different images."""
+    """Returns the series that takes precedence. Raises ValueError if several do, with different images."""
     ranked: dict[int, list[tuple[str, ...]]] = {}
     for names in series:
         ranked.setdefault(_rank(names[0], row[names[0]]), []).append(names)
@@ -107,7 +107,7 @@ def _choose_series(row: Mapping[str, object], series: Iterable[tuple[str, ...]])
     if len(best) > 1 and len({repr([row[name] for name in names]) for names in best}) > 1:
         raise ValueError(
             f"columns {', '.join(name for names in best for name in names)} contain different images; "
-            f"choose in the source, for example `columns: {{image: {best[0][0]}}}`"
+            f"choose one in the source, for example `columns: {{image: {best[0][0]}}}`"
         )
     return best[0]
 
@@ -135,18 +135,18 @@ def find_columns(rows: Sequence[Mapping[str, object]]) -> ImageColumns:
     ]
     if len(holding) > 1:
         raise SourceError(
-            f"columns {', '.join(holding)} contain images, and none is named `image`; choose in the source, for "
+            f"columns {', '.join(holding)} contain images, and none is named `image`; choose one in the source, for "
             f"example `columns: {{image: {holding[0]}}}`, or a list for several images per row"
         )
     return ImageColumns(content=holding[0] if holding else None)
 
 
 def check_named(named: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
-    """Checks that the rows have the columns that a recipe names. Raises SourceError."""
+    """Raises SourceError if the rows lack a column that the recipe names."""
     known = list(dict.fromkeys(name for row in rows for name in row))
     if missing := [name for name in named if rows and name not in known]:
         raise SourceError(
-            f"`columns` names {', '.join(missing)}, but the rows have: {', '.join(map(str, known))[:300]}"
+            f"`columns` names {', '.join(missing)}, but the rows have the columns {', '.join(map(str, known))[:300]}"
         )
 
 
@@ -163,7 +163,7 @@ def drop_binary(fields: Mapping[str, object]) -> tuple[dict[str, object], list[s
 
 
 def is_empty(value: object) -> bool:
-    """Tells whether a value is empty: null, an empty text, list or file, or an object of nulls."""
+    """Returns whether a value is empty: null, an empty text, list or file, or an object of nulls."""
     if isinstance(value, dict):
         return all(item is None for item in value.values())
     if isinstance(value, list):
@@ -189,11 +189,11 @@ def _rank(name: str, value: object) -> int:
 
 
 def _is_plausible(read: _Name, value: object) -> bool:
-    """Tells whether a column with the name of an image column is one; its file may still be missing or broken."""
+    """Returns whether a column named like an image column contains images; their files may be missing or broken."""
     if isinstance(value, list):
         return any(_is_plausible(read, item) for item in value if not is_empty(item))
     if isinstance(value, str):
-        bare = read.series.endswith(" ")  # `photo`, not `photo_path`: it may say what is in it
+        bare = read.series.endswith(" ")  # `photo`, unlike `photo_path`, may be a description
         named = not read.file and (not bare or "/" in value) and " " not in value.strip()
         return named or _is_image(value)
     if isinstance(value, dict):
@@ -202,7 +202,7 @@ def _is_plausible(read: _Name, value: object) -> bool:
 
 
 def _hold_images(values: Iterable[object]) -> bool:
-    """Tells whether there are values that are not empty, and all of them are images."""
+    """Returns whether there are non-empty values and all of them are images."""
     present = [value for value in values if not is_empty(value)]
     return bool(present) and all(_is_image(value) and not _is_sentence(value) for value in present)
 
@@ -220,10 +220,10 @@ def _is_image(value: object) -> bool:
         return False
     try:
         return looks_like_image_name(value) or embedded_bytes(value, IMAGE_BYTES.value) is not None
-    except ImageError:  # broken: its record says so, if it is meant as an image
+    except ImageError:  # a broken image: its record fails if the column is used
         return value.startswith("data:")
 
 
 def _is_sentence(value: object) -> bool:
-    """Tells whether a text that ends like a file name may be a sentence: "Compare it with b.png"."""
+    """Returns whether a text that ends like a file name may be a sentence: "Compare it with b.png"."""
     return isinstance(value, str) and " " in value.strip() and "/" not in value

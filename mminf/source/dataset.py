@@ -30,7 +30,7 @@ class DatasetConfig(SourceConfig):
 
 @source("dataset")
 class DatasetOnDisk(RowSource):
-    """What `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote, memory-mapped."""
+    """A dataset saved with `Dataset.save_to_disk` or `DatasetDict.save_to_disk`, memory-mapped."""
 
     config: DatasetConfig
     Config = DatasetConfig
@@ -50,14 +50,14 @@ class DatasetOnDisk(RowSource):
         import datasets
 
         if is_remote(self.path):
-            raise SourceError(f"{self.path}: a dataset saved to disk is read from a local folder; save it as Parquet")
+            raise SourceError(f"{self.path}: a dataset saved to disk must be in a local folder; save it as Parquet")
         try:
             loaded = datasets.load_from_disk(str(self.path))
         except (OSError, ValueError) as error:
-            raise SourceError(f"{self.path} is no dataset saved to disk: {error}") from error
+            raise SourceError(f"{self.path} is not a dataset saved to disk: {error}") from error
         if isinstance(loaded, datasets.DatasetDict):
             if self.config.split not in loaded:
-                raise SourceError(f"{self.path} has no split {self.config.split!r}, but {', '.join(loaded)}")
+                raise SourceError(f"{self.path} has no split {self.config.split!r}; its splits are {', '.join(loaded)}")
             loaded = loaded[self.config.split]
         for name, feature in loaded.features.items():
             if (raw := _undecoded(feature)) is not feature:
@@ -66,7 +66,7 @@ class DatasetOnDisk(RowSource):
 
 
 def _undecoded(feature: Feature) -> Feature:
-    """Returns a feature that gives the bytes of media instead of decoding them."""
+    """Returns a feature that yields the bytes of media instead of decoding them."""
 
     if isinstance(feature, dict):
         named = {name: _undecoded(item) for name, item in feature.items()}

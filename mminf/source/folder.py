@@ -1,4 +1,4 @@
-"""Image files in a folder, and what else is there."""
+"""Finds the image files in a folder, and counts the files that are left out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from mminf.errors import SourceError
 from mminf.image import HEIF_HINT, HEIF_SUFFIXES, SUFFIXES
 
-_SHOWN = 6  # endings and names in a message
+_SHOWN = 6  # maximum number of endings or names in a message
 
 
 def suffix_of(name: str) -> str:
@@ -21,11 +21,11 @@ def suffix_of(name: str) -> str:
 
 @dataclass(slots=True)
 class LeftOut:
-    """What of a folder is not read, apart from hidden files and folders.
+    """Files and folders that are not read, other than hidden ones.
 
     Attributes:
         files: number of files by ending.
-        links: linked folders outside of the source that `allow_paths` does not name.
+        links: links to folders outside of the source that `allow_paths` does not contain.
         unreadable: folders that can't be read.
     """
 
@@ -53,12 +53,13 @@ class LeftOut:
 class ImageWalk:
     """Yields the image files at and below a path in name order; hidden files and folders are left out.
 
-    Links to files are listed; the image policy decides whether they may lead out of the folder. Links to folders are
-    followed inside the allowed roots, each target once, and not into what is read anyway, where it is.
+    Links to files are yielded; the image policy decides whether they may point outside of the folder. A link to a
+    folder is followed if its target is in an allowed root and is not part of the walk already. Each target is read
+    once.
 
     Args:
         root: absolute, without links.
-        roots: folders that links to folders may lead to; None: any.
+        roots: folders that links to folders may point into; None: any.
     """
 
     def __init__(self, root: Path, roots: tuple[Path, ...] | None) -> None:
@@ -74,7 +75,7 @@ class ImageWalk:
             yield self.root
 
     def _walk(self, folder: str, above: tuple[str, ...]) -> Iterator[Path]:
-        """Yields the images of a folder; `above` are the real paths of it and the folders that it was reached by."""
+        """Yields the images of a folder; `above` has the real paths of the folder and its parents in the walk."""
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
@@ -95,7 +96,7 @@ class ImageWalk:
                 self.left.files[suffix_of(entry.name)] += 1
 
     def _follow(self, link: os.DirEntry[str]) -> str | None:
-        """Returns the real path of a linked folder that is to be read."""
+        """Returns the real path of a linked folder, or None if the link is not followed."""
         real = os.path.realpath(link.path)
         if self._roots is not None and not any(Path(real).is_relative_to(root) for root in self._roots):
             self.left.links.append(self._name(link.path))
@@ -108,7 +109,7 @@ class ImageWalk:
         return real
 
     def _reads(self, real: str) -> bool:
-        """Tells whether a folder is read anyway, where it is."""
+        """Returns whether the walk reads a folder without following a link."""
         root = Path(os.path.realpath(self.root))
         inside = Path(real).relative_to(root).parts if Path(real).is_relative_to(root) else (".",)
         return not any(part.startswith(".") for part in inside)

@@ -1,4 +1,4 @@
-"""What kind of rows a file holds, by its content; its ending only decides what content leaves open."""
+"""Detects the format of a file of rows by its content. The file name's ending decides only ambiguous cases."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from mminf.limits import JSON_BYTES, LINE_BYTES, ROW_LINES
 from mminf.storage import is_remote, open_bytes
 
 Kind = Literal["lines", "array", "csv", "tsv", "parquet", "tar", "image", "text", "empty"]
-"""lines: JSON Lines; array: JSON that holds a list of rows; csv, tsv: with a header."""
+"""lines: JSON Lines; array: JSON with a list of rows; csv, tsv: with a header."""
 HEAD = 1 << 16
 _GZIP = b"\x1f\x8b"
 _LISTS = ("data", "rows", "records", "examples", "items", "annotations", "samples", "train")
-"""Keys under which a JSON object has its list of rows. Of another key nobody knows that it has them: an object with
+"""Keys under which a JSON object may contain its list of rows. Lists under other keys are values: an object with
 `messages` is a row itself.
 """
 _UNREADABLE = {
     b"PK\x03\x04": "a zip archive; unpack it first",
-    b"version https://git-lfs": "a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`",
+    b"version https://git-lfs": "a Git LFS pointer, not the file itself; fetch the file with `git lfs pull`",
     b"ARROW1": "an Arrow file; give the folder of the dataset that was saved to disk",
     b"\xff\xff\xff\xff": "an Arrow stream; give the folder of the dataset that was saved to disk",
-    b"\x28\xb5\x2f\xfd": "packed with zstd; unpack it, or pack it with gzip",
-    b"BZh": "packed with bzip2; unpack it, or pack it with gzip",
-    b"\xfd7zXZ": "packed with xz; unpack it, or pack it with gzip",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it, or compress it with gzip",
+    b"BZh": "compressed with bzip2; decompress it, or compress it with gzip",
+    b"\xfd7zXZ": "compressed with xz; decompress it, or compress it with gzip",
     b"SQLite format 3": "an SQLite database; export the table as CSV or JSON Lines",
     b"\x89HDF": "an HDF5 file; export the rows as Parquet or JSON Lines",
     b"\x93NUMPY": "a NumPy array; export the rows as Parquet or JSON Lines",
 }
 PACKED = (EOFError, OSError, zlib.error)
-"""What reading a broken packed file raises."""
+"""Exceptions raised for a broken compressed file."""
 
 
 def is_packed(file: Path) -> bool:
-    """Tells whether a file is packed with gzip, whatever it is called."""
+    """Returns whether a file is compressed with gzip, regardless of its name."""
     with open_bytes(file) as opened:
         return opened.read(2) == _GZIP
 
 
 def open_unpacked(file: Path) -> IO[bytes]:
-    """Opens a file for reading, unpacked if it is packed with gzip."""
+    """Opens a file for reading; a file compressed with gzip is decompressed."""
     opened = open_bytes(file)
     head = opened.read(2)
     opened.seek(0)
@@ -54,7 +54,7 @@ def open_unpacked(file: Path) -> IO[bytes]:
 
 
 def read_head(file: Path) -> bytes:
-    """Returns the first bytes of a file, unpacked; fewer if it breaks off."""
+    """Returns the first bytes of a file, decompressed; fewer if the file is truncated."""
     with open_unpacked(file) as opened:
         parts: list[bytes] = []
         try:
@@ -66,10 +66,10 @@ def read_head(file: Path) -> bytes:
 
 
 def find_kind(file: Path) -> Kind:
-    """Returns what a file holds.
+    """Returns the format of a file.
 
     Raises:
-        SourceError: if it is nothing that can be read, saying what it is instead.
+        SourceError: if the format can't be read; the message names it if it is known.
     """
     if not is_remote(file) and not file.is_file():
         raise SourceError(f"{file} is not a regular file or a folder")
@@ -84,7 +84,7 @@ def find_kind(file: Path) -> Kind:
 
 
 def kind_of(head: bytes, name: str) -> Kind | None:
-    """Returns what a file holds by its first bytes and its name, None for binary data of no known kind."""
+    """Returns the format of a file by its first bytes and its name, or None for unknown binary data."""
     if looks_like_image_bytes(head):
         return "image"
     if head.startswith(b"PAR1"):
@@ -108,22 +108,22 @@ def kind_of(head: bytes, name: str) -> Kind | None:
 
 
 def _json_kind(start: bytes, suffix: str) -> Kind:
-    """An array, an object over several lines or one with a list of rows are JSON; objects a line are JSON Lines."""
+    """Distinguishes JSON (an array, or an object over several lines) from JSON Lines (one object per line)."""
     first, _, rest = start.partition(b"\n")
     try:
         value = json.loads(first)
     except (ValueError, RecursionError):
-        # The first line is not a value by itself: the rest of one, or a broken one.
+        # The first line is only a part of a value, or broken.
         return "lines" if suffix in (".jsonl", ".ndjson") and start[:1] == b"{" and len(first) > 1 else "array"
     if isinstance(value, dict) and not rest.strip() and len(start) < HEAD and suffix not in (".jsonl", ".ndjson"):
-        return "array"  # one object: a list of rows is in it, or it is the only row
+        return "array"  # one object: it contains the list of rows, or is the only row
     if isinstance(value, list):
         return "lines" if rest.lstrip()[:1] in (b"[", b"{") else "array"
     return "lines"
 
 
 def _delimiter(text: str) -> str | None:
-    """Returns the delimiter of a table with a header, by its first lines: as many in each, and at least one."""
+    """Returns the delimiter that splits all of the first lines into the same number of cells, at least two."""
     lines = [line for line in text.split("\n")[:6] if line.strip()]
     lines = lines[:-1] if len(lines) > 2 else lines  # the last one may be cut off
     for delimiter in ("\t", ",", ";"):
@@ -137,7 +137,7 @@ def _delimiter(text: str) -> str | None:
 
 
 def limited_lines(opened: IO[bytes]) -> Iterator[bytes | None]:
-    """Yields the lines of a file; None for one that is too long, which is skipped without being held in memory."""
+    """Yields the lines of a file; None for one that is too long, which is skipped without loading it into memory."""
     most = LINE_BYTES.value
     while line := opened.readline(most + 1):
         if len(line) <= most:
@@ -149,27 +149,27 @@ def limited_lines(opened: IO[bytes]) -> Iterator[bytes | None]:
 
 
 def too_long() -> str:
-    """Returns the reason why a line is not read."""
+    """Returns the reason for skipping a long line."""
     return f"is too long: {LINE_BYTES}"
 
 
 def load_rows(file: Path, loads: Callable[[bytes], object]) -> list[object]:
-    """Returns the rows of a JSON file: an array, or an object that has one.
+    """Returns the rows of a JSON file: an array, or an object that contains one.
 
     Args:
         loads: parses JSON.
 
     Raises:
-        SourceError: if it is no JSON, too large, or has no list of rows.
+        SourceError: if it is not JSON, is too large, or contains no list of rows.
     """
     most = JSON_BYTES.value
     with open_unpacked(file) as opened:
         try:
             data = opened.read(most + 1)
         except PACKED as error:
-            raise SourceError(f"{file} can't be unpacked: {error}") from error
+            raise SourceError(f"{file} can't be decompressed: {error}") from error
     if len(data) > most:
-        raise SourceError(f"{file} is too large to be read whole: {JSON_BYTES}; write it as JSON Lines")
+        raise SourceError(f"{file} is too large to load at once: {JSON_BYTES}; convert it to JSON Lines")
     try:
         found = loads(data.removeprefix(b"\xef\xbb\xbf"))
     except (ValueError, RecursionError) as error:
@@ -181,7 +181,7 @@ def _rows_in(found: object, file: Path) -> list[object]:
     if isinstance(found, list):
         return found
     if not isinstance(found, dict):
-        raise SourceError(f"{file} holds no list of objects, but {type(found).__name__}")
+        raise SourceError(f"{file} contains no list of objects, but {type(found).__name__}")
     lists = [key for key, value in found.items() if isinstance(value, list) and value and _are_rows(value)]
     known = [key for key in found if key in _LISTS and isinstance(found[key], list) and _are_rows(found[key])]
     if len(known) == 1 and set(lists) <= set(known):
@@ -189,9 +189,10 @@ def _rows_in(found: object, file: Path) -> list[object]:
         return rows
     if len(lists) > 1:
         named = ", ".join(map(str, lists))[:200]
-        raise SourceError(f"{file} holds several lists of objects: {named}; keep the one that has the rows")
-    keys = ", ".join(map(str, found))[:200] or "nothing in it"
-    raise SourceError(f"{file} holds no list of objects, but one object with {keys}; known: {', '.join(_LISTS)}")
+        raise SourceError(f"{file} contains several lists of objects: {named}; keep only the one with the rows")
+    keys = f"the keys {', '.join(map(str, found))[:200]}" if found else "no keys"
+    known_keys = ", ".join(_LISTS)
+    raise SourceError(f"{file} contains no list of objects, but an object with {keys}; lists can be in: {known_keys}")
 
 
 def _are_rows(values: Sequence[object]) -> bool:
@@ -199,16 +200,16 @@ def _are_rows(values: Sequence[object]) -> bool:
 
 
 def read_table(file: Path, kind: Kind) -> Iterator[tuple[int, dict[str, str] | str]]:
-    """Yields the rows of a CSV or TSV file, each with the number of its first line; a text is the reason of a bad row.
+    """Yields the rows of a CSV or TSV file, each with the number of its first line. For a bad row, yields the reason.
 
-    A quoted cell may have several lines. If a row with several lines is bad, each of them is a bad row: they may be
-    rows that a superfluous quote has joined, or text of a cell that only looks like rows.
+    A quoted cell may span several lines. If a row of several lines is bad, each line is a bad row: the lines may be
+    separate rows joined by a stray quote, or the text of one cell.
 
     Args:
-        kind: csv or tsv, for a header with only one column.
+        kind: csv or tsv; decides if the header has only one column.
 
     Raises:
-        SourceError: if the header has a column twice.
+        SourceError: if the header has a duplicate column.
     """
     csv.field_size_limit(LINE_BYTES.value)
     with open_unpacked(file) as opened:
@@ -225,7 +226,7 @@ def read_table(file: Path, kind: Kind) -> Iterator[tuple[int, dict[str, str] | s
             yield lines.first, row
             if isinstance(row, str):
                 for number in range(lines.first + 1, lines.last + 1):
-                    yield number, f"is part of the row of line {lines.first}, or a row of its own: a quote is wrong"
+                    yield number, f"is joined to the bad row of line {lines.first} by a quote; check the quotes"
 
 
 class _Lines:
@@ -245,7 +246,7 @@ class _Lines:
         self.first = self.last + 1
 
     def take(self) -> Iterator[str]:
-        """Yields the lines of a row. Raises csv.Error if it has too many, or one that is too long."""
+        """Yields the lines of a row. Raises csv.Error if there are too many, or one is too long."""
         size, most = 0, ROW_LINES.value
         if self._pushed is not None:
             line, self._pushed = self._pushed, None
@@ -257,11 +258,11 @@ class _Lines:
                 raise csv.Error(f"a line is too long: {LINE_BYTES}")
             size += len(data)
             if size > LINE_BYTES.value or self.last - self.first >= most:
-                raise csv.Error(f"a quoted cell has no end: {ROW_LINES}, {LINE_BYTES}")
+                raise csv.Error(f"a quoted cell is not closed: {ROW_LINES}, {LINE_BYTES}")
             yield data.decode("utf-8" if self.last > 1 else "utf-8-sig", "surrogateescape")
 
     def push(self, line: str) -> None:
-        """Lets the first line be read again."""
+        """Puts back the first line, so that it is read again."""
         self._pushed = line
         self.last = 0
 
@@ -278,7 +279,7 @@ def _next_row(lines: _Lines, delimiter: str) -> list[str] | str | None:
 
 
 def _read_delimiter(lines: _Lines, kind: Kind) -> str:
-    """Returns the delimiter of a table by its first line, which may name it (`sep=;`, as Excel writes)."""
+    """Returns the delimiter of a table by its first line, which may declare it (`sep=;`, as Excel writes)."""
     lines.begin()
     first = next(lines.take(), "")
     if first.lower().startswith("sep=") and len(first.strip()) == 5:
@@ -292,13 +293,13 @@ def _read_delimiter(lines: _Lines, kind: Kind) -> str:
 
 def _check_header(header: list[str], file: Path) -> list[str]:
     if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise SourceError(f"{file} has the column {twice[0]!r} twice")
+        raise SourceError(f"{file} has a duplicate column: {twice[0]!r}")
     return header
 
 
 def _row(header: list[str], cells: list[str]) -> dict[str, str] | str:
     if len(cells) != len(header):
-        return f"has {len(cells)} cells, and the header has {len(header)}"
+        return f"has {len(cells)} cells, but the header has {len(header)}"
     if any(not cell.isascii() and _is_broken(cell) for cell in cells):
         return "is not valid UTF-8"
     return {name: cell for name, cell in zip(header, cells, strict=True) if name}

@@ -1,4 +1,4 @@
-"""Which source an `--input` means: by what is there and what is in it."""
+"""Detects the type of source of an `--input` path."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _BY_KIND: dict[Kind, str] = {
     "image": "images",
 }
 _FOLDER = ("jsonl", "parquet", "webdataset")
-"""Kinds of files that make a folder a dataset, whatever else is in it."""
+"""Types of files that make a folder a dataset, even if it contains other files."""
 _META = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
-"""Files that describe the images of a folder, by Hugging Face's `imagefolder`."""
+"""Files that describe the images of a folder, as in Hugging Face's `imagefolder`."""
 DEPTH, ENTRIES = 3, 20_000
-"""How deep, and how far, a folder is looked through."""
+"""Maximum depth, and maximum number of entries, of the search in a folder."""
 
 
 def guess_source(given: str) -> dict[str, dict[str, str]]:
-    """Returns a recipe's `source` for a path. A path that is there wins over a pattern.
+    """Returns a recipe's `source` for a path. An existing path has precedence over a pattern.
 
     Raises:
-        SourceError: if nothing is there, or its kind can't be told, saying what was looked for and what was found.
+        SourceError: if the path does not exist, or its type is unknown or ambiguous.
     """
     path = to_path(given)
     path = path if is_remote(path) else path.resolve()
@@ -45,7 +45,7 @@ def guess_source(given: str) -> dict[str, dict[str, str]]:
         if is_pattern(path):
             return _pattern(given, path)
         if not path.exists():
-            raise SourceError(f"--input {given}: nothing is there")
+            raise SourceError(f"--input {given}: no such file or folder")
         return _folder(given, path) if path.is_dir() else _file(given, path)
 
 
@@ -59,8 +59,8 @@ def _pattern(given: str, path: Path) -> dict[str, dict[str, str]]:
         kind = "images"
     if kind is None:
         raise SourceError(
-            f"--input {given}: can't tell what it is by its ending {path.suffix!r}; known: "
-            f"{', '.join(sorted(_BY_ENDING))}, packed with .gz as well, and images"
+            f"--input {given}: unknown ending {path.suffix!r}; known: {', '.join(sorted(_BY_ENDING))} (each also with "
+            ".gz), and those of images"
         )
     return _source(kind, path)
 
@@ -75,7 +75,7 @@ def _by_ending(path: Path) -> str | None:
 
 
 def _file(given: str, path: Path) -> dict[str, dict[str, str]]:
-    if is_remote(path):  # not opened here: its ending says enough, or its source looks into it
+    if is_remote(path):  # not opened here: its ending or its source decides
         return _pattern(given, path)
     if path.suffix.lower() in SUFFIXES:
         return _source("images", path)
@@ -85,8 +85,8 @@ def _file(given: str, path: Path) -> dict[str, dict[str, str]]:
         if by_ending is None:
             what = "empty" if kind == "empty" else "plain text"
             raise SourceError(
-                f"--input {given}: can't tell what it is by its ending {path.suffix!r}, and it is {what}; name it .txt "
-                "for a record a line, or .csv, .tsv, .jsonl, .json"
+                f"--input {given}: unknown ending {path.suffix!r}, and the file is {what}; name it .txt for one record "
+                "per line, or .csv, .tsv, .jsonl, .json"
             )
         return _source(by_ending, path)
     return _source(_BY_KIND[kind], path)
@@ -108,13 +108,13 @@ def _folder(given: str, path: Path) -> dict[str, dict[str, str]]:
 
 
 def _look_through(given: str, path: Path) -> dict[str, dict[str, str]]:
-    """Decides by all that a folder holds: images, or rows somewhere below it, as a hub's snapshot has them."""
+    """Decides by all files in a folder: images, or rows in a subfolder, as in a snapshot of the Hugging Face hub."""
     has_images, rows = _sort_files(path)
     meta = [file for files in rows.values() for file in files if file.name in _META]
     if len(meta) == 1:
         return _source(_ROWS[meta[0].suffix], meta[0])
     if meta:
-        raise SourceError(f"--input {given}: it has several image folders, {_named(path, meta)}; name one of them")
+        raise SourceError(f"--input {given}: it contains several image folders, {_named(path, meta)}; give one of them")
     if not rows or (has_images and not _is_snapshot(rows)):
         return _source("images", path)
     kind, files = _one_kind(given, path, rows)
@@ -124,7 +124,7 @@ def _look_through(given: str, path: Path) -> dict[str, dict[str, str]]:
 
 
 def _sort_files(path: Path) -> tuple[bool, dict[str, list[Path]]]:
-    """Returns whether a folder holds images, and its files with rows by kind."""
+    """Returns whether a folder contains images, and its files with rows by type."""
     has_images, rows = False, dict[str, list[Path]]()
     for file in _walk(path):
         if file.suffix.lower() in SUFFIXES:
@@ -135,38 +135,38 @@ def _sort_files(path: Path) -> tuple[bool, dict[str, list[Path]]]:
 
 
 def _is_snapshot(rows: Mapping[str, list[Path]]) -> bool:
-    """Tells whether files with rows lie and are named as in a hub's dataset."""
+    """Returns whether the files with rows are arranged and named as in a dataset of the Hugging Face hub."""
     files = (file for kind in _FOLDER for file in rows.get(kind, ()))
     return any(file.parent.name == "data" or split_of(file) for file in files)
 
 
 def _one_kind(given: str, path: Path, rows: dict[str, list[Path]]) -> tuple[str, list[Path]]:
-    """Returns the kind of a folder's rows and their files. Raises SourceError if there are several kinds."""
+    """Returns the type of a folder's rows, and their files. Raises SourceError if there are several types."""
     strong = {kind: files for kind, files in rows.items() if kind in _FOLDER} or rows
     if len(strong) > 1:
         found = "; ".join(f"{kind}: {_named(path, files)}" for kind, files in sorted(strong.items()))
-        raise SourceError(f"--input {given}: it has rows of several kinds ({found}); name a file, or one folder")
+        raise SourceError(f"--input {given}: it contains rows of several types ({found}); give one file or folder")
     return next(iter(strong.items()))
 
 
 def _one_folder(given: str, path: Path, files: list[Path]) -> Path:
-    """Returns the folder of all files. Raises SourceError if there are several."""
+    """Returns the folder that contains all files. Raises SourceError if there are several."""
     first, *others = sorted({file.parent for file in files})
     if others:
         raise SourceError(
-            f"--input {given}: it has rows in several folders, {_named(path, [first, *others])}; name one of them"
+            f"--input {given}: it contains rows in several folders, {_named(path, [first, *others])}; give one of them"
         )
     return first
 
 
 def _one_split(given: str, kind: str, files: list[Path]) -> str | None:
-    """Returns the split to read where the files have several; None where all are read."""
+    """Returns the split to read if the files have several splits, or None to read all files."""
     splits = sorted({split for file in files if (split := split_of(file)) is not None})
     if len(splits) < 2:
         return None
     chosen = "train" if "train" in splits else splits[0]
     others = ", ".join(split for split in splits if split != chosen)
-    log.warning("%s: split %s is read, not %s (`--set source.%s.split=...`)", given, chosen, others, kind)
+    log.warning("%s: reading split %s, not %s (`--set source.%s.split=...`)", given, chosen, others, kind)
     return chosen
 
 

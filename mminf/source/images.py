@@ -1,4 +1,4 @@
-"""`images`: every image in a folder and the folders below it."""
+"""`images`: all images in a folder and its subfolders."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger("mminf")
 
 @source("images")
 class Images(Source):
-    """A folder of images, read recursively in name order; a record's id is its path below the folder."""
+    """A folder of images, read recursively in name order. A record's id is its path relative to the folder."""
 
     columns = frozenset({"id", "images"})
     cuts = True
@@ -49,14 +49,14 @@ class Images(Source):
                 yield Record(name, {"id": name, "images": [str(path)]}, seq)
 
     def count(self) -> int | None:
-        # Listing a store takes a request per thousand objects.
+        # Listing a store takes one request per thousand objects.
         if is_remote(self.path):
             return None
         return self._found[0]
 
     @cached_property
     def _found(self) -> tuple[int, LeftOut]:
-        """The number of images in a local folder, and what is left out: one walk for both."""
+        """The number of images in a local folder, and the files that are left out, from one walk."""
         images = self._walk()
         return sum(1 for _ in images), images.left
 
@@ -69,7 +69,7 @@ class Images(Source):
         return digest.hexdigest()
 
     def _files(self) -> Iterator[tuple[str, Path]]:
-        """Yields name and path of every image."""
+        """Yields the name and path of each image."""
         if not is_remote(self.path):
             root = self.path.resolve()
             for path in self._walk():

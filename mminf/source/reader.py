@@ -40,12 +40,12 @@ class RowReader:
     """Converts the rows of a source to records.
 
     Args:
-        numbered: gives records their ids and numbers.
+        numbered: assigns ids and numbers to records.
         images: the columns with images.
         renamed: field -> the columns that the recipe takes it from.
-        scratch: folder for images that come embedded in rows; they are written there once.
-        told: names of columns that were already logged.
-        image_root: folder of relative image paths; None: the folder that `read` gets.
+        scratch: folder that images embedded in rows are written to, each once.
+        told: columns that were already logged.
+        image_root: folder of relative image paths; None: the folder passed to `read`.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class RowReader:
     def read(self, row: Mapping[str, object], where: str, folder: Path) -> Iterator[Record | BadRow]:
         """Yields the record of a row of JSON or Arrow values, if it belongs to the shard.
 
-        The id is set before anything is unpacked: rows of other shards must not write their images.
+        The id is set before images are unpacked, so that no images of other shards are written.
 
         Args:
             where: file and line, for errors.
@@ -104,7 +104,7 @@ class RowReader:
                     del fields[name]
             self._tell("images are in column %s", [name for name in sources if name not in STANDARD])
         elif self.images.named or not isinstance(fields.get("images"), list | None):
-            fields.pop("images", None)  # not the columns that the recipe names, or an empty value that is not a list
+            fields.pop("images", None)  # the recipe names other columns, or the value is not a list
         if isinstance(rejected := fields.get("rejected_images"), list):
             fields["rejected_images"] = [self._uri(item, folder) for item in rejected if not is_empty(item)]
         fields, binary = drop_binary(fields)
@@ -114,7 +114,7 @@ class RowReader:
         return plain
 
     def _tell(self, line: str, names: Sequence[str]) -> None:
-        """Logs something about columns, once for each of them."""
+        """Logs a line about columns, once per column."""
         if new := [name for name in names if name not in self._told]:
             self._told.update(new)
             log.info(line, ", ".join(new))
@@ -125,9 +125,9 @@ class RowReader:
         if isinstance(item, bytes):
             return self._store(item)
         if not isinstance(item, str):
-            raise ValueError(f"an image is a path, a URI or the file's bytes, not {type(item).__name__}")
+            raise ValueError(f"an image must be a path, a URI or the file's bytes, not {type(item).__name__}")
         if item.startswith(("b'", 'b"')):
-            raise ValueError(f"an image is a path, a URI or the file's bytes, not the text {shorten_text(item, 60)!r}")
+            raise ValueError(f"an image must be a path, a URI or the file's bytes, not {shorten_text(item, 60)!r}")
         if (data := embedded_bytes(item, IMAGE_BYTES.value)) is not None:
             return self._store(data)
         return item if "://" in item else str((self.image_root or folder) / item)
@@ -139,14 +139,14 @@ class RowReader:
                 path.write_bytes(data)
         elif not path.exists():
             self.scratch.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # several shards may meet the same image
+            partial = path.with_name(f"{path.name}.{os.getpid()}.part")  # several shards may write the same image
             partial.write_bytes(data)
             partial.rename(path)
         return str(path)
 
 
 def _is_embedded(value: object) -> bool:
-    """Tells whether a value contains files, not names of files."""
+    """Returns whether a value contains files, not names of files."""
     if isinstance(value, list):
         return any(_is_embedded(item) for item in value)
     if isinstance(value, Mapping):
@@ -164,7 +164,7 @@ def named_columns(config: SourceConfig) -> tuple[str, ...]:
 class RowSource(Source):
     """Base of the sources whose records are rows with columns.
 
-    The first rows decide, once, whether an image column is found by content.
+    The first rows decide which column contains images, if it is found by content.
     """
 
     cuts = True
@@ -182,7 +182,7 @@ class RowSource(Source):
         """Returns the reader of the rows.
 
         Raises:
-            SourceError: if several columns contain images and no name decides.
+            SourceError: if several columns contain images and none is named like an image column.
         """
         if self._images is None:
             rows = list(itertools.islice(self._first_rows(), PEEK))
@@ -191,7 +191,7 @@ class RowSource(Source):
             self._images = ImageColumns(named) if named else find_columns(rows)
             aside = sorted({name for row in rows for name in row if is_auxiliary(name)})
             if aside and not named and not any(self._images.find(row) for row in rows):
-                log.info("not used as images: column %s; to use one, set `columns: {image: ...}`", ", ".join(aside))
+                log.info("not used as images: column %s; to use it, set `columns: {image: ...}`", ", ".join(aside))
         return RowReader(
             Numbered(self.config.id, shard),
             self._images,

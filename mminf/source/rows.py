@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ColumnChunkMetaData, ParquetFile, RowGroupMetaData
 
 FEW = 32
-"""First rows that are looked at."""
+"""Number of first rows that are inspected."""
 OBJECT = 64
-"""Bytes of a value as an object."""
+"""Bytes of memory per value, as a Python object."""
 MOST, TOGETHER = 256, 32 * 2**20
-"""Rows at most, and bytes about, that are unpacked together."""
+"""Maximum number of rows, and approximate number of bytes, that are decoded at a time."""
 _SPLIT = re.compile(r"(train|validation|valid|val|dev|test|eval)(?=[-._])", re.IGNORECASE)
 
 
@@ -53,7 +53,7 @@ class RowsConfig(SourceConfig):
 
 
 class _Rows(RowSource):
-    """Base of the sources of rows in files. What a file holds is decided by its content, whatever the source's name."""
+    """Base of the sources of rows in files. A file's format is detected by its content, not by the source's name."""
 
     config: RowsConfig
     Config = RowsConfig
@@ -65,13 +65,13 @@ class _Rows(RowSource):
         self._kinds: dict[Path, Kind] = {}
 
     def files(self) -> list[Path]:
-        """Returns the file, or the files of that kind in the folder, in name order."""
+        """Returns the file, or the matching files in the folder, in name order."""
         files = list_files(self.path, self.suffixes)
         if self.config.split is None:
             return files
         if not (wanted := [file for file in files if split_of(file) == self.config.split]):
             known = ", ".join(sorted({split_of(file) or file.name for file in files}))
-            raise SourceError(f"{self.path} has no files of split {self.config.split!r}, but {known}")
+            raise SourceError(f"{self.path} has no files of split {self.config.split!r}; found: {known}")
         return wanted
 
     def check(self) -> None:
@@ -103,16 +103,16 @@ class _Rows(RowSource):
         return total
 
     def _kind(self, file: Path) -> Kind:
-        """What a file holds; of those in a store, their ending decides, so that none is opened twice."""
+        """Returns the format of a file. In a store its ending decides, so that it is not opened twice."""
         if (kind := self._kinds.get(file)) is None:
             by_ending = _BY_ENDING.get(file.suffix.lower()) if is_remote(file) else None
             kind = self._kinds[file] = by_ending or find_kind(file)
         if kind not in _READERS:
-            raise SourceError(f"{file} is not {self.label}, but {_NAMES.get(kind, 'something else')}")
+            raise SourceError(f"{file} is not {self.label}, but {_NAMES.get(kind, 'another format')}")
         return kind
 
     def read_rows(self, file: Path, reader: RowReader) -> Iterator[Record | BadRow]:
-        """Yields the records of a file that can be read from beginning to end."""
+        """Yields the records of a file that is read sequentially."""
         place = 0
         try:
             for place, row in _ROWS[self._kind(file)](file):
@@ -126,12 +126,12 @@ class _Rows(RowSource):
                     yield from reader.read(row, where, home_of(file))
         except (*PACKED, csv.Error) as error:
             yield from reader.numbered.maybe_bad(
-                f"{file.name}:{place + 1}", f"{file.name} breaks off after line {place}: {error}"
+                f"{file.name}:{place + 1}", f"{file.name} can't be read after line {place}: {error}"
             )
 
 
 def _lines(file: Path) -> Iterator[tuple[int, object]]:
-    """Yields each line's JSON with its number; a text says why it is none."""
+    """Yields the JSON value of each line with its number; a text is the reason why the line is bad."""
     with open_unpacked(file) as opened:
         for number, line in enumerate(limited_lines(opened), 1):
             if line is None:
@@ -139,7 +139,7 @@ def _lines(file: Path) -> Iterator[tuple[int, object]]:
             elif line.strip():
                 try:
                     row = load_json(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
-                except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError, too
+                except (ValueError, RecursionError) as error:  # includes UnicodeDecodeError
                     yield number, f"is not JSON: {error}"
                     continue
                 yield number, row if not isinstance(row, str) else f"is not a JSON object, but {type(row).__name__}"
@@ -155,7 +155,7 @@ def _table(kind: Kind) -> Callable[[Path], Iterator[tuple[int, object]]]:
 
 
 def _count(file: Path, kind: Kind) -> int | None:
-    """Returns how many rows a file has, None where that would mean unpacking it."""
+    """Returns the number of rows of a file, or None if counting would decompress it."""
     if kind == "parquet":
         return int(_parquet_file(file).metadata.num_rows)
     if kind == "array":
@@ -167,14 +167,14 @@ def _count(file: Path, kind: Kind) -> int | None:
 
 
 def split_of(file: Path) -> str | None:
-    """Returns the split that a file's name begins with, as datasets' files are called, or None."""
+    """Returns the split that a file name begins with, as in datasets of the Hugging Face hub, or None."""
     found = _SPLIT.match(file.name)
     return found[1].lower() if found else None
 
 
 @source("jsonl")
 class JsonLines(_Rows):
-    """JSON Lines, plain or gzipped; a line that is no JSON object fails alone."""
+    """JSON Lines, plain or gzipped. A line that is not a JSON object becomes a failed record."""
 
     suffixes = (".jsonl", ".jsonl.gz", ".ndjson")
     label = "JSON Lines"
@@ -182,7 +182,7 @@ class JsonLines(_Rows):
 
 @source("json")
 class Json(_Rows):
-    """A JSON file that holds a list of objects, or an object with one (`{"data": [...]}`); it is read whole."""
+    """A JSON file with a list of objects, or an object with one (`{"data": [...]}`). It is loaded at once."""
 
     suffixes = (".json", ".json.gz")
     label = "JSON"
@@ -190,7 +190,7 @@ class Json(_Rows):
 
 @source("csv")
 class Csv(_Rows):
-    """CSV or TSV with a header, plain or gzipped; all values are texts. A row with other than all cells fails alone."""
+    """CSV or TSV with a header, plain or gzipped; all values are texts. A row with too few or many cells fails."""
 
     suffixes = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
     label = "CSV or TSV"
@@ -198,7 +198,7 @@ class Csv(_Rows):
 
 @source("parquet")
 class Parquet(_Rows):
-    """Parquet, streamed by row group; embedded images (`{bytes, path}`, as Hugging Face writes them) are unpacked."""
+    """Parquet, streamed by row group; embedded images (`{bytes, path}`, as Hugging Face writes them) are extracted."""
 
     suffixes = (".parquet",)
     label = "Parquet"
@@ -217,37 +217,37 @@ def _read_parquet(_: _Rows, file: Path, reader: RowReader) -> Iterator[Record | 
                 yield from reader.read(row, where, home_of(file))
             index += 1
     except (pyarrow.ArrowException, OSError) as error:
-        reason = f"{file.name} breaks off after row {index}: {error}"
+        reason = f"{file.name} can't be read after row {index}: {error}"
         yield from reader.numbered.maybe_bad(f"{file.name}[{index}]", reason)
 
 
 def _parquet_rows(file: Path) -> Iterator[Mapping[str, object] | Exception]:
-    """Yields the rows of a Parquet file, or the error of one that can't be read."""
+    """Yields the rows of a Parquet file; for a row that can't be read, yields the error."""
     opened = _parquet_file(file)
     names = opened.schema_arrow.names
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise SourceError(f"{file} has the column {twice[0]!r} twice")
+        raise SourceError(f"{file} has a duplicate column: {twice[0]!r}")
     for number in range(opened.num_row_groups):
         group = opened.metadata.row_group(number)
         size = batch_size(group)
         if size == 0:
-            yield from (ValueError(f"its unpacked size is too large: {BATCH_BYTES}") for _ in range(group.num_rows))
+            yield from (ValueError(f"its uncompressed size is too large: {BATCH_BYTES}") for _ in range(group.num_rows))
             continue
         for batch in opened.iter_batches(batch_size=size, row_groups=[number]):
             yield from _rows_of(batch)
 
 
 def batch_size(group: RowGroupMetaData) -> int:
-    """Returns how many rows of a row group are unpacked together; 0 if a single one may be too large.
+    """Returns the number of rows of a row group that are decoded at a time; 0 if a single row may be too large.
 
-    A value that many rows share is stored once, in a dictionary: of a file of a kilobyte, 256 rows may be a gigabyte.
+    A value that many rows share is stored once, in a dictionary: 256 rows of a 1 kB file may decode to 1 GB.
 
     Args:
         group: metadata of a row group.
     """
     columns = [group.column(number) for number in range(group.num_columns)]
     rows = max(1, int(group.num_rows))
-    # Lists of equal numbers take next to nothing in the file, and an object each here.
+    # A list of equal numbers takes almost no space in the file, but one object per number in memory.
     each = sum(max(int(column.total_uncompressed_size), OBJECT * int(column.num_values)) for column in columns) // rows
     if each > BATCH_BYTES.value:
         return 0
@@ -255,11 +255,11 @@ def batch_size(group: RowGroupMetaData) -> int:
 
 
 def _largest_value(column: ColumnChunkMetaData) -> int:
-    """Returns the size that a value of a column chunk has at most by its dictionary; 0 if it has none."""
+    """Returns the maximum size of a value in the dictionary of a column chunk; 0 if it has no dictionary."""
     if not column.has_dictionary_page or column.physical_type != "BYTE_ARRAY":
         return 0
     unpacked, packed = int(column.total_uncompressed_size), int(column.data_page_offset - column.dictionary_page_offset)
-    # Snappy packs to a 21st at most; others have no such limit.
+    # Snappy compresses to 1/21 at best; other codecs have no such limit.
     return min(unpacked, 25 * packed) if column.compression in ("SNAPPY", "UNCOMPRESSED") else unpacked
 
 
@@ -281,7 +281,7 @@ def _first_of_parquet(file: Path) -> Iterator[tuple[int, object]]:
 
 
 def _rows_of(batch: RecordBatch) -> list[Mapping[str, object] | Exception]:
-    """Returns the rows of an Arrow batch; where it can't be converted whole, what can't be is its own error."""
+    """Returns the rows of an Arrow batch; a row that can't be converted is replaced by its error."""
     try:
         found: list[Mapping[str, object] | Exception] = batch.to_pylist()
     except (ValueError, OverflowError):
@@ -318,5 +318,5 @@ _BY_ENDING: dict[str, Kind] = {
     ".tsv": "tsv",
     ".parquet": "parquet",
 }
-"""Of files in a store, which would be opened once more only to look; `.json` may be either kind of JSON."""
+"""Formats of files in a store by ending, which saves a request. `.json` is not decisive: it may be JSON Lines."""
 _NAMES: dict[Kind, str] = {"tar": "a tar archive", "image": "an image", "text": "plain text"}

@@ -1,7 +1,6 @@
-"""`webdataset`: tar shards, a sample's files one after the other.
+"""`webdataset`: tar shards in which the files of a sample are adjacent.
 
-Format: webdataset documentation, "The WebDataset Format": what stands before the first dot of a name is the sample's
-key.
+Format: webdataset documentation, "The WebDataset Format": the part of a name before the first dot is the sample's key.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from mminf.source.reader import UNREADABLE, RowReader, named_columns
 from mminf.storage import fingerprint_files, list_files, open_bytes
 
 SPAN = 10**9
-"""Samples that a shard may have: a record's number is its shard's, times this, plus its own within the shard."""
+"""Maximum number of samples per tar file. A record's `seq` is: index of its file * SPAN + index in the file."""
 log = logging.getLogger("mminf")
 HEADER_BYTES = 2**20
 REFUSED = "refused"
@@ -35,13 +34,13 @@ _TEXTS = frozenset({"txt", "text", "caption", "cls", "transcript"})
 
 @source("webdataset")
 class WebDataset(Source):
-    """Tar shards (a file, a folder, or a pattern), each read once from beginning to end.
+    """Tar shards (a file, a folder, or a pattern), each read sequentially.
 
-    `.json` becomes fields, images become `images` (unpacked below the output folder), `.txt`, `.caption` and `.cls`
-    become text fields of that name; what else there is is left out. A record's id is `shard/key`.
+    `.json` becomes fields. Images become `images` (extracted below the output folder). `.txt`, `.caption` and `.cls`
+    become text fields of that name. Other files are left out. A record's id is `shard/key`.
 
-    In a run of several shards, whole files are assigned to them where there are enough, so that none reads the files
-    of another.
+    In a run of several shards, whole tar files are assigned to the shards if there are at least two per shard. Then no
+    shard reads the files of another.
     """
 
     cuts = True
@@ -85,20 +84,20 @@ class WebDataset(Source):
                 if not _owns(shard, name):
                     continue
                 if (times := seen[key]) > 1:
-                    reason = f"{name} comes {times} times in its shard; a sample's files must stand one after the other"
+                    reason = f"{name}: key appears {times} times in its tar file; a sample's files must be adjacent"
                     yield BadRow(f"{name}~{times}", reason, first + number)
                 else:
                     yield self._record(name, members, first + number, reader)
-        except (tarfile.TarError, EOFError, OSError, ValueError) as error:  # zlib.error comes as one of them
-            name = f"{file.name}~end"  # no sample is called so: theirs have the shard's name and a stroke
+        except (tarfile.TarError, EOFError, OSError, ValueError) as error:  # tarfile raises one of these for zlib.error
+            name = f"{file.name}~end"  # not the id of a sample, which has the form FILE/KEY
             if _owns(shard, name):
-                yield BadRow(name, f"{file.name} breaks off after {number} samples: {error}", first + number + 1)
+                yield BadRow(name, f"{file.name} can't be read after {number} samples: {error}", first + number + 1)
 
     def _record(self, name: str, members: dict[str, bytes], seq: int, reader: RowReader) -> Record | BadRow:
         try:
             fields = _fields(members)
             if images := self._images_of(members):
-                # Image paths of where the shard was made mean nothing here.
+                # Image paths in the JSON are those of the machine that wrote the tar file.
                 fields = {name: value for name, value in fields.items() if name != "image"} | {"images": images}
             fields = reader.fields(fields, self.path)
         except UNREADABLE as error:
@@ -106,7 +105,7 @@ class WebDataset(Source):
         return Record(name, fields, seq)
 
     def _images_of(self, members: dict[str, bytes]) -> list[bytes]:
-        """Returns a sample's images: those that the recipe names, or all but masks and the like, in natural order."""
+        """Returns a sample's images: those that the recipe names, or all except masks and similar, in natural order."""
         if named := named_columns(self.config):
             return [members[name.lower()] for name in named if name.lower() in members]
         endings = sorted((ending for ending in members if _is_image(ending)), key=natural_order)
@@ -114,10 +113,10 @@ class WebDataset(Source):
 
 
 def _samples(file: Path, told: set[str]) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Yields key and files of each sample, by their endings, as they come.
+    """Yields the key of each sample, and its files by ending, in the order of the tar file.
 
     Args:
-        told: the endings that were said to be left out.
+        told: endings that were already logged.
     """
     with open_bytes(file) as stream, tarfile.open(fileobj=stream, mode="r|*", tarinfo=_Member) as tar:
         sample: _Sample | None = None
@@ -133,7 +132,7 @@ def _samples(file: Path, told: set[str]) -> Iterator[tuple[str, dict[str, bytes]
                 sample.add(tar, member, ending)
             elif ending not in told:
                 told.add(ending)
-                log.info("%s: members that end in .%s are left out", file.name, ending)
+                log.info("%s: files that end in .%s are left out", file.name, ending)
         if sample is not None:
             yield sample.key, sample.members
 
@@ -142,7 +141,7 @@ class _Sample:
     """The files of one sample, within the limits.
 
     Attributes:
-        members: contents by ending; under `REFUSED` the reason why the sample is not used.
+        members: contents by ending; the key `REFUSED` has the reason why the sample is not used.
     """
 
     def __init__(self, key: str) -> None:
@@ -151,9 +150,9 @@ class _Sample:
         self._size = 0
 
     def add(self, tar: tarfile.TarFile, member: tarfile.TarInfo, ending: str) -> None:
-        """Reads a file of the sample, or notes why it can't be used."""
+        """Reads a file of the sample, or sets the reason why the sample can't be used."""
         if _is_other_media(ending):
-            self._refuse(f"has {member.name}, and video and audio are not supported yet")
+            self._refuse(f"contains {member.name}; video and audio are not supported yet")
             return
         if not member.isfile():
             self._refuse(f"{member.name} is a link to {member.linkname[:100]}, not a file")
@@ -178,12 +177,12 @@ def _is_other_media(ending: str) -> bool:
 
 
 class _Member(tarfile.TarInfo):
-    """A member whose name and attributes are not taken from gigabytes of headers."""
+    """A tar member whose extended headers (long names, attributes) are limited in size."""
 
     def _proc_member(self, tar: tarfile.TarFile) -> Self:
         headers = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE)
         if self.type in (*headers, tarfile.SOLARIS_XHDTYPE) and self.size > HEADER_BYTES:
-            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
+            raise tarfile.ReadError(f"a header has {self.size:,} bytes; at most {HEADER_BYTES:,} are allowed")
         member: Self = super()._proc_member(tar)  # type: ignore[misc]
         return member
 
@@ -199,7 +198,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def natural_order(ending: str) -> list[tuple[int, str]]:
-    """Returns a key by which `jpg` comes before `1.jpg`, and `2.jpg` before `10.jpg`."""
+    """Returns a sort key that puts `jpg` before `1.jpg`, and `2.jpg` before `10.jpg`."""
     stem = ending.rpartition(".")[0]
     pieces = re.findall(r"\d+|\D+", stem)
     return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in pieces]
@@ -221,7 +220,7 @@ def _fields(members: dict[str, bytes]) -> Fields:
         if ending == "json":
             row = load_json(data)
             if not isinstance(row, dict):
-                raise ValueError(f"its .json holds no object, but {type(row).__name__}")
+                raise ValueError(f"its .json is not an object, but {type(row).__name__}")
             fields |= row
         elif ending in _TEXTS:
             fields[ending] = data.decode("utf-8").strip()

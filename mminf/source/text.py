@@ -1,4 +1,4 @@
-"""`text`: a record for each line; `blank`: records with nothing in them."""
+"""`text`: one record per line; `blank`: records without fields."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TextConfig(SourceConfig):
 
 @source("text")
 class Text(Source):
-    """A text file, a record a line; empty lines are left out. A record's id is a digest of its line."""
+    """A text file with one record per line. Empty lines are left out. A record's id is a digest of its line."""
 
     config: TextConfig
     Config: ClassVar[type[SourceConfig]] = TextConfig
@@ -39,7 +39,7 @@ class Text(Source):
                 try:
                     text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
                 except UnicodeDecodeError as error:
-                    yield from numbered.maybe_bad(where, f"{where} is no UTF-8: {error}")
+                    yield from numbered.maybe_bad(where, f"{where} is not UTF-8: {error}")
                     continue
                 fields: Fields = {self.config.field: text}
                 if text and (name := numbered.name(fields)) is not None:
@@ -61,7 +61,7 @@ class BlankConfig(SourceConfig):
 
 @source("blank")
 class Blank(Source):
-    """Records without fields, numbered from 0: for models that sample from nothing, each record with its own seed."""
+    """Records without fields, numbered from 0, for models that sample from nothing. Each record has its own seed."""
 
     config: BlankConfig
     Config: ClassVar[type[SourceConfig]] = BlankConfig

@@ -1,4 +1,4 @@
-"""Jinja templates and expressions: sandboxed; undefined names are errors; text of a record is only ever a value.
+"""Jinja templates and expressions: sandboxed; undefined names are errors; texts of records are never evaluated.
 
 A template is rendered to chat turns. `{{ images }}` (or `{{ images[0] }}`) places images, and `{{ role("system") }}`,
 `{{ role("user") }}`, `{{ role("assistant") }}` start a turn.

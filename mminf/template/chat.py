@@ -1,4 +1,4 @@
-"""From a rendered text to chat turns: media tags in field values become marks, and marks become parts."""
+"""Converts a rendered text to chat turns: media tags in field values become marks, and marks become parts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def split_turns(text: str, name: str) -> tuple[Draft, ...]:
     """Splits a rendered text at its marks.
 
     Args:
-        name: the template's, for errors.
+        name: name of the template, for errors.
 
     Raises:
         RecordError: if a filter of the template cut a mark.
@@ -47,7 +47,7 @@ def _read_place(mark: re.Match[str]) -> ImagePart | Place:
 
 
 def _trim(role: str, parts: list[str | ImagePart | Place]) -> Draft:
-    """Drops the white space at both ends of a turn, which is only the template's layout."""
+    """Removes the white space at both ends of a turn, which is only layout."""
     trimmed = list(parts)
     if trimmed and isinstance(trimmed[0], str):
         trimmed[0] = trimmed[0].lstrip()
@@ -57,7 +57,7 @@ def _trim(role: str, parts: list[str | ImagePart | Place]) -> Draft:
 
 
 def lead_with_images(text: str) -> str:
-    """Returns a rendered text with all images at the start of its first user turn."""
+    """Returns a rendered text with its images moved to the start of the first user turn."""
     images = make_mark("images", "")
     if not (first := MARK.match(text.lstrip())) or first[1].lower() != "role":
         return images + text
@@ -67,14 +67,14 @@ def lead_with_images(text: str) -> str:
 
 
 def place_tags(value: object, name: str, *, shown: bool) -> object:
-    """Replaces the media tags in a field's value by marks, or by words if no images are shown."""
+    """Replaces the media tags in the value of a field by marks, or by words if no images are shown."""
     number = 0
 
     def replace(item: object) -> object:
         nonlocal number
         if isinstance(item, str):
             if has_other_tags(item):
-                raise RecordError(f"field {name!r} has a <video> or <audio> tag, and video and audio are not supported")
+                raise RecordError(f"field {name!r} has a <video> or <audio> tag; video and audio are not supported")
             if TAG not in item:
                 return item
             if not shown:

@@ -26,7 +26,7 @@ def _refuse_null(value: object) -> object:
         raise jinja2.TemplateRuntimeError(
             "it would print null; leave the record out with `when`, or guard it with `if`"
         )
-    # Short texts, which are nearly all, are not worth counting.
+    # Short texts, which are the majority, are not counted, to save time.
     if type(value) is not int and (type(value) is not str or len(value) > 1000):
         spend(weigh(value))
     return value
@@ -40,7 +40,7 @@ _GLOBALS = dict(ENVIRONMENT.globals)
 
 
 def make_context(template: jinja2.Template, values: Mapping[str, object]) -> jinja2.runtime.Context:
-    """Returns a context without the copies that Jinja2 makes for templates that import each other."""
+    """Returns a context without Jinja2's copies of variables, which only imports of templates need."""
     return ENVIRONMENT.context_class(ENVIRONMENT, {**_GLOBALS, **values}, template.name, template.blocks)
 
 
@@ -54,22 +54,22 @@ def render(template: jinja2.Template, values: Mapping[str, object]) -> str:
 
 @contextlib.contextmanager
 def compiling(name: str) -> Iterator[None]:
-    """Makes a TemplateSyntaxError of whatever the compilation of a text raises: it may be nested too deeply."""
+    """Converts any exception of compiling a text to a TemplateSyntaxError; a text may be nested too deeply."""
     try:
         yield
     except jinja2.TemplateSyntaxError:
         raise
     except RecursionError as error:
         raise jinja2.TemplateSyntaxError("is nested too deeply", 1, name) from error
-    except Exception as error:  # numbers of thousands of digits, Python's own limits of nesting
+    except Exception as error:  # numbers with thousands of digits, Python's limits on nesting
         raise jinja2.TemplateSyntaxError(shorten_text(str(error), 200), 1, name) from error
 
 
 def evaluation_error(what: str, error: Exception) -> RecordError:
-    """Returns what an evaluation's exception means for its record.
+    """Converts an exception of an evaluation to an error of its record.
 
-    Filters and methods raise nearly anything on odd values: LookupError for an unknown encoding, AssertionError,
-    MemoryError, KeyError for a format's field.
+    On unusual values, filters and methods raise exceptions of many types: LookupError for an unknown encoding,
+    AssertionError, MemoryError, KeyError for a field of a format.
     """
     if isinstance(error, RecordError):
         return error

@@ -16,10 +16,10 @@ from mminf.template.environment import ENVIRONMENT, compiling, evaluation_error,
 
 
 class Expression:
-    """A Jinja expression over a record's fields, as `keep`, `when` and `where` have it.
+    """A Jinja expression over a record's fields, as in `keep`, `when` and `where`.
 
     Raises:
-        jinja2.TemplateSyntaxError: if the text isn't an expression.
+        jinja2.TemplateSyntaxError: if the text is not an expression.
     """
 
     def __init__(self, source: str) -> None:
@@ -45,7 +45,7 @@ class Expression:
             end(before)
 
     def test(self, fields: Mapping[str, object]) -> bool:
-        """Returns the truth of the expression; raises as calling it does."""
+        """Returns whether the expression is true. Raises as `__call__` does."""
         before = begin()
         try:
             return bool(self._value(fields))
@@ -59,18 +59,18 @@ class Expression:
         deque(self._compiled.root_render_func(context), maxlen=0)
         value = context.vars["result"]
         if isinstance(value, jinja2.Undefined):
-            str(value)  # a strict undefined raises on any use
+            str(value)  # a strict undefined value raises an error when it is used
         found: Json = value
         return found
 
     def parts(self) -> tuple[Expression, ...]:
-        """Returns what the expression's outermost `and`s join; itself alone where there is none."""
+        """Returns the operands of the outermost `and`s, or the expression itself if there is no `and`."""
         (output,) = ENVIRONMENT.parse("{{ (" + self.source + ") }}").body
         assert isinstance(output, jinja2.nodes.Output)
         if not isinstance(output.nodes[0], jinja2.nodes.And):
             return (self,)
         texts, depth = [""], 0
-        # What is outermost is an `and`, so no `or`, `not` or `if` reaches over one that stands in no bracket.
+        # The outermost operator is `and`, so an `and` outside of brackets is not inside of an `or`, `not` or `if`.
         for _, kind, text in list(ENVIRONMENT.lex("{{" + self.source + "}}"))[1:-1]:
             depth += (text in "([{") - (text in ")]}") if kind == "operator" else 0
             if kind == "name" and text == "and" and depth == 0:
@@ -81,7 +81,7 @@ class Expression:
 
 
 def failed_check(check: Expression, fields: Mapping[str, object]) -> str:
-    """Returns why a record was dropped: the condition that is false for it, and the values that it was tested on."""
+    """Returns why a record was dropped: the false condition and the values of its fields."""
     values = ", ".join(
         f"{name}={shorten_text(repr(fields[name]), 200)}" if name in fields else f"no {name}"
         for name in sorted(check.reads)

@@ -1,4 +1,4 @@
-"""The images of a record, as its fields name them and as a template sees them."""
+"""The images of a record, in its fields and in templates."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def images_in(fields: Mapping[str, object]) -> list[str]:
         raise RecordError(f"field 'images' is not a list, but {type(found).__name__}")
     for image in found:
         if not isinstance(image, str):
-            raise RecordError(f"field 'images' holds {type(image).__name__}, not a path or URI")
+            raise RecordError(f"field 'images' contains {type(image).__name__}, not a path or URI")
     return found
 
 
 class Images:
-    """What a template sees as `images`: prints as all images, `images[i]` as one."""
+    """The variable `images` of a template: prints all images; `images[i]` prints one."""
 
     def __init__(self, count: int) -> None:
         self._marks = [make_mark("image", str(index)) for index in range(count)]

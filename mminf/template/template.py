@@ -21,14 +21,14 @@ class Template:
 
     Args:
         source: Jinja text.
-        name: what errors call it.
+        name: name of the template in errors.
 
     Attributes:
-        reads: the fields that it needs.
-        uses: those, and the ones that it asks for by `is defined`.
+        reads: the fields that the template requires.
+        uses: these, and the fields that it tests with `is defined`.
 
     Raises:
-        jinja2.TemplateSyntaxError: if the text isn't Jinja.
+        jinja2.TemplateSyntaxError: if the text is not valid Jinja.
     """
 
     def __init__(self, source: str, name: str = "prompt") -> None:
@@ -51,7 +51,7 @@ class Template:
 
     @property
     def shown(self) -> Shown:
-        """The default of `images`: true if the template prints them, `optional` if it tests whether there are any."""
+        """The default of `images`: true if the template prints images, `optional` if it tests whether there are any."""
         return True if "images" in self.reads else "optional" if "images" in self.uses else False
 
     def render(self, fields: Mapping[str, object], images: Shown | None = None) -> tuple[Turn, ...]:
@@ -66,12 +66,12 @@ class Template:
         return place_images(self.draft(fields, images), len(images_in(fields)))
 
     def draft(self, fields: Mapping[str, object], images: Shown | None = None) -> tuple[Draft, ...]:
-        """Returns the turns with places that are not resolved to images yet; arguments and errors as for `render`."""
+        """Returns the turns, with places that are not resolved to images yet. Arguments and errors: see `render`."""
         shown = self.shown if images is None else images
         count = len(images_in(fields)) if shown else 0
         if shown is True and not count:
             raise RecordError(
-                f"template {self.name} shows images, but the record has none (`images: optional` asks without them)"
+                f"template {self.name} shows images, but the record has none (`images: optional` allows this)"
             )
         values: dict[str, object] = {
             name: place_tags(fields[name], name, shown=bool(shown))
@@ -93,7 +93,7 @@ class Template:
 
 
 def _with_tags(source: str) -> str:
-    """Returns a template's text with its `<image>` tags as expressions: one tag shows all images, several one each."""
+    """Replaces `<image>` tags in a template by expressions: a single tag shows all images, several show one each."""
     if source.count(TAG) == 1 and "images" not in source:
         return source.replace(TAG, "{{ images }}")
     for number in range(source.count(TAG)):

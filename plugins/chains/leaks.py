@@ -119,7 +119,7 @@ def _is_source(noun: Noun, name: str, phrase: _Phrase, after: str, previous: str
 
 
 def _is_in_image(noun: Noun, name: str, phrase: _Phrase, rest: str, *, is_outside: bool) -> bool:
-    """Tells whether the text describes the position of a source in the image, or its look."""
+    """Returns whether the text describes the position of a source in the image, or its look."""
     if en.COMPOUND.match(rest) or any(map(en.IMAGE_WORD.fullmatch, phrase.words)):
         return True
     if en.IN_SOURCE.match(rest):
@@ -135,7 +135,7 @@ def _is_in_image(noun: Noun, name: str, phrase: _Phrase, rest: str, *, is_outsid
 
 
 def _is_shown_before(noun: Noun, name: str, phrase: _Phrase, rest: str, previous: str) -> bool:
-    """Tells whether an object that shows the source was mentioned: "A poster hangs there. The text says ..."."""
+    """Returns whether an object that shows the source was mentioned: "A poster hangs there. The text says ..."."""
     if name.lower() in ("tags", "labels"):
         return bool(en.ON_CARRIER.search(phrase.before) or en.CARRIER_NEXT.search(rest))
     if noun.source in ("hints", "prompt"):
@@ -146,14 +146,14 @@ def _is_shown_before(noun: Noun, name: str, phrase: _Phrase, rest: str, previous
 
 
 def _is_based_on(noun: Noun, name: str, phrase: _Phrase) -> bool:
-    """Tells whether a phrase is based on a source ("according to the caption", "described in the text")."""
+    """Returns whether a phrase is based on a source ("according to the caption", "described in the text")."""
     if not phrase.article and not en.BARE.fullmatch(name):
         return False
     return bool(re.search(noun.based, phrase.before, re.IGNORECASE) or en.TOLD_IN.search(phrase.before))
 
 
 def _is_subject(noun: Noun, phrase: _Phrase, rest: str) -> bool:
-    """Tells whether a source is the subject of a verb: "the caption mentions"; "caption mentions" only at the start."""
+    """Returns whether a source is the subject of a verb: "the caption mentions"; "caption mentions" only at the start."""
     if phrase.article not in en.DEFINITE and (phrase.article or phrase.before or not noun.firm):
         return False
     says = re.match(rf"{en.AUXILIARIES}(?:{noun.says})\b", rest, re.IGNORECASE)

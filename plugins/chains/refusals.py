@@ -59,7 +59,7 @@ def find_refusal(text: str) -> Refusal | None:
 
 
 def _refuses(sentence: str) -> bool:
-    """Tells whether a sentence refuses, at its start or after openers."""
+    """Returns whether a sentence refuses, at its start or after openers."""
     if any(pattern.search(sentence) for pattern in _NOT_REFUSALS):
         return False
     patterns = (*refusals_en.REFUSALS, *refusals_zh.REFUSALS)
@@ -74,7 +74,7 @@ def _starts(sentence: str) -> list[int]:
 
 
 def _is_opener(sentence: str) -> bool:
-    """Tells whether a sentence is only an apology, a greeting or a similar opener."""
+    """Returns whether a sentence is only an apology, a greeting or a similar opener."""
     bare = sentence.rstrip(" .!?,;:。！？，；：-—") + ". "
     return any(pattern.fullmatch(bare) for pattern in _OPENERS)
 

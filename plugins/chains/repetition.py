@@ -65,7 +65,7 @@ def _find_loop(words: list[str], *, in_code: bool) -> str | None:
 
 
 def _is_endless(unit: list[str], times: int, share: float) -> bool:
-    """Tells whether a unit is repeated too often; the limit decreases with its length and its share of the text."""
+    """Returns whether a unit is repeated too often; the limit decreases with its length and its share of the text."""
     if not any(char.isalpha() for word in unit for char in word):
         return times >= 50 and share >= 0.5  # "0, 0, 0, ..." is data
     length = len(_join(unit)) / 5 if re.search(f"[{CJK}]", unit[0]) else len(unit)

@@ -1,4 +1,4 @@
-"""The demo: `builtin:demo`, a Qwen2-VL of a few megabytes that does every task of Oasis on drawn scenes.
+"""The demo: `builtin:demo`, a Qwen2-VL of a few megabytes that performs all tasks of Oasis on drawn scenes.
 
 `scripts/train_demo_model.py` trains the model. Its card, log and evaluation are next to its weights in `models/demo`.
 """
@@ -11,7 +11,7 @@ DEMO = register_model(
         name="demo",
         folder=content_folder("models") / "demo",
         template="qwen2_vl",
-        # The card and the log may change without repeating a run's calls.
+        # A change of the model card or the log repeats no calls.
         files=("model.safetensors", "config.json", "tokenizer.json", "preprocessor_config.json"),
     )
 )

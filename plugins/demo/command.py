@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-_SET = typer.Option([], "--set", "-s", help="path.to.key=value, laid over the recipe; may be repeated.")
+_SET = typer.Option([], "--set", "-s", help="path.to.key=value, overrides the recipe; may be repeated.")
 
 
 def register(app: typer.Typer) -> None:
@@ -17,16 +17,16 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate_demo(
-    output: Annotated[Path, typer.Argument(help="Folder for the runs; run again, it goes on where it stopped.")],
-    scenes: int = typer.Option(500, "--scenes", min=1, help="Number of scenes; drawn texts are twice as many."),
+    output: Annotated[Path, typer.Argument(help="Folder for the runs; the same command resumes them.")],
+    scenes: int = typer.Option(500, "--scenes", min=1, help="Number of scenes; twice as many texts are drawn."),
     first: int = typer.Option(0, "--first", min=0, help="Seed of the first scene."),
     funnel: bool = typer.Option(
-        False, "--funnel", help="Measure nothing anew: print the funnel of the run in this folder beside the truth."
+        False, "--funnel", help="Measure nothing; compare the funnel of the run in this folder with the truth."
     ),
     settings: list[str] = _SET,
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Measure the demo model, and a filter's worth, on drawn scenes whose truth is known.
+    """Measure the demo model, and the effect of a filter, on drawn scenes whose truth is known.
 
     Examples:
 
@@ -34,12 +34,12 @@ def evaluate_demo(
 
         mminf evaluate-demo demo/out --funnel
     """
-    # Only this command needs them, and every start of the command line imports this module.
+    # Imported here, because every start of the command line imports this module.
     from .evaluate import evaluate
     from .funnel import funnel_text
 
     if funnel and as_json:
-        raise typer.BadParameter("--funnel prints a table; `mminf status --json` has the run's counts")
+        raise typer.BadParameter("--funnel has no JSON output; `mminf status --json` prints the run's counts")
     if funnel:
         typer.echo(funnel_text(output))
         return
@@ -53,7 +53,7 @@ def _table(found: dict[str, Any]) -> str:
     lines += [
         f"{name:26}" + "".join(f"{_cell(found[column][name]):>18}" for column in columns) for name in found["drawn"]
     ]
-    lines.append("sampled by the model; drawn texts; new: scenes whose content no training scene had")
+    lines.append("sampled: by the model; drawn: drawn texts; new: only scenes unlike all training scenes")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Measures the demo model on scenes that its training never saw."""
+"""Measures the demo model on scenes that were not used for training."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ from .scenes import draw_scenes
 from .world import caption, make_hook, make_scene
 
 TRAINED = range(1_000_000, 1_024_000)
-"""Seeds of the scenes that the demo model was trained on."""
+"""Seeds of the training scenes of the demo model."""
 MARGIN = 100_000
-"""Number of seeds before the training's that are left out as well."""
+"""Number of seeds before the training seeds that are excluded, too."""
 
 
 def evaluate(
     output: Path, *, scenes: int = 500, first: int = 0, settings: Sequence[str] = (), progress: bool = False
 ) -> dict[str, Any]:
-    """Measures the demo model on scenes that its training never saw.
+    """Measures the demo model on scenes that were not used for training.
 
-    Two runs of the Oasis recipe with its demo profile: one over what the model samples for each scene; one over drawn
-    texts, twice as many, without the filter, so that every skill is measured on texts that don't depend on the model.
-    Both score all axes of every instruction.
+    Makes two runs of the Oasis recipe with its demo profile. The first samples texts for each scene with the model. The
+    second uses drawn texts, twice as many, and no filter, so that every task is measured on texts that do not depend
+    on the model. Both score all axes of every instruction.
 
-    A new seed need not be a new scene: there are few signs, and charts of two bars repeat. So every figure is also
-    given for those scenes alone whose content no training scene had.
+    Scenes of different seeds can have the same content: there are few signs, and charts of two bars repeat. Therefore
+    every result is also computed for the scenes whose content differs from all training scenes.
 
     Args:
         scenes: number of scenes.
-        first: seed of the first; those from 900,000 on are left to training.
-        settings: for the recipe, as `--set` takes them.
+        first: seed of the first scene; seeds from 900,000 on are used for training.
+        settings: settings of the recipe, as for `--set`.
 
     Returns:
-        `sampled` and `drawn`, `sampled, new` and `drawn, new`: share, part and number for each name that `measure`
-        gives; `model`: a digest of the weights.
+        `sampled`, `drawn`, `sampled, new` and `drawn, new`: share, part and number for each name that `measure`
+        returns; `model`: a digest of the weights.
 
     Raises:
-        UsageError: if a seed is one of the training's, or the recipe can't run.
+        UsageError: if a seed is a training seed, or the recipe can't run.
     """
     if first + 3 * scenes > TRAINED.start - MARGIN:
         raise mminf.UsageError(
-            f"seeds from {TRAINED.start - MARGIN} on are the training's; {scenes} scenes and twice as many texts from "
-            f"seed {first} on go to {first + 3 * scenes - 1}"
+            f"seeds from {TRAINED.start - MARGIN} on are used for training; {scenes} scenes and twice as many texts "
+            f"from seed {first} on end at {first + 3 * scenes - 1}"
         )
     if output.exists() and not output.is_dir():
-        raise mminf.UsageError(f"{output} is no folder")
+        raise mminf.UsageError(f"{output} is not a folder")
     seeds = range(first, first + scenes)
     sources = {"sampled": _write_source(output, "sampled", seeds, texts=False)}
     sources["drawn"] = _write_source(output, "drawn", range(first + scenes, first + 3 * scenes), texts=True)
@@ -70,7 +70,7 @@ def evaluate(
 
 
 def _write_source(output: Path, name: str, seeds: Sequence[int], *, texts: bool) -> Path:
-    """Draws scenes and writes the rows of a run over them: only these, whatever else is in the folder."""
+    """Draws scenes, and writes the rows of a run over these scenes."""
     paths = draw_scenes(output / "images", seeds)
     rows = output / f"{name}.jsonl"
     with rows.open("w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""The funnel of an Oasis run over drawn scenes, next to the truth."""
+"""Compares the funnel of an Oasis run over drawn scenes with the truth."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .world import is_right
 
 
 def funnel(items: Sequence[Item]) -> list[tuple[str, int, str]]:
-    """Returns the stages of a run: a name, the records that are left, and what the oracle says of them."""
+    """Returns the stages of a run: name, number of remaining records, and the oracle's judgement of them."""
     shares = measure(items)
     asked = [item for item in items if item.instruction is not None]
     kept = [item for item in items if item.kept]
@@ -23,7 +23,7 @@ def funnel(items: Sequence[Item]) -> list[tuple[str, int, str]]:
         (
             "sampled",
             sum(bool(item.text) for item in items),
-            f"{shares['valid'].part} are in the language of the scenes, {held} hold an instruction",
+            f"{shares['valid'].part} are in the language of the scenes, {held} contain an instruction",
         ),
         (
             "instructions",
@@ -37,15 +37,15 @@ def funnel(items: Sequence[Item]) -> list[tuple[str, int, str]]:
 
 
 def funnel_text(output: Path) -> str:
-    """Returns the funnel of a run next to the truth, as a table."""
+    """Returns a table of the funnel of a run and the truth."""
     items, others = read_items(output)
-    lines = [f"{'':13}{'records':>7}  what the oracle says of them"]
+    lines = [f"{'':13}{'records':>7}  judgement of the oracle"]
     lines += [f"{name:13}{number:7}  {truth}" for name, number, truth in funnel(items)]
     if failed := sum(item.failed for item in items):
         lines.append(f"{'failed':13}{failed:7}")
     if others:
         lines.append(
-            f"{others} records show no drawn scene, so their truth isn't known: the demo model has seen nothing but "
-            "its scenes, and speaks of a photo as if it were one"
+            f"{others} records show no drawn scene, so their truth is unknown; the demo model was trained on drawn "
+            "scenes only, and describes a photo like one"
         )
     return "\n".join(lines)

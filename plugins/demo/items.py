@@ -1,4 +1,4 @@
-"""Reads what an Oasis run made of each drawn scene."""
+"""Reads the results of an Oasis run for each drawn scene."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AXES = tuple(THRESHOLDS)
 
 @dataclass
 class Item:
-    """What a run made of one scene: the text it began with, and what came of it."""
+    """The results of a run for one scene: its first text, and the values that the steps computed from it."""
 
     scene: Scene
     text: str
@@ -30,18 +30,19 @@ class Item:
 
     @property
     def sound(self) -> bool:
-        """Whether the oracle finds the instruction sound."""
+        """Whether the instruction is sound by the oracle."""
         return self.instruction is not None and judge(self.instruction, self.scene).sound
 
 
 def read_items(output: Path) -> tuple[list[Item], int]:
-    """Returns what an Oasis run made of each drawn scene, and the number of its records that show none.
+    """Returns the results of an Oasis run for each drawn scene, and the number of records without a drawn scene.
 
-    A run with a `keep` step kept the records that reached its end. Without one, the recipe's thresholds decide.
+    A run with a `keep` step kept the records that were not dropped. Without a `keep` step, the recipe's thresholds
+    decide.
 
     Raises:
         JournalError: if there is no run.
-        UsageError: if it has no record of a drawn scene.
+        UsageError: if the run has no record of a drawn scene.
     """
     items, others = [], 0
     filtered = any("keep" in step for step in mminf.read_recipe(output).get("steps", []))
@@ -54,7 +55,7 @@ def read_items(output: Path) -> tuple[list[Item], int]:
             items.append(item)
     if not items:
         raise mminf.UsageError(
-            f"no record in {output} shows a drawn scene: their files are called {scene_name(0)} and so on"
+            f"no record in {output} shows a drawn scene; the files of drawn scenes have names like {scene_name(0)}"
         )
     return items, others
 

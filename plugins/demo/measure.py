@@ -1,4 +1,4 @@
-"""Measures an Oasis run over drawn scenes against their truth."""
+"""Compares the results of an Oasis run over drawn scenes with the truth."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from .world import THRESHOLDS, extract, is_right, is_valid_hook, judge
 
 @dataclass
 class Share:
-    """A number of items out of a total."""
+    """A share: a number of items, and the total number."""
 
     part: int = 0
     of: int = 0
 
     def add(self, holds: bool) -> None:
-        """Counts one more."""
+        """Counts one more item."""
         self.part += holds
         self.of += 1
 
     @property
     def value(self) -> float | None:
-        """Between 0 and 1; None if the total is 0."""
+        """The share between 0 and 1; None if the total is 0."""
         return self.part / self.of if self.of else None
 
     def __str__(self) -> str:
@@ -34,17 +34,18 @@ def measure(items: Sequence[Item]) -> dict[str, Share]:
     """Compares a run with the truth.
 
     Returns:
-        valid: sampled texts that are of the world's language.
-        classified: texts of which the classifier says what the oracle says, instructions word for word.
-        extracted: of those that hold an instruction, those whose instruction was taken out word for word.
-        classifier precision, classifier recall: of what it takes for an instruction; of what holds one.
-        solvability, clarity, hallucination, nonsense: instructions that a score puts on its threshold's true side.
-        bad solvability, ... caught: of the instructions that an axis should stop, those that it does.
-        filter precision, filter recall: kept instructions that are sound; of the texts that hold a sound instruction,
-            those that were kept, whichever step lost the others.
-        kept: of all texts.
-        answers: responses to sound instructions that are right.
-        failed: records that failed.
+        valid: share of sampled texts that are in the world's language.
+        classified: share of texts that the classifier and the oracle judge alike, with identical instructions.
+        extracted: of the texts with an instruction, the share whose instruction was extracted word for word.
+        classifier precision, classifier recall: of the classifier's decision that a text contains an instruction.
+        solvability, clarity, hallucination, nonsense: share of instructions whose score is on the right side of the
+            threshold.
+        bad solvability, ... caught: of the instructions that an axis should reject, the share that it rejects.
+        filter precision, filter recall: share of kept instructions that are sound; of the texts with a sound
+            instruction, the share that was kept by all steps.
+        kept: share of texts that were kept.
+        answers: share of right responses to sound instructions.
+        failed: share of failed records.
     """
     names = ["valid", "classified", "extracted", "classifier precision", "classifier recall", *AXES]
     names += [f"bad {axis} caught" for axis in AXES]

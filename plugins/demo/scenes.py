@@ -1,4 +1,4 @@
-"""Image files of drawn scenes: a file's name tells its scene's seed."""
+"""Image files of drawn scenes. A file's name contains the seed of its scene."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _NAME = re.compile(r"scene-(\d{6,})\.png")
 
 
 def scene_name(seed: int) -> str:
-    """Returns the file name of a scene's image, which tells its seed."""
+    """Returns the file name of a scene's image, which contains the seed."""
     return f"scene-{seed:06}.png"
 
 
 def draw_scenes(folder: Path, seeds: Iterable[int]) -> list[Path]:
-    """Writes a PNG image of each seed's scene. Returns their paths."""
+    """Writes a PNG image of the scene of each seed, and returns the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for seed in seeds:

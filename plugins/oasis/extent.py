@@ -111,7 +111,7 @@ def cut(rest: str, sampled: str) -> tuple[str, bool]:
 
 
 def _ends_at(line: str, said: list[str], later: list[str], sampled: str) -> bool:
-    """Tells whether the instruction ends before this line."""
+    """Returns whether the instruction ends before this line."""
     if _IS_ANSWER.match(line):
         return True
     if _IS_REMARK.match(line):
@@ -120,7 +120,7 @@ def _ends_at(line: str, said: list[str], later: list[str], sampled: str) -> bool
 
 
 def _answers(said: list[str], line: str, later: list[str]) -> bool:
-    """Tells whether a line answers the question, or the options, before it: whether it is a statement."""
+    """Returns whether a line answers the question, or the options, before it: whether it is a statement."""
     if not line.strip() or line.rstrip().endswith(("?", "？", ":", "：")) or _CODE.search(line):
         return False
     if _is_in_list(_BULLET, said[-1], line, later) or _is_in_list(_OPTION, said[-1], line, later):
@@ -132,7 +132,7 @@ def _answers(said: list[str], line: str, later: list[str]) -> bool:
 
 
 def _is_in_list(item: re.Pattern[str], before: str, line: str, later: list[str]) -> bool:
-    """Tells whether a line is an item among others."""
+    """Returns whether a line is an item among others."""
     return item.match(line) is not None and any(map(item.match, (before, *later)))
 
 
@@ -209,7 +209,7 @@ def _without_answers(pieces: list[str]) -> list[str]:
 
 
 def _is_aside(piece: str, sampled: str) -> bool:
-    """Tells whether a sentence is a remark in brackets that the sampled text does not have."""
+    """Returns whether a sentence is a remark in brackets that the sampled text does not have."""
     text = piece.strip().strip("*_")
     return text[:1] + text[-1:] in ("()", "[]", "（）") and text not in sampled
 

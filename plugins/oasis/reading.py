@@ -157,12 +157,12 @@ def _end_of_text(answer: str, head: re.Match[str], end: int) -> int:
 
 
 def _is_denied(answer: str, found: re.Match[str]) -> bool:
-    """Tells whether the rest of the line retracts NO_INST: "NO_INST, no wait"."""
+    """Returns whether the rest of the line retracts NO_INST: "NO_INST, no wait"."""
     return _DENIED.search(answer[found.end() :].partition("\n")[0][:40]) is not None
 
 
 def _says_none(answer: str) -> bool:
-    """Tells whether an answer without a label says that there is no instruction, as a whole or at its end."""
+    """Returns whether an answer without a label says that there is no instruction, as a whole or at its end."""
     if unwrap(answer, brackets=True).casefold().strip(" .。!") in _NO_WORDS:
         return True
     ends = _ENDS_WITH_NONE.search(answer)
@@ -212,7 +212,7 @@ def _read_value(rest: str, sampled: str | None, examples: Sequence[str]) -> Read
 
 
 def _is_grounded(value: str, sampled: str) -> bool:
-    """Tells whether the words of an instruction are in the sampled text, without large gaps."""
+    """Returns whether the words of an instruction are in the sampled text, without large gaps."""
     if strange_words(value, sampled) or coverage(value, sampled) < GROUNDED:
         return False
     return skipped_words(value, sampled) <= _SKIPPED

@@ -23,7 +23,7 @@ NOT_MEANT = [
 
 
 def says_four(text: str) -> bool:
-    """Tells whether the first 4 of a text is meant."""
+    """Returns whether the first 4 of a text is meant."""
     start = text.index("4")
     return is_meant(text, start, start + 1)
 

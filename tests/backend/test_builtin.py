@@ -53,11 +53,13 @@ def test_an_unknown_model_may_be_that_of_a_broken_plugin(monkeypatch: pytest.Mon
 
 def test_missing_files_are_named(tiny: BuiltinModel) -> None:
     (tiny.folder / "model.safetensors").unlink()
-    with pytest.raises(EngineError, match=r"builtin:tiny lacks model.safetensors in .*tiny; reinstall the package"):
+    with pytest.raises(
+        EngineError, match=r"builtin:tiny: model.safetensors is missing in .*tiny; reinstall the package"
+    ):
         find_model("builtin:tiny")
 
 
 def test_two_models_of_one_name_are_an_error(tiny: BuiltinModel) -> None:
-    with pytest.raises(PluginError, match="two built-in models are called 'tiny'"):
+    with pytest.raises(PluginError, match="two built-in models have the name 'tiny'"):
         register_model(BuiltinModel("tiny", tiny.folder, "llava", ()))
     register_model(tiny)  # a plugin that is imported twice

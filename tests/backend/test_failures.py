@@ -126,11 +126,11 @@ def test_what_to_do_is_said() -> None:
         failure = read_failure(status, json.dumps({"error": body}).encode(), target=body.get("target"))
         return fix(failure, url=url, key_env="MY_KEY", has_key=status != 401, model="llava", models=models)
 
-    assert "put the key into the environment variable MY_KEY" in hint(401)
-    assert "MY_KEY may not use this model" in hint(403)
+    assert "set the environment variable MY_KEY to the key" in hint(401)
+    assert "MY_KEY has no access to this model" in hint(403)
     assert "no credit or quota" in hint(402)
     assert hint(404, "http://h:8000/") == "add /v1: `base_url: http://h:8000/v1`"
-    assert "calls go to http://h:8000/v1/chat/completions" in hint(404)
+    assert "calls are sent to http://h:8000/v1/chat/completions" in hint(404)
     assert "did you mean 'llava:latest'" in hint(404, models=("llava:latest", "qwen"), message="no such model")
     assert "redirects to https://h/login" in hint(302, target="https://h/login")
 

@@ -62,7 +62,7 @@ def test_a_hosted_api_gets_only_what_it_knows() -> None:
             await backend.generate(request(top_k=20, min_p=0.1, choices=["a"], temperature=1.0))
             assert set(calls[0][0]) == {"model", "messages", "max_tokens", "temperature", "seed"}
             assert backend.unsupported(Sampling(ban=["emoji"], min_tokens=2)) == ["ban", "min_tokens"]
-            with pytest.raises(EngineError, match="can't be left open over a plain OpenAI server"):
+            with pytest.raises(EngineError, match="a plain OpenAI server can't leave a prompt open"):
                 await backend.generate(request(open_turn="user"))
             await backend.close()
 

@@ -85,7 +85,7 @@ def test_what_the_recipe_did_not_ask_for_is_left_out(name: str) -> None:
     ],
 )
 def test_what_the_recipe_asked_for_stops_the_run_and_names_the_setting(name: str, setting: str) -> None:
-    with pytest.raises(EngineError, match=rf"does not take {name}=.*change `{setting}`"):
+    with pytest.raises(EngineError, match=rf"does not accept {name}=.*change `{setting}`"):
         adapt(name, PAYLOAD, refusal(f"unknown {name}"), model="m", own={})
 
 

@@ -54,9 +54,9 @@ def test_bodies_are_unpacked_up_to_the_limit() -> None:
     for content, headers, message in (
         (b"x" * 1001, {}, r"too large: at most 1,000 bytes \(limit answer_bytes; MMINF_ANSWER_BYTES changes it\)"),
         (gzip.compress(b"x" * 10**8), {"Content_Encoding": "gzip"}, "too large"),
-        (b"no gzip", {"Content_Encoding": "gzip"}, "can't be unpacked"),
-        (gzip.compress(b"abc")[:-5], {"Content_Encoding": "gzip"}, "cut off"),
-        (b"x", {"Content_Encoding": "br"}, "packed as 'br'"),
+        (b"no gzip", {"Content_Encoding": "gzip"}, "can't be decompressed"),
+        (gzip.compress(b"abc")[:-5], {"Content_Encoding": "gzip"}, "is truncated"),
+        (b"x", {"Content_Encoding": "br"}, "content encoding 'br'"),
     ):
         with pytest.raises(BrokenBodyError, match=message):
             body_of(content, **headers)
@@ -68,7 +68,7 @@ def test_bodies_are_unpacked_up_to_the_limit() -> None:
         (b"", "is empty"),
         (b"  \n", "is empty"),
         (b"<html>login</html>", "HTML or XML"),
-        (b'{"choices": [', "cut off"),
+        (b'{"choices": [', "is truncated"),
         (b"[" * 300_000 + b"]" * 300_000, "not JSON"),
         (b'{"a": NaN, "b": ' + b"[" * 300_000, "not JSON"),
         (b"\xff\xfe\x00", "not JSON"),

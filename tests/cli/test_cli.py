@@ -76,9 +76,9 @@ def test_exit_1_if_nothing_was_done(images: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "oasi"], "no recipe of that name; did you mean 'oasis'?"),
-        (["run", "gone.yaml"], "gone.yaml: recipe file is not there"),
-        (["run", "oasis", "-i", "gone/"], "--input gone/: nothing is there"),
+        (["run", "oasi"], "no bundled recipe has this name; did you mean 'oasis'?"),
+        (["run", "gone.yaml"], "gone.yaml: recipe file does not exist"),
+        (["run", "oasis", "-i", "gone/"], "--input gone/: no such file or folder"),
         (["run", "oasis", "--profile", "dem"], "no profile 'dem'; did you mean 'demo'?"),
         (
             ["validate", "oasis", "--set", "steps.hook.n=0"],
@@ -118,7 +118,7 @@ def test_new_plugin_runs_as_it_is_written(tmp_path: Path, rows: Callable[..., Pa
     assert found.returncode == 0, found.stderr
     assert read_rows(tmp_path / "out" / "shout.jsonl") == [{"id": "1", "text": "loud", "shout": "LOUD"}]
     again = mminf("new-plugin", "shout", cwd=tmp_path)
-    assert (again.returncode, "is there already" in again.stderr) == (2, True)
+    assert (again.returncode, "exists already" in again.stderr) == (2, True)
 
 
 def test_retry_and_export(images: Path, scripted_oasis: list[str], tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_a_command_of_a_plugin_works_like_any_other(site: Path) -> None:
     [
         ("import nothing_of_that_name", "ModuleNotFoundError: No module named 'nothing_of_that_name'"),
         ("", "AttributeError: module 'shiny' has no attribute 'register'"),
-        (TAKEN, "PluginError: there is a command 'run' already; rename the plugin's"),
+        (TAKEN, "PluginError: command 'run' exists already; rename the command of the plugin"),
     ],
     ids=["import", "register", "taken"],
 )

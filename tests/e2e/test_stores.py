@@ -395,10 +395,10 @@ def test_checkpoints_go_to_the_store_while_a_run_goes_on(
     ("given", "error", "message"),
     [
         ("s4://bucket/in", UsageError, "scheme 's4' is not one of s3"),
-        ("memory://bucket/none", SourceError, "nothing is there"),
+        ("memory://bucket/none", SourceError, "no such file or folder"),
         ("tar://x::file:///etc", UsageError, "scheme 'tar' is not one of"),
         ("https://user:secret@host/x.jsonl", UsageError, "an address holds no password or query"),
-        ("s3://nobucket/in", SourceError, "nothing is there|can't be reached"),
+        ("s3://nobucket/in", SourceError, "no such file or folder|can't be reached"),
     ],
     ids=["scheme", "nothing", "chain", "password", "bucket"],
 )
@@ -596,8 +596,8 @@ def test_broken_tars_and_samples_fail_alone(tmp_path: Path, write_recipe: Callab
             tar.addfile(member, io.BytesIO(data))
     result = mminf.run(write_recipe(TARS), output=tmp_path / "out", overrides={"steps.image_size.attempts": 1})
     failures = {record: reason for record, _, reason in result.failures}
-    assert "shard-000.tar breaks off after" in str(next(r for i, r in failures.items() if i.startswith("shard-000")))
-    assert "breaks off after 0 samples" in str(failures["shard-002.tar~end"])
+    assert "shard-000.tar can't be read after" in str(next(r for i, r in failures.items() if i.startswith("shard-000")))
+    assert "can't be read after 0 samples" in str(failures["shard-002.tar~end"])
     assert "can't be read" in str(failures["shard-003.tar/a"])
     assert "can't be read" in str(failures["shard-003.tar/c"])
     ids = [str(row["id"]) for row in read_rows(tmp_path / "out" / "out.jsonl")]

@@ -303,7 +303,7 @@ def test_errors_before_anything_runs(
     write_recipe: Recipe, rows: Callable[..., Path], echo: str, tmp_path: Path
 ) -> None:
     text = echo + 'source: {jsonl: rows.jsonl}\nsteps:\n  - generate: {engine: e, prompt: "{{ txet }}"}\n'
-    with pytest.raises(SourceError, match="rows.jsonl is not there"):
+    with pytest.raises(SourceError, match="rows.jsonl does not exist"):
         mminf.run(write_recipe(text), output=tmp_path / "out")
     rows({"id": "1", "text": "x"})
     with pytest.raises(

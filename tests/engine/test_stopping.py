@@ -267,7 +267,7 @@ sinks: [{{jsonl: out.jsonl}}]
     )
     output = recipe.parent / "out"
     try:
-        with pytest.raises(EngineError, match="Incorrect API key provided; put the key into the .* OPENAI_API_KEY"):
+        with pytest.raises(EngineError, match="Incorrect API key provided; set the .* OPENAI_API_KEY to the key"):
             run(recipe, output)
         assert len(mock.calls) < 20
         replies["status"] = 200

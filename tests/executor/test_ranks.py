@@ -125,7 +125,7 @@ def test_ranks_with_a_mistake_say_it_once(command: list[str], tmp_path: Path) ->
     mminf.load("oasis")
     code, text = run([*command, "--set", "engines.vlm.script=/none.py"], tmp_path / "cut", NPROC_PER_NODE="2")
     assert code == 2
-    assert "script '/none.py' is not there" in text
+    assert "script '/none.py' does not exist" in text
     assert "Traceback" not in text
     from mminf.journal.lock import hold
 

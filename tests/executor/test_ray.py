@@ -155,7 +155,7 @@ def test_a_store_is_all_that_the_nodes_share(
 
 def test_a_worker_that_cannot_work_says_so(cluster: Any, recipe: Path, tmp_path: Path) -> None:
     options = RayOptions(shards=2)
-    with pytest.raises(EngineError, match=r"shard \d of 2: .*script '/none.py' is not there"):
+    with pytest.raises(EngineError, match=r"shard \d of 2: .*script '/none.py' does not exist"):
         api.run(
             recipe, output=tmp_path / "cut", ray=options, settings=["engines.llm={backend: scripted, script: /none.py}"]
         )

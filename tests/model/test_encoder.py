@@ -216,7 +216,7 @@ def test_images_need_an_image_tower(sentence: Path, images: Path, tmp_path: Path
         ROOT / "recipes" / "unicorn_images.yaml", input=images, output=tmp_path / "out", overrides=engine
     )
     assert result.counts.failed == 12
-    assert "embeds no images" in str(result.failures[0][2])
+    assert "can't embed images" in str(result.failures[0][2])
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,8 @@ def run(recipe: Path, output: Path, **options: Any) -> Any:
     [
         ("", "output folder itself"), (".", "output folder itself"), ("./", "output folder itself"), ("..", "not below"),
         ("/tmp/x", "not below"), ("a/../../b", "not below"), ("~/x", "not below"), ("s3://b/x", "is a URI"),
-        ("journal.sqlite", "belongs to the run"), ("JOURNAL.SQLITE-wal", "belongs to the run"), ("images", "belongs"),
-        ("Parts/x.jsonl", "belongs to the run"), ("a\0b", "control"), ("a\nb", "control"), ("x" * 300, "too long"),
+        ("journal.sqlite", "reserved for the run"), ("JOURNAL.SQLITE-wal", "is reserved for the run"), ("images", "reserved"),
+        ("Parts/x.jsonl", "reserved for the run"), ("a\0b", "control"), ("a\nb", "control"), ("x" * 300, "too long"),
         ("/".join(["x" * 100] * 20), "too long"), (".hidden", "begins with a dot"), ("a/.b", "begins with a dot"),
         ("é" * 120, "too long"), ("\x1b[2J", "control"), ("\ud800", "control"),
     ],
@@ -115,7 +115,7 @@ def test_all_of_the_runs_own_names_are_reserved() -> None:
         "images",
     ]
     for name in own:
-        with pytest.raises(ValueError, match="belongs to the run|begins with a dot"):
+        with pytest.raises(ValueError, match="reserved for the run|begins with a dot"):
             check_dataset_path(name)
 
 
@@ -364,7 +364,7 @@ def test_a_file_does_not_replace_a_folder_that_has_other_files(make: Make, tmp_p
     run(make("{jsonl: {path: data, rows_per_file: 2}}"), output)
     (output / "data" / "README.md").write_text("mine")
     before = sorted(path.name for path in (output / "data").iterdir())
-    with pytest.raises(OutputError, match=r"other files in it, such as README.md"):
+    with pytest.raises(OutputError, match=r"files that mminf did not write, such as README.md"):
         run(make("{jsonl: data}"), output)
     assert sorted(path.name for path in (output / "data").iterdir()) == before
     (output / "data" / "README.md").unlink()
@@ -436,7 +436,7 @@ def test_links_in_the_output_folder(make: Make, tmp_path: Path) -> None:
     (output / ".d.part" / "mine.txt").write_text("mine")
     assert run(make(), output).written[0].rows == 5
     assert victim.read_text() == "precious"
-    with pytest.raises(OutputError, match=r"other files in it, such as mine.txt"):
+    with pytest.raises(OutputError, match=r"files that mminf did not write, such as mine.txt"):
         run(make("{jsonl: {path: d, rows_per_file: 2}}"), output)
     assert (output / ".d.part" / "mine.txt").read_text() == "mine"
 
@@ -447,7 +447,7 @@ def test_names_beside_a_dataset_are_taken(make: Make) -> None:
         "{jsonl: b/a.images}, {jsonl: b/a}",
         "{jsonl: a.images/x}, {jsonl: a}",
     ):
-        with pytest.raises(RecipeError, match="one needs the other's name"):
+        with pytest.raises(RecipeError, match="one needs the other's path"):
             mminf.load(make(sinks))
 
 

@@ -201,7 +201,7 @@ sinks: [{jsonl: o.jsonl}]
     )
     result = api.run(recipe, output=recipe.parent / "out")
     assert {record: reason for record, _, reason in result.failures} == {
-        "bad": "field 'images' holds NoneType, not a path or URI",
+        "bad": "field 'images' contains NoneType, not a path or URI",
         "odd": "field 'images' is not a list, but int",
     }
     assert result.counts.done == 1

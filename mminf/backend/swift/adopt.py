@@ -1,4 +1,4 @@
-"""Makes a ms-swift template ready for our requests: vocabulary, date, open turns."""
+"""Prepares an ms-swift template for mminf's requests: vocabulary, date, open turns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from swift.template import Template, TemplateMeta
 
 _DATE = re.compile(r"Today Date: \d{1,2} \w{3} \d{4}")
-# What Llama 3's own template says where the caller names no date.
+# The default date of Llama 3's own template.
 _FIXED_DATE = "Today Date: 26 Jul 2024"
 
 
@@ -22,7 +22,7 @@ def adopt_template(template: Template) -> None:
 
 
 def open_view(template: Template) -> Template:
-    """Returns the view of a template whose prompts end where the query ends, made once.
+    """Returns the view of a template whose prompts end after the query; it is cached.
 
     Raises:
         EngineError: if the template can't be cut.
@@ -35,7 +35,7 @@ def open_view(template: Template) -> Template:
 
 
 def _fit_vocabulary(template: Template) -> None:
-    """Some templates name their image token by the id it has in the original vocabulary; take the model's own."""
+    """Sets the media token ids to the model's; some templates have those of the original vocabulary."""
     for name in ("image_token_id", "video_token_id"):
         own = getattr(template.config, name, None)
         if own is not None and isinstance(getattr(type(template), name, None), int):
@@ -43,7 +43,7 @@ def _fit_vocabulary(template: Template) -> None:
 
 
 def _pin_date(meta: TemplateMeta) -> None:
-    """A template that tells the model today's date would make yesterday's run another run."""
+    """Replaces today's date by a fixed one, so that prompts do not depend on the day."""
     for name in ("prefix", "system_prefix"):
         pieces = getattr(meta, name)
         if pieces is not None:

@@ -1,7 +1,7 @@
-"""Which tokens a ban forbids, told from the tokens' own text, whatever the vocabulary.
+"""Finds the tokens that a ban forbids by their text, in any vocabulary.
 
-Emoji can be spelled from the pieces that byte-level vocabularies fall back to, so a token is banned as well if it
-ends in the beginning of a UTF-8 sequence that can only (or, for a lone 0xF0, nearly only) become a pictograph.
+Byte-level vocabularies can spell emoji from single bytes. Therefore a token is also banned if it ends with the start of
+a UTF-8 sequence that can only (or, for a lone 0xF0, nearly only) become a pictograph.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _BYTE_TOKEN = re.compile(r"^<0x([0-9A-F]{2})>$")
 
 
 def is_pictograph(code: int) -> bool:
-    """Returns whether a code point is an emoji, a dingbat or what modifies one."""
+    """Returns whether a code point is an emoji, a dingbat or a modifier of one."""
     return code in _SINGLE or any(low <= code <= high for low, high in _RANGES)
 
 
 def begins_pictograph(tail: bytes) -> bool:
-    """Returns whether an incomplete UTF-8 sequence can become nothing but a pictograph.
+    """Returns whether an incomplete UTF-8 sequence can only become a pictograph.
 
-    A lone 0xF0 begins every code point above U+FFFF. It counts: what else it begins (rare ideographs, ancient
-    scripts) has no place in an instruction that a model samples, and without it emoji stay spellable.
+    A lone 0xF0 starts every code point above U+FFFF. It is included: the others (rare ideographs, ancient scripts)
+    are not expected in instructions, and without it a model could still spell emoji.
     """
     if tail == b"\xf0":
         return True
@@ -58,7 +58,7 @@ def begins_pictograph(tail: bytes) -> bool:
 
 
 def holds_pictograph(data: bytes) -> bool:
-    """Returns whether a token's bytes hold a pictograph or end in the beginning of one."""
+    """Returns whether a token's bytes contain a pictograph or end with the start of one."""
     index = 0
     while index < len(data):
         length = _length(data[index])
@@ -110,9 +110,9 @@ class Spelling:
     """How a vocabulary writes the text of its tokens.
 
     Attributes:
-        byte_level: every character stands for a byte (GPT-2, Qwen, Llama 3).
-        byte_fallback: `<0xF0>` stands for that byte (Llama 2, Gemma).
-        metaspace: `▁` stands for a space.
+        byte_level: every character represents a byte (GPT-2, Qwen, Llama 3).
+        byte_fallback: `<0xF0>` represents that byte (Llama 2, Gemma).
+        metaspace: `▁` represents a space.
         continuation: `##` in front of a token means that no space is before it (WordPiece).
     """
 
@@ -154,12 +154,12 @@ def find_spelling(tokenizer: PreTrainedTokenizerBase) -> Spelling:
 def _spells(tokenizer: PreTrainedTokenizerBase, tokens: list[str], text: str) -> bool:
     try:
         return str(tokenizer.convert_tokens_to_string(tokens)).strip() == text
-    except Exception:  # remote code of a tokenizer raises any error for tokens that it lacks
+    except Exception:  # a tokenizer's remote code may raise any exception
         return False
 
 
 def _declares_byte_level(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Returns whether a `tokenizers` pipeline without a fitting decoder says that it works on bytes."""
+    """Returns whether the `tokenizers` pipeline has a ByteLevel component."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     parts = (getattr(backend, name, None) for name in ("decoder", "pre_tokenizer", "normalizer"))
     return any(part is not None and b'"ByteLevel"' in part.__getstate__() for part in parts)
@@ -179,14 +179,14 @@ def _token_bytes(tokenizer: PreTrainedTokenizerBase) -> dict[int, bytes]:
 
 @cache
 def _byte_alphabet() -> dict[str, int]:
-    """The printable stand-ins of byte-level BPE: printable Latin-1 bytes stand for themselves, others from U+0100."""
+    """Returns the alphabet of byte-level BPE: printable Latin-1 bytes are unchanged, others start at U+0100."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     hidden = [byte for byte in range(256) if byte not in set(printable)]
     return {chr(byte): byte for byte in printable} | {chr(0x100 + n): byte for n, byte in enumerate(hidden)}
 
 
 def _length(lead: int) -> int:
-    """Length of the UTF-8 sequence that a byte begins; 1 for ASCII and for bytes that begin none."""
+    """Returns the length of the UTF-8 sequence that a byte starts; 1 for ASCII and for invalid bytes."""
     if lead >= 0xF0:
         return 4
     if lead >= 0xE0:

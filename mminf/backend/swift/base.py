@@ -1,4 +1,4 @@
-"""The base of the backends that hold an engine of ms-swift in this process."""
+"""Base of the backends that run an engine of ms-swift."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _WARNED: set[str] = set()
 
 
 class SwiftBackend(Backend):
-    """Base of the backends that hold an engine of ms-swift in this process.
+    """Base of the backends that run an engine of ms-swift.
 
     Attributes:
-        spawns: the model runs in a process of its own.
-        module: what must be installed.
-        install_hint: how it is installed.
+        spawns: the model runs in a separate process.
+        module: the module that must be installed.
+        install_hint: how to install it.
     """
 
     config: SwiftConfig
@@ -75,12 +75,12 @@ class SwiftBackend(Backend):
                     self._engine = self._make_engine()
         except EngineError:
             raise
-        except Exception as error:  # whatever torch, transformers or an engine raises on loading
+        except Exception as error:  # torch, transformers or an engine may raise any exception
             raise EngineError(
                 f"model {self.config.model!r} can't be loaded by backend {self.config.backend!r}: "
                 f"{self._explain(error)}"
             ) from error
-        self._engine.strict = False  # one bad row of a batch comes back as its own error
+        self._engine.strict = False  # a bad row of a batch fails alone
         self._adopt(self._engine.template)
 
     async def generate(self, request: Request) -> Generation:
@@ -111,7 +111,7 @@ class SwiftBackend(Backend):
                     self._prepare_model()
                 except EngineError:
                     raise
-                except Exception as error:  # whatever a hub's client raises
+                except Exception as error:  # a hub's client may raise any exception
                     raise EngineError(f"model {self.config.model!r} can't be fetched: {shorten(error, 600)}") from error
                 self._adopt(self._load_template())
         ids = encode_prompt(self._template, self._infer_request(request))
@@ -126,7 +126,7 @@ class SwiftBackend(Backend):
             await asyncio.to_thread(self._free, engine)
 
     def _free(self, engine: InferEngine) -> None:
-        """Gives the engine's memory back. Templates and views know the model, and hold each other in a circle."""
+        """Frees the engine's memory. Templates and views refer to the model and to each other."""
         template = engine.template
         template.__dict__.pop("encode", None)
         template.__dict__.pop("_mminf_open_view", None)
@@ -142,7 +142,7 @@ class SwiftBackend(Backend):
             return await self._infer(request, self._request_config(request))
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # any engine's any error
+        except Exception as error:  # an engine may raise any exception
             if type(error).__name__ == "EngineDeadError":
                 raise EngineDied(f"engine of model {self.config.model!r} died: {shorten(error)}") from error
             raise RequestError(f"{self.config.backend}: {shorten(error)}") from error
@@ -152,26 +152,26 @@ class SwiftBackend(Backend):
         return await self._engine.infer_async(self._infer_request(request), config, pre_infer_hook=self._hook(request))
 
     def _hook(self, request: Request) -> Hook | None:
-        """Returns what changes the arguments of the engine's generation for a request, if anything does."""
+        """Returns the hook that changes the engine's generation arguments for a request, or None."""
         return None
 
     def _prepare_model(self) -> None:
-        """Resolves the model to a local folder, and refuses remote code that is not trusted."""
+        """Resolves the model to a local folder, and rejects remote code that is not trusted."""
         self._folder = resolve_model(self.config.model, self.config.revision)
         if not self.config.trust_remote_code and (file := find_remote_code(self._folder)) is not None:
             raise EngineError(
-                f"model {self.config.model!r} brings its own Python code ({file}); "
-                "set the engine's `trust_remote_code: true` if you trust it"
+                f"model {self.config.model!r} requires remote code ({file}); "
+                "set the engine's `trust_remote_code: true` if you trust the code"
             )
 
     @property
     def _gpus(self) -> int:
-        """How many GPUs a copy of the model takes."""
+        """Number of GPUs per copy of the model."""
         config = self.config
         return int(getattr(config, "tensor_parallel_size", 1) * getattr(config, "pipeline_parallel_size", 1))
 
     def _devices(self) -> tuple[str, ...]:
-        """Returns the devices that this copy of the model is put on."""
+        """Returns the devices of this copy of the model."""
         return devices(self._gpus, self.number * self._gpus)
 
     def _common(self) -> dict[str, object]:
@@ -205,7 +205,7 @@ class SwiftBackend(Backend):
             ) from error
 
     def _adopt(self, template: Template) -> None:
-        """Makes a template ready for our requests: vocabulary, date, pixels, open turns."""
+        """Prepares a template for mminf's requests: vocabulary, date, pixels, open turns."""
         self._template = template
         adopt_template(template)
         if self.config.max_pixels is not None:
@@ -234,16 +234,16 @@ class SwiftBackend(Backend):
         return make_config(request, self._decision(request))
 
     def _decision(self, request: Request) -> Decision | None:
-        """Returns how the request's choices hang on one token, where the engine can be held to it."""
+        """Returns how one token decides between the request's choices, or None if it can't be enforced."""
         if not request.sampling.choices or not self.constrains or request.open_turn == "user":
             return None
         return self._vocabulary.find_decision(request.sampling.choices)
 
     def _choose(self, decision: Decision, text: str) -> str:
-        """Returns the choice that an answer stands for."""
+        """Returns the choice that an answer selects."""
         # Some templates open the reasoning in the prompt; ms-swift repeats that part before the answer.
         if (chosen := decision.read(split_reasoning(text).text)) is None:
-            raise RequestError(f"{self.config.backend}: answered {text!r}, which is no choice")
+            raise RequestError(f"{self.config.backend}: answered {text!r}, which is not one of the choices")
         return chosen
 
     def _banned(self, sampling: Sampling) -> tuple[int, ...]:
@@ -256,7 +256,7 @@ class SwiftBackend(Backend):
             raise RequestError(str(error)) from error
 
     def _explain(self, error: BaseException) -> str:
-        """Returns an error of ms-swift in terms of our settings, or the error itself with advice."""
+        """Returns an error of ms-swift in terms of mminf's settings, or the error itself with advice."""
         return explain_types(str(error)) or f"{shorten(error, 600)}\n{self._advice(error)}"
 
     def _advice(self, error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Choices that hang on one token: only that one is drawn, and what they all begin with is given."""
+"""Choices that one token decides: their common prefix is added to the prompt, and only that token is drawn."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 WANTED = 20
-"""How many of the likeliest tokens are asked for where the chance of every choice is wanted (vLLM's limit)."""
+"""Number of top tokens that are requested to get the probability of every choice (vLLM's limit)."""
 
 
 class TokenLogprob(TypedDict):
-    """A token's log-probability, as OpenAI's protocol has it."""
+    """A token's log-probability in OpenAI's protocol."""
 
     token: str
     logprob: float
@@ -24,10 +24,10 @@ class TokenLogprob(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A constrained answer that hangs on one token.
+    """A constrained answer that one token decides.
 
     Attributes:
-        prefix: ids of the tokens that all choices begin with; they are put behind the prompt.
+        prefix: token ids of the common prefix of all choices; they are appended to the prompt.
         tokens: id of the next token of each choice.
         texts: the choices by the text of that token.
     """
@@ -37,13 +37,13 @@ class Decision:
     texts: Mapping[str, str]
 
     def read(self, answer: str) -> str | None:
-        """Returns the choice that an answer of one token stands for; None if for none."""
+        """Returns the choice that an answer of one token selects, or None."""
         return self.texts.get(answer.strip())
 
     def chances(self, content: Sequence[TokenLogprob]) -> tuple[float, ...] | None:
-        """Returns the log-probability of each choice among the choices, from the logprobs of the one token.
+        """Returns the log-probability of each choice, normalised over the choices, from the logprobs of the token.
 
-        A choice that is not among the likeliest tokens gets minus infinity; None if none of them is.
+        A choice that is not among the top tokens gets minus infinity. None if no choice is among them.
         """
         if not content:
             return None
@@ -61,7 +61,7 @@ class Decision:
 
 
 def find_decision(tokenizer: PreTrainedTokenizerBase, choices: Sequence[str]) -> Decision | None:
-    """Returns how choices can be told apart by one token, or None if they can't: one begins with another, say."""
+    """Returns how one token decides between choices, or None if it can't (one choice may be the start of another)."""
     ids = [tuple(tokenizer.encode(choice, add_special_tokens=False)) for choice in choices]
     if len(ids) < 2:
         return None
@@ -72,7 +72,7 @@ def find_decision(tokenizer: PreTrainedTokenizerBase, choices: Sequence[str]) ->
         return None
     tokens = tuple(one[same] for one in ids)
     texts = {str(tokenizer.decode([token])).strip(): choice for token, choice in zip(tokens, choices, strict=True)}
-    # Texts must differ, too, since engines answer with text.
+    # The texts must differ as well, because engines return text.
     if len(texts) < len(choices) or "" in texts:
         return None
     return Decision(ids[0][:same], tokens, texts)

@@ -1,4 +1,4 @@
-"""What a recipe may set of an engine of ms-swift."""
+"""Settings of ms-swift's engines in recipes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from mminf.recipe.config import EngineConfig
 class SwiftConfig(EngineConfig):
     """Settings of all backends on ms-swift."""
 
-    template: str | None = Field(None, description="ms-swift template type, where the model fits several.")
-    model_type: str | None = Field(None, description="ms-swift model type, where it can't be told from the model.")
-    revision: str | None = Field(None, description="Revision on the hub.")
+    template: str | None = Field(None, description="ms-swift template type, if the model matches several.")
+    model_type: str | None = Field(None, description="ms-swift model type, if it can't be detected.")
+    revision: str | None = Field(None, description="Revision of the model on its hub.")
     adapters: list[str] = Field(default_factory=list, description="LoRA adapters.")
     torch_dtype: Literal["float32", "float16", "bfloat16"] | None = Field(
-        None, description="The model's own by default."
+        None, description="Type of the weights; default: the model's."
     )
-    max_pixels: int | None = Field(None, ge=1, description="Larger images are scaled down to so many pixels.")
-    replicas: int = Field(1, ge=1, description="Copies of the model, each on GPUs of its own, that share the calls.")
+    max_pixels: int | None = Field(None, ge=1, description="Larger images are scaled down to this number of pixels.")
+    replicas: int = Field(1, ge=1, description="Copies of the model, each on its own GPUs; they share the calls.")
     max_model_len: int | None = Field(None, ge=1, description="Context length in tokens.")
-    trust_remote_code: bool = Field(False, description="Let the model's repository run its own Python code.")
-    options: dict[str, Any] = Field(default_factory=dict, description="More arguments of ms-swift's engine class.")
+    trust_remote_code: bool = Field(False, description="Run remote code: Python code in the model's repository.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Further arguments of ms-swift's engine class.")

@@ -1,4 +1,4 @@
-"""Errors of ms-swift in terms of our settings."""
+"""Explains errors of ms-swift in terms of mminf's settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mminf.errors import nearest
 
 
 def explain_types(error: str) -> str | None:
-    """Returns an error of ms-swift about model or template types in terms of our settings; None for other errors.
+    """Returns an error of ms-swift about model or template types in terms of mminf's settings; None for other errors.
 
     Args:
         error: the text of ms-swift's error.
@@ -21,15 +21,15 @@ def explain_types(error: str) -> str | None:
         if refused := re.search(rf"{kind}: '([^']*)' not in \[(.*)\]", error, re.DOTALL):
             names = re.findall(r"'([^']+)'", refused[2])
             close = nearest(refused[1], names)
-            known = close if "did you mean" in close else f"; ms-swift knows {len(names)}, and none has a similar name"
+            known = close if "did you mean" in close else f"; none of ms-swift's {len(names)} has a similar name"
             return f"`{setting}: {refused[1]}` is not a {what} of ms-swift{known}"
         if re.search(rf"match `{kind}`|suitable `{kind}`", error):
             listed = re.search(r"possible types found: \[(.*?)\]", error, re.DOTALL)
             names = re.findall(r"'([^']+)'", listed[1]) if listed else []
             if names:
-                reason = f"the model fits more than one {what} of ms-swift: {', '.join(names)}"
+                reason = f"the model matches more than one {what} of ms-swift: {', '.join(names)}"
             else:
-                reason = f"ms-swift does not know the {what} of this model"
+                reason = f"ms-swift can't detect the {what} of this model"
             return f"{reason}. {_how_to_set(setting, names)}"
     return None
 
@@ -43,9 +43,9 @@ def _how_to_set(setting: str, names: Sequence[str]) -> str:
 
 
 def advise(error: BaseException) -> str:
-    """Returns what to do about a model that can't be loaded."""
+    """Returns how to fix a model that can't be loaded."""
     if "memory" in str(error).lower():
-        return "Lower `gpu_memory_utilization` or `max_model_len`, spread it over more GPUs, or take a smaller model."
+        return "Lower `gpu_memory_utilization` or `max_model_len`, spread it over more GPUs, or use a smaller model."
     if isinstance(error, OSError):
         return "Check the model's name or path, and the network or hub token if it is on a hub."
-    return "`mminf doctor` tells which backends can run here."
+    return "Run `mminf doctor` to see which backends can run here."

@@ -1,4 +1,4 @@
-"""What changes an engine's generation where ms-swift's requests can't say it."""
+"""Hooks change generation settings that ms-swift's requests don't have."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Arguments(TypedDict, total=False):
     Attributes:
         template_inputs: the requests of a batch (transformers).
         inputs: arguments of `generate` (transformers).
-        generation_config: the settings, as the engine's library has them.
+        generation_config: the settings, in the type of the engine's library.
     """
 
     template_inputs: list[StdTemplateInputs]
@@ -26,4 +26,4 @@ class Arguments(TypedDict, total=False):
 
 
 Hook = Callable[[Arguments], Arguments]
-"""What ms-swift calls before a generation; returns the arguments to use."""
+"""Called by ms-swift before a generation; returns the arguments to use."""

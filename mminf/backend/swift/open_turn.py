@@ -1,7 +1,7 @@
-"""Leaves a prompt open inside the user's turn, whatever ms-swift template the model has.
+"""Leaves a prompt open inside the user's turn, for any ms-swift template.
 
-ms-swift's templates say where the user's query goes (`{{QUERY}}`). A copy of the template that ends right behind it
-renders the hooking prompt: whatever stands before the query, system turn and images included, and nothing after it.
+ms-swift's templates mark the position of the user's query (`{{QUERY}}`). A copy of the template that ends after it
+renders the hooking prompt: everything before the query, including system turn and images, and nothing after it.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def cut_prompt(prompt: Prompt) -> Prompt | None:
 
 
 def has_user_header(meta: TemplateMeta) -> bool:
-    """Returns whether anything but a beginning-of-text token stands in front of the query.
+    """Returns whether there is more than a beginning-of-text token before the query.
 
-    Without it the prompt does not say that a user speaks, and the model would continue the image with anything.
+    Otherwise the prompt has no mark of a user turn, and the model would continue the image with any text.
     """
     cut = cut_prompt(meta.prompt)
     if cut is None:
@@ -51,15 +51,15 @@ def open_meta(meta: TemplateMeta) -> TemplateMeta:
     """Returns a copy of a TemplateMeta whose prompt ends with the query.
 
     Raises:
-        EngineError: naming the template, if it can't be cut or has no user's turn.
+        EngineError: if the template can't be cut or has no user turn; the error names the template.
     """
     name = meta.template_type
     cut = cut_prompt(meta.prompt)
     if cut is None:
-        raise EngineError(f"template {name!r} can't be hooked: its prompt does not hold the query in one place")
+        raise EngineError(f"template {name!r} can't be hooked: its prompt does not contain the query exactly once")
     if not has_user_header(meta):
         raise EngineError(
-            f"template {name!r} can't be hooked: nothing marks the user's turn in front of the query, so it is no "
+            f"template {name!r} can't be hooked: nothing marks the user's turn before the query, so it is not a "
             "chat template; use a chat model"
         )
     opened = copy.deepcopy(meta)
@@ -67,15 +67,15 @@ def open_meta(meta: TemplateMeta) -> TemplateMeta:
     if opened.is_post_system:
         opened.system_prompt = cut_prompt(opened.system_prompt)
         if opened.system_prompt is None:
-            raise EngineError(f"template {name!r} can't be hooked: its system prompt does not hold the query once")
+            raise EngineError(f"template {name!r} can't be hooked: its system prompt does not contain the query once")
     return opened
 
 
 def open_template(template: Template) -> Template:
-    """Returns a second view of a ms-swift template: same processor, prompts end where the query ends.
+    """Returns a second view of an ms-swift template: same processor, but prompts end after the query.
 
     Raises:
-        EngineError: if the template can't be cut, or what it renders doesn't end with the query.
+        EngineError: if the template can't be cut, or its prompt does not end with the query.
     """
     meta = template.template_meta
     if template.template_backend != "swift" or meta.template_type == "dummy":
@@ -93,7 +93,7 @@ def open_template(template: Template) -> Template:
 
 
 def _close_earlier_turns(template: Template, prompt: Prompt) -> Callable[..., None]:
-    """Returns what puts a round's pieces together: all rounds but the last, which has no response, are whole."""
+    """Returns the function that joins a round's pieces. Only the last round, without a response, is cut."""
     concat = template._concat_context_list
 
     def concat_open(context_list: Prompt, *args: object, **kwargs: object) -> None:
@@ -126,8 +126,8 @@ def check_open(view: Template) -> None:
     try:
         view._swift_prepare_inputs(inputs)
         contexts, _, _ = view._swift_encode(inputs)
-    except Exception as error:  # templates of classifiers want more than a query, each in its own words
-        raise EngineError(f"template {name!r} can't be hooked: it renders no plain query ({error})") from error
+    except Exception as error:  # templates of classifiers need more than a query, and raise any exception
+        raise EngineError(f"template {name!r} can't be hooked: it can't render a plain query ({error})") from error
     last = contexts[-1] if contexts else ""
     if not isinstance(last, str) or not last.endswith(_PROBE):
         raise EngineError(f"template {name!r} can't be hooked: its prompt ends with {last!r} instead of the query")

@@ -1,4 +1,4 @@
-"""Python code that comes with a model."""
+"""Remote code: Python code in a model's repository."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mminf.backend.model_files import import_quietly
 
 
 def find_remote_code(folder: str) -> str | None:
-    """Returns the file of a model that asks for the model's own Python code to be run, or None."""
+    """Returns the file of a model that requires remote code, or None."""
     for path in sorted(Path(folder).glob("*config.json")):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             if json.loads(path.read_text(encoding="utf-8")).get("auto_map"):
@@ -21,7 +21,7 @@ def find_remote_code(folder: str) -> str | None:
 
 @contextlib.contextmanager
 def remote_code(trusted: bool) -> Iterator[None]:
-    """Sets meanwhile whether ms-swift runs a model's code: its loaders trust it unless told otherwise."""
+    """Sets whether ms-swift runs remote code in the context; by default its loaders do."""
     import_quietly()
     from swift.model import ModelLoader
 

@@ -1,4 +1,4 @@
-"""Our requests as ms-swift takes them, and the prompts that they are encoded to."""
+"""Converts mminf's requests to ms-swift's, and encodes their prompts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from swift.template import Template
 
 MARK = "mminf"
-"""Key of `chat_template_kwargs` with what a request needs and ms-swift's requests can't say."""
+"""Key of `chat_template_kwargs` for values that ms-swift's requests have no field for."""
 
 
 class Mark(TypedDict, total=False):
@@ -28,8 +28,8 @@ class Mark(TypedDict, total=False):
 
     Attributes:
         open_turn: the turn that the prompt leaves open.
-        seed: the request's.
-        prefix: ids of the tokens that follow the prompt.
+        seed: the seed of the request.
+        prefix: token ids that are appended to the prompt.
     """
 
     open_turn: str | None
@@ -40,11 +40,11 @@ class Mark(TypedDict, total=False):
 def make_request(
     request: Request, config: SwiftConfig, view: View, vocabulary: Vocabulary, decision: Decision | None
 ) -> InferRequest:
-    """Returns a request of ms-swift.
+    """Returns an ms-swift request.
 
     Args:
         view: the form of the images.
-        decision: how the request's choices are told apart, if by one token.
+        decision: how one token decides between the request's choices, if it does.
     """
     from swift.infer_engine import InferRequest
 
@@ -72,7 +72,7 @@ def make_request(
 
 
 def make_config(request: Request, decision: Decision | None) -> RequestConfig:
-    """Returns the settings of a request of ms-swift."""
+    """Returns the settings of an ms-swift request."""
     from swift.infer_engine import RequestConfig
 
     sampling = request.sampling
@@ -95,13 +95,13 @@ def make_config(request: Request, decision: Decision | None) -> RequestConfig:
 
 
 def read_mark(inputs: InferRequest) -> Mark:
-    """Returns the mark of a request; an empty one where the request is not ours."""
+    """Returns the mark of a request; empty if it is not a request of mminf."""
     mark: Mark | None = (getattr(inputs, "chat_template_kwargs", None) or {}).get(MARK)
     return mark or {}
 
 
 def install_encode(template: Template) -> None:
-    """Makes a template encode our requests: open turns, and the tokens that all choices begin with."""
+    """Makes a template encode mminf's requests: open turns, and the common prefix of all choices."""
 
     def encode(inputs: InferRequest, *args: object, **kwargs: object) -> dict[str, list[int] | torch.Tensor]:
         mark = read_mark(inputs)
@@ -118,13 +118,13 @@ def encode_prompt(template: Template, inputs: InferRequest) -> list[int]:
     """Returns the token ids of a request's prompt, without loading the model."""
     mark = read_mark(inputs)
     shown = open_view(template) if mark.get("open_turn") == "user" else template
-    view = copy.copy(shown)  # its own mode: other requests are being encoded meanwhile
+    view = copy.copy(shown)  # with its own mode, because other requests are encoded at the same time
     view.mode = "transformers"
     return [*type(view).encode(view, inputs)["input_ids"], *mark.get("prefix", ())]
 
 
 def _append(encoded: dict[str, list[int] | torch.Tensor], prefix: Sequence[int]) -> None:
-    """Adds tokens of text at the end of an encoded prompt."""
+    """Appends text tokens to an encoded prompt."""
     from torch.nn import functional
 
     encoded["input_ids"] = [*encoded["input_ids"], *prefix]

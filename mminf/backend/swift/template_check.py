@@ -1,7 +1,7 @@
 """Checks before the first call whether a chat template fits its model, and names the setting to change.
 
-A template that does not fit causes no error, but answers of poor quality. It shows in markers that are not tokens of
-the model, and in prompts that differ from those of the model's own chat template.
+A template that does not fit causes poor answers instead of an error. The signs are markers that are not tokens of the
+model, and prompts that differ from those of the model's own chat template.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OwnTemplate = str | Mapping[str, str]
 """A model's own chat template: Jinja text, or several by name."""
 
-# `<|im_start|>`, `<end_of_turn>`, `<s>`, `[INST]`, `<<SYS>>`: what templates mark turns with.
+# `<|im_start|>`, `<end_of_turn>`, `<s>`, `[INST]`, `<<SYS>>`: markers of turns in templates.
 _MARKER = re.compile(r"<<?/?[^<>\s{}]{1,40}>?>|\[/?[A-Z][A-Z_]+\]")
 _THOUGHT = re.compile(r"^\s*<[^<>]*think[^<>]*>.*$", re.DOTALL)
 # The date for Llama 3's template; see `_pin_date` in adopt.py.
@@ -29,11 +29,11 @@ _SHOWN = 60
 
 
 def check_template(template: Template, tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Returns the problems of a ms-swift template for a model, one line each; none if it fits.
+    """Returns the problems of an ms-swift template for a model, one line each; none if it fits.
 
     Args:
-        template: a ms-swift template, as an engine has it.
-        tokenizer: the model's.
+        template: the ms-swift template of an engine.
+        tokenizer: the model's tokenizer.
     """
     meta = template.template_meta
     name = meta.template_type
@@ -47,7 +47,7 @@ def check_template(template: Template, tokenizer: PreTrainedTokenizerBase) -> li
         ]
         return problems + _check_markers(meta, tokenizer)
     difference = _compare(template, tokenizer, own)
-    # A marker of several tokens is right where the model's own template writes the same.
+    # A marker of several tokens is valid if the model's own template writes the same.
     return [difference, *_check_markers(meta, tokenizer)] if difference else []
 
 
@@ -94,8 +94,8 @@ def _compare(template: Template, tokenizer: PreTrainedTokenizerBase, own: OwnTem
         with contextlib.suppress(_RefusedError):
             found[turns] = _difference(template, tokenizer, own, messages)
     if found.get("a system turn", ()) is None:
-        return None  # without a system turn, they can differ only by the one that a template adds on its own
-    # The first begins alike up to the turn that differs, even where the templates add different system turns.
+        return None  # without a system turn, they can differ only by a template's default system turn
+    # Prompts with a system turn are preferred: the templates may have different default system turns.
     texts = found.get("a system turn") or found.get("a user turn")
     if texts is None:
         return None
@@ -106,7 +106,7 @@ def _compare(template: Template, tokenizer: PreTrainedTokenizerBase, own: OwnTem
 
 
 class _RefusedError(Exception):
-    """One of the templates does not take these turns."""
+    """One of the templates does not accept these turns."""
 
 
 def _difference(
@@ -116,9 +116,9 @@ def _difference(
     try:
         models = _render_own(tokenizer, own, messages)
         ours = _render(template, tokenizer, messages)
-    except Exception as error:  # chat templates raise any error
+    except Exception as error:  # chat templates may raise any exception
         raise _RefusedError from error
-    if _USER.replace(" ", "") not in models.replace(" ", ""):  # a template that wants content in parts
+    if _USER.replace(" ", "") not in models.replace(" ", ""):  # a template that requires content in parts
         raise _RefusedError
     return None if same_prompt(ours, models) else _around_difference(ours, models)
 
@@ -147,8 +147,8 @@ def _render_own(tokenizer: PreTrainedTokenizerBase, own: OwnTemplate, messages: 
 def same_prompt(ours: str, models: str) -> bool:
     """Returns whether two rendered prompts are the same to a model.
 
-    Spaces do not count, since tokenizers of SentencePiece's kind put some between the pieces of a template. White
-    space at the end does not count, nor does a begun thought: both are what an answer begins with.
+    Spaces do not count, because SentencePiece tokenizers insert some between the pieces of a template. White space and
+    the start of reasoning at the end do not count either, because an answer may begin with them.
     """
     ours, models = ours.replace(" ", ""), models.replace(" ", "")
     short, long = sorted((ours, models), key=len)

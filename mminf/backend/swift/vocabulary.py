@@ -1,4 +1,4 @@
-"""The tokens of a model: those that texts must not contain, that end a turn, that a request bans or chooses from."""
+"""The tokens of a model: special tokens, ends of a turn, banned tokens, and tokens of choices."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Vocabulary:
     """The tokens of a model and of its ms-swift template.
 
     Args:
-        template: the model's.
+        template: the model's template.
 
     Attributes:
-        tokenizer: the model's.
+        tokenizer: the model's tokenizer.
     """
 
     def __init__(self, template: Template) -> None:
@@ -56,7 +56,7 @@ class Vocabulary:
         return sorted({int(end) for end in ends if end is not None})
 
     def strip_ends(self, text: str) -> str:
-        """Drops the tokens that ended an answer; ms-swift drops only the template's own and the EOS."""
+        """Removes the tokens that ended an answer; ms-swift removes only the template's and the EOS."""
         if self._ends is None:
             words = [self.tokenizer.decode([end]) for end in self.end_ids()]
             self._ends = re.compile(f"(?:{'|'.join(re.escape(word) for word in words)})+$")
@@ -70,7 +70,7 @@ class Vocabulary:
         return self._banned[key]
 
     def find_decision(self, choices: Sequence[str]) -> Decision | None:
-        """Returns how one token tells choices apart, or None if none does."""
+        """Returns how one token decides between choices, or None if none does."""
         key = tuple(choices)
         if key not in self._decisions:
             self._decisions[key] = find_decision(self.tokenizer, key)
@@ -82,7 +82,7 @@ class Vocabulary:
         return ids
 
     def show(self, ids: Sequence[int]) -> str:
-        """Returns the text of tokens, special ones included; n equal image tokens are shown as one with `×n`."""
+        """Returns the text of tokens, including special ones; n equal image tokens are shown as one with `×n`."""
         shown: list[tuple[int | None, str]] = []
         for token, run in itertools.groupby(ids):
             count = len(list(run))

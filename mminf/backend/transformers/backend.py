@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 
 class TransformersConfig(SwiftConfig):
-    max_batch_size: int = Field(16, ge=1, description="Rows of a batch.")
-    device_map: str | None = Field(None, description="`auto`, `cpu`, `cuda:0`; by default what ms-swift picks.")
-    attn_impl: str | None = Field(None, description="`sdpa`, `eager`, `flash_attention_2`.")
+    max_batch_size: int = Field(16, ge=1, description="Maximum number of rows per batch.")
+    device_map: str | None = Field(None, description="`auto`, `cpu` or `cuda:0`; default: ms-swift's choice.")
+    attn_impl: str | None = Field(None, description="Attention: `sdpa`, `eager` or `flash_attention_2`.")
 
 
 @backend("transformers")
@@ -45,7 +45,7 @@ class TransformersBackend(SwiftBackend):
         self._solo = itertools.count(1)
 
     def capacity(self) -> int:
-        # A batch runs to its end, and holds calls of one step only: the next ones fill up meanwhile.
+        # A batch runs to its end, and contains calls of one step only. The next ones fill up in the meantime.
         return min(super().capacity(), 8 * int(self.config.max_batch_size))
 
     def memory(self) -> dict[str, float]:
@@ -69,7 +69,7 @@ class TransformersBackend(SwiftBackend):
         )
 
     def _free(self, engine: TransformersEngine) -> None:
-        # ms-swift's worker polls for ever, and so keeps the engine; asked for its next batch, it is told to go.
+        # ms-swift's worker thread never ends and references the engine; make it exit when it fetches its next batch.
         def leave() -> NoReturn:
             raise SystemExit
 
@@ -83,12 +83,12 @@ class TransformersBackend(SwiftBackend):
         try:
             return await super()._ask(request)
         except RequestError:
-            # Generation fails for a batch as a whole (a row that is too long, memory), so ask this row alone.
+            # An error (a row that is too long, out of memory) fails the whole batch, so retry this row alone.
             return await self._ask_alone(request)
 
     async def _ask_alone(self, request: Request) -> ChatCompletionResponse:
         config = self._request_config(request)
-        config.seed = next(self._solo)  # unused by this engine, but only equal configs share a batch
+        config.seed = next(self._solo)  # this engine ignores it, but only equal configs share a batch
         try:
             return await self._infer(request, config)
         except asyncio.CancelledError:
@@ -97,11 +97,11 @@ class TransformersBackend(SwiftBackend):
             raise RequestError(f"{self.config.backend}: {shorten(error)}") from error
 
     def _request_config(self, request: Request) -> RequestConfig:
-        """Requests with equal configs share a batch: no seed in it, but all that the hook will do to the batch."""
+        """Returns a config without the seed, and with all settings of the hook: equal configs share a batch."""
         config = super()._request_config(request)
         config.seed = None
         config.structured_outputs_regex = None
-        config.temperature = 0.0  # drawing is done by our own processor, row by row
+        config.temperature = 0.0  # our own processor draws the tokens, row by row
         config.top_k, config.top_p, config.min_p = -1, 1.0, None
         config.frequency_penalty = config.presence_penalty = 0.0
         config.mminf = request.sampling.model_dump_json()

@@ -1,6 +1,6 @@
-"""Logits processors for the transformers backend: what ms-swift's RequestConfig can't say, row by row.
+"""Logits processors for the transformers backend: settings per row, which ms-swift's RequestConfig lacks.
 
-Every row of a batch is drawn with its own seed, so a record's answer does not depend on who shares its batch.
+Every row of a batch is drawn with its own seed, so a record's answer does not depend on the other rows.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class PenalizeOutput(LogitsProcessor):
 
 
 class OnlyChoices(LogitsProcessor):
-    """Lets each row write one of a few texts, and then end.
+    """Restricts each row to one of several texts, and then to an end token.
 
     Args:
         choices: token ids of each text.
@@ -89,7 +89,7 @@ class DrawRows(LogitsProcessor):
 
     Args:
         sampling: how tokens are drawn.
-        seeds: one a row.
+        seeds: one per row.
     """
 
     def __init__(self, sampling: Sampling, seeds: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
 """vLLM through ms-swift.
 
-This module imports nothing: vLLM's engine process imports the package to load the logits processors in it.
+This module must not import anything, because vLLM's engine process imports the package for its logits processors.
 """

@@ -25,14 +25,14 @@ class VllmConfig(SwiftConfig):
     tensor_parallel_size: int = Field(1, ge=1, description="GPUs that share the weights.")
     pipeline_parallel_size: int = Field(1, ge=1, description="Pipeline stages.")
     gpu_memory_utilization: float | None = Field(
-        None, gt=0, le=1, description="Part of each GPU's memory, 0.9 by default; without a GPU part of RAM, 0.2."
+        None, gt=0, le=1, description="Share of each GPU's memory, default 0.9. Without a GPU: of RAM, default 0.2."
     )
-    max_num_seqs: int = Field(256, ge=1, description="Sequences in flight.")
+    max_num_seqs: int = Field(256, ge=1, description="Maximum number of sequences in flight.")
     enforce_eager: bool | None = Field(
-        None, description="No CUDA graphs: quicker to start, slower to run. By default only without a GPU."
+        None, description="Disable CUDA graphs: faster start, slower generation. Default: only without a GPU."
     )
-    enable_prefix_caching: bool | None = Field(None, description="vLLM's default is on.")
-    limit_mm_per_prompt: dict[str, int] | None = Field(None, description="Images a prompt, as {image: 4}.")
+    enable_prefix_caching: bool | None = Field(None, description="Reuse the KV cache of equal prefixes; on by default.")
+    limit_mm_per_prompt: dict[str, int] | None = Field(None, description="Maximum per prompt: {image: 4}.")
     quantization: str | None = Field(None, description="vLLM's quantization method.")
 
 
@@ -52,14 +52,14 @@ class VllmBackend(SwiftBackend):
 
     def __init__(self, config: VllmConfig) -> None:
         super().__init__(config)
-        self._draws = False  # a logits processor of ours draws the tokens, not vLLM
+        self._draws = False  # whether our logits processor draws the tokens, not vLLM
 
     def load(self) -> None:
-        # vLLM reads these when it is imported. Nobody asked for the usage statistics that it sends.
+        # vLLM reads these when it is imported. By default it would send usage statistics.
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-        # Our logits processors have the interface of vLLM's first model runner. The second, which vLLM 0.32 takes by
-        # default where Triton is installed, refuses to start with them.
+        # Our logits processors have the interface of vLLM's first model runner. The second one, which is vLLM 0.32's
+        # default if Triton is installed, refuses to start with them.
         os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "0")
         super().load()
 
@@ -98,25 +98,25 @@ class VllmBackend(SwiftBackend):
         )
 
     def _engine_kwargs(self, given: Mapping[str, Any], on_cpu: bool) -> dict[str, object]:
-        """Returns the arguments of vLLM's engine: those of the recipe, our logits processors, time to shut down."""
+        """Returns the arguments of vLLM's engine: the recipe's, our logits processors, a shutdown timeout."""
         from vllm import AsyncEngineArgs
 
         engine_kwargs: dict[str, Any] = dict(given)
         own = ["mminf.backend.vllm.ban:BanTokens"]
         if on_cpu:
-            # vLLM's own generators end the engine on a CPU (see draw.py). On a GPU they work, and are kept: what
-            # our processor costs there has not been measured.
+            # vLLM's own generators crash the engine on a CPU (see draw.py). On a GPU they work and are used: the cost
+            # of our processor has not been measured there.
             if str(engine_kwargs.get("logprobs_mode", "raw_logprobs")).startswith("processed"):
                 raise EngineError(
-                    "engine_kwargs.logprobs_mode: without a GPU only raw_logprobs and raw_logits are supported, since "
-                    "the processed logits contain one token"
+                    "engine_kwargs.logprobs_mode: without a GPU only raw_logprobs and raw_logits are supported, "
+                    "because the processed logits contain one token"
                 )
             own.append("mminf.backend.vllm.draw:DrawTokens")
             self._draws = True
         processors = engine_kwargs.get("logits_processors") or ()
         engine_kwargs["logits_processors"] = [*processors, *own]
         if "shutdown_timeout" in inspect.signature(AsyncEngineArgs).parameters:
-            # Ctrl-C in a terminal reaches vLLM's processes as well: let them finish what is in flight, as we do.
+            # Ctrl-C in a terminal reaches vLLM's processes as well: let them finish calls in flight, as mminf does.
             engine_kwargs.setdefault("shutdown_timeout", 10)
         return engine_kwargs
 
@@ -147,7 +147,7 @@ class VllmBackend(SwiftBackend):
                 settings |= GREEDY
             if extra:
                 settings["extra_args"] = extra
-            # Made anew, since what vLLM derives from min_tokens and the stop tokens it derives on construction.
+            # A new object, because vLLM evaluates min_tokens and the stop tokens in the constructor.
             kwargs["generation_config"] = type(params)(**settings)
             return kwargs
 
@@ -156,8 +156,8 @@ class VllmBackend(SwiftBackend):
     def _advice(self, error: BaseException) -> str:
         if "Engine core initialization failed" in str(error):
             return (
-                "vLLM's own process printed the cause above. Often it is memory: lower `gpu_memory_utilization` or "
-                "`max_model_len`, or stop what else uses the device."
+                "vLLM's process printed the cause above. A common cause is too little memory: lower "
+                "`gpu_memory_utilization` or `max_model_len`, or stop other processes on the device."
             )
         return super()._advice(error)
 
@@ -170,7 +170,7 @@ class VllmBackend(SwiftBackend):
 
 
 def _draw_arguments(request: Request) -> dict[str, object]:
-    """Returns what our processor needs to draw a request's tokens."""
+    """Returns the arguments of our processor for a request."""
     from mminf.backend.vllm.draw import arguments
 
     sampling = request.sampling

@@ -1,7 +1,7 @@
 """A vLLM V1 logits processor that forbids tokens; loaded by name inside vLLM's engine process.
 
-vLLM V1 takes no processor with a request, but one for the whole engine, which reads `SamplingParams.extra_args`
-(vLLM docs, "Logits Processors"). Rows that share a ban share one mask, so each step costs one indexed write per ban.
+vLLM V1 has no processors per request. A processor for the whole engine reads `SamplingParams.extra_args` (vLLM docs,
+"Logits Processors"). Rows with the same ban share one mask, so each step costs one indexed write per ban.
 """
 
 from __future__ import annotations
@@ -56,5 +56,5 @@ class BanTokens(LogitsProcessor):
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
         for rows, banned in self.groups:
-            logits[rows, banned[banned < logits.shape[-1]]] = float("-inf")  # a tokenizer may know more than the model
+            logits[rows, banned[banned < logits.shape[-1]]] = float("-inf")  # tokenizers may have more ids than models
         return logits

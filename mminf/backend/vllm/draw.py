@@ -1,13 +1,13 @@
 """A vLLM V1 logits processor that draws the tokens of seeded requests; loaded by name inside vLLM's engine process.
 
 On a CPU vLLM can't use its own generators: it rewinds a request's generator when the request is rescheduled (partial
-prefill, preemption, encoder budget), and a CPU generator has no offset to rewind, which ends the whole engine ("CPU
-Generator does not use offset", vLLM 0.32). Here a token is drawn from the request's seed and the number of tokens
-that it has generated, so there is nothing to rewind. vLLM itself is asked for a greedy answer and finds one token.
+prefill, preemption, encoder budget), and a CPU generator has no offset to rewind, which crashes the engine ("CPU
+Generator does not use offset", vLLM 0.32). Here a token depends on the request's seed and the number of tokens that it
+has generated, so there is nothing to rewind. vLLM itself decodes greedily, and only the drawn token is left.
 
-What vLLM does before its logits processors still holds: log-probabilities are taken from the raw logits
-(`logprobs_mode` must begin with `raw`), and structured outputs, `allowed_token_ids` and `min_tokens` are masks that
-are already in the logits. It applies penalties afterwards, so a drawn request sends them here.
+Log-probabilities are taken from the raw logits (`logprobs_mode` must begin with `raw`). Structured outputs,
+`allowed_token_ids` and `min_tokens` are already masked in the logits. vLLM applies penalties after the logits
+processors, so for a drawn request they are applied here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vllm.config import VllmConfig
 
 ARGUMENT = "mminf_draw"
-# What vLLM is asked for instead: nothing that would draw, penalize or truncate a second time.
+# Settings for vLLM itself, so that it does not draw, penalize or truncate a second time.
 GREEDY: dict[str, float | None] = {
     "temperature": 0.0,
     "seed": None,
@@ -62,7 +62,7 @@ class Row:
         settings: how its tokens are drawn.
         uniforms: its random numbers.
         prompt: token ids of the prompt, those of images included.
-        output: token ids generated so far; vLLM appends to this very list.
+        output: token ids generated so far; vLLM appends to this list.
     """
 
     settings: Settings
@@ -97,7 +97,7 @@ def _row(params: SamplingParams, prompt: list[int] | None, output: list[int]) ->
 
 
 class DrawTokens(LogitsProcessor):
-    """Leaves each row that has `extra_args["mminf_draw"]` with the one token that it draws.
+    """Draws a token for each row with `extra_args["mminf_draw"]`, and masks all other tokens.
 
     It must come after all processors that forbid tokens.
     """
@@ -125,7 +125,7 @@ class DrawTokens(LogitsProcessor):
             scores = logits[place]
             if settings.counts_tokens:
                 scores = _penalize(scores, settings, rows)
-            # The length counts tokens whose ids are not known yet (-1, asynchronous scheduling) as well.
+            # The length includes tokens whose ids are not known yet (-1, asynchronous scheduling).
             logits[place] = draw(scores, settings.rules, [row.uniforms[len(row.output)] for row in rows])
         return logits
 

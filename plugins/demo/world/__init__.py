@@ -1,6 +1,6 @@
 """A world whose truth is known: scenes drawn from seeds, a small language about them, and an oracle.
 
-What a filter keeps or an engine answers can be compared with what is so.
+Results of filters and engines can be compared with this truth.
 """
 
 from .captions import caption

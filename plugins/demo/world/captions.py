@@ -14,11 +14,11 @@ def name_figure(figure: Figure) -> str:
 
 
 def caption(scene: Scene, opening: int = 0, rng: random.Random | None = None) -> str:
-    """Returns the scene's caption, one sentence that tells all.
+    """Returns the caption of a scene, one sentence that describes all of it.
 
     Args:
-        opening: 0 or 1, one of two ways to begin.
-        rng: shuffles what is named; without it figures come in reading order and bars from left to right.
+        opening: 0 or 1, selects the first words.
+        rng: shuffles figures and bars; by default they are named in reading order, or from left to right.
     """
     if scene.kind == "sign":
         if scene.is_number:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
 
-SIZE = 336  # pixels a side: three times what the demo model sees
+SIZE = 336  # pixels per side: three times the input size of the demo model
 _RADIUS = {"small": 36, "large": 62}
 _SHADE = 60
 _SMOOTH = 2  # drawn larger and scaled down, for smooth edges
@@ -39,7 +39,7 @@ def draw_scene(scene: Scene) -> Image:
 
 @cache
 def _background(colour: str) -> Image:
-    """Darkens red to the right and blue to the bottom, so that each part of the image tells where it is."""
+    """Returns a background that darkens red to the right and blue to the bottom, so that it shows the position."""
     from PIL import Image as Images
     from PIL import ImageColor
 
@@ -68,7 +68,7 @@ def _draw_figure(draw: ImageDraw, figure: Figure, rng: random.Random) -> None:
         side = radius * 0.88
         draw.rectangle((x - side, y - side, x + side, y + side), fill=fill)
     else:
-        # A triangle is three points on a circle; a star has five, with five on a smaller one between.
+        # A triangle has three points on a circle; a star has five, and five between them on a smaller circle.
         radii = (1.1, 1.1, 1.1) if figure.shape == "triangle" else (1.15, 0.45) * 5
         points = []
         for number, share in enumerate(radii):

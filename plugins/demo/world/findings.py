@@ -1,4 +1,4 @@
-"""Looks for the answer to an instruction in a scene, and for what the instruction takes for granted and isn't so."""
+"""Finds the answer to an instruction in a scene, and the false assumptions of the instruction."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Slots = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Finding:
-    """What is found in a scene for an instruction.
+    """The result of evaluating an instruction on a scene.
 
     Attributes:
-        faults: one hallucination grade (1 to 3) for each thing taken for granted that isn't so: 3 where one property is
-            off, 2 where the thing is absent, 1 where the image is of another kind.
-        answer: the right answer; None where the image holds none.
+        faults: one hallucination grade (1 to 3) per false assumption: 3 if one property is wrong, 2 if the thing is
+            absent, 1 if the image is of another kind.
+        answer: the right answer; None if the image contains no answer.
     """
 
     faults: tuple[int, ...] = ()
@@ -39,7 +39,7 @@ def _figure(scene: Scene, colour: str, shape: str) -> tuple[Figure | None, int |
 
 
 def about_figure(answer: Callable[[Figure], str | None]) -> Find:
-    """Returns the search for one figure, of which `answer` then tells something."""
+    """Returns a search for one figure, about which `answer` returns the answer."""
 
     def find(scene: Scene, slots: Slots) -> Finding:
         figure, fault = _figure(scene, slots["colour"], slots["shape"])
@@ -49,7 +49,7 @@ def about_figure(answer: Callable[[Figure], str | None]) -> Find:
 
 
 def about_two(holds: Callable[[Figure, Figure], bool]) -> Find:
-    """Returns the search for two figures, between which `holds` tells a relation."""
+    """Returns a search for two figures; `holds` returns whether their relation is true."""
 
     def find(scene: Scene, slots: Slots) -> Finding:
         one, fault = _figure(scene, slots["colour"], slots["shape"])
@@ -64,7 +64,7 @@ def about_two(holds: Callable[[Figure, Figure], bool]) -> Find:
 
 
 def about_sign(answer: Callable[[Scene], str | None], shows: str = "") -> Find:
-    """Returns the search for a sign; `shows` is `word` or `number` where the instruction takes that for granted."""
+    """Returns a search for a sign; `shows` is `word` or `number` if the instruction assumes one of them."""
 
     def find(scene: Scene, _: Slots) -> Finding:
         if scene.kind != "sign":
@@ -77,7 +77,7 @@ def about_sign(answer: Callable[[Scene], str | None], shows: str = "") -> Find:
 
 
 def about_bars(answer: Callable[[dict[str, int], Slots], str | None], *colours: str) -> Find:
-    """Returns the search for a chart that has bars of the colours in the slots `colours`."""
+    """Returns a search for a chart with bars of the colours in the slots `colours`."""
 
     def find(scene: Scene, slots: Slots) -> Finding:
         if scene.kind != "chart":
@@ -85,14 +85,14 @@ def about_bars(answer: Callable[[dict[str, int], Slots], str | None], *colours: 
         values = {bar.colour: bar.value for bar in scene.bars}
         absent = tuple(2 for colour in colours if slots[colour] not in values)
         if len({slots[colour] for colour in colours}) < len(colours):
-            absent += (3,)  # compares a bar with itself
+            absent += (3,)  # a bar is compared with itself
         return Finding(absent) if absent else Finding((), answer(values, slots))
 
     return find
 
 
 def colour_at(scene: Scene, slots: Slots) -> Finding:
-    """Finds the colour of the figure of a shape at a place."""
+    """Finds the colour of a figure by its shape and place."""
     there = _at(scene, slots["place"])
     if there is None:
         return Finding((1 if scene.kind != "figures" else 2,))
@@ -112,7 +112,7 @@ def what_at(scene: Scene, slots: Slots) -> Finding:
 
 
 def shape_of(scene: Scene, slots: Slots) -> Finding:
-    """Finds the shape of the figure of a colour."""
+    """Finds the shape of a figure by its colour."""
     for figure in scene.figures:
         if figure.colour == slots["colour"]:
             return Finding((), f"It is a {figure.colour} {figure.shape}.")
@@ -150,7 +150,7 @@ def describe(scene: Scene, _: Slots) -> Finding:
 
 
 def find_nothing(*_: object) -> Finding:
-    """Finds neither a fault nor an answer."""
+    """Returns no fault and no answer."""
     return Finding()
 
 
@@ -166,5 +166,5 @@ def compare_bars(values: dict[str, int], slots: Slots) -> str:
 
 
 def name_extreme(pick: Callable[..., str]) -> Callable[[dict[str, int], Slots], str]:
-    """Returns the answer that names the bar which `pick` (`max` or `min`) chooses by its value."""
+    """Returns the answer that names the bar with the value that `pick` (`max` or `min`) selects."""
     return lambda values, _: f"It is the {pick(values, key=lambda colour: values[colour])} one."

@@ -35,10 +35,10 @@ _VALUES = {
 
 @dataclass(frozen=True)
 class Form:
-    """A kind of instruction. Its text has slots such as `{colour}`; `find` looks at the scene.
+    """A kind of instruction. Its text has slots such as `{colour}`; `find` searches the scene for the answer.
 
     Attributes:
-        clarity: its grade, 1 to 5, and so `solvability`, for a scene with all that it takes for granted.
+        clarity, solvability: grades, 1 to 5, for a scene in which all assumptions are true.
     """
 
     text: str
@@ -49,12 +49,12 @@ class Form:
 
     @property
     def slots(self) -> tuple[str, ...]:
-        """Names of its slots."""
+        """Names of the slots."""
         return tuple(re.findall(r"{(\w+)}", self.text))
 
 
 def slot_values(slot: str) -> tuple[str, ...]:
-    """Returns what a slot may hold: `shape2` holds what `shape` does."""
+    """Returns the values of a slot; `shape2` has the same values as `shape`."""
     return _VALUES[slot.rstrip("2")]
 
 
@@ -139,7 +139,7 @@ IMPERATIVES: frozenset[str] = frozenset(form.text.split()[0] for form in FORMS i
 
 
 def vocabulary() -> frozenset[str]:
-    """Returns the words of instructions as they are written, marks included."""
+    """Returns the words of instructions as they are written, including punctuation."""
     texts = [form.text for form in FORMS]
     slots = set(itertools.chain(*(form.slots for form in FORMS)))
     values = itertools.chain(*(slot_values(slot) for slot in slots))

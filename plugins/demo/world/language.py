@@ -21,7 +21,7 @@ def _patterns() -> list[tuple[Form, re.Pattern[str]]]:
 
 
 def parse(instruction: str) -> tuple[Form, dict[str, str]] | None:
-    """Returns the form of an instruction and what its slots hold; None if it is not of this language."""
+    """Returns the form of an instruction and the values of its slots; None if it is not in this language."""
     for form, pattern in _patterns():
         if found := pattern.fullmatch(instruction):
             return form, found.groupdict()
@@ -48,12 +48,12 @@ def _statements() -> re.Pattern[str]:
 
 
 def is_caption(sentence: str) -> bool:
-    """Tells whether a sentence is a caption of some scene, true of it or not."""
+    """Returns whether a sentence is a caption in this language, of any scene."""
     return _statements().fullmatch(sentence) is not None
 
 
 def caption_parts(sentence: str) -> list[str]:
-    """Returns what a caption names, sorted, so that two that name the same things in another order compare equal."""
+    """Returns the sorted parts of a caption, so that captions with another order of parts compare equal."""
     figures = re.findall(_FIGURE, sentence) or re.findall(_BAR, sentence)
     return sorted(figures or re.findall(rf"\d\d|{'|'.join(WORDS)}|{_COLOUR}", sentence))
 
@@ -79,13 +79,13 @@ def _answers() -> re.Pattern[str]:
 
 
 def is_answer(sentence: str) -> bool:
-    """Tells whether a sentence answers some instruction about some scene, rightly or not."""
+    """Returns whether a sentence is an answer in this language, right or wrong."""
     return _answers().fullmatch(sentence) is not None
 
 
 @cache
 def words() -> frozenset[str]:
-    """Returns all words of the language without the marks that stand at them, answers' words included."""
+    """Returns all words of the language without punctuation, including those of answers."""
     known = re.findall(r"\w+", " ".join(vocabulary()))
     said = ["It", "There", "are", "has", "a", "at", "and", "of", "so", "yes", "no", "The"]
     return frozenset([*known, *WORDS, *said])

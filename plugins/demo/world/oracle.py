@@ -1,4 +1,4 @@
-"""The oracle: the truth about any text of the language, and a grade for any that isn't."""
+"""The oracle: true scores for any text, in the language or not."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .forms import IMPERATIVES, Form
 from .language import caption_parts, is_answer, is_caption, parse, words
 from .scene import Scene
 
-# The sides of the Oasis filter's thresholds (arXiv 2503.08741, section 3.2).
+# The thresholds of the Oasis filter (arXiv 2503.08741, section 3.2).
 THRESHOLDS = {"solvability": 3, "clarity": 3, "hallucination": 5, "nonsense": 5}
-_LONGEST = 40  # words of a text that repairs are tried on
+_LONGEST = 40  # maximum number of words of a text that is repaired
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """True scores of an instruction, 1 (worst) to 5, and the right answer, or None where the image holds none."""
+    """True scores of an instruction, 1 (worst) to 5, and the right answer, or None if there is no answer."""
 
     solvability: int
     clarity: int
@@ -26,26 +26,26 @@ class Verdict:
     answer: str | None = None
 
     def passes(self, axis: str) -> bool:
-        """Tells on which side of an axis' threshold the instruction is."""
+        """Returns whether the instruction passes the threshold of an axis."""
         return bool(getattr(self, axis) >= THRESHOLDS[axis])
 
     @property
     def sound(self) -> bool:
-        """Whether it is answerable, true to the image, clear and well formed: what a perfect filter keeps."""
+        """Whether it is answerable, true to the image, clear and well formed, so that a perfect filter keeps it."""
         return keeps({axis: getattr(self, axis) for axis in THRESHOLDS})
 
 
 def keeps(scores: Mapping[str, int]) -> bool:
-    """Tells whether the Oasis filter keeps what has these scores."""
+    """Returns whether the Oasis filter keeps an instruction with these scores."""
     enough = all(scores[axis] >= least for axis, least in THRESHOLDS.items())
     return enough and scores["solvability"] + scores["clarity"] >= 7
 
 
 def judge(instruction: str, scene: Scene) -> Verdict:
-    """Returns the true scores of any text that is taken for an instruction about a scene.
+    """Returns the true scores of a text that is used as an instruction about a scene.
 
-    A text with one repeated word (or run of them) is graded 4 for nonsense, one with two neighbouring words swapped 3,
-    and its other scores are those of what was meant; whatever can't be repaired so is graded 1 on all axes.
+    A text with repeated words gets grade 4 for nonsense, a text with two neighbouring words swapped gets grade 3. Their
+    other scores are those of the repaired text. A text that can't be repaired gets grade 1 on all axes.
     """
     text = " ".join(instruction.split())
     repaired = repair(text)
@@ -56,14 +56,14 @@ def judge(instruction: str, scene: Scene) -> Verdict:
     clarity = form.clarity if nonsense == 5 else min(form.clarity, 4)
     if finding.faults:
         worst = min(finding.faults)
-        # Several things that are off weigh more than one.
+        # Several faults weigh more than one.
         hallucination = 2 if worst == 3 and len(finding.faults) > 1 else worst
         return Verdict(2 if hallucination == 3 and form.solvability > 1 else 1, clarity, hallucination, nonsense)
     return Verdict(form.solvability, clarity, 5, nonsense, finding.answer)
 
 
 def repair(text: str) -> tuple[Form, dict[str, str], int] | None:
-    """Returns what is meant by a text, and its nonsense grade; None if nothing can be made out."""
+    """Returns the form and slots of a repaired text, and its nonsense grade; None if it can't be repaired."""
     if (found := parse(text)) is not None:
         return *found, 5
     mark = text[-1:] if text[-1:] in ("?", ".") else ""
@@ -81,24 +81,24 @@ def repair(text: str) -> tuple[Form, dict[str, str], int] | None:
 
 
 def sentences(text: str) -> list[str]:
-    """Returns the sentences of a text, each with the mark that ends it."""
+    """Returns the sentences of a text with their final punctuation."""
     return [" ".join(part.split()) for part in re.findall(r"[^.?!]+[.?!]?", text) if part.strip()]
 
 
 def is_instruction(sentence: str) -> bool:
-    """Tells whether a sentence asks for something: a question, or a command of the language."""
+    """Returns whether a sentence is a question, or a command of the language."""
     return sentence.endswith("?") or sentence.split()[0] in IMPERATIVES
 
 
 def extract(text: str) -> str | None:
-    """Returns the instruction that a sampled text holds, the first if there are several; None for a caption."""
+    """Returns the first instruction in a sampled text; None for a caption."""
     return next((sentence for sentence in sentences(text) if is_instruction(sentence)), None)
 
 
 def is_valid_hook(text: str) -> bool:
-    """Tells whether a hooked sample is of the language: captions, answers, and whatever asks in the language's words.
+    """Returns whether a hooked sample is in the language: captions, answers, and questions in words of the language.
 
-    Garbled questions count, too: they are a kind of defect that a filter is for.
+    Garbled questions count, too: they are a defect that a filter must find.
     """
     parts = sentences(text)
     return bool(parts) and all(is_caption(part) or is_answer(part) or _asks(part) for part in parts)
@@ -111,7 +111,7 @@ def _asks(sentence: str) -> bool:
 
 
 def is_right(answer: str, instruction: str, scene: Scene) -> bool:
-    """Tells whether an answer to an instruction is right: says what the oracle says, captions in any order."""
+    """Returns whether an answer to an instruction equals that of the oracle; captions may have any order."""
     truth = judge(instruction, scene).answer
     said = " ".join(answer.split())
     if truth is None:

@@ -1,4 +1,4 @@
-"""Scenes: what a drawn image shows, known in full. The same seed gives the same scene."""
+"""Scenes: complete descriptions of drawn images. The same seed gives the same scene."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ class Bar:
 
 @dataclass(frozen=True)
 class Scene:
-    """All that an image shows. No two figures of a scene, and no two bars, have the same colour.
+    """The content of an image. No two figures of a scene, and no two bars, have the same colour.
 
     Attributes:
-        seed: what it was made from; also fixes where exactly things are drawn.
-        kind: whether it holds one to four figures, a sign with a word or number, or a chart of two to four bars.
+        seed: seed of the scene; also determines the exact positions in the image.
+        kind: one to four figures, a sign with a word or number, or a chart of two to four bars.
         figures: in reading order.
-        text: what the sign says: one of `WORDS`, or a number of two digits.
-        colour: of the sign's text.
-        bars: from left to right, no two of the same value.
+        text: text of the sign: one of `WORDS`, or a number of two digits.
+        colour: colour of the sign's text.
+        bars: from left to right; their values differ.
     """
 
     seed: int

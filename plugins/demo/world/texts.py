@@ -1,4 +1,4 @@
-"""Texts about a scene: instructions of each quality, and what a hooked model is to sample."""
+"""Texts about a scene: instructions of each quality, and samples for a hooked model."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from .oracle import judge
 from .scene import COLOURS, PLACES, SHAPES, Scene
 
 QUALITIES = ("sound", "absent", "unanswerable", "vague", "garbled")
-# Of the hooked samples about half are captions; of the instructions a little more than half are sound.
+# About half of the hooked samples are captions. A little more than half of the instructions are sound.
 HOOKS = {"caption": 0.46, "instruction": 0.36, "caption, instruction": 0.09, "instruction, answer": 0.09}
 DEFECTS = {"sound": 0.56, "absent": 0.14, "unanswerable": 0.11, "vague": 0.08, "garbled": 0.11}
 
 
 def make_instruction(scene: Scene, rng: random.Random, quality: str = "sound") -> str:
-    """Returns an instruction about the scene: sound, or with the one defect that is named.
+    """Returns an instruction about the scene: sound, or with one defect.
 
     Args:
-        quality: one of `QUALITIES`: `absent` takes for granted what isn't so, the others are defects of their axes.
+        quality: one of `QUALITIES`: `absent` has a false assumption, the others are defects on their axis.
 
     Raises:
         ValueError: if there is no such quality.
@@ -36,13 +36,13 @@ def make_instruction(scene: Scene, rng: random.Random, quality: str = "sound") -
     if quality == "absent":
         forms = FORMS if rng.random() < 0.15 else SOUND
         return _draw(scene, rng, forms, lambda text: judge(text, scene).hallucination < 5, wrong=True)
-    raise ValueError(f"no quality {quality!r}; there is {', '.join(QUALITIES)}")
+    raise ValueError(f"unknown quality {quality!r}; known: {', '.join(QUALITIES)}")
 
 
 def _draw(
     scene: Scene, rng: random.Random, forms: Sequence[Form], fits: Callable[[str], bool], *, wrong: bool = False
 ) -> str:
-    """Draws forms about this kind of scene (mostly, where it is to be wrong) until one fits."""
+    """Draws forms until one fits: about this kind of scene, or with `wrong` sometimes about another kind."""
     while True:
         here = [form for form in forms if form.about in (None, scene.kind)]
         form = rng.choice(here if not wrong or rng.random() < 0.85 else forms)
@@ -56,7 +56,7 @@ def _draw(
 
 
 def _true_slots(scene: Scene, rng: random.Random) -> dict[str, str]:
-    """Fills slots with what the scene holds, where it does."""
+    """Returns values of slots: from the scene if possible, else random ones."""
     slots: dict[str, str] = {}
     things: list[dict[str, str]] = [
         {"colour": figure.colour, "shape": figure.shape, "place": figure.place} for figure in scene.figures
@@ -70,7 +70,7 @@ def _true_slots(scene: Scene, rng: random.Random) -> dict[str, str]:
 
 
 def _garble(scene: Scene, rng: random.Random) -> str:
-    """Takes a question and repeats a word, swaps two neighbours, or shuffles all but the question mark."""
+    """Returns a question with a repeated word, two neighbouring words swapped, or all words shuffled."""
     while True:
         text = make_instruction(scene, rng, "sound" if rng.random() < 0.7 else "absent")
         words = text.removesuffix("?").split()
@@ -89,7 +89,7 @@ def _garble(scene: Scene, rng: random.Random) -> str:
 
 
 def make_hook(scene: Scene, rng: random.Random) -> str:
-    """Returns what a model is to sample in the open user's turn: a caption, an instruction, or one beside the other."""
+    """Returns a sample for the open user turn: a caption, an instruction, or an instruction with another text."""
     way = rng.choices(list(HOOKS), list(HOOKS.values()))[0]
     words = caption(scene, rng.randrange(2), rng)
     if way == "caption":

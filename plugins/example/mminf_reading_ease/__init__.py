@@ -16,7 +16,7 @@ class ReadingEaseConfig(StepConfig):
 
 @step("reading_ease")
 class ReadingEase(Step[ReadingEaseConfig]):
-    """Writes Flesch's reading ease (1948): 206.835 - 1.015 words per sentence - 84.6 syllables per word."""
+    """Computes Flesch's reading ease (1948): 206.835 - 1.015 words per sentence - 84.6 syllables per word."""
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Writes the score. Raises RecordError if the text has no English words."""

@@ -155,7 +155,7 @@ def test_templates_without_a_user_turn_are_errors_that_name_them(name: str) -> N
 def test_a_template_that_takes_no_plain_query_is_an_error(tokenizer: Any) -> None:
     from mminf.backend.swift.open_turn import open_template
 
-    with pytest.raises(EngineError, match="template 'jev' can't be hooked: it renders no plain query"):
+    with pytest.raises(EngineError, match="template 'jev' can't be hooked: it can't render a plain query"):
         open_template(make_template("jev", tokenizer))
 
 
@@ -165,7 +165,7 @@ def test_a_template_that_can_not_be_cut_is_an_error(tokenizer: Any) -> None:
     template = make_template("qwen2_vl", tokenizer)
     template.template_meta.prompt = ["<|im_start|>user\n", "{{QUERY}} and {{QUERY}}", "<|im_end|>\n"]
     with pytest.raises(
-        EngineError, match="'qwen2_vl' can't be hooked: its prompt does not hold the query in one place"
+        EngineError, match="'qwen2_vl' can't be hooked: its prompt does not contain the query exactly once"
     ):
         open_template(template)
     template.template_backend = "jinja"

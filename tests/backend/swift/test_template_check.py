@@ -203,7 +203,7 @@ def raised(model_type: str | None, template_type: str | None, folder: Path, arch
 def test_errors_of_ms_swift_name_our_settings(tmp_path: Path) -> None:
     several = explain_types(raised(None, None, tmp_path, "LlamaForCausalLM"))
     assert several is not None
-    assert several.startswith("the model fits more than one model type of ms-swift: ") and ", llama, " in several
+    assert several.startswith("the model matches more than one model type of ms-swift: ") and ", llama, " in several
     assert "`model_type: TYPE` under" in several and "`--set engines.NAME.model_type=TYPE` on" in several
     unknown = explain_types(raised("lama", None, tmp_path, "LlamaForCausalLM"))
     assert unknown == "`model_type: lama` is not a model type of ms-swift; did you mean 'llama'?"
@@ -217,13 +217,13 @@ def test_errors_of_ms_swift_name_our_settings(tmp_path: Path) -> None:
         (
             "Failed to automatically match `template_type` for `/m`. Multiple possible types found: ['qwen2_vl', 'qvq']. "
             "Please specify `template_type` manually via `--template`. See documentation: ...",
-            "the model fits more than one chat template of ms-swift: qwen2_vl, qvq. Set it to one of these: "
+            "the model matches more than one chat template of ms-swift: qwen2_vl, qvq. Set it to one of these: "
             "`template: TYPE` under the engine in the recipe, or `--set engines.NAME.template=TYPE` on the "
             "command line, where NAME is the engine's name in the recipe",
         ),
         (
             "Failed to automatically match `template_type` for `/m`. Please specify `template_type` manually via",
-            "ms-swift does not know the chat template of this model. Set it to one of ms-swift's template types: "
+            "ms-swift can't detect the chat template of this model. Set it to one of ms-swift's template types: "
             "`template: TYPE` under the engine in the recipe, or `--set engines.NAME.template=TYPE` on the command "
             "line, where NAME is the engine's name in the recipe",
         ),

@@ -176,10 +176,10 @@ def test_a_broken_image_fails_alone(tmp_path: Path) -> None:
 
 
 def test_bad_arguments(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="seeds from 900000 on are the training's; .* go to 900000"):
+    with pytest.raises(UsageError, match="seeds from 900000 on are used for training; .* end at 900000"):
         evaluate(tmp_path / "out", scenes=10, first=899_971)
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         evaluate(tmp_path / "file", scenes=1)
     found = CliRunner().invoke(app, ["evaluate-demo", str(tmp_path / "nothing"), "--funnel"])
     assert "no run in" in str(found.exception)

@@ -132,7 +132,7 @@ def test_drawn_instructions_have_the_defect_that_they_are_drawn_for() -> None:
             else:
                 assert bad == failing[quality]
             assert verdict.sound == (quality == "sound")
-    with pytest.raises(ValueError, match="no quality 'odd'; there is sound, absent"):
+    with pytest.raises(ValueError, match="unknown quality 'odd'; known: sound, absent"):
         make_instruction(make_scene(0), random.Random(0), "odd")
 
 
