@@ -1,4 +1,4 @@
-"""Limits for everything that comes from outside: one table, whose entries errors name.
+"""Limits for input from outside: one table, whose entries are named in errors.
 
 A limit is far above what real data has, and keeps one odd input from taking all memory or time. The environment
 variable `MMINF_<NAME>` changes one for a process and those that it starts.
@@ -37,7 +37,7 @@ class Limit:
 
     @property
     def value(self) -> int:
-        """The limit in force. Raises UsageError if its environment variable is not a positive whole number.
+        """The limit in force. Raises UsageError if its environment variable is not a positive integer.
 
         The environment is read when it is first asked for.
         """
@@ -51,7 +51,7 @@ class Limit:
         if given is None:
             return self.default
         if not (given.isascii() and given.isdecimal()) or len(given) > 18 or int(given) < 1:
-            raise UsageError(f"{self.variable} is a whole number over 0, not {given[:40]!r}")
+            raise UsageError(f"{self.variable} must be a positive integer, not {given[:40]!r}")
         return int(given)
 
     def __str__(self) -> str:
@@ -59,7 +59,7 @@ class Limit:
 
 
 def read_again() -> None:
-    """Forgets what the environment said."""
+    """Discards the values that were read from the environment."""
     _values.clear()
 
 

@@ -107,7 +107,7 @@ def count_tags(texts: Iterable[str]) -> int:
 
 
 def check_other_media(row: Mapping[str, object]) -> None:
-    """Checks that a row has no video or audio, which no step can show yet.
+    """Checks that a row has no video or audio, which no step supports yet.
 
     Raises:
         ValueError: if it has such a column, or a tag in a conversation or at the start or end of a text.
@@ -149,7 +149,7 @@ def _check_columns(row: Mapping[str, object]) -> None:
         if not isinstance(value, str | bytes | list | Mapping) or not _holds_anything(value):
             continue
         called = _OTHER_COLUMN.fullmatch(str(name))
-        # A row with images may name the video that they are from.
+        # A row with images may contain the name of the video that they are from.
         if (called is not None and (not called["rest"] or not pictured)) or (
             not pictured and name not in _SPOKEN and _names_other(value)
         ):
@@ -168,7 +168,7 @@ def _names_other(value: object) -> bool:
     """Returns whether a value is the name of a video or audio file, or a list of such names."""
     if isinstance(value, list):
         return bool(value) and all(_names_other(item) for item in value)
-    if isinstance(value, Mapping):  # a file as `datasets` keeps it
+    if isinstance(value, Mapping):  # a file in the format of `datasets`
         return any(_names_other(value.get(name)) for name in ("path", "url"))
     return isinstance(value, str) and _OTHER_FILE.fullmatch(value.strip()) is not None
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 # <think> (DeepSeek-R1, Qwen3, GLM, Phi-4 ...), <seed:think> (Seed-OSS), <mm:think> (MiniMax), <think:id> (Hunyuan).
 _STANDARD = r"(?:\w+:)?think(?:[:_]\w+)?"
-# Names of tags that a recipe might ask for as well: markers only where the prompt does not name the tag.
+# Names of tags that a recipe may request as well: they are markers only if the prompt does not contain the tag.
 _USUAL = r"thinking|thoughts?|reasoning|analysis|reflection"
 _PAIRS = (
     (rf"<[ ]?(?P<tag>{_STANDARD}|{_USUAL})[ ]?>", rf"<[ ]?/[ ]?(?P<closed>{_STANDARD}|{_USUAL})[ ]?>"),
@@ -42,7 +42,7 @@ _WRAPS = (
 _LAST = ("<|end|>", "<|return|>", "<|close|>message<|sep|>")
 _TAGS = re.compile(rf"<[ ]?({_USUAL}|answer|response|final|output)[ ]?>", re.I)
 _QUOTES = "`'\"“”‘’「」"
-# A word, a closing marker, a word in lower case: the marker is spoken of inside a sentence.
+# A word, a closing marker, a word in lower case: a sentence is about the marker.
 _IN_SENTENCE = re.compile(r"\w[ \t]+\Z"), re.compile(r"\A[ \t]+[a-z]")
 # A text before the reasoning that is not an answer.
 _OPENER = re.compile(
@@ -136,7 +136,7 @@ def _unwrapped(text: str, asked: set[str]) -> str:
             inner = text[len(first) :].rstrip()
             ends = any(inner[-len(end) :].lower() == end.lower() for end in (*_LAST, last))
             if (last.lower() in inner.lower() and not ends) or first.lower() in inner.lower():
-                return text  # what comes after it belongs to the answer
+                return text  # the text after it is part of the answer
             for end in (*_LAST, last):
                 if inner[-len(end) :].lower() == end.lower():
                     inner = inner[: -len(end)].rstrip()
@@ -146,7 +146,7 @@ def _unwrapped(text: str, asked: set[str]) -> str:
 
 def _find_markers(output: str, asked: set[str]) -> list[re.Match[str]]:
     markers = [found for found in _MARKER.finditer(output) if not _is_quoted(output, found)]
-    # Usual tags may be content: they mark a thought only where one of them opens the output, and nobody asked for it.
+    # Usual tags may be content: they mark reasoning only if one of them starts the output and was not requested.
     begins = bool(markers) and _opens(markers[0]) and not output[: markers[0].start()].strip()
     usual = begins and _usual_tag(markers[0]) not in asked
     return [found for found in markers if (tag := _usual_tag(found)) is None or (usual and tag not in asked)]

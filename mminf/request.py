@@ -1,4 +1,4 @@
-"""What is asked of a model, and what it answers."""
+"""Requests to models, and their answers."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ class Sampling(Config):
 
     def model_copy(self, *, update: Mapping[str, object] | None = None, deep: bool = False) -> Self:
         copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("set_values", None)  # pydantic copies what was cached along
+        copied.__dict__.pop("set_values", None)  # pydantic also copies cached values
         return copied
 
     @cached_property
     def set_values(self) -> str:
-        """What of it is not as by default, as canonical JSON."""
+        """The parameters that differ from their defaults, as canonical JSON."""
         return canonical_json(self.model_dump(mode="json", exclude_defaults=True)).decode()
 
 
 def explicit_sampling(sampling: Sampling) -> dict[str, float | int]:
-    """Returns the truncations and the repetition penalty with their neutral values where the sampling has none."""
+    """Returns the truncations and the repetition penalty, with neutral values for those that are not set."""
     return {
         "top_k": -1 if sampling.top_k is None else sampling.top_k,
         "top_p": 1.0 if sampling.top_p is None else sampling.top_p,
@@ -75,14 +75,14 @@ def explicit_sampling(sampling: Sampling) -> dict[str, float | int]:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question to a model.
+    """One call of a model.
 
     Attributes:
         turns: the chat; image parts index `images`.
         images: decoded images.
-        open_turn: `user` ends the prompt inside the last user turn, `assistant` inside a begun answer.
-        seed: in [0, 2**31); the answer depends on it where the sampling has a temperature.
-        ends: stop strings after which the step reads nothing. The result does not depend on them, so they are not in
+        open_turn: `user` ends the prompt inside the last user turn, `assistant` inside the answer.
+        seed: in [0, 2**31); the answer depends on it if the temperature is above 0.
+        ends: stop strings; the step ignores the text after them. The result does not depend on them, so they are not in
             `settings`.
     """
 
@@ -113,18 +113,18 @@ class Request:
         return json_bytes(chat)
 
     def settings(self) -> bytes:
-        """Returns what its answer depends on beside the chat."""
+        """Returns the settings that affect the answer, besides the chat."""
         text = f"[{self.sampling.set_values},{self.open_turn or ''},{self.seed}]"
         return text.encode("utf-8", "surrogatepass")
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A prompt as the model gets it.
+    """A prompt as it is sent to the model.
 
     Attributes:
         text: with special tokens; a run of n equal image tokens is shown once, with its n.
-        tokens: how many tokens it has, image tokens included; None where the backend can't tell.
+        tokens: number of tokens, with image tokens; None if the backend does not know it.
     """
 
     text: str
@@ -133,15 +133,15 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What a model answered.
+    """The answer of a model.
 
     Attributes:
         text: the answer, without end tokens and without reasoning.
         finish_reason: `stop` if the answer is complete; `length` if max_tokens cut it off, or if its reasoning is not
             closed; otherwise the server's value (`content_filter`, ...).
-        prompt_tokens, completion_tokens: as the backend counted them, images included.
-        logprobs: natural log-probability of each drawn token, where the sampling asked for them.
-        choice_logprobs: the same of each of `sampling.choices`, among them, where one token told them apart.
+        prompt_tokens, completion_tokens: as counted by the backend, with image tokens.
+        logprobs: natural log-probability of each sampled token, if the sampling has `logprobs`.
+        choice_logprobs: the same for each of `sampling.choices`, normalised over them, if one token separates them.
         vector: of encoders: the embedding, float32, little-endian.
         reasoning: the model's reasoning before the answer; None if there is none.
     """

@@ -1,4 +1,4 @@
-"""Escapes special tokens in texts, which a tokenizer of a trainer or server would otherwise read as tokens.
+"""Escapes special tokens in texts, which tokenizers of trainers and servers would otherwise parse as tokens.
 
 The forms and words are those of ms-swift's templates and of their models' tokenizers. Further tokens of the models
 of a run are passed by name.
@@ -37,7 +37,7 @@ _WORDS = (
     "<image_atom>", "<ovis_visual_atom>",
 )  # fmt: skip
 _NEVER = frozenset({"<image>", "<think>", "</think>", "<video>", "<audio>"})
-"""Special tokens of some vocabularies that have a meaning in rows and stay."""
+"""Special tokens of some vocabularies that have a meaning in rows and are not escaped."""
 _NAMES = frozenset({"images", "image", "rejected_images", "id"})
 """Columns whose values are file names or ids, not text."""
 
@@ -72,7 +72,7 @@ def escape_tokens(text: str, tokens: frozenset[str] = frozenset()) -> str:
     """
     if not tokens and "<" not in text and "[" not in text:
         return text
-    # Escaping can make a new token of the text around it: "[[INST]INST]".
+    # Escaping can create a new token from the text around it: "[[INST]INST]".
     while (escaped := _pattern(tokens).sub(break_token, text)) != text:
         text = escaped
     return text

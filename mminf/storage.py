@@ -1,4 +1,4 @@
-"""Files on this machine, and objects behind URIs (`s3://`, `hf://`, `memory://`, ...), by fsspec.
+"""Local files, and objects at URIs (`s3://`, `hf://`, `memory://`, ...), by fsspec.
 
 Docs: fsspec, "API Reference"; universal_pathlib, whose `UPath` has pathlib's interface over fsspec.
 """
@@ -27,12 +27,12 @@ _CHANGING = ("ETag", "etag", "LastModified", "mtime", "created", "last_commit", 
 
 
 def is_uri(text: str) -> bool:
-    """Returns whether a text names an object elsewhere, not a file of this machine."""
+    """Returns whether a text is a URI of an object, not a local path."""
     return "://" in text and not text.startswith(("file://", "data:"))
 
 
 def to_path(text: str | os.PathLike[str], base: Path | None = None) -> Path:
-    """Returns a path for a local path or a URI; a `UPath` behaves as a `Path` does, and is typed as one.
+    """Returns a path for a local path or a URI; a `UPath` has the interface of `Path`, and is typed as one.
 
     Args:
         base: folder that relative paths start from.
@@ -52,9 +52,9 @@ def to_path(text: str | os.PathLike[str], base: Path | None = None) -> Path:
 
     try:
         found = UPath(text)
-        _ = found.fs  # imports what reads it
+        _ = found.fs  # imports the package of the scheme
     except ImportError as error:
-        hint = _EXTRAS.get(scheme, f"what fsspec needs for {scheme}")
+        hint = _EXTRAS.get(scheme, f"the package that fsspec needs for {scheme}")
         raise UsageError(f"{text}: {error}; install it with `pip install '{hint}'`") from error
     return cast("Path", found)
 
@@ -64,7 +64,8 @@ def _check_uri(text: str) -> str:
     scheme, _, rest = text.partition("://")
     if "@" in rest.partition("/")[0] or (scheme in ("http", "https") and "?" in rest):
         raise UsageError(
-            f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}: an address holds no password or query, since "
+            f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}: an address must not contain a password or a "
+            "query, because "
             "recipes are kept in journals; keys come from where the store's own tools have them"
         )
     if scheme not in PROTOCOLS or "::" in text:
@@ -76,7 +77,7 @@ def _check_uri(text: str) -> str:
 
 def _check_location(value: object) -> Path:
     if not isinstance(value, str | os.PathLike):
-        raise ValueError(f"{value!r} is no path and no URI")
+        raise ValueError(f"{value!r} is neither a path nor a URI")
     if not isinstance(value, str) or not is_uri(value):
         return Path(value)
     try:
@@ -88,22 +89,22 @@ def _check_location(value: object) -> Path:
 Location = Annotated[
     Path, PlainValidator(_check_location), PlainSerializer(str), WithJsonSchema({"type": "string", "format": "path"})
 ]
-"""A local path, or the URI of something that fsspec reads: a `Path` or a `UPath`."""
+"""A local path, or a URI that fsspec supports: a `Path` or a `UPath`."""
 
 
 def is_remote(path: object) -> bool:
-    """Returns whether a path is a URI's."""
+    """Returns whether a path is the path of a URI."""
     return not isinstance(path, Path)
 
 
 def as_remote(path: Path) -> UPath:
-    """Returns the path of a URI as the type that it has."""
+    """Casts the path of a URI to its type, UPath."""
     return cast("UPath", path)
 
 
 @contextlib.contextmanager
 def reaching(path: Path) -> Iterator[None]:
-    """Turns what a store's client raises into a SourceError; botocore's and httpx's errors are no OSErrors."""
+    """Converts errors of a store's client to SourceError; those of botocore and httpx are not OSErrors."""
     try:
         yield
     except MminfError:
@@ -115,7 +116,7 @@ def reaching(path: Path) -> Iterator[None]:
 
 
 def object_info(uri: str) -> dict[str, object]:
-    """Returns what the store says of an object: `size`, and what changes with its content. Raises OSError."""
+    """Returns the size of an object, and values that change with its content. Raises OSError."""
     found = as_remote(to_path(uri))
     info: dict[str, object] = found.fs.info(found.path)
     return info
@@ -135,12 +136,12 @@ def read_object(uri: str, most: int) -> bytes:
     except OSError:
         if found.fs.info(found.path).get("size") != 0:
             raise
-        return b""  # S3 has no range of an empty object
+        return b""  # S3 has no ranges of empty objects
     return data
 
 
 def is_pattern(path: Path) -> bool:
-    """Returns whether a path is a pattern (`shards/*.tar`): a file or folder that has that very name is none."""
+    """Returns whether a path is a pattern (`shards/*.tar`): a file or folder with exactly this name is not."""
     if not any(mark in path.name for mark in "*?["):
         return False
     try:
@@ -150,7 +151,7 @@ def is_pattern(path: Path) -> bool:
 
 
 def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """Returns the files of a folder that end so, by name; of a pattern (`shards/*.tar`) those that it matches.
+    """Returns the files of a folder with one of the suffixes, or those that match a pattern (`shards/*.tar`), by name.
 
     A path that is a file is itself the list.
 
@@ -176,7 +177,7 @@ def _files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     if not folder.is_dir():
         raise SourceError(f"{folder} is not a regular file or a folder")
     found = [path for path in fitting(folder.iterdir()) if path.is_file()]
-    # As datasets' repositories have them: `data/train-00000-of-00002.parquet`.
+    # As in repositories of datasets: `data/train-00000-of-00002.parquet`.
     return found or [path for path in fitting(folder.glob("*/*")) if path.is_file()]
 
 
@@ -188,7 +189,7 @@ def _objects_in(folder: Path) -> Iterator[Path]:
 
 
 def _what_is_there(folder: Path) -> str:
-    """Says what a folder holds instead, for an error."""
+    """Returns the names in a folder, for an error."""
     if is_remote(folder) or is_pattern(folder) or not folder.is_dir():
         return ""
     names = sorted(path.name for path in folder.iterdir())
@@ -198,7 +199,7 @@ def _what_is_there(folder: Path) -> str:
 
 
 def fingerprint_files(files: list[Path]) -> str:
-    """Returns a digest of names, sizes and times of change; one request a file in a store."""
+    """Returns a digest of names, sizes and modification times; one request per file in a store."""
     said = []
     for file in files:
         if is_remote(file):
@@ -211,14 +212,14 @@ def fingerprint_files(files: list[Path]) -> str:
 
 
 def walk(root: Path) -> Iterator[tuple[str, Path]]:
-    """Yields name below the root and path of every object under a URI, in name order, a folder's listing at a time."""
+    """Yields name below the root and path of every object under a URI, in name order; one listing per folder."""
     store = as_remote(root)
     yield from _walk(store.fs, store.path.rstrip("/"), "", root)
 
 
 def _walk(fs: AbstractFileSystem, folder: str, prefix: str, root: Path) -> Iterator[tuple[str, Path]]:
     listed = [(item["name"].rstrip("/"), item["type"]) for item in fs.ls(folder, detail=True)]
-    fs.invalidate_cache(folder)  # else every listing stays in memory
+    fs.invalidate_cache(folder)  # otherwise every listing stays in memory
     for path, kind in sorted(listed):
         name = path.rpartition("/")[2]
         if path == folder or name.startswith("."):
@@ -230,14 +231,14 @@ def _walk(fs: AbstractFileSystem, folder: str, prefix: str, root: Path) -> Itera
 
 
 def send_file(file: Path, path: Path) -> None:
-    """Sends a local file to a URI. A reader sees all of it or what was there before: stores replace objects at once."""
+    """Sends a local file to a URI. Stores replace objects atomically."""
     store = as_remote(path)
     store.parent.mkdir(parents=True, exist_ok=True)
     store.fs.put_file(str(file), store.path)
 
 
 def fetch_file(path: Path, file: Path) -> None:
-    """Fetches an object into a local file. Raises OSError."""
+    """Downloads an object to a local file. Raises OSError."""
     store = as_remote(path)
     store.fs.get_file(store.path, str(file))
 

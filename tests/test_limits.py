@@ -37,7 +37,7 @@ def test_the_environment_changes_a_limit(wrong: str, monkeypatch: pytest.MonkeyP
     assert (limit.value, str(limit).partition(" (")[0]) == (2_000_000, "at most 2,000,000 bytes")
     monkeypatch.setenv("MMINF_TEST_BYTES", wrong)
     limits.read_again()
-    with pytest.raises(UsageError, match="MMINF_TEST_BYTES is a whole number over 0"):
+    with pytest.raises(UsageError, match="MMINF_TEST_BYTES must be a positive integer"):
         _ = limit.value
 
 

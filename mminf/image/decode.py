@@ -92,12 +92,12 @@ def is_wide(data: bytes) -> bool:
     try:
         with _open(data, name or "") as image:
             return wide_kind(image) is not None
-    except Exception:  # a broken image; decoding it will say so
+    except Exception:  # a broken image; decoding reports it
         return False
 
 
 def may_be_wide(head: bytes) -> bool:
-    """Tells by a file's first 32 bytes whether it may have more than 8 bits per sample."""
+    """Returns whether a file, by its first 32 bytes, may have more than 8 bits per sample."""
     name = sniff(head)
     return head[24:25] == b"\x10" if name == "PNG" else name in ("TIFF", "PPM")
 

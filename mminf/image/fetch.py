@@ -84,7 +84,7 @@ def _get(address: Address, uri: str, policy: ImagePolicy, deadline: float) -> by
 
 
 def _send(address: Address, hosts: frozenset[str], seconds: float) -> requests.Response:
-    """Sends the request that was checked, to an address that may be asked.
+    """Sends the checked request to an allowed address.
 
     Proxies and certificates come from the environment, as in requests.
     """
@@ -95,7 +95,7 @@ def _send(address: Address, hosts: frozenset[str], seconds: float) -> requests.R
     session, timeout = _session(), min(_READ_SECONDS, seconds)
     check = peer_check(address.host, address.port, hosts)
     connect_only(check)
-    # No compression: images are compressed, and an answer can't grow while it is unpacked.
+    # No compression: images are compressed, and an answer can't grow while it is decompressed.
     headers = {"User-Agent": f"mminf/{__version__}", "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
     request = requests.Request("GET", address.url, headers=headers).prepare()
     settings = session.merge_environment_settings(request.url, {}, True, None, None)

@@ -49,7 +49,7 @@ def has_heif() -> bool:
 HEIF_SUFFIXES = frozenset(_ENDINGS["HEIF"])
 ALL_SUFFIXES = frozenset(suffix for suffixes in _ENDINGS.values() for suffix in suffixes)
 SUFFIXES = ALL_SUFFIXES if has_heif() else ALL_SUFFIXES - HEIF_SUFFIXES
-"""Extensions of files that are read as images; the content of a file decides its format."""
+"""Extensions of image files; the content of a file decides its format."""
 
 
 def sniff(data: bytes) -> str | None:
@@ -83,7 +83,7 @@ def looks_like_image_bytes(data: bytes) -> bool:
 
 
 def image_ending(data: bytes) -> str:
-    """Returns the usual ending of an image's format, without the dot; `jpg` for unknown content."""
+    """Returns the usual extension of an image's format, without the dot; `jpg` for unknown content."""
     return _ENDINGS[sniff(data) or "JPEG"][0][1:]
 
 

@@ -38,7 +38,7 @@ def image_digest(data: bytes) -> str:
 
 
 def stat_image(uri: str) -> ImageStat | None:
-    """Returns size and modification time of a local image; None for a URL or a file that is not there."""
+    """Returns size and modification time of a local image; None for a URL or a missing file."""
     try:
         path = local_path(uri)
         if path is None:
@@ -54,7 +54,7 @@ def stat_image(uri: str) -> ImageStat | None:
 
 
 def stat_object(uri: str) -> ImageStat | None:
-    """Returns the same for an object behind a URI, with its store's ETag or the like; one request."""
+    """Returns the same for an object behind a URI, with the ETag or a similar value of its store; one request."""
     if is_url(uri):
         return None
     try:

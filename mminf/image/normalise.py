@@ -30,7 +30,7 @@ class Normalised(NamedTuple):
 
 
 def normalise(image: Image.Image, reopen: Callable[[], Image.Image]) -> Normalised:
-    """Returns the pixels of an opened image. Raises what its decoder raises.
+    """Returns the pixels of an opened image. Raises the errors of its decoder.
 
     Args:
         image: opened and not yet decoded.

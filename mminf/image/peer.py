@@ -1,8 +1,8 @@
-"""Connections that go to public addresses only, whatever a host's name resolves to.
+"""Connections to public addresses only, whatever a host's name resolves to.
 
-A name in `allow_hosts` says which server may be asked, and not that it may stand for a machine of the network that a
-run is in: a name's owner decides what it resolves to. The address is checked after it was resolved, on the connection
-itself, so that a second answer of the name server changes nothing.
+A name in `allow_hosts` permits requests to a public server, not to a machine in the private network of the run: the
+owner of a name decides what it resolves to. The address is checked after the name is resolved, on the connection
+itself, so that a second answer of the name server has no effect.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def is_public(address: str) -> bool:
 
 
 def peer_check(host: str, port: int, hosts: Iterable[str]) -> Check:
-    """Returns a function that says why an address may not be connected to for a host, or None.
+    """Returns a function that returns why connecting to an address is forbidden for a host, or None.
 
     Args:
         host, port: as in the URL.
@@ -57,12 +57,12 @@ def peer_check(host: str, port: int, hosts: Iterable[str]) -> Check:
 
 
 def connect_only(check: Check) -> None:
-    """Sets what this thread's connections are checked with."""
+    """Sets the check of this thread's connections."""
     _local.check = check
 
 
 def make_session() -> requests.Session:
-    """Returns a requests session whose direct connections are checked; those to a proxy are not, it resolves names."""
+    """Returns a requests session whose direct connections are checked. A proxy resolves names itself."""
     import requests
     from requests.adapters import HTTPAdapter
     from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -94,11 +94,11 @@ def make_session() -> requests.Session:
 
 
 def check_resolved(host: str, port: int, check: Check) -> None:
-    """Resolves a host before anything is connected to. Raises ImageError if any of its addresses may not be asked."""
+    """Resolves a host before connecting. Raises ImageError if any of its addresses is forbidden."""
     try:
         found = {str(item[4][0]) for item in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError):
-        return  # connecting will say so
+        return  # connecting reports it
     for address in sorted(found):
         if (reason := check(address)) is not None:
             raise ImageError(reason)
@@ -113,7 +113,7 @@ def _checked(connection: socket.socket) -> socket.socket:
 
 
 def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Returns an address; of one that only wraps an IPv4 address, that."""
+    """Returns an address; the IPv4 address if it only wraps one."""
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address):
         if found.ipv4_mapped is not None:

@@ -1,4 +1,4 @@
-"""Which images a source may read."""
+"""Rules for the images that a source may read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
 
 @dataclass(frozen=True, slots=True)
 class ImagePolicy:
-    """What a recipe's source allows.
+    """The images that a recipe's source allows.
 
     Attributes:
         roots: folders that local images must be in; None allows any path, and any URI that fsspec reads.
@@ -38,7 +38,7 @@ class ImagePolicy:
 
 
 class Address(NamedTuple):
-    """Where a request for a URL goes."""
+    """The target of a request for a URL."""
 
     url: str
     host: str
@@ -90,7 +90,7 @@ def check_allowed(uri: str, policy: ImagePolicy) -> None:
 
 
 def check_url(uri: str, policy: ImagePolicy) -> Address:
-    """Returns where a request for an http(s) URL goes.
+    """Returns the target of a request for an http(s) URL.
 
     Raises:
         ImageError: if it is not a valid URL, or its host is not allowed.
@@ -138,21 +138,20 @@ def _host_key(entry: str) -> str:
 
 
 def _check_path(path: str, uri: str, roots: tuple[Path, ...]) -> None:
-    if not os.path.exists(path):  # noqa: PTH110 (a broken link is missing, wherever it leads)
-        raise ImageError(f"image {shorten_text(uri)!r} is not there")
+    if not os.path.exists(path):  # noqa: PTH110 (a broken link counts as missing)
+        raise ImageError(f"image {shorten_text(uri)!r} does not exist")
     real = Path(os.path.realpath(path))
     if not any(real.is_relative_to(root) for root in roots):
         raise ImageError(
-            f"image {shorten_text(uri)!r} lies outside the source's folder; "
-            "add its folder to the source's `allow_paths`"
+            f"image {shorten_text(uri)!r} is outside the source's folder; add its folder to the source's `allow_paths`"
         )
 
 
 def _check_under(uri: str, scheme: str, policy: ImagePolicy) -> None:
-    # fsspec would read "::" as a chain of file systems, of which the first says nothing of the last.
+    # fsspec would read "::" as a chain of file systems, so the first scheme does not determine the last.
     if scheme not in PROTOCOLS or "::" in uri or ".." in uri.split("/"):
         raise ImageError(f"image {shorten_text(uri)!r}: scheme {shorten_text(scheme, 20)!r} is not supported")
     if policy.roots is not None and not uri.startswith(policy.prefixes):
         raise ImageError(
-            f"image {shorten_text(uri)!r} lies outside the source; add where it lies to the source's `allow_paths`"
+            f"image {shorten_text(uri)!r} is outside the source; add its location to the source's `allow_paths`"
         )

@@ -27,7 +27,7 @@ def read_image(uri: str, policy: ImagePolicy) -> bytes:
     try:
         data = _read(uri, policy)
     except FileNotFoundError as error:
-        raise ImageError(f"image {shorten_text(uri)!r} is not there") from error
+        raise ImageError(f"image {shorten_text(uri)!r} does not exist") from error
     except (OSError, ValueError, UsageError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise ImageError(f"image {shorten_text(uri)!r} can't be read: {shorten_text(reason, 140)}") from error

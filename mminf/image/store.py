@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("mminf")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-FETCHES = 32  # images at a time that come from elsewhere
+FETCHES = 32  # remote images that are fetched at the same time
 _ENTRY = 1000  # bytes that an image takes without its content
 
 
@@ -36,7 +36,7 @@ class View(NamedTuple):
     """A form of an image that a backend needs.
 
     Attributes:
-        kind: `pixels` (a PIL image, RGB), or `url` (a `data:` URL, as chat servers take it). Both have the same pixels.
+        kind: `pixels` (a PIL image, RGB), or `url` (a `data:` URL, for chat servers). Both have the same pixels.
         max_pixels: larger images are scaled down to at most this many.
     """
 
@@ -52,7 +52,7 @@ class LoadedImage:
     """An image of a request.
 
     Attributes:
-        uri: as the record has it.
+        uri: as in the record.
         digest: 64 hex digits that depend on the file's content (`image_digest`).
         views: the forms that the store has made so far.
         size: bytes of memory.
@@ -104,7 +104,7 @@ class ImageStore:
         self._bytes = 0
         self._loaded: OrderedDict[str, LoadedImage] = OrderedDict()
         self._locks: dict[str, asyncio.Lock] = {}
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self._pool = ThreadPoolExecutor(threads or min(8, (os.cpu_count() or 2) + 2), "mminf-image")
         self._fetchers: ThreadPoolExecutor | None = None
 
@@ -132,7 +132,7 @@ class ImageStore:
         return image
 
     async def decode(self, image: LoadedImage, view: View = FULL) -> None:
-        """Makes a view of the image, if there is none yet.
+        """Makes a view of the image, unless it exists.
 
         Raises:
             ImageError: if the image is broken, truncated, or too large, or its file has changed since it was opened.
@@ -143,7 +143,7 @@ class ImageStore:
             if view not in image.views:
                 data = image.data or await self._read_again(image)
                 image.views[view] = await self._run(self._make_view, image.uri, data, view)
-                image.data = None  # it is read again if another view is wanted
+                image.data = None  # read again if another view is needed
                 self._keep(image)
 
     async def _load(self, uri: str) -> LoadedImage:
@@ -214,7 +214,7 @@ class ImageStore:
 
     def _make_view(self, uri: str, data: bytes, view: View) -> Image.Image | str:
         found = decode_image(data, uri, self.policy.max_pixels)
-        self._tell(uri, found)
+        self._log_scaled(uri, found)
         scaled = scale_down(found.pixels, view.max_pixels)
         if view.kind == "pixels":
             return scaled
@@ -223,10 +223,10 @@ class ImageStore:
             data, mime = _to_png(scaled), "image/png"
         return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
 
-    def _tell(self, uri: str, found: Decoded) -> None:
+    def _log_scaled(self, uri: str, found: Decoded) -> None:
         """Logs once per run and kind that samples are scaled."""
-        if found.scaled is not None and found.scaled not in self._told:
-            self._told.add(found.scaled)
+        if found.scaled is not None and found.scaled not in self._logged:
+            self._logged.add(found.scaled)
             log.info("%s images are scaled to 8 bits, the first: %s", found.scaled, shorten_text(uri))
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Array: TypeAlias = "NDArray[Any]"
 
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
-_STRIP = 1 << 20  # samples at a time
+_STRIP = 1 << 20  # samples per strip
 _PHOTOMETRIC, _BITS, _PLANES, _SAMPLE_FORMAT = 262, 258, 284, 339  # tags of TIFF
 _OPAQUE = 0xFFFF
 
@@ -165,7 +165,7 @@ def _span_of_type(image: Image.Image, tags: Mapping[int, Any]) -> tuple[tuple[fl
 
 
 def _signed_span(span: tuple[float, float], strips: Callable[[], Iterator[Array]]) -> tuple[float, float]:
-    """Of signed samples that are never negative, black is 0."""
+    """Returns the range of signed samples; black is 0 if none is negative."""
     return (0, span[1]) if span[0] < 0 and all(int(strip.min()) >= 0 for strip in strips()) else span
 
 

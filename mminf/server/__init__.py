@@ -1,7 +1,7 @@
-"""What runs inside other people's servers.
+"""Plugins for inference servers.
 
-The folder holds the plugin alone: `swift` puts the folder of an external plugin on the module path, where anything
-that is called like a library would hide it.
+The folder contains only the plugin. `swift` adds the folder of an external plugin to the module path, where another
+file could hide a library with the same name.
 """
 
 from __future__ import annotations

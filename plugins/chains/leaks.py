@@ -153,7 +153,7 @@ def _is_based_on(noun: Noun, name: str, phrase: _Phrase) -> bool:
 
 
 def _is_subject(noun: Noun, phrase: _Phrase, rest: str) -> bool:
-    """Returns whether a source is the subject of a verb: "the caption mentions"; "caption mentions" only at the start."""
+    """Returns whether a source is a verb's subject: "the caption mentions"; "caption mentions" only at the start."""
     if phrase.article not in en.DEFINITE and (phrase.article or phrase.before or not noun.firm):
         return False
     says = re.match(rf"{en.AUXILIARIES}(?:{noun.says})\b", rest, re.IGNORECASE)

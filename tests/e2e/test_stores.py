@@ -397,7 +397,7 @@ def test_checkpoints_go_to_the_store_while_a_run_goes_on(
         ("s4://bucket/in", UsageError, "scheme 's4' is not one of s3"),
         ("memory://bucket/none", SourceError, "no such file or folder"),
         ("tar://x::file:///etc", UsageError, "scheme 'tar' is not one of"),
-        ("https://user:secret@host/x.jsonl", UsageError, "an address holds no password or query"),
+        ("https://user:secret@host/x.jsonl", UsageError, "an address must not contain a password or a query"),
         ("s3://nobucket/in", SourceError, "no such file or folder|can't be reached"),
     ],
     ids=["scheme", "nothing", "chain", "password", "bucket"],
@@ -424,7 +424,7 @@ def test_a_recipe_names_stores_by_uri(
     )
     result = mminf.run(recipe, output=tmp_path / "out")
     assert (result.counts.done, result.counts.failed) == (1, 1)
-    assert "lies outside the source; add where it lies to the source's `allow_paths`" in str(result.failures[0][2])
+    assert "is outside the source; add its location to the source's `allow_paths`" in str(result.failures[0][2])
     allowed = mminf.run(recipe, output=tmp_path / "out", overrides={"source.jsonl.allow_paths": ["memory://other"]})
     assert allowed.counts.done == 2
     assert read_rows(tmp_path / "out" / "out.jsonl")[0]["images"] == ["memory://bucket/rows/pics/1.png"]

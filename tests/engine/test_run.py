@@ -115,7 +115,7 @@ def test_a_missing_image_and_one_outside_of_the_folder(
     result = mminf.run(recipe, input=path, output=tmp_path / "out")
     reasons = {item["id"]: item["reason"] for item in api.status(tmp_path / "out")["failures"]}
     assert result.counts.done == 1
-    assert "is not there" in reasons["gone"]
+    assert "does not exist" in reasons["gone"]
     assert "outside the source's folder" in reasons["outside"]
     assert "the record has no image" in reasons["none"]
 

@@ -163,10 +163,10 @@ def test_reasons_are_the_same_but_for_what_is_the_records_own() -> None:
         return watched.failed(step, watched.begin(step), reason)
 
     watched = FirstFailures(["s", "t"], 3)
-    assert fail(watched, "s", "image '/a/1.png' is not there") is None
-    assert fail(watched, "s", "image '/a/b c.png' is not there") is None
-    assert fail(watched, "t", "image '/a/b c.png' is not there") is None
-    assert "failed the first 3 records" in (fail(watched, "s", 'image "x" is not there') or "")
+    assert fail(watched, "s", "image '/a/1.png' does not exist") is None
+    assert fail(watched, "s", "image '/a/b c.png' does not exist") is None
+    assert fail(watched, "t", "image '/a/b c.png' does not exist") is None
+    assert "failed the first 3 records" in (fail(watched, "s", 'image "x" does not exist') or "")
     watched = FirstFailures(["s"], 3)
     cats, dogs, cows = (
         f"answered 400: this prompt about {what} is not allowed here" for what in ("cats", "dogs", "cows")

@@ -20,7 +20,7 @@ def test_missing_empty_and_heavy_files_say_so(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     os.mkfifo(tmp_path / "pipe.png")
     reasons = {
-        "gone.png": "is not there",
+        "gone.png": "does not exist",
         "empty.png": "is empty",
         "heavy.png": "101 bytes",
         "folder.png": "not a regular file",
@@ -51,6 +51,6 @@ def test_objects_are_bounded(tmp_path: Path) -> None:
     assert read_image("memory://images-of-read/a.png", policy) == data
     with pytest.raises(ImageError, match="more than 10 bytes"):
         read_image("memory://images-of-read/a.png", ImagePolicy(prefixes=policy.prefixes, max_bytes=10))
-    with pytest.raises(ImageError, match="is not there") as failure:
+    with pytest.raises(ImageError, match="does not exist") as failure:
         read_image("memory://images-of-read/" + "x" * 1000, policy)
     assert len(str(failure.value)) < 300

@@ -262,7 +262,7 @@ def test_a_file_that_goes_away_fails(tmp_path: Path) -> None:
         image = await store.open(str(path))
         await store.decode(image)
         path.unlink()
-        with pytest.raises(ImageError, match="is not there"):
+        with pytest.raises(ImageError, match="does not exist"):
             await store.decode(image, View("url"))
         assert not store._loaded and store._bytes == 0
 

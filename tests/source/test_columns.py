@@ -194,7 +194,7 @@ def test_images_below_another_root(tmp_path: Path, rows: Callable[..., Path]) ->
     result = mminf.run(tmp_path / "r.yaml", input=path, image_root=tmp_path / "data", output=tmp_path / "out")
     assert (result.counts.done, result.counts.failed) == (1, 0)
     lost = mminf.run(tmp_path / "r.yaml", input=path, output=tmp_path / "lost")
-    assert "is not there" in str(lost.failures[0][2])
+    assert "does not exist" in str(lost.failures[0][2])
 
 
 def test_null_equals_absent(tmp_path: Path, rows: Callable[..., Path]) -> None:
