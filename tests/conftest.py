@@ -14,7 +14,10 @@ from mminf_plugins.demo.world import draw_scene, make_scene
 from PIL import Image
 
 from mminf import limits, redact
+from mminf.journal import remote_lock
 from mminf.storage import to_path
+
+from .stores import ANSWER, RECIPE
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
@@ -128,6 +131,30 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "mminf" / "runs"
 
 
+@pytest.fixture
+def store_recipe(tmp_path: Path, write_recipe: Callable[..., Path]) -> Path:
+    """A recipe with one call per image, and datasets of one file and of several files."""
+    (tmp_path / "script.py").write_text(ANSWER)
+    return write_recipe(RECIPE.format(script=tmp_path / "script.py"))
+
+
+@pytest.fixture
+def quick_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heartbeats of locks in stores every 0.2 s."""
+    monkeypatch.setattr(remote_lock, "RENEW_SECONDS", 0.2)
+    monkeypatch.setattr(remote_lock, "VOID_SECONDS", 3.0)
+    monkeypatch.setattr(remote_lock, "SETTLE_SECONDS", 0.05)
+
+
+@pytest.fixture
+def memory(cache: Path, quick_locks: None) -> Iterator[Any]:
+    """An empty store in this process."""
+    store = to_path("memory://bucket")
+    if store.exists():
+        store.fs.rm("/bucket", recursive=True)  # type: ignore[attr-defined]
+    yield store
+
+
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     from moto.server import ThreadedMotoServer
@@ -140,7 +167,7 @@ def s3_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Any]:
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch, cache: Path, quick_locks: None) -> Iterator[Any]:
     """An empty bucket of a mock S3 server."""
     import requests
     import s3fs

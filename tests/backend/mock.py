@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -109,3 +110,25 @@ def request(text: str = "hi", **settings: Any) -> Request:
 
 def make(*urls: Any, **settings: Any) -> OpenAIBackend:
     return OpenAIBackend(OpenAIConfig(backend="openai", model="m", base_url=list(urls), **settings))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits until something is so; a test that waits in vain is cut off."""
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def settle() -> None:
+    """Lets everything run that can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def always(status: int, **headers: str) -> Handler:
+    return lambda body, n: web.Response(status=status, headers={key.replace("_", "-"): v for key, v in headers.items()})
+
+
+async def hang(body: dict[str, Any], n: int) -> web.Response:
+    await asyncio.sleep(60)
+    return answer("too late")
