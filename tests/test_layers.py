@@ -152,3 +152,11 @@ def test_nothing_heavy_is_imported_before_it_is_needed(code: str) -> None:
     check = f"{code}\nimport sys\nprint([name for name in {heavy!r}.split() if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd="/")
     assert out.stdout.strip() == "[]"
+
+
+def test_help_needs_neither_recipes_nor_steps() -> None:
+    """`mminf --help` starts in the time that typer takes; the rest is imported by the command that is run."""
+    check = "import mminf.cli.main, sys\nprint([name for name in sys.modules if name.startswith('mminf.')])"
+    out = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd="/")
+    heavy = ("api", "engine", "image", "inspection", "journal", "recipe", "step", "template")
+    assert [name for name in ast.literal_eval(out.stdout) if name.split(".")[1] in heavy] == []

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mminf.cli.options import RUN_FOLDER
 from mminf.cli.terminal import echo
-from mminf.inspection import FailureStatus
 from mminf.states import RunState
+
+if TYPE_CHECKING:
+    from mminf.inspection import FailureStatus
 
 
 def register(app: typer.Typer) -> None:
