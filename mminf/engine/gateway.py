@@ -7,8 +7,7 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mminf.engine.answers import present, separate
 from mminf.engine.budget import Budget
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
+class _Question(NamedTuple):
     """A call and its key in the memo. `chat` is its chat as JSON, images by URI."""
 
     call: StepCall

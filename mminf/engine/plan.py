@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from mminf.engine.engines import Engine
 from mminf.errors import Problem, RecipeError
@@ -46,7 +47,7 @@ class StageCheck:
     condition: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StagePlan:
     """One stage of a run.
 
@@ -56,7 +57,8 @@ class StagePlan:
         names: their names, in list order.
         waits: for each step, a bit mask of the steps of this stage that it waits for.
         fingerprint: digest of all that the stage's results depend on, apart from the record.
-        checks: conditions that are tested early; none where the recipe says `early_drop: false`.
+        checks: conditions that are tested early; none if the recipe has `early_drop: false`.
+        calls: positions of the steps that call an engine.
     """
 
     index: int
@@ -66,6 +68,10 @@ class StagePlan:
     fingerprint: str
     names: tuple[str, ...] = ()
     checks: tuple[StageCheck, ...] = ()
+
+    @cached_property
+    def calls(self) -> frozenset[int]:
+        return frozenset(number for number, step in enumerate(self.steps) if step.engine is not None)
 
     def key(self, record: Record, retries: Mapping[tuple[str, str], int]) -> str:
         """Returns the key of a record's outcome: it is computed again only when this changes.

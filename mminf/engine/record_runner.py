@@ -48,7 +48,7 @@ class RecordRunner:
 
     async def _advance(self, ready: list[int]) -> None:
         """Starts what is ready and waits until something is finished."""
-        calls = [step for step in ready if self._stage.steps[step].engine is not None]
+        calls = [step for step in ready if step in self._stage.calls]
         for step in ready:
             if step not in calls:
                 await self._run_alone(step)

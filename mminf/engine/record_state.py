@@ -93,8 +93,10 @@ class RecordState:
 
     def take_ready(self) -> list[int]:
         """Returns the steps that can run now; each is returned once."""
-        waits, limit = self._stage.waits, self.limit
-        ready = [step for step in self._pending if step < limit and not waits[step] & ~self._done]
+        if not self._pending:
+            return []
+        waits, limit, missing = self._stage.waits, self.limit, ~self._done
+        ready = [step for step in self._pending if step < limit and not waits[step] & missing]
         self._pending = [step for step in self._pending if step not in ready]
         return ready
 
@@ -171,6 +173,8 @@ class RecordState:
 
     def _check(self) -> None:
         """Tests the conditions of later steps whose fields are there."""
+        if not self._checks:
+            return
         for check in [check for check in self._checks if not check.after & ~self._done]:
             self._checks.remove(check)
             if (reason := self._reason_to_drop(check)) is not None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
@@ -53,6 +54,27 @@ def end_children(seconds: float = 3.0) -> None:
             child.kill()
 
 
+_YOUNG = 20_000
+"""Objects that are allocated between two collections; Python's default is 700."""
+
+
+@contextlib.contextmanager
+def fewer_collections() -> Iterator[None]:
+    """Lets the garbage collector run less often, and ignore what exists already, such as imported modules.
+
+    A run keeps thousands of calls in flight, whose objects are freed without the collector. With Python's default it
+    takes a tenth of the CPU time. Docs: Python, `gc.freeze` and `gc.set_threshold`.
+    """
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(_YOUNG, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
 class LocalExecutor(Generic[T]):
     """Executes a run in a new event loop. The first Ctrl-C drains, the second one stops; the run can be resumed.
 
@@ -89,7 +111,8 @@ class LocalExecutor(Generic[T]):
             self._handle_signals(loop, run)
             stop_watching = self.watch(run) if self.watch is not None else None
             try:
-                return loop.run_until_complete(self.work(run))
+                with fewer_collections():
+                    return loop.run_until_complete(self.work(run))
             finally:
                 if stop_watching is not None:
                     stop_watching()

@@ -10,15 +10,28 @@ import sqlite3
 import zlib
 
 SqlValue = str | bytes | int | float | None
+_PLAIN = frozenset({int, float, type(None)})
 RUN_FACTOR, SEQ_FACTOR = 1009, 9_176_263
 """Outcomes count `run` and `seq` by these factors, so that SQL alone updates their checksums when they change."""
 
 
 def checksum(*values: SqlValue) -> int:
     """Returns the CRC-32 of values as SQLite stores them."""
-    # A call costs about 2 us, of which every answer of a model costs two: so no loop over types, no generator.
-    text = "\x1f".join([v if type(v) is str else v.hex() if type(v) is bytes else repr(v) for v in values])
+    # Called for every answer of a model and every outcome: so no generator, and no look at the types of plain values.
+    text = "\x1f".join(
+        [
+            v if type(v) is str else v.hex() if type(v) is bytes else repr(v) if type(v) in _PLAIN else _stored(v)
+            for v in values
+        ]
+    )
     return zlib.crc32(text.encode("utf-8", "surrogatepass"))
+
+
+def _stored(value: object) -> str:
+    """Returns the text of a value of a derived type, such as a StrEnum or a bool, as SQLite stores it."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    return repr(int(value)) if isinstance(value, int) else repr(value)
 
 
 def outcome_checksum(run: int, seq: int, *values: SqlValue) -> int:

@@ -123,11 +123,13 @@ class Database:
 
     def insert(self, table: str, *values: SqlValue) -> None:
         """Queues a row, which replaces the one with its primary key."""
-        self.execute(insert(table, or_="REPLACE"), *values)
+        self._queue(inserting(table, values))
 
     def execute(self, sql: str, *arguments: SqlValue) -> None:
         """Queues a statement."""
-        statement = Statement(sql, arguments)
+        self._queue(Statement(sql, arguments))
+
+    def _queue(self, statement: Statement) -> None:
         if self._batch is None:
             self.writer.post([statement])
         else:
@@ -150,6 +152,24 @@ class Database:
     async def commit(self, statements: Iterable[Statement] = ()) -> None:
         """Returns once the statements, and everything queued before them, are committed."""
         await self.writer.commit(list(statements))
+
+
+def inserting(table: str, values: Values | Callable[[], Values], *, or_: str = "REPLACE") -> Statement:
+    """Returns the statement that inserts a row with its checksum.
+
+    The checksum is computed in the writing thread, next to the loop that feeds the engines, and before SQLite is
+    called: a function that SQLite calls takes the interpreter from that loop once more per row.
+
+    Args:
+        values: `COLUMNS` of the table, or a function that returns them; it is called in the writing thread.
+        or_: `IGNORE` or `REPLACE`, where there is a row with the same primary key.
+    """
+
+    def arguments() -> Values:
+        row = values() if callable(values) else values
+        return (*row, _checksum_of(table, row))
+
+    return Statement(insert(table, or_=or_, given=True), arguments)
 
 
 def _checksum_of(table: str, values: Sequence[Any]) -> int | None:

@@ -7,11 +7,9 @@ from collections.abc import Iterable
 
 from mminf.journal.checksum import SqlValue
 from mminf.journal.codec import clean, deflate, inflate
-from mminf.journal.database import Database, Values
+from mminf.journal.database import Database, Values, inserting
 from mminf.journal.meta import RunMeta
 from mminf.journal.row import Call, CallHistory, Chat, Prompt, Totals
-from mminf.journal.schema import insert
-from mminf.journal.writer import Statement
 from mminf.request import Generation
 
 _TOTALS = "SELECT step, count(*), sum(prompt_tokens), sum(completion_tokens), sum(seconds) FROM memo GROUP BY step"
@@ -96,13 +94,12 @@ class Memo:
         answer = call.generation
         prompt_id, dictionary = self._prompts.get(call.step, (None, b""))
         run = self._meta.run
-        # In the writing thread: the chat is deflated there, next to the loop that feeds the engines.
-        statements = [Statement(insert("memo", or_="IGNORE"), lambda: _values(call, run, prompt_id, dictionary))]
+        statements = [inserting("memo", lambda: _values(call, run, prompt_id, dictionary), or_="IGNORE")]
         if answer.reasoning is not None:
             self._own.note(reasoning=True)
-            statements.append(Statement(insert("reasoning", or_="REPLACE"), (call.key, clean(answer.reasoning))))
+            statements.append(inserting("reasoning", (call.key, clean(answer.reasoning))))
         if answer.vector is not None:
-            statements.append(Statement(insert("vectors", or_="REPLACE"), (call.key, answer.vector)))
+            statements.append(inserting("vectors", (call.key, answer.vector)))
         await self._database.commit(statements)
 
     def vector(self, key: str) -> bytes | None:

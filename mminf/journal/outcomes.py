@@ -8,11 +8,9 @@ from collections.abc import Iterable, Iterator
 from mminf.errors import JournalError, shorten_text
 from mminf.journal.checksum import RUN_FACTOR, SEQ_FACTOR, SqlValue
 from mminf.journal.codec import BELOW, below, clean, path_numbers, path_text
-from mminf.journal.database import Database, Values
+from mminf.journal.database import Database, Values, inserting
 from mminf.journal.meta import RunMeta
 from mminf.journal.row import FailedRecord, OutcomeCount, Place, Row, row_of
-from mminf.journal.schema import insert
-from mminf.journal.writer import Statement
 from mminf.limits import REASON_CHARACTERS
 from mminf.record import Record, to_json
 from mminf.redact import redact
@@ -50,8 +48,7 @@ class Outcomes:
 
     async def write(self, rows: Iterable[Row]) -> None:
         """Writes outcomes; returns once they are committed."""
-        sql = insert("rows", or_="REPLACE")
-        await self._database.commit([Statement(sql, self._values(row)) for row in rows])
+        await self._database.commit([inserting("rows", self._values(row)) for row in rows])
 
     def _values(self, row: Row) -> Values:
         return (

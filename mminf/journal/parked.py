@@ -6,10 +6,8 @@ import json
 from collections.abc import Iterator
 
 from mminf.journal.codec import clean, path_numbers, path_text
-from mminf.journal.database import Database
+from mminf.journal.database import Database, inserting
 from mminf.journal.row import Waiting
-from mminf.journal.schema import insert
-from mminf.journal.writer import Statement
 from mminf.record import Record
 
 _PAGE = 256
@@ -41,7 +39,7 @@ class ParkedRecords:
             json.dumps(waiting.tree),
             waiting.key,
         )
-        await self._database.commit([Statement(insert("parked", or_="REPLACE"), values)])
+        await self._database.commit([inserting("parked", values)])
 
     def take(self, stage: int) -> Iterator[Waiting]:
         """Yields and removes the records of a stage, in source order; those parked again meanwhile are not seen."""

@@ -113,19 +113,20 @@ _OUTCOME = ("run", "seq", *(name for name in COLUMNS["rows"] if name not in ("ru
 
 
 @cache
-def insert(table: str, *, or_: str | None = None) -> str:
+def insert(table: str, *, or_: str | None = None, given: bool = False) -> str:
     """Returns the SQL that inserts a row of a table with its checksum; its arguments are `COLUMNS` of the table.
 
     Args:
         or_: `IGNORE` or `REPLACE`, where there is a row with the same primary key.
+        given: the checksum is the last argument. Otherwise SQLite calls the function that computes it.
     """
     columns = COLUMNS[table]
     marks = [f"?{number}" for number in range(1, len(columns) + 1)]
     place = dict(zip(columns, marks, strict=True))
     conflict = f" OR {or_}" if or_ else ""
+    sums = "?" if given else checksum_sql(table, place)
     # Columns by name: in an upgraded journal, a new one comes after the checksum.
-    names = ", ".join((*columns, "checksum"))
-    return f"INSERT{conflict} INTO {table} ({names}) VALUES ({', '.join(marks)}, {checksum_sql(table, place)})"
+    return f"INSERT{conflict} INTO {table} ({', '.join((*columns, 'checksum'))}) VALUES ({', '.join(marks)}, {sums})"
 
 
 def checksum_sql(table: str, values: dict[str, str] | None = None, *, schema: str = "") -> str:

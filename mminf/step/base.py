@@ -6,6 +6,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, get_args
 
 from mminf.errors import MminfError, PluginError, RecordError
@@ -60,7 +61,7 @@ class Step(ABC, Generic[C]):
         self.config = config
         self.condition = Expression(config.when) if config.when is not None else None
 
-    @property
+    @cached_property
     def name(self) -> str:
         return self.config.name or self.type
 
@@ -72,7 +73,7 @@ class Step(ABC, Generic[C]):
         """
         return False
 
-    @property
+    @cached_property
     def engine(self) -> str | None:
         """Name of the engine that the step calls, or None."""
         return getattr(self.config, "engine", None)
@@ -87,7 +88,7 @@ class Step(ABC, Generic[C]):
         """All fields that the step may read: `reads`, and optional fields."""
         return self.reads
 
-    @property
+    @cached_property
     def writes(self) -> frozenset[str]:
         """The fields that the step writes."""
         return _names(getattr(self.config, "writes", ()))

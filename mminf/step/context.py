@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mminf.errors import EngineError, ImageError
 from mminf.image import LoadedImage
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 NO_SAMPLING = Sampling(max_tokens=1)
 
 
-@dataclass(frozen=True, slots=True)
-class StepCall:
+class StepCall(NamedTuple):
     """A step's request for a record.
 
     Attributes:

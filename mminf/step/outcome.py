@@ -41,7 +41,7 @@ def check_outcome(step: StepLike, outcome: object) -> Outcome:
 
 def is_fields(outcome: object) -> TypeGuard[Mapping[str, Json]]:
     """Returns whether an outcome is new fields of the record."""
-    return isinstance(outcome, Mapping)
+    return type(outcome) is dict or isinstance(outcome, Mapping)
 
 
 def _check_items(step: StepLike, items: Sequence[Mapping[str, Json]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator, Field
@@ -62,7 +63,7 @@ class PromptStep(Step[P]):
             raise ValueError("key 'template' (a file) or 'prompt' (a text) is missing")
         return Template(text)
 
-    @property
+    @cached_property
     def ends(self) -> Sequence[str]:
         """Stop strings; the step reads nothing after them."""
         found: Sequence[str] = getattr(self.config, "ends", ())
