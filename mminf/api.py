@@ -62,16 +62,16 @@ def load(
 
     Args:
         recipe: path, or name of a recipe bundled with mminf.
-        input: image folder, JSON, JSONL, Parquet or dataset on disk, in place of the recipe's source.
+        input: image folder, JSON, JSONL, CSV, Parquet or dataset on disk; replaces the recipe's source.
         profile: one of the recipe's profiles.
         settings: `path.to.key=value` texts, as `--set` takes them.
         overrides: the same from Python: `{"engines.vlm.model": "..."}` or nested mappings.
-        seed: of the run, in place of the recipe's.
+        seed: seed of the run; overrides the recipe's seed.
         plugins: plugin files or modules.
         image_root: folder or URI that the rows' relative image paths start from.
 
     Raises:
-        UsageError: saying all that is wrong.
+        UsageError: if the recipe is invalid; the message lists all problems.
     """
     values = dict(overrides or {})
     if seed is not None:
@@ -89,7 +89,7 @@ def load(
 
 
 def _absolute(folder: str | Path) -> str:
-    """A folder that is named on the command line is relative to where that is typed, not to the recipe."""
+    """Returns the absolute path of a folder, which is relative to the working directory, not to the recipe."""
     path = to_path(str(folder))
     return str(path if is_remote(path) else path.resolve())
 
@@ -179,8 +179,8 @@ def prepare(recipe: Recipe, *, output: str | Path | None = None, limit: int | No
     """Returns a run that has been checked: input, output, fields, installed backends. Nothing is loaded or written.
 
     Args:
-        force: also replace datasets that runs into the output have not written, those of another recipe, and more rows
-            by fewer.
+        force: also replace files that mminf did not write, datasets of another recipe, and datasets with
+            more rows.
     """
     folder = to_path(str(output)) if output is not None else Path("out") / recipe.name
     made = open_run(recipe, folder, limit=limit, force=force)
@@ -193,7 +193,7 @@ def check(recipe: Recipe) -> None:
     """Checks what can be checked without an input: that each field is provided before it is read.
 
     Raises:
-        RecipeError: naming every field that is not.
+        RecipeError: if a field is not provided; the message lists all of them.
     """
     columns = SOURCES.get(recipe.source.type).columns if recipe.source is not None else None
     check_fields(recipe, columns, open_sinks(recipe, Path("out")))
@@ -212,7 +212,7 @@ def status(output: str | Path) -> RunStatus:
     """Returns the status of a run, also while it runs, as JSON values.
 
     Raises:
-        JournalError: if there is none.
+        JournalError: if there is no run.
     """
     return run_status(output)
 
@@ -243,7 +243,7 @@ def retry(output: str | Path, *, step: str | None = None, ids: Sequence[str] = (
     """
     path = to_path(str(output))
     with open_journals(path):
-        pass  # there must be a run
+        pass  # raises JournalError if there is no run
     workspace = Workspace(path)
     with workspace.hold():
         marked = _find_failed(workspace.folder, step, ids)
@@ -269,12 +269,12 @@ def export(recipe: Recipe, output: str | Path, *, to: str | Path | None = None, 
     """Writes a recipe's datasets from what a journal contains, finished or not.
 
     Args:
-        to: folder for the datasets; by default the run's own, which must be one that can be written to then.
+        to: folder for the datasets; by default the output of the run, which must then be writable.
         force: as for `prepare`.
 
     Raises:
-        JournalError: if there is no run, or it had other steps.
-        OutputError: if a dataset can't be written, or would replace what no run into its folder has written.
+        JournalError: if there is no run, or the recipe has other steps than the run.
+        OutputError: if a dataset can't be written, or would replace a file that mminf did not write.
     """
     return export_run(recipe, to_path(str(output)), to=None if to is None else to_path(str(to)), force=force)
 
@@ -300,7 +300,7 @@ def render(recipe: Recipe, step: str, *, record: str | None = None, output: str 
 
     Args:
         record: id; the first record of the source by default.
-        output: a run whose fields fill the prompt; without it, what earlier steps would write is shown by name.
+        output: a run whose fields fill in the prompt; without it, the prompt shows names of fields of earlier steps.
 
     Raises:
         UsageError: if there is no such step or record, or the step sends no prompt.

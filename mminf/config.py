@@ -41,7 +41,7 @@ class Config(BaseModel):
     """Base of all configs.
 
     Attributes:
-        shorthand: the field that a bare value in the recipe stands for (`keep: a > 1`).
+        shorthand: the field that a bare value in the recipe sets (`keep: a > 1`).
         renamed: deprecated key -> key. Several deprecated keys of one key become a list, in this order.
         renamed_values: key -> deprecated value -> value.
     """

@@ -1,15 +1,15 @@
 """Every error that mminf raises on purpose.
 
 MminfError
-├── UsageError               what the user can fix: printed without a traceback, exit code 2
-│   ├── RecipeError          a recipe with its problems, all of them, each with file and line
+├── UsageError               an error that the user can fix: printed without a traceback, exit code 2
+│   ├── RecipeError          all problems of a recipe, each with file and line
 │   ├── PluginError          a plugin that is missing or broken
 │   ├── SourceError          an input that can't be read at all
-│   ├── JournalError         a journal that is damaged, foreign or newer
+│   ├── JournalError         a journal that is missing, damaged, locked or of an unknown version
 │   │   └── LockedError      a journal that another process is writing
-│   ├── OutputError          a dataset that can't be written, or would replace what is not mminf's
+│   ├── OutputError          a dataset that can't be written, or would replace files that mminf did not write
 │   └── EngineError          a model or backend that can't be loaded or does not support what a step needs
-│       └── EngineDied       a loaded model whose process is gone; loaded again, a few times
+│       └── EngineDied       a loaded model whose process has ended; it is restarted, at most three times
 ├── RecordError              fails one record, and no other
 │   ├── MissingField         the record lacks a field that a step reads
 │   ├── ImageError           an image that is missing, broken, too large or not allowed
@@ -37,7 +37,7 @@ class UsageError(MminfError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with a recipe: where it is and what to do about it."""
+    """One problem of a recipe: its position, and what is wrong or how to fix it."""
 
     where: str
     message: str
@@ -63,7 +63,7 @@ class SourceError(UsageError):
 
 
 class JournalError(UsageError):
-    """A journal that another process holds, or that this version can't read."""
+    """A journal that is missing, damaged, locked by another process, or of an unknown version."""
 
 
 class LockedError(JournalError):
@@ -71,7 +71,7 @@ class LockedError(JournalError):
 
 
 class OutputError(UsageError):
-    """A dataset that can't be written, or that would replace what no run has written."""
+    """A dataset that can't be written, or that would replace files that mminf did not write."""
 
 
 class EngineError(UsageError):
@@ -79,7 +79,7 @@ class EngineError(UsageError):
 
 
 class EngineDied(EngineError):
-    """An engine that was loaded is gone, with all its calls in flight."""
+    """The process of a loaded engine has ended, and all its calls in flight are lost."""
 
 
 class RecordError(MminfError):
@@ -103,7 +103,7 @@ class UnusableAnswer(MminfError):
 
 
 class Interrupted(MminfError):
-    """The run is draining, so no new call is started; what is unfinished stays pending."""
+    """The run is draining, so no new call is started; unfinished records stay pending."""
 
 
 class EngineNotLoaded(MminfError):
@@ -120,7 +120,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def shorten_text(text: str, limit: int = 120) -> str:
-    """Returns a text of at most `limit` characters: of a longer one its begin and its end."""
+    """Returns a text of at most `limit` characters: the beginning and the end of a longer text."""
     if len(text) <= limit:
         return text
     end = limit // 3

@@ -1,4 +1,4 @@
-"""What a run's journals tell: its status, its failures, the history of a record, the registered members.
+"""Reads the journals of a run (status, failures, history of a record), and lists recipes and registered members.
 
 All results are JSON values with a type, for the command line, the Python API and the report alike.
 """
@@ -88,7 +88,7 @@ def run_status(output: str | Path) -> RunStatus:
     """Returns the status of a run, also while it runs.
 
     Raises:
-        JournalError: if there is none.
+        JournalError: if there is no run.
     """
     path = to_path(str(output))
     with open_journals(path) as journals:
@@ -139,14 +139,14 @@ def _add_calls(step: StepStatus, total: Totals) -> None:
 
 
 def _whole_state(states: Sequence[RunState | None]) -> RunState | None:
-    """A run whose shards were all stopped in time was interrupted, though its main journal says that it runs."""
+    """Returns the state of a run from those of its journals: `interrupted` if all shards were stopped properly."""
     shards = set(states[1:])
     stopped = bool(shards) and shards <= {RunState.INTERRUPTED, RunState.FINISHED}
     return RunState.INTERRUPTED if states[0] is RunState.KILLED and stopped else states[0]
 
 
 def _state(journal: Journal, store: Path | None) -> RunState | None:
-    """Returns the state of a run. One whose state is running, and whose lock no process holds, was killed."""
+    """Returns the state of a run; `killed` if its journal says that it is running, but no process holds its lock."""
     state = journal.meta.state
     if state not in (RunState.RUNNING, RunState.WRITING):
         return state
@@ -193,7 +193,7 @@ def record_history(output: str | Path, record: str) -> RecordHistory:
         )
         if not rows and not calls:
             like = [name for journal in journals for name in journal.outcomes.ids_like(record)]
-            hint = f"; ids with it: {', '.join(like)}" if like else ""
+            hint = f"; ids that contain it: {', '.join(like)}" if like else ""
             raise JournalError(f"no record {record!r} in {output}{hint}")
         return RecordHistory(id=record, outcomes=[_outcome(row) for row in rows], calls=calls)
 
@@ -205,9 +205,9 @@ def _outcome(row: Row) -> OutcomeHistory:
 
 
 def read_outcomes(output: str | Path) -> Iterator[OutcomeHistory]:
-    """Yields the outcomes of all records of a run, in the form that `mminf show --json` has them in for one record.
+    """Yields the outcomes of all records of a run, in the form that `mminf show --json` prints for one record.
 
-    They come stage by stage, and in source order within a stage. A record that later stages continue has an outcome in
+    The order is by stage, then by source order. A record that later stages continue has an outcome in
     each of them.
 
     Raises:
@@ -231,7 +231,7 @@ def read_recipe(output: str | Path) -> dict[str, Any]:
 
 
 def list_members(plugins: Iterable[str] = ()) -> dict[str, dict[str, str]]:
-    """Returns what recipes can name, by kind, each with the first line of its documentation."""
+    """Returns the members that recipes can name, by kind, each with the first line of its documentation."""
     discover(plugins)
     registries = {"steps": STEPS, "backends": BACKENDS, "sources": SOURCES, "sinks": SINKS}
     return {kind: {name: _first_line(registry.get(name)) for name in registry} for kind, registry in registries.items()}

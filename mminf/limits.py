@@ -19,8 +19,8 @@ class Limit:
     """One limit.
 
     Args:
-        name: as errors and docs/limits.md have it.
-        default: where the environment says nothing.
+        name: as in errors and in docs/limits.md.
+        default: used if the environment variable is not set.
         unit: bytes, seconds, characters, ...
         about: what it applies to.
     """
@@ -32,14 +32,14 @@ class Limit:
 
     @property
     def variable(self) -> str:
-        """The environment variable that changes it."""
+        """The environment variable that changes the limit."""
         return f"MMINF_{self.name.upper()}"
 
     @property
     def value(self) -> int:
-        """The limit in force. Raises UsageError if its environment variable is not a positive integer.
+        """The current limit. Raises UsageError if its environment variable is not a positive integer.
 
-        The environment is read when it is first asked for.
+        The environment variable is read at the first access.
         """
         found = _values.get(self.name)
         if found is None:
@@ -67,7 +67,7 @@ MIB = 2**20
 ANSWER_BYTES = Limit("answer_bytes", 32 * MIB, "bytes", "a server's answer, unpacked")
 LISTING_BYTES = Limit("listing_bytes", 8 * MIB, "bytes", "a server's list of models, unpacked")
 LINE_BYTES = Limit("line_bytes", 256 * MIB, "bytes", "a line of a text, JSON Lines, CSV or TSV file, unpacked")
-ROW_LINES = Limit("row_lines", 10_000, "lines", "a row of a CSV or TSV file, whose quoted cells may have several")
+ROW_LINES = Limit("row_lines", 10_000, "lines", "a row of a CSV or TSV file; quoted cells can contain line breaks")
 JSON_BYTES = Limit("json_bytes", 1024 * MIB, "bytes", "a JSON file, which is read whole")
 BATCH_BYTES = Limit("batch_bytes", 1024 * MIB, "bytes", "a batch of Parquet rows, unpacked")
 IMAGE_BYTES = Limit(
@@ -77,10 +77,10 @@ SAMPLE_BYTES = Limit("sample_bytes", 1024 * MIB, "bytes", "all files of a sample
 IMAGE_SECONDS = Limit("image_seconds", 120, "seconds", "fetching an image, with all tries and redirects")
 IMAGE_REDIRECTS = Limit("image_redirects", 5, "redirects", "fetching an image")
 RECIPE_BYTES = Limit("recipe_bytes", 4 * MIB, "bytes", "a recipe, and a value of `--set`")
-RECIPE_VALUES = Limit("recipe_values", 100_000, "values", "a recipe, its aliases and merged keys followed")
+RECIPE_VALUES = Limit("recipe_values", 100_000, "values", "a recipe, with its aliases and merged keys expanded")
 RECIPE_DEPTH = Limit("recipe_depth", 64, "levels", "nested values in a recipe, and nested parts of an expression")
 EXPRESSION_WORK = Limit(
-    "expression_work", 5_000_000, "items", "what one evaluation of an expression or template makes or visits"
+    "expression_work", 5_000_000, "items", "created or visited by one evaluation of an expression or template"
 )
 EXPRESSION_SECONDS = Limit("expression_seconds", 10, "seconds", "one evaluation of an expression or template")
 EXPRESSION_DIGITS = Limit("expression_digits", 1000, "digits", "a number in an expression or template")
@@ -105,4 +105,4 @@ LIMITS = (
     EXPRESSION_DIGITS,
     REASON_CHARACTERS,
 )
-"""All of them, in the order of docs/limits.md."""
+"""All limits, in the order of docs/limits.md."""

@@ -45,7 +45,7 @@ _SPOKEN = frozenset(
 )
 _OTHER_TAGS = re.compile(r"<(?:video|audio)>")
 _TEXT_KEYS = ("content", "value")
-# What ms-swift's templates replace in a text (`Template.special_tokens`), and the form that it loads files by.
+# What ms-swift's templates replace in a text (`Template.special_tokens`), and the form by which it loads files.
 _TAGS = re.compile(r"<(/?(?:image|video|audio|img|bbox|ref-object|start-image|cot-process)>)", re.IGNORECASE)
 
 

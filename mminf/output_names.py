@@ -11,7 +11,7 @@ OWN_FOLDERS = frozenset({"images", "parts"})
 JOURNAL = re.compile(r"journal\..*", re.DOTALL)
 """The journal, its lock, and the files that SQLite writes next to it."""
 LONGEST_NAME, LONGEST_PATH = 200, 1000
-"""In bytes. File systems allow 255 per name; the name of an unfinished file needs some of them."""
+"""Maximum lengths in bytes. File systems allow 255 per name; the name of an unfinished file is longer."""
 
 
 def check_dataset_path(text: str) -> str:

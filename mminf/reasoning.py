@@ -116,7 +116,7 @@ def _is_answer(before: str, found: re.Match[str], *, first: bool) -> bool:
     """Returns whether a text before a marker may be the answer: then it is not known where the answer begins.
 
     Args:
-        first: no reasoning is known yet; words that introduce it are no answer.
+        first: no reasoning is known yet; words that introduce it are not an answer.
     """
     text = before.strip()
     if not text:

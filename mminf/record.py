@@ -50,7 +50,7 @@ class Record:
             ) from None
 
     def get(self, name: str, default: Json = None) -> Json:
-        """Returns a field's value, or `default` where the record has no such field."""
+        """Returns a field's value, or `default` if the record has no such field."""
         return self.fields.get(name, default)
 
     def child(self, number: int, fields: Fields) -> Record:

@@ -1,6 +1,6 @@
 """Keeps secrets out of everything that is stored or shown.
 
-What is secret: values of environment variables that are read as keys (`api_key_env`, `${NAME}` in `headers`), those of
+Secrets are: values of environment variables that are read as keys (`api_key_env`, `${NAME}` in `headers`), those of
 variables that are named like keys (`HF_TOKEN`, `AWS_SECRET_ACCESS_KEY`), and passwords in addresses.
 """
 
@@ -15,7 +15,7 @@ from urllib.parse import quote, quote_plus
 
 SHOWN = "***"
 SHORTEST, SHORTEST_GUESS = 8, 12
-"""Characters of a secret at least, and of one that is only guessed by its variable's name: shorter values (`EMPTY`,
+"""Minimum lengths of a secret, and of a secret that is only guessed by its variable's name: shorter values (`EMPTY`,
 `none`) are also ordinary words."""
 _SECRET_NAME = re.compile(
     r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)$", re.IGNORECASE
@@ -33,7 +33,7 @@ _kept: set[str] = set()
 
 
 def read_secret(name: str) -> str | None:
-    """Returns an environment variable's value, None if it is unset or empty, and keeps it secret from now on."""
+    """Returns an environment variable's value, or None if it is unset or empty, and registers it as a secret."""
     if value := os.environ.get(name):
         keep_secret(value)
     return value or None
@@ -46,7 +46,7 @@ def keep_secret(value: str) -> None:
 
 
 def hide_secrets(text: str) -> str:
-    """Returns a text with `***` in the place of every secret that was read; for what models answer."""
+    """Returns a text with `***` in place of every registered secret; used for model answers."""
     return _hide(text, frozenset(_kept))
 
 
@@ -60,14 +60,14 @@ def redact(text: str) -> str:
 
 
 def is_secret_name(name: str) -> bool:
-    """Returns whether a header, parameter or variable is named like one that holds a key."""
+    """Returns whether a header, parameter or variable is named like one that contains a key."""
     name = name.replace("-", "_")
     return bool(_SECRET_NAME.search(name)) or name.lower() in _AUTH_NAMES
 
 
 @cache
 def _guessed() -> frozenset[str]:
-    """The values of variables that are named like keys, as they are when something is first shown."""
+    """Returns the values of variables that are named like keys, read at the first call."""
     return frozenset(value for name, value in os.environ.items() if _SECRET_NAME.search(name) and _looks_secret(value))
 
 
@@ -81,7 +81,7 @@ def _hide(text: str, secrets: frozenset[str]) -> str:
 
 @lru_cache(maxsize=16)
 def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
-    """A pattern of secrets, as they are and as JSON and addresses escape them; longer ones first."""
+    """Returns a pattern for secrets, plain and as escaped in JSON, HTML and URLs; longer ones first."""
     spelled = {text for value in secrets for text in _spellings(value)}
     return re.compile("|".join(re.escape(text) for text in sorted(spelled, key=lambda text: (-len(text), text))))
 

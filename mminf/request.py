@@ -157,5 +157,5 @@ class Generation:
 
     @property
     def complete(self) -> bool:
-        """Whether the model ended the answer itself; only then is it used."""
+        """Whether the model ended the answer itself; other answers are truncated or withheld."""
         return self.finish_reason == "stop"

@@ -17,7 +17,7 @@ _NAME = re.compile(r"(\d{5})-of-(\d{5})")
 class Shard:
     """One of `count` shards of a run's records, counted from 0.
 
-    A record's shard depends on its id alone, so every machine cuts the same input in the same way.
+    A record's shard depends on its id alone, so every machine splits the same input in the same way.
     """
 
     index: int
@@ -32,7 +32,7 @@ class Shard:
         return f"{self.index}/{self.count}"
 
     def owns(self, record: str) -> bool:
-        """Returns whether a source record of that id is in this shard.
+        """Returns whether a source record with that id is in this shard.
 
         Records with the same id, which get the suffixes `~2`, `~3`, are in the same shard, so only that shard has to
         remember the id.
@@ -42,7 +42,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """Returns the shard that `3/8` names. Raises UsageError if it names none."""
+        """Returns the shard that `3/8` names. Raises UsageError if the text is not valid."""
         index, _, count = text.partition("/")
         if not (index.strip().isdecimal() and count.strip().isdecimal()) or not 0 <= int(index) < int(count):
             raise UsageError(f"--shard {text!r}: give i/n with i from 0 to n-1, such as 0/8 to 7/8 for eight shards")

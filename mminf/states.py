@@ -12,9 +12,9 @@ class RecordStatus(StrEnum):
     DROPPED = "dropped"
     FAILED = "failed"
     EXPANDED = "expanded"
-    """It was replaced by its children."""
+    """The record was replaced by its children."""
     PARKED = "parked"
-    """It waits for an engine that is not loaded; never in a journal's outcomes."""
+    """The record waits for an engine that is not loaded; never in a journal's outcomes."""
 
 
 class RunState(StrEnum):
@@ -29,11 +29,11 @@ class RunState(StrEnum):
     WAITING = "waiting"
     """The shards must be run again: a dataset step or the target needs more."""
     KILLED = "killed"
-    """Its journal says that it runs, but no process holds the lock; never in a journal."""
+    """The journal says that the run is running, but no process holds its lock; never in a journal."""
 
 
 class EngineState(StrEnum):
-    """What an engine is doing."""
+    """The state of an engine."""
 
     IDLE = "idle"
     LOADING = "loading"

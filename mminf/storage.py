@@ -66,7 +66,7 @@ def _check_uri(text: str) -> str:
         raise UsageError(
             f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}: an address must not contain a password or a "
             "query, because "
-            "recipes are kept in journals; keys come from where the store's own tools have them"
+            "recipes are stored in journals; configure keys as for the store's own tools"
         )
     if scheme not in PROTOCOLS or "::" in text:
         raise UsageError(f"{text}: scheme {scheme!r} is not one of {', '.join(PROTOCOLS)}")
@@ -123,7 +123,7 @@ def object_info(uri: str) -> dict[str, object]:
 
 
 def info_token(info: dict[str, object]) -> int:
-    """Returns a number that changes with an object's content, as far as its store tells."""
+    """Returns a number that changes with an object's content, if its store provides such a value."""
     said = [str(info.get(name, "")) for name in _CHANGING]
     return int.from_bytes(hashlib.blake2b("|".join(said).encode(), digest_size=7).digest(), "big")
 
@@ -153,7 +153,7 @@ def is_pattern(path: Path) -> bool:
 def list_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """Returns the files of a folder with one of the suffixes, or those that match a pattern (`shards/*.tar`), by name.
 
-    A path that is a file is itself the list.
+    If the path is a file, the list contains only this file.
 
     Raises:
         SourceError: if there are none.

@@ -1,1 +1,1 @@
-"""First-party plugins, one folder a method."""
+"""First-party plugins, one folder per method."""

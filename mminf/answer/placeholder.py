@@ -8,7 +8,7 @@ from mminf.answer.clean import short, unwrap, words
 from mminf.errors import UnusableAnswer
 
 # Words of which a form's own words consist, and those that name its parts: "the new prompt", "your answer here",
-# "the five questions, one a line".
+# "the five questions, one per line".
 _FORM = frozenset(
     words(
         "a actual an and any be best better chosen complete conversation correct detailed drawn each eight else "

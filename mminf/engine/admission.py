@@ -10,7 +10,7 @@ from mminf.record import Record
 from mminf.source.base import BadRow
 
 FIRST_GUESS = 0.25
-"""Share of records that a recipe with filters accepts, before any is done."""
+"""Estimated share of accepted records, before any record is done."""
 LEAST_SHARE = 0.02
 
 
@@ -19,11 +19,11 @@ class Limits:
     """Limits of one stage.
 
     Attributes:
-        window: records in flight at most.
-        last: records in flight when no more than these are left to take. The calls of one record go one after the
-            other, so the last ones keep an engine full for longer if more of them are under way.
+        window: maximum number of records in flight.
+        last: maximum number of records in flight when at most this many are left. The calls of a record run one after
+            another, so at the end more records in flight are needed to keep an engine busy.
         target: no more records are taken from the source once this many are accepted; None: all are taken.
-        total: number of records that will come, where that is known.
+        total: number of records to take; None if it is unknown.
     """
 
     window: int
@@ -65,7 +65,7 @@ class Admission:
         return record
 
     def needed(self, accepted: int) -> float:
-        """Returns how many records must be parked on their way to contain what the target lacks, by those so far."""
+        """Returns how many records to park until the target is probably reached, by the share accepted so far."""
         if self._target is None:
             return math.inf
         share = max(LEAST_SHARE, accepted / self._taken) if self._taken else FIRST_GUESS

@@ -1,4 +1,4 @@
-"""What a run may spend: calls, tokens and money, over all runs into one output."""
+"""The budget of a run: calls, tokens and money, over all runs into one output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MILLION = 1_000_000
 
 @dataclass(slots=True)
 class Spent:
-    """What was spent: answered calls, tokens of prompts and answers, and money by the engines' prices."""
+    """The used part of a budget: answered calls, tokens of prompts and answers, and money by the engines' prices."""
 
     calls: float = 0
     tokens: float = 0
@@ -34,18 +34,18 @@ class Spent:
 
 
 class Budget:
-    """Says when a run has spent what its recipe allows.
+    """Determines when a run has used up the budget of its recipe.
 
-    Calls are counted when they start, so their number is never exceeded. Tokens and money are known when the answer is
-    there: what is in flight then comes on top.
+    Calls are counted when they start, so their limit is never exceeded. Tokens and money are known only after the
+    answer, so calls in flight can exceed these limits.
 
     Args:
-        config: of the recipe.
-        prices: of the engines that have one.
+        config: the recipe's budget.
+        prices: prices of engines, by name.
         engine_of: engine of each step, by name.
-        shard: that this process works on; all shards have an equal share.
-        before: totals by step that count for all of them.
-        own: totals by step of this process's own journal.
+        shard: the shard of this process; all shards have an equal share.
+        before: totals by step of earlier runs, which count for all shards together.
+        own: totals by step of the journal of this process.
     """
 
     def __init__(
@@ -67,14 +67,14 @@ class Budget:
         self._in_flight = 0
 
     def begin(self) -> str | None:
-        """Counts a call that starts. Returns why it must not, or None."""
+        """Counts a call before it starts. Returns the reason if it must not start, or None."""
         if (reached := self._reached()) is not None:
             return reached
         self._in_flight += 1
         return None
 
     def end(self, engine: str, answer: Generation | None) -> None:
-        """Counts a call that has ended; None: without an answer."""
+        """Counts a call that has ended; `answer` is None if there is no answer."""
         self._in_flight -= 1
         if answer is None:
             return
@@ -96,7 +96,7 @@ class Budget:
         return None
 
     def _share(self, left: float, *, whole: bool) -> float:
-        """Returns this shard's share of what is left; whole numbers add up to what is left, and to no more."""
+        """Returns this shard's share of the remaining budget; whole shares add up to exactly the remaining budget."""
         if self._shard is None:
             return left
         if not whole:
@@ -109,8 +109,8 @@ def make_budget(recipe: Recipe, memo: Memo, shard: Shard | None) -> Budget | Non
     """Returns the budget of a process that works on a run, None if the recipe has none.
 
     Args:
-        memo: of the run or of its shard; what earlier runs have spent counts.
-        shard: that the process works on; all shards have an equal share.
+        memo: memo of the run or of its shard; calls of earlier runs count.
+        shard: the shard of the process; all shards have an equal share.
     """
     if recipe.run.budget is None:
         return None

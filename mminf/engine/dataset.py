@@ -36,16 +36,16 @@ class Records:
 
 
 async def run_dataset_stage(stage: StagePlan, journal: Journal, gateway: Gateway, stats: RunStats) -> None:
-    """Runs the stage's step over all records that the stage before has left.
+    """Runs the stage's step over all records that are done in the previous stage.
 
-    It is cheap next to the models, and its result depends on all records, so every run computes it again.
+    It is cheap compared to model calls, and its result depends on all records, so every run computes it again.
 
     Raises:
-        UsageError: if the step itself breaks.
+        UsageError: if the step fails as a whole.
     """
     step = stage.steps[0]
     if not isinstance(step, DatasetStep):
-        raise UsageError(f"step {step.name!r} says that it is a dataset step, but its class is not one")
+        raise UsageError(f"step {step.name!r} sets `dataset = True`, but its class is not a DatasetStep")
     context = Context(gateway, step, Record("", {}))
     takes = _takes(step)
     results = step.run_all(Records(journal, stage.index, takes), context)
@@ -90,10 +90,10 @@ def _take(results: _Outcomes, step: AnyDatasetStep) -> list[tuple[Record, Outcom
             batch.append(item)
             if len(batch) == BATCH:
                 break
-    except MminfError:  # a journal that is damaged, an engine that is gone
+    except MminfError:  # a damaged journal, an engine that has ended
         raise
     except Exception as error:  # a step over all records has no single record to fail
-        raise UsageError(f"dataset step {step.name!r} broke: {type(error).__name__}: {error}") from error
+        raise UsageError(f"dataset step {step.name!r} failed: {type(error).__name__}: {error}") from error
     return batch
 
 
@@ -117,7 +117,7 @@ def _row(stage: StagePlan, step: AnyDatasetStep, record: Record, outcome: Outcom
 def _result(step: AnyDatasetStep, record: Record, outcome: Outcome | RecordError) -> Result:
     if not isinstance(outcome, Drop | RecordError) and not is_fields(outcome):
         raise UsageError(
-            f"dataset step {step.name!r} gave {type(outcome).__name__} for {record.id}, not fields or a Drop"
+            f"dataset step {step.name!r} yielded {type(outcome).__name__} for {record.id}, not fields or a Drop"
         )
     try:
         if isinstance(outcome, RecordError):

@@ -1,4 +1,4 @@
-"""Engines: loaded when a call first needs them, counted, loaded again when they die, closed."""
+"""Engines: load a model at its first call, count the calls, restart an engine that dies, free the model."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Engine:
     """A named model of a recipe.
 
     Args:
-        backend: serves it; shared by engines with equal settings, so that no model is loaded twice.
-        loading: held while a model loads, so that two never load at once.
+        backend: serves the model; shared by engines with equal settings, so that no model is loaded twice.
+        loading: lock that is held while a model loads, so that two models never load at the same time.
     """
 
     def __init__(self, backend: Backend, stats: EngineStats, loading: asyncio.Lock) -> None:
@@ -40,14 +40,14 @@ class Engine:
 
     @property
     def memory(self) -> Mapping[str, float]:
-        """Shares of devices' memory that the model takes, by device, as far as that is known before it is loaded."""
+        """The share of each device's memory that the model takes; empty if unknown before loading."""
         if not self._memory:  # a model that is not downloaded yet has no size
             self._memory = self.backend.memory()
         return self._memory
 
     @property
     def capacity(self) -> int:
-        """How many calls in flight keep it full."""
+        """The number of calls in flight that keep the engine busy."""
         return self.backend.capacity()
 
     @property
@@ -55,7 +55,7 @@ class Engine:
         return self._loaded
 
     async def ready(self) -> None:
-        """Loads the model if it isn't. Raises EngineError if it can't be, now and ever after."""
+        """Loads the model if it is not loaded. Raises EngineError if that fails, and in all later calls."""
         if not self._loaded:
             async with self._loading:
                 await self._load_once()
@@ -82,7 +82,7 @@ class Engine:
         """Answers a request; see `Backend.generate`.
 
         Args:
-            check: called when the call is about to start; raises if none may any more.
+            check: called before the call starts; raises an error if no call may start.
         """
         if self._slots is None:
             return await self._generate_on(request, check)
@@ -90,7 +90,7 @@ class Engine:
             return await self._generate_on(request, check)
 
     async def _generate_on(self, request: Request, check: Callable[[], None]) -> Generation:
-        """Retries the call where the engine died meanwhile, once it is loaded again."""
+        """Answers a request; if the engine dies, the call is retried after the restart."""
         while True:
             check()
             await self.ready()
@@ -101,9 +101,9 @@ class Engine:
                 await self._revive(life, error, check)
 
     async def _revive(self, life: int, error: EngineDied, check: Callable[[], None]) -> None:
-        """Loads a dead engine again; of all calls that died with it, the first one does it."""
+        """Restarts a dead engine, once for all calls that were in flight."""
         async with self._loading:
-            check()  # Ctrl-C reaches an engine's processes, too: nothing is loaded again then
+            check()  # Ctrl-C reaches an engine's processes, too: the engine is not restarted then
             if self._failure is not None:
                 raise self._failure
             if self._lives != life:
@@ -113,14 +113,14 @@ class Engine:
                 self.stats.enter(EngineState.FAILED)
                 raise self._failure from error
             self._lives += 1
-            log.warning("%s; loading it again", error)
+            log.warning("%s; restarting the engine", error)
             self._loaded = False
             with contextlib.suppress(Exception):  # there may be nothing left to close
                 await self.backend.close()
             await self._load_once()
 
     def retry_load(self) -> None:
-        """Lets a model be loaded once more that could not be loaded next to others."""
+        """Allows another attempt to load a model that could not be loaded next to others."""
         self._failure = None
 
     async def _generate(self, request: Request) -> Generation:

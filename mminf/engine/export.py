@@ -27,12 +27,12 @@ def export_run(recipe: Recipe, output: Path, *, to: Path | None = None, force: b
     """Writes a recipe's datasets from the journal in an output.
 
     Args:
-        to: folder for the datasets; the output by default.
+        to: folder for the datasets; by default the output.
         force: see `RunPlan`.
 
     Raises:
-        JournalError: if there is no run, or it had other steps.
-        OutputError: if a dataset can't be written, or would replace what no run into its folder has written.
+        JournalError: if there is no run, or the recipe has other steps than the run.
+        OutputError: if a dataset can't be written, or would replace a file that mminf did not write.
     """
     run = open_run(recipe, output, force=force)
     with copied(output) if is_remote(output) else contextlib.nullcontext(output) as folder:
@@ -49,7 +49,7 @@ def _export(run: Run, journal: Journal, to: Path) -> list[Written]:
     if plan.names != journal.meta.stages:
         raise JournalError(
             f"the run in {run.target} had other steps than {plan.recipe.path} has now; "
-            "give the recipe that made it, with the same --profile and --set"
+            "give the recipe that the run was made with, with the same --profile and --set"
         )
     if not plan.force:
         check_targets(to, open_sinks(plan.recipe, to))

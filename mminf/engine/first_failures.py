@@ -1,4 +1,4 @@
-"""Notices that a step fails the first records that reach it, all in the same way: then it will fail the others, too."""
+"""Detects that a step fails its first records in the same way, so that it would fail all others as well."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mminf.journal.outcomes import Outcomes
 ALIKE = 0.6
 """Two reasons are the same if they share this fraction of their words."""
 _OWN = re.compile(r"'[^']*'|\"[^\"]*\"|\S*\d\S*")
-"""What of a reason is a record's own: what is quoted, and words with digits."""
+"""Parts of a reason that differ from record to record: quoted text, and words with digits."""
 
 
 def watch_first(stage: StagePlan, outcomes: Outcomes, most: int | None) -> FirstFailures:
-    """Returns what watches the steps of a stage.
+    """Returns the watcher of the steps of a stage.
 
     A stage in which a record has been done before is not watched: it works.
     """
@@ -25,9 +25,9 @@ def watch_first(stage: StagePlan, outcomes: Outcomes, most: int | None) -> First
 
 
 class FirstFailures:
-    """Watches the first records that reach each step, in the order in which they do, until one gets past it.
+    """Watches the first records that reach each step, in order, until one of them passes the step.
 
-    Fast failures overtake calls in flight, so what counts is which records began first, not which ended first.
+    Fast failures overtake calls in flight. Therefore the records that start first count, not those that end first.
 
     Args:
         steps: names of the steps to watch.
@@ -47,7 +47,7 @@ class FirstFailures:
         self._watched.pop(step, None)
 
     def left_out(self, step: str, number: int) -> None:
-        """Notes that a record says nothing about a step: its condition is false, or it lacks a field."""
+        """Notes that a record does not count for a step: its condition is false, or it lacks a field."""
         if (watched := self._watched.get(step)) is not None:
             watched.left_out(number)
 
@@ -56,7 +56,7 @@ class FirstFailures:
         if (watched := self._watched.get(step)) is None:
             return None
         if not watched.failed(number, _OWN.sub("…", reason)):
-            self.passed(step)  # fails in several ways, so not because of how it is set up
+            self.passed(step)  # different failures: the settings of the step are not the cause
             return None
         if not watched.is_over:
             return None

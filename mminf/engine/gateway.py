@@ -37,16 +37,16 @@ class _Question(NamedTuple):
 
 
 class JournalGateway:
-    """Answers calls from the memo; what is not in it, an engine answers, and it is written there.
+    """Answers calls from the memo, or by an engine, whose answer is written to the memo.
 
     Args:
-        seed: of the run.
-        journal: of the run or of its shard.
+        seed: seed of the run.
+        journal: journal of the run or of its shard.
         images: reads the images of requests.
-        engines: of the recipe, by name.
-        pool: says which engines may be loaded.
+        engines: engines of the recipe, by name.
+        pool: decides which engines may be loaded.
         stats: counts calls.
-        budget: what may be spent; None: no limit.
+        budget: limits on calls, tokens and money; None: no limit.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class JournalGateway:
                 self._budget.end(name, given)
         answer = separate(given, request)
         if (text := clean(answer.text)) != answer.text:
-            # As the journal will give it back: a lone surrogate must not make a resumed run another one.
+            # The text that the journal will return: a lone surrogate must not change the result of a resumed run.
             answer = dataclasses.replace(answer, text=text)
         call = question.call
         await self._memo.add(
@@ -143,7 +143,7 @@ class JournalGateway:
             raise Interrupted("the run is draining")
 
     def _begin_call(self) -> None:
-        """Counts a call against the budget. Raises Interrupted, and lets the run end, if there is none left."""
+        """Counts a call against the budget. Raises Interrupted, and stops the run, if it is used up."""
         if self._budget is not None and self._stats.stopped is None:
             self._stats.stop(self._budget.begin())
         if self._stats.stopped is not None:
@@ -179,14 +179,14 @@ class JournalGateway:
             shown = await asyncio.to_thread(question.engine.backend.render, question.call.request)
         except (EngineError, ImportError):
             raise
-        except Exception:  # showing a prompt must not fail a record; the call itself will say what is wrong
+        except Exception:  # an error in showing a prompt must not fail a record; the call itself reports it
             return
         if shown is not None:
             self._memo.add_prompt(name, question.chat, shown.text, shown.tokens)
 
 
 class MemoKeys:
-    """Computes the keys of the memo: digests of all that an answer depends on (docs/design.md)."""
+    """Computes the keys of the memo: digests of everything that an answer depends on (docs/design.md)."""
 
     def __init__(self) -> None:
         self._begun: dict[str, hashlib.blake2b] = {}

@@ -1,4 +1,4 @@
-"""What a step may return, and the result of a record in a stage."""
+"""The outcomes of a step, and the result of a record in a stage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class StepFailure:
     """A step failed a record.
 
     Attributes:
-        lacks_field: the record has not all fields that the step reads.
+        lacks_field: the record lacks a field that the step reads.
     """
 
     reason: str
@@ -29,7 +29,7 @@ class Skipped:
 
 SKIPPED = Skipped()
 StepOutcome = Outcome | StepFailure | Skipped
-"""What a step runner returns: what the step returned, or why it has nothing to return."""
+"""The result of a step runner: the outcome of the step, or the reason why there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Result:
 
     Attributes:
         step: position of the step that dropped, failed or expanded it; None: done.
-        fields: of the record at its end.
-        children: that replace the record; None: it was not expanded.
-        waits_for: of a parked record: the first step whose engine is not loaded.
+        fields: fields of the record at its end.
+        children: records that replace the record; None if it was not expanded.
+        waits_for: the first step whose engine is not loaded, if the record is parked.
     """
 
     state: RecordStatus

@@ -1,4 +1,4 @@
-"""Writes what became of records, and counts it."""
+"""Writes and counts the outcomes of records."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from mminf.states import RecordStatus
 from mminf.step.outcome import is_fields
 
 SOURCE = "source"
-"""In place of the step at which a row failed that is not a record."""
+"""Name of the step in the failure of a row that is not a record."""
 
 
 class OutcomeWriter:
     """Writes the outcomes of one stage.
 
     Args:
-        outcomes: of the journal.
-        stats: of the run.
+        outcomes: outcomes of the journal.
+        stats: counters of the run.
 
     Attributes:
         done: number of records that are done in the stage, including those of earlier runs.
@@ -42,7 +42,7 @@ class OutcomeWriter:
         """Writes the outcome of a record; returns once it is committed.
 
         Args:
-            key: of the outcome; None for a child, and for a record that the next run tries again.
+            key: key of the outcome; None for a child, and for a record that the next run retries.
         """
         self._count(result)
         step = None if result.step is None else self._stage.steps[result.step].name
@@ -64,7 +64,7 @@ class OutcomeWriter:
         return True
 
     def count_resumed(self, record: Record) -> None:
-        """Adds what a resumed record became to `done`."""
+        """Adds a resumed record, or its descendants that are done, to `done`."""
         self.done += self._outcomes.count_done(self._stage.index, record)
 
     def forget(self, record: Record) -> None:
@@ -72,7 +72,7 @@ class OutcomeWriter:
         self._outcomes.forget(self._stage.index, record)
 
     def count_settled(self, *, resumed: bool = False) -> None:
-        """Counts source records once, in the first stage: there is one total."""
+        """Counts a source record, only in the first stage, because the total counts source records."""
         if self._stage.index <= 0:
             self._stats.count_settled(resumed=resumed)
 

@@ -1,4 +1,4 @@
-"""What a run may replace in its output folder: only what runs into it have written, and nothing better by less."""
+"""Protects files in an output folder that runs into this folder have not written."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MARKER = ".mminf-datasets.json"
 
 
 def check_targets(output: Path, sinks: Sequence[Sink]) -> None:
-    """Checks, before anything is computed, that no sink would replace what runs into this folder have not written.
+    """Checks, before anything is computed, that no sink would replace a file that mminf did not write.
 
-    In a store, objects are not asked for one by one.
+    A store is not checked, because each path would cost a request.
 
     Raises:
-        OutputError: naming what is in the way.
+        OutputError: if a sink would; the message names the file.
     """
     if is_remote(output):
         return
@@ -42,7 +42,7 @@ def _check_place(output: Path, path: Path, real: dict[Path, Path]) -> None:
     """Raises OutputError if a dataset's path leads out of the output, through a file, or to another dataset's path.
 
     Args:
-        real: paths by the places that links lead to; the new one is added.
+        real: paths by their targets, with links resolved; the new path is added.
     """
     for folder in reversed(path.relative_to(output).parents):
         if (output / folder).exists() and not (output / folder).is_dir():
@@ -59,17 +59,17 @@ def _is_folder(path: Path) -> bool:
 
 
 def _is_taken(path: Path) -> bool:
-    """Returns whether a path has anything that a dataset would replace; an empty folder is nothing."""
+    """Returns whether a dataset would replace something at a path; an empty folder does not count."""
     if _is_folder(path):
         return any(path.iterdir())
     return path.exists() or path.is_symlink()
 
 
 def _check_owner(output: Path, path: Path, *, is_known: bool) -> None:
-    """Raises OutputError if runs into the output have not written what is at a path."""
+    """Raises OutputError if the file or folder at a path was not written by runs into the output."""
     if not is_known:
         raise OutputError(
-            f"{path} is there, and no run into {output} has written it, so it is not replaced; give the sink "
+            f"{path} exists, and no run into {output} has written it, so it is not replaced; give the sink "
             "another path, choose another --output, or use --force"
         )
     if _is_folder(path) and not is_dataset(path):
@@ -80,7 +80,7 @@ def _check_owner(output: Path, path: Path, *, is_known: bool) -> None:
 
 
 def known_datasets(output: Path) -> frozenset[str]:
-    """Returns the paths of all datasets that runs into a folder have written or were to write."""
+    """Returns the paths of all datasets that runs into a folder have written or intended to write."""
     known = frozenset(read_marker(output))
     if not (output / FILE).is_file():
         return known
@@ -88,7 +88,7 @@ def known_datasets(output: Path) -> frozenset[str]:
         with Journal(output) as journal:
             return known | frozenset(journal.meta.datasets)
     except JournalError:
-        return known  # the run itself will say what is wrong with it
+        return known  # the run itself reports the error
 
 
 def read_marker(folder: Path) -> dict[str, int | None]:
@@ -107,10 +107,10 @@ def write_marker(folder: Path, written: Iterable[Written]) -> None:
 
 
 def check_recipe(before: str | None, name: str, output: Path) -> None:
-    """Raises OutputError if the last run into an output was one of another recipe: its datasets would be replaced.
+    """Raises OutputError if the last run into an output had another recipe, because its datasets would be replaced.
 
     Args:
-        before: name of its recipe.
+        before: name of the recipe of the last run.
     """
     if before is not None and before != name:
         raise OutputError(
@@ -123,7 +123,7 @@ def warn_of_limit(journal: Journal, limit: int | None, total: int | None, output
     """Warns if a limit will make the datasets of a run smaller.
 
     Args:
-        total: records that the run will take, None where that is not known.
+        total: number of records that the run will take; None if unknown.
     """
     if limit is None or not journal.meta.has_finished:
         return

@@ -19,9 +19,9 @@ class Parking:
     """The parked records of a stage.
 
     Args:
-        journal: that they are written to.
-        engines: of the recipe, by name.
-        pool: loads and unloads them.
+        journal: journal that the records are written to.
+        engines: engines of the recipe, by name.
+        pool: decides which engines may be loaded, and swaps them.
     """
 
     def __init__(self, stage: StagePlan, journal: Journal, engines: Mapping[str, Engine], pool: Pool) -> None:
@@ -33,11 +33,11 @@ class Parking:
         self.parked = 0
 
     def reserve(self) -> None:
-        """Gives what room there is to the engines that are used first."""
+        """Reserves the available memory for the engines that are used first."""
         self._pool.reserve(self._used(self._stage.steps))
 
     def begin_pass(self) -> None:
-        """Starts to count the records that are parked."""
+        """Resets the number of parked records."""
         self.parked = 0
 
     def note(self, step: int) -> None:
@@ -52,7 +52,7 @@ class Parking:
     async def park(self, waiting: Waiting) -> None:
         """Writes a source record that waits, with its progress."""
         self.parked += 1
-        self._journal.memo.search_again()  # steps that ended the record run again, and must find their answers
+        self._journal.memo.search_again()  # the step that ended the record runs again, and must find its answer
         await self._journal.parked.add(self._stage.index, waiting)
 
     def take(self) -> Iterator[Waiting]:
@@ -60,7 +60,7 @@ class Parking:
         return self._journal.parked.take(self._stage.index)
 
     async def swap(self) -> None:
-        """Loads the engine that the earliest of the waiting steps needs."""
+        """Makes room for the engine of the earliest waiting step; the next call loads it."""
         await self._journal.flush()
         first, number = min(self._blocked), self.waiting
         self._blocked = Counter()

@@ -37,7 +37,7 @@ class StageCheck:
         number: position among the stage's checks.
         gate: the step that it belongs to.
         after: bit mask of the steps that it waits for.
-        position: the step before which a record ends that doesn't meet it.
+        position: the step before which a record ends if the condition is false.
     """
 
     number: int
@@ -53,10 +53,10 @@ class StagePlan:
 
     Attributes:
         index: position among the stages.
-        steps: the stage's steps, in the order that changes engines the least (`dataflow.order_steps`).
+        steps: the stage's steps, in the order with the fewest changes of engine (`dataflow.order_steps`).
         names: their names, in list order.
         waits: for each step, a bit mask of the steps of this stage that it waits for.
-        fingerprint: digest of all that the stage's results depend on, apart from the record.
+        fingerprint: digest of everything that the stage's results depend on, except the record.
         checks: conditions that are tested early; none if the recipe has `early_drop: false`.
         calls: positions of the steps that call an engine.
     """
@@ -76,7 +76,7 @@ class StagePlan:
     def key(self, record: Record, retries: Mapping[tuple[str, str], int]) -> str:
         """Returns the key of a record's outcome: it is computed again only when this changes.
 
-        Images count by size and modification time here; the memo's own keys hold their digests.
+        The key contains size and modification time of images; the keys of the memo contain their digests.
         """
         named = record.get("images")
         images = [stat_image(uri) for uri in named if isinstance(uri, str)] if isinstance(named, list) else []
@@ -87,13 +87,13 @@ class StagePlan:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What a run is to do.
+    """The plan of a run.
 
     Attributes:
         limit: number of records of the source that are taken; None: all.
-        force: replace datasets that runs into the output have not written, those of another recipe, and more rows by
-            fewer.
-        digest: of the recipe as it was resolved, and of the limit: runs with the same one belong together.
+        force: replace files that mminf did not write, datasets of another recipe, and datasets with
+            more rows.
+        digest: digest of the resolved recipe and of the limit; runs with the same digest belong together.
     """
 
     recipe: Recipe
@@ -124,15 +124,15 @@ def make_plan(
     """Returns the plan of a run.
 
     Args:
-        engines: of the recipe, by name.
-        limit: in place of the recipe's.
+        engines: engines of the recipe, by name.
+        limit: overrides the recipe's limit.
     """
     limit = recipe.run.limit if limit is None else limit
     return RunPlan(recipe, plan_stages(recipe, engines), digest([_without_bounds(recipe), limit]), limit, force)
 
 
 def _without_bounds(recipe: Recipe) -> Fields:
-    """Leaves out what only decides when a run stops: with a larger budget, the same run is resumed."""
+    """Returns the recipe without the limits at which a run stops: with a larger budget, the same run is resumed."""
     return {key: value for key, value in recipe.resolved().items() if key not in ("budget", "max_same_failures")}
 
 
@@ -147,7 +147,7 @@ def _plan_stage(
     recipe: Recipe, index: int, stage: Stage, waits: Sequence[frozenset[int]], engines: Mapping[str, Engine]
 ) -> StagePlan:
     steps = recipe.steps
-    # Engines with equal settings are one model; those of other servers need none here.
+    # Engines with equal settings share one model; engines on servers need no local model.
     models = {name: str(id(engine)) if engine.backend.local else None for name, engine in engines.items()}
     order = order_steps(steps, waits, stage, models)
     checks: list[Check] = []
@@ -182,7 +182,7 @@ def check_fields(recipe: Recipe, columns: frozenset[str] | None, sinks: Sequence
     """Checks that every field that is read is provided by the source or by an earlier step.
 
     Raises:
-        RecipeError: naming every field that is not.
+        RecipeError: if a field is not provided; the message lists all of them.
     """
     problems = undefined_reads(recipe.steps, columns, recipe.places)
     if columns is not None:
@@ -201,6 +201,6 @@ def _fingerprint(recipe: Recipe, stage: Stage, engines: Mapping[str, Engine], or
     steps = recipe.steps[stage.start : stage.stop]
     used = sorted({step.engine for step in steps if step.engine is not None})
     identities = {name: engines[name].identity for name in used}
-    # Which scores a dropped record has depends on the order in which they are asked for.
+    # The scores of a dropped record depend on the order in which they are computed.
     asked = [recipe.run.early_drop, [step - stage.start for step in order]]
     return digest([READING, recipe.run.seed, asked, [step.describe() for step in steps], identities])

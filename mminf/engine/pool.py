@@ -1,4 +1,4 @@
-"""Which engines are loaded at the same time: room for them, and swaps where not all fit."""
+"""Decides which engines are loaded at the same time, and swaps engines that don't fit together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger("mminf")
 
 
 class Pool:
-    """Says which engines may be loaded at the same time, and swaps those that may not.
+    """Decides which engines may be loaded at the same time, and swaps the others.
 
     Args:
         limit: maximum number of local models that are loaded at the same time; None: memory decides.
@@ -26,7 +26,7 @@ class Pool:
         self._alone: set[Engine] = set()
 
     def reserve(self, engines: Sequence[Engine]) -> None:
-        """Gives what room there is to the first engines of those that don't all fit."""
+        """Reserves the available memory for the first engines, if not all of them fit."""
         local = [engine for engine in dict.fromkeys(engines) if engine.backend.local]
         if not self._fit(list(dict.fromkeys([*self._held, *local]))):
             for engine in local:
@@ -37,14 +37,14 @@ class Pool:
         if engine not in self._alone and engine in self._held and any(other is not engine for other in self._held):
             self._alone.add(engine)
             self._held.remove(engine)
-            log.warning("%s can't be loaded next to other models, and is tried alone: %s", engine.stats.model, error)
+            log.warning("%s can't be loaded next to other models; it is loaded alone: %s", engine.stats.model, error)
         return engine in self._alone and engine not in self._held
 
     def _fit(self, engines: Sequence[Engine]) -> bool:
         return fits(engines, 1 if self._alone.intersection(engines) else self.limit)
 
     def admit(self, engine: Engine) -> bool:
-        """Returns whether a call may go to the engine now: it is loaded, or there is room, which is reserved for it."""
+        """Returns whether a call may be sent to the engine now. Reserves room for the engine, if there is any."""
         if not engine.backend.local or engine in self._held:
             return True
         if self._held and not self._fit([*self._held, engine]):
@@ -56,7 +56,7 @@ class Pool:
         """Makes room for an engine, if it has none; no call may be in flight.
 
         Args:
-            later: the engines that are used after this one, in order; what is used latest goes first.
+            later: the engines that are used after this one, in order; the one used latest is unloaded first.
         """
         for leaving in make_room(self._held, engine, later, self._fit):
             started, was_loaded = time.monotonic(), leaving.loaded
@@ -71,7 +71,7 @@ class Pool:
 
 
 def fits(engines: Sequence[Engine], limit: int | None) -> bool:
-    """Returns whether engines can be loaded at the same time: by number, and by memory where it is known."""
+    """Returns whether engines can be loaded at the same time: by number, and by memory if it is known."""
     if limit is not None and len(engines) > limit:
         return False
     if len(engines) < 2:
@@ -85,7 +85,7 @@ def fits(engines: Sequence[Engine], limit: int | None) -> bool:
 def make_room(
     held: Sequence[Engine], engine: Engine, later: Sequence[Engine], fit: Callable[[Sequence[Engine]], bool]
 ) -> list[Engine]:
-    """Returns the engines that must go so that one fits: first those that are needed again latest, or never."""
+    """Returns the engines to unload so that another one fits: first those that are needed again latest, or never."""
     staying, leaving = [other for other in held if other is not engine], []
     while staying and not fit([*staying, engine]):
         first_use = {other: later.index(other) if other in later else len(later) for other in staying}
@@ -95,7 +95,7 @@ def make_room(
 
 
 def count_loads(users: Sequence[Sequence[Engine]], limit: int | None) -> list[Engine]:
-    """Returns the engines in the order in which a record that nothing drops has them loaded.
+    """Returns the engines in the order in which they are loaded for a record that is not dropped.
 
     Args:
         users: for each stage the engines of its steps, in the order in which they are taken.

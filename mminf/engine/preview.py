@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 
 class _Caught(Interrupted):
-    """Ends a step as the end of a run does: no attempt is retried."""
+    """Stops a step without a retry, and contains its request."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
 
 
 class CatchingGateway:
-    """Ends a step at its first call, with the request that it would send.
+    """Stops a step at its first call, and returns the request that the step would send.
 
     Args:
-        seed: of the run.
+        seed: seed of the run.
         images: reads the images of the request.
-        view: the form in which the step's backend wants them.
+        view: the form of the images that the step's backend needs.
     """
 
     def __init__(self, seed: int, images: ImageStore, view: View) -> None:
@@ -72,7 +72,7 @@ def render_prompt(recipe: Recipe, step: str, *, record: str | None = None, outpu
 
     Args:
         record: id; the first record of the source by default.
-        output: a run whose fields fill the prompt; without it, what earlier steps would write is shown by name.
+        output: a run whose fields fill in the prompt; without it, the prompt shows names of fields of earlier steps.
 
     Raises:
         UsageError: if there is no such step or record, or the step sends no prompt.

@@ -1,4 +1,4 @@
-"""Runs the steps of a record as they become ready, its calls at the same time."""
+"""Runs the steps of a record as they become ready; calls run concurrently."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RecordRunner:
     """Runs one record through a stage.
 
     Args:
-        state: of the record; changed.
+        state: state of the record; it is updated.
         steps: runs its steps.
         writer: counts their outcomes.
     """
@@ -31,10 +31,10 @@ class RecordRunner:
         self._error: BaseException | None = None
 
     async def run(self) -> Result:
-        """Returns where the record ends, or that it is parked.
+        """Runs the steps. Returns the result of the record, which may be parked.
 
         Raises:
-            Interrupted, EngineError, JournalError: the record stays pending; calls in flight were waited for.
+            Interrupted, EngineError, JournalError: the record stays pending; calls in flight have ended.
         """
         try:
             while (ready := self._state.take_ready()) or self._running:
@@ -47,20 +47,20 @@ class RecordRunner:
         return self._state.result()
 
     async def _advance(self, ready: list[int]) -> None:
-        """Starts what is ready and waits until something is finished."""
+        """Starts the ready steps, and waits until one of them is finished."""
         calls = [step for step in ready if step in self._stage.calls]
         for step in ready:
             if step not in calls:
                 await self._run_alone(step)
         if len(calls) < len(ready):
-            self._state.put_back(calls)  # what was just written may have made more ready
+            self._state.put_back(calls)  # the fields that were written may make more steps ready
         elif len(calls) == 1 and not self._running:
             await self._run_alone(calls[0])
         else:
             await self._run_together(calls)
 
     async def _run_alone(self, step: int) -> None:
-        """Runs a step without a task of its own, which most calls need not have."""
+        """Runs a step without a separate task, which most calls do not need."""
         try:
             self._settle(step, await self._steps.run(step, self._state.record))
         except EngineNotLoaded:
@@ -77,7 +77,7 @@ class RecordRunner:
 
     def _finish(self, step: int, task: asyncio.Task[StepOutcome]) -> None:
         if task.cancelled():
-            if step < self._state.limit:  # not by us: the record must not look finished without this step
+            if step < self._state.limit:  # not cancelled by us: the record must not look finished without this step
                 self._abandon(Interrupted("a step was cancelled"))
             return
         failure = task.exception()
@@ -97,6 +97,6 @@ class RecordRunner:
                 task.cancel()
 
     def _abandon(self, error: BaseException) -> None:
-        """The record stays pending; calls in flight still finish, so that the journal has them."""
+        """Leaves the record pending; calls in flight still finish, so that the journal contains them."""
         self._error = self._error or error
         self._state.abandon()

@@ -1,6 +1,6 @@
 """The state of one record in a stage: which steps are ready, what an outcome does, where the record ends. No I/O.
 
-A record ends at the first step, in the stage's order, that ends it, whichever step is faster. So its result depends on
+A record ends at the first step, in the stage's order, that ends it, even if another is faster. So its result depends on
 the record alone, never on timing.
 """
 
@@ -22,17 +22,17 @@ from mminf.step.outcome import is_fields
 from mminf.template import failed_check
 
 _AT_STEP = sys.maxsize
-"""The order of a step among what ends a record before the next one: the checks before it come first."""
+"""Number of the end by a step itself: the checks at the same position come before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """What ends the record.
+    """The end of the record.
 
     Attributes:
         place: (step before which it ends, number of the check); the smallest wins.
-        step: that is named as the reason.
-        fields: that the step wrote with it.
+        step: the step that is named as the reason.
+        fields: fields that the step wrote when it ended the record.
         items: new fields of each child.
     """
 
@@ -62,7 +62,7 @@ class RecordState:
         known: what `progress` returned when the record was parked.
 
     Attributes:
-        record: as the steps see it now; replaced, not changed, when a step has written.
+        record: as the steps see it now; replaced by a new record when a step has written.
         limit: steps from this one on are not needed: the record ends before them.
     """
 
@@ -79,7 +79,7 @@ class RecordState:
         for number, fields in sorted((int(key), fields) for key, fields in known.get("written", {}).items()):
             self._write(number, fields)
         self._pending = [step for step in range(start, len(stage.steps)) if step not in self._written]
-        # What passed a gate before is not tested against it again, on other fields perhaps.
+        # A record that passed a gate is not tested again; its fields may have changed since.
         self._checks = [check for check in stage.checks if check.gate >= start and check.gate not in self._written]
         if ended := known.get("ended"):
             self._end = _End.load(ended)
@@ -101,11 +101,11 @@ class RecordState:
         return ready
 
     def put_back(self, steps: Iterable[int]) -> None:
-        """Returns steps that were taken, and have not started."""
+        """Takes back steps that `take_ready` returned and that were not started."""
         self._pending = sorted([*self._pending, *steps])
 
     def settle(self, step: int, outcome: StepOutcome) -> None:
-        """Takes over the outcome of a step."""
+        """Applies the outcome of a step."""
         if is_fields(outcome):
             self._write(step, outcome)
             self._check()
@@ -131,7 +131,7 @@ class RecordState:
         self._abandoned = True
 
     def result(self) -> Result:
-        """Returns where the record ends, once no step is ready or running."""
+        """Returns the result of the record, once no step is ready or running."""
         if waiting := [step for step in self._blocked if step < self.limit]:
             return Result(RecordStatus.PARKED, self.record.fields, waits_for=min(waiting))
         fields = self._fields_at(self.limit)
@@ -143,7 +143,7 @@ class RecordState:
         return Result(end.state, fields, end.step, end.reason, children)
 
     def progress(self) -> StepProgress:
-        """Returns what must be known to continue a parked record, as JSON values."""
+        """Returns the progress that is needed to continue a parked record, as JSON values."""
         written = {str(number): dict(fields) for number, fields in self._written.items()}
         return (
             StepProgress(written=written)
@@ -152,7 +152,7 @@ class RecordState:
         )
 
     def _children(self, end: _End, fields: Fields) -> list[Record]:
-        # Only now has every step before this one written what children inherit.
+        # Now every earlier step has written its fields, which children inherit.
         removed = self._stage.steps[end.step].removes
         parent = replace(self._entered, fields={name: value for name, value in fields.items() if name not in removed})
         return [parent.child(number, dict(item)) for number, item in enumerate(end.items or ())]
@@ -172,7 +172,7 @@ class RecordState:
         return fields
 
     def _check(self) -> None:
-        """Tests the conditions of later steps whose fields are there."""
+        """Tests the conditions of later steps whose fields are available."""
         if not self._checks:
             return
         for check in [check for check in self._checks if not check.after & ~self._done]:
@@ -187,7 +187,7 @@ class RecordState:
             if gate.condition is not None and not gate.condition.test(fields):
                 return None
             return None if check.condition.test(fields) else failed_check(check.condition, fields)
-        except RecordError:  # the step itself will say so, unless another condition drops the record
+        except RecordError:  # the step itself reports the error, unless another condition drops the record
             return None
 
     def _end_at(self, end: _End) -> None:

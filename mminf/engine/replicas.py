@@ -17,7 +17,7 @@ from mminf.request import Generation, Request
 
 log = logging.getLogger("mminf")
 SLACK = 4
-"""Maximum number of calls in flight by which a copy that has the image in its caches may exceed the idlest one."""
+"""Maximum number of calls in flight by which a copy that has the image in its caches may exceed the least busy one."""
 
 
 class Replicas(Engine):
@@ -58,7 +58,7 @@ class Replicas(Engine):
         while waiting and not self.loaded:
             _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if not self.loaded and not self._closing and (alive := self._copies_that_loaded()):
-            await alive[0].ready()  # they have died since, and the first of their calls loads one again
+            await alive[0].ready()  # all copies have died since they were loaded: load one of them again
         if not self.loaded:
             raise self._failure_of_loads()
 
@@ -78,7 +78,7 @@ class Replicas(Engine):
         return [copy for copy, load in pairs if load.done() and not load.cancelled() and load.exception() is None]
 
     async def _load(self, copy: Engine) -> None:
-        """Loads a copy, unless all are to be closed by now. One that can't be loaded leaves its calls to the others."""
+        """Loads a copy, unless the replicas are closing. If it can't be loaded, its calls are sent to the others."""
         try:
             async with self._queue:
                 if not self._closing:
@@ -113,7 +113,7 @@ class Replicas(Engine):
     async def close(self) -> None:
         self._closing = True
         loads, self._loads = self._loads, []
-        await asyncio.gather(*loads, return_exceptions=True)  # the one that is under way can't be stopped
+        await asyncio.gather(*loads, return_exceptions=True)  # a load in progress can't be stopped
         await asyncio.gather(*(copy.close() for copy in self.copies))
 
 

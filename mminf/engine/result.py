@@ -22,7 +22,7 @@ from mminf.states import RecordStatus, RunState
 
 log = logging.getLogger("mminf")
 FEW = 5
-"""Failures that a result names."""
+"""Maximum number of failures that a result lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Counts:
     """Records by outcome; children count, their parents don't.
 
     Attributes:
-        pending: source records that are not final; None where that is not known.
-        waiting: of a run that waits for a dataset step: records that are done so far.
+        pending: source records that are not final; None if unknown.
+        waiting: records that are done so far, if the run waits for a dataset step.
     """
 
     done: int = 0
@@ -51,7 +51,7 @@ class RunResult:
         failures: (id, step, reason) of the first five records that failed.
         calls: model calls in the journal, of all runs.
         shard: the shard that was run; None: all records.
-        stopped: why it was interrupted, if the user did not.
+        stopped: why the run was interrupted, if not by the user.
     """
 
     state: RunState
@@ -86,9 +86,9 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        """0 if any record is done, 1 if none is, 130 after an interruption, 3 at the end of a budget.
+        """0 if any record is done, 1 if none is, 130 after an interruption, 3 if the budget is used up.
 
-        A shard that is finished has 0: other shards may have records that are done.
+        The code of a finished shard is 0, because other shards may have records that are done.
         """
         if self.state == RunState.INTERRUPTED:
             return 130 if self.stopped is None else 3
@@ -112,13 +112,13 @@ def tell_target(journal: Journal, stage: int, target: int) -> None:
         return
     beyond = journal.outcomes.count_final() - (last[0] + 1)
     log.info(
-        "the target of %d is reached; %d records beyond it were under way, and are left out", target, max(0, beyond)
+        "the target of %d is reached; %d records beyond it were in flight, and are left out", target, max(0, beyond)
     )
 
 
 @dataclass(frozen=True, slots=True)
 class RunAssets:
-    """Reads what the fields of records only name."""
+    """Reads the embeddings and images that the fields of records refer to."""
 
     journal: Journal
     policy: ImagePolicy
@@ -140,11 +140,11 @@ def write_sinks(plan: RunPlan, output: Path, journal: Journal, policy: ImagePoli
 
     Args:
         output: folder of the datasets.
-        policy: which images sinks may read.
-        guard: what they may replace.
+        policy: rules for the images that sinks read.
+        guard: rules for replacing existing datasets.
 
     Raises:
-        OutputError: if a dataset can't be written; those that were there before are still there then.
+        OutputError: if a dataset can't be written; the existing one is kept then.
     """
     journal.outcomes.check()
     target = plan.target
@@ -189,7 +189,7 @@ class _SinkRecords:
 
 
 def last_wanted(journal: Journal) -> Place | None:
-    """Returns the position of the last record that the journal's last run wanted, once it has reached its target."""
+    """Returns the position of the last record up to the target of a finished run; None if it has no such record."""
     meta = journal.meta
     if (target := meta.target) is None or meta.state is not RunState.FINISHED:
         return None
@@ -197,10 +197,10 @@ def last_wanted(journal: Journal) -> Place | None:
 
 
 def count_records(*journals: Journal) -> Counts:
-    """Returns the counts of a journal's last run; up to its target, if it had one and reached it.
+    """Returns the counts of a journal's last run, up to its target if it has reached one.
 
     Args:
-        journals: of the run; after it those of its shards that wait to be merged.
+        journals: journal of the run, and those of its shards that are not merged yet.
     """
     first = journals[0]
     last_stage = len(first.meta.stages) - 1

@@ -1,4 +1,4 @@
-"""A run: a plan, a session that carries it out, and a workspace for what it makes."""
+"""A run: its plan, its session (engines and counters), and its workspace (output and journal)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Run:
     """A recipe made ready to run into an output; see `open_run`.
 
     Attributes:
-        plan: what is to be done.
+        plan: recipe and stages.
         session: engines and counters.
         workspace: output and journal.
     """
@@ -59,7 +59,7 @@ class Run:
         """Checks input, fields and engines before anything is loaded or written.
 
         Raises:
-            SourceError, RecipeError: saying what is wrong.
+            SourceError, RecipeError: if the input or the recipe is not valid.
         """
         with reaching(self.source.path):
             self.source.check()
@@ -85,13 +85,13 @@ class Run:
         return found
 
     def begin(self, journal: Journal, phase: Callable[[int], str] = lambda _: "") -> None:
-        """Starts a run of the journal, or of a shard's.
+        """Starts a run in the journal of the run or of a shard.
 
         Args:
-            phase: returns the phase that shards work on in the run of a number; empty: none.
+            phase: returns the phase for the number of the run, as text; empty if there is none.
 
         Raises:
-            OutputError: if the output is of another recipe.
+            OutputError: if the output contains a run of another recipe.
         """
         total = self.count()
         self.session.stats.begin(total)
@@ -135,7 +135,7 @@ class Run:
         return written
 
     def count(self) -> int | None:
-        """Returns how many records there are, where that is known."""
+        """Returns the number of records, or None if it is unknown."""
         total, limit = self.source.count(), self.plan.limit
         return min(total, limit) if total is not None and limit is not None else total
 
@@ -159,7 +159,7 @@ def open_run(
 
     Args:
         output: folder for the journal and the datasets, a path or a `UPath`.
-        limit: number of records of the source that are taken, in place of the recipe's.
+        limit: number of records of the source that are taken; overrides the recipe's limit.
         force: see `RunPlan`.
         keep_engines: models stay loaded when work on a stage ends, until `Session.close`.
 
@@ -174,7 +174,7 @@ def open_run(
 def open_source(recipe: Recipe, output: Path) -> Source:
     """Returns a recipe's source. Raises SourceError if it has none."""
     if recipe.source is None:
-        raise SourceError("the recipe names no source; give one with --input")
+        raise SourceError("the recipe has no source; give one with --input")
     made: Source = SOURCES.get(recipe.source.type)(
         recipe.source.config, recipe.path.parent, (output / "images").absolute()
     )
@@ -182,7 +182,7 @@ def open_source(recipe: Recipe, output: Path) -> Source:
 
 
 def installed_versions() -> dict[str, str]:
-    """Returns the versions of the packages that run."""
+    """Returns the versions of the packages that the run uses."""
     found = {"python": platform.python_version()}
     for package in _VERSIONED:
         with contextlib.suppress(PackageNotFoundError):

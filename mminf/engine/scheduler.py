@@ -1,4 +1,4 @@
-"""Runs the records of a stage: every step as soon as its fields are there, many records at once, no barrier."""
+"""Runs the records of a stage: every step as soon as its fields are written, many records at once, no barrier."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Scheduler:
     parked in the journal; when no other record can continue, engines are swapped and the parked records continue.
 
     Args:
-        limits: of the records in flight and in all.
+        limits: limits on the records in flight and on all records.
         runner: runs a record and its children.
         writer: writes their outcomes.
         parking: keeps those that wait for an engine.
@@ -66,10 +66,10 @@ class Scheduler:
         return self._admission.position
 
     async def run(self, records: Iterator[Record | BadRow]) -> None:
-        """Runs every record to its end and writes its outcome.
+        """Processes every record, and writes its outcome.
 
         Raises:
-            EngineError, JournalError: if nothing more can be done; progress is in the journal.
+            EngineError, JournalError: if the run can't continue; progress is in the journal.
         """
         self._parking.reserve()
         while not (self._stats.unfinished or self._admission.is_over(self._writer.done)):
@@ -92,7 +92,7 @@ class Scheduler:
             yield record if isinstance(record, BadRow) else Waiting(record, {}, None)
 
     async def _pass(self, records: Iterator[Waiting | BadRow], total: int | None) -> None:
-        """Runs records as far as the engines allow that are loaded, or find room."""
+        """Runs records as far as possible with the engines that are loaded or fit into memory."""
         self._left = total
         self._few_left.clear()
         workers = [asyncio.create_task(self._work(records)) for _ in range(self._limits.window)]
@@ -137,7 +137,7 @@ class Scheduler:
         try:
             await (self._continue(item) if item.tree else self._begin(item.record))
         except (RecursionError, TypeError, ValueError, OverflowError) as error:
-            # Values that pass every check and still can't be digested or written: the record's fault alone.
+            # Values that pass every check, but can't be digested or written, fail only their record.
             record = item.record
             log.debug("record %s", record.id, exc_info=True)
             reason = f"can't be stored: {type(error).__name__}: {error}"
@@ -151,7 +151,7 @@ class Scheduler:
             if self._limits.target is not None:
                 self._writer.count_resumed(record)
             if read % RESUMED_AT_ONCE == 0:
-                await asyncio.sleep(0)  # a long run of resumed records must let others move
+                await asyncio.sleep(0)  # let other tasks run during a long series of resumed records
             return
         self._writer.forget(record)
         await self._continue(Waiting(record, {}, key))

@@ -1,4 +1,4 @@
-"""The living part of a run: its engines, its counters, and how it is ended."""
+"""The runtime state of a run: its engines, its counters, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Session:
             loop.call_later(_IDLE_SECONDS, self._stop_if_idle)
 
     def _stop_if_idle(self) -> None:
-        """A model that is still loading is not waited for: no call can be in flight on it."""
+        """Stops without waiting for a model that is still loading, because it has no calls in flight."""
         engines = [engine.stats for engine in self.engines.values()]
         loading = any(engine.state is EngineState.LOADING for engine in engines)
         if loading and not any(engine.in_flight for engine in engines):
@@ -55,12 +55,12 @@ class Session:
             asyncio.get_running_loop().call_later(_IDLE_SECONDS, self._stop_if_idle)
 
     def stop(self) -> None:
-        """Cancels what is in flight."""
+        """Cancels all calls in flight."""
         if self._task is not None:
             self._task.cancel()
 
     def gpus(self) -> int:
-        """Returns how many GPUs a process needs that holds the local models: those of the largest one."""
+        """Returns the number of GPUs that a process needs: those of the largest local model."""
         return max((engine.backend.gpus() for engine in self.engines.values()), default=0)
 
     async def release(self) -> None:

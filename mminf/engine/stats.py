@@ -16,13 +16,13 @@ S = TypeVar("S", "StepStats", "EngineStats")
 
 @dataclass(slots=True)
 class StepStats:
-    """What a step has done so far.
+    """The counters of a step.
 
     Attributes:
-        done: records that went on.
-        skipped: those that its `when` let pass.
+        done: records that passed the step.
+        skipped: records for which its `when` is false.
         cache_hits: calls that the journal had an answer for.
-        tokens: of answers.
+        tokens: number of tokens in answers.
     """
 
     name: str
@@ -41,7 +41,7 @@ class StepStats:
         return self.done + self.dropped + self.failed
 
     def count(self, state: RecordStatus, number: int = 1) -> None:
-        """Counts records by what became of them at the step."""
+        """Counts records by their outcome at the step."""
         if state is RecordStatus.FAILED:
             self.failed += number
         elif state is RecordStatus.DROPPED:
@@ -69,7 +69,7 @@ class StepStats:
 
 @dataclass(slots=True)
 class EngineStats:
-    """What an engine is doing."""
+    """The state and the counters of an engine."""
 
     name: str
     model: str
@@ -97,7 +97,7 @@ class EngineStats:
         self.in_flight += 1
 
     def end_call(self) -> None:
-        """Counts it no more."""
+        """Counts a call that is no longer in flight."""
         self.in_flight -= 1
 
     def count_call(self, answer: Generation) -> None:
@@ -109,15 +109,15 @@ class EngineStats:
 
 @dataclass(slots=True)
 class RunStats:
-    """What a run has done so far.
+    """The counters of a run.
 
     Attributes:
         total: records of the source, None while unknown.
         read: records taken from the source; resumed: those that an earlier run had finished.
         settled: source records that are final, with all their children.
         draining: the user wants the run to end.
-        unfinished: records are left.
-        stopped: why it ends by itself before its records do; calls that were begun then are waited for.
+        unfinished: some records are not processed.
+        stopped: why the run stops before all records are processed; calls in flight are waited for.
     """
 
     steps: dict[str, StepStats]
@@ -155,11 +155,11 @@ class RunStats:
         self.draining = True
 
     def stop(self, reason: str | None) -> None:
-        """Lets the run end by itself; of several reasons, the first stays."""
+        """Stops the run for a reason; if there are several, the first one is kept."""
         self.stopped = self.stopped or reason
 
     def leave_unfinished(self) -> None:
-        """Notes that records are left."""
+        """Notes that some records are not processed."""
         self.unfinished = True
 
     @property
@@ -186,8 +186,8 @@ def add_stats(ours: RunStats, others: Iterable[Mapping[str, Any]]) -> RunStats:
     """Returns the counters of a run that several processes work on.
 
     Args:
-        ours: of this process; its total is that of the whole run.
-        others: snapshots of the others.
+        ours: counters of this process; its total is that of the whole run.
+        others: snapshots of the other processes.
     """
     whole = ours
     for other in others:

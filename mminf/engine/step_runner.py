@@ -1,4 +1,4 @@
-"""Runs a step at a record: its condition, its attempts, the check of what it returns."""
+"""Runs a step on a record: its condition, its attempts, the check of its outcome."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class StepRunner:
         self._first_failures = first_failures
 
     async def run(self, index: int, record: Record) -> StepOutcome:
-        """Returns the outcome of a step, after as many attempts as it may have.
+        """Returns the outcome of a step, after at most `attempts` attempts.
 
         Raises:
             EngineNotLoaded, Interrupted: the record stays pending.

@@ -23,9 +23,9 @@ class TreeRunner:
     """Processes records and their children, until they are final or wait for engines that are not loaded.
 
     Args:
-        steps: runs their steps.
-        writer: writes their outcomes.
-        parking: counts those that wait.
+        steps: runs the steps of the records.
+        writer: writes the outcomes of the records.
+        parking: counts the records that wait.
     """
 
     def __init__(self, stage: StagePlan, steps: StepRunner, writer: OutcomeWriter, parking: Parking) -> None:
@@ -41,10 +41,10 @@ class TreeRunner:
 
         Args:
             tree: progress of the record and its children in an earlier pass; updated if anything is parked.
-            start: the first step that it needs.
+            start: the first step that the record needs.
 
         Returns:
-            `parked` if anything is, else `failed` if anything failed, else the record's own status.
+            `parked` if the record or a child is parked, else `failed` if one failed, else the record's own status.
         """
         name = path_text(record.path)
         known = tree.get(name, StepProgress())
@@ -59,7 +59,7 @@ class TreeRunner:
             tree[name] = state.progress()
             return RecordStatus.PARKED
         failed = RecordStatus.FAILED in states
-        # A failed record has no result, so the next run tries it again.
+        # A failed record has no result, so the next run retries it.
         await self._writer.write(record, result, None if failed else key)
         status = RecordStatus.FAILED if failed else result.state
         tree[name] = StepProgress(end=status)

@@ -53,8 +53,8 @@ async def work(
     """Works on stages, resuming what the journal contains.
 
     Args:
-        journal: of the run, or of its shard.
-        shard: only its records.
+        journal: journal of the run, or of its shard.
+        shard: shard whose records are processed; None: all records.
         quota: stop once this many records are accepted in the last stage; the recipe's target by default.
 
     Raises:
@@ -77,7 +77,7 @@ async def work(
         # Engines first: a journal that can't be written must not keep a model loaded.
         images.close()
         await run.session.release()
-        # Of a whole run, only its datasets make it finished.
+        # A whole run is finished only when its datasets are written.
         whole = state is RunState.FINISHED and shard is None
         journal.meta.end_work(RunState.WRITING if whole else state, worker.position)
     await journal.flush()
@@ -109,7 +109,7 @@ class StageWorker:
         self.position: int | None = None
 
     async def run(self, stages: Sequence[StagePlan]) -> None:
-        """Runs stages, as far as the run is not ended meanwhile."""
+        """Runs stages, until all are finished or the run is stopped."""
         for stage in stages:
             if stage.dataset:
                 await self._run_dataset_stage(stage)
@@ -159,7 +159,7 @@ class StageWorker:
     def _window(self, stage: StagePlan) -> int:
         """Returns how many records keep the stage's engines full: about one call of each is in flight at a time.
 
-        A quarter more than the engines take at once, for those that are being read, decoded or written.
+        This is a quarter more than the engines take at once, for records that are being read, decoded or written.
         """
         engines = self._session.engines
         used: dict[Engine, int] = {}

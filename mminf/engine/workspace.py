@@ -19,7 +19,7 @@ class Workspace:
 
     Args:
         target: folder for the datasets, a path or a `UPath`.
-        folder: of the journal; by default the target, or for a store a folder of this machine that is sent there.
+        folder: folder of the journal; by default the target, or a local folder if the target is in a store.
 
     Attributes:
         target: where the datasets go.
@@ -52,7 +52,7 @@ class Workspace:
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """Does the same for short work."""
+        """Holds the lock like `lead`, for short synchronous work."""
         with hold(self.folder, name=self.target), self._mirror or contextlib.nullcontext():
             yield
 
@@ -60,7 +60,7 @@ class Workspace:
         """Sends the journal to the store, if the output is in one.
 
         Args:
-            merged: shards' journals were merged into it, so the store needs them no more.
+            merged: shards' journals were merged into it, so they are removed from the store.
         """
         if self._mirror is not None:
             await asyncio.to_thread(self._mirror.push)
@@ -79,7 +79,7 @@ class Workspace:
                 push_journal(folder, shard_folder(self.target, shard))
 
     def fetch(self, shard: Shard | None = None) -> None:
-        """Fetches the journals of the run, and of a shard, from the store; those that are here already stay."""
+        """Fetches the journals of the run, and of a shard, from the store; existing local journals are kept."""
         if self._mirror is not None:
             fetch_journal(self.target, self.folder)
             if shard is not None:

@@ -1,4 +1,4 @@
-"""What the ranks of a run tell each other: torchrun's key-value store, and the heartbeats in it."""
+"""Communication between the ranks of a run: torchrun's key-value store, and the heartbeats in it."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ class KeyValueStore:
         """Waits for a value.
 
         Args:
-            wanted: returns whether it still is.
+            wanted: returns whether the value is still needed.
 
         Raises:
-            Interrupted: if it is not wanted any more.
+            Interrupted: if the value is no longer needed.
             UsageError: if a rank on another node has failed meanwhile.
         """
         while (text := self.find(key)) is None:
@@ -81,11 +81,11 @@ class KeyValueStore:
 
 
 def _gone(error: RuntimeError) -> UsageError:
-    return UsageError(f"the node of rank 0 can't be reached any more ({error}); {RESUME}")
+    return UsageError(f"the node of rank 0 can no longer be reached ({error}); {RESUME}")
 
 
 class RankHeartbeat:
-    """Notices a rank that writes no counters any more: it was killed with its node, or cut off."""
+    """Detects a rank that no longer writes its counters: its node was killed or disconnected."""
 
     def __init__(self, store: KeyValueStore, rank: int) -> None:
         self._store = store

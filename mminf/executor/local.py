@@ -41,7 +41,7 @@ async def run_whole(run: Run) -> RunResult:
 
 
 def end_children(seconds: float = 3.0) -> None:
-    """Ends the processes that this one has started, engines' among them, and theirs."""
+    """Ends all descendants of this process, including the processes of engines."""
     import psutil
 
     children = psutil.Process().children(recursive=True)
@@ -79,9 +79,9 @@ class LocalExecutor(Generic[T]):
     """Executes a run in a new event loop. The first Ctrl-C drains, the second one stops; the run can be resumed.
 
     Args:
-        work: processes the run: `run_whole`, or what processes a shard or a rank's share.
-        watch: called once with the run, returns what is called when it is over (a progress display).
-        patience: seconds after the first signal in which further ones count as the same: launchers repeat it.
+        work: processes the run: `run_whole`, or the work of a shard, of a rank or of the driver of Ray.
+        watch: called once with the run; returns a function that is called at the end (a progress display).
+        patience: seconds after the first signal in which further signals are ignored, because launchers repeat it.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class LocalExecutor(Generic[T]):
         self.patience = patience
 
     def execute(self, run: Run) -> T:
-        """Runs it. Raises what the work raises."""
+        """Executes a run, and returns the result of `work`. Raises the exceptions of `work`."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -117,7 +117,7 @@ class LocalExecutor(Generic[T]):
                 if stop_watching is not None:
                     stop_watching()
         finally:
-            # The loop's threads are not waited for: one may be loading a model that is not needed any more.
+            # Don't wait for the loop's threads: one may be loading a model that is no longer needed.
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
             asyncio.set_event_loop(None)
@@ -139,6 +139,6 @@ class LocalExecutor(Generic[T]):
                 run.session.stop()
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # `nohup` has a run ignore that its terminal is gone.
+            # `nohup` makes a process ignore SIGHUP.
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 loop.add_signal_handler(number, interrupt, number)

@@ -1,4 +1,4 @@
-"""A marker in the output folder, by which processes on several machines know that they have the same one."""
+"""A marker file, by which processes on several machines check that they have the same output folder."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ async def check_shared(output: Path, nonce: str, who: str, seconds: float = 30.0
     """Raises JournalError if the marker is not there; a network file system may need a moment.
 
     Args:
-        nonce: what it must say.
-        who: this process, for the message.
+        nonce: the required content of the marker.
+        who: name of this process in the message.
     """
     path = output / NONCE
     for _ in range(int(seconds / POLL_SECONDS)):
@@ -25,7 +25,7 @@ async def check_shared(output: Path, nonce: str, who: str, seconds: float = 30.0
         await asyncio.sleep(POLL_SECONDS)
     raise JournalError(
         f"{who} does not see the output folder {output} of the process that leads the run; "
-        "several machines need an --output on a file system, or in a store, that all of them reach"
+        "use an --output on a file system, or in a store, that all machines can access"
     )
 
 

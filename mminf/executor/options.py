@@ -1,4 +1,4 @@
-"""Options of where a run is executed."""
+"""Options of executors."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ class RayOptions:
     """Options of a run on a Ray cluster.
 
     Attributes:
-        address: of the cluster, as `ray.init` takes it; None: RAY_ADDRESS, or a cluster of this machine.
-        workers: actors, each with its own engines; by default as many as the cluster's GPUs hold, or one per node.
-        shards: of the run; by default four per worker.
+        address: address of the cluster, as for `ray.init`; None: RAY_ADDRESS, or a local cluster.
+        workers: number of actors, each with its own engines; by default as many as fit on the GPUs, or one per node.
+        shards: number of shards; by default four per worker.
     """
 
     address: str | None = None

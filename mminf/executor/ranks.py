@@ -54,7 +54,7 @@ class RankWork:
         except Interrupted:
             return _nothing(run, RunState.INTERRUPTED)
         except Exception as error:
-            # torchrun ends the ranks of this node; those of others only see what is in the store.
+            # torchrun ends the ranks of this node; the ranks of other nodes only see the store.
             with contextlib.suppress(UsageError):
                 self.store.fail(str(error))
             raise
@@ -82,7 +82,7 @@ class RankWork:
             (run.target / NONCE).unlink(missing_ok=True)
             if result.state is RunState.FINISHED:
                 self.store.write(_phase_key(next(numbers)), "")
-                await self._all(run, "gone")  # the store may live in a process that ends with this one
+                await self._all(run, "gone")  # the store may be in a process that ends with this one
             return result
 
     async def _run_phase(self, run: Run, phase: Phase, number: int) -> None:
@@ -96,7 +96,7 @@ class RankWork:
             raise Interrupted("a rank was interrupted")
 
     async def _all(self, run: Run, key: str) -> list[str]:
-        """Waits for the values of all other ranks. Raises UsageError if one of them sends no heartbeat any more."""
+        """Waits for the values of all other ranks. Raises UsageError if one of them no longer sends a heartbeat."""
         heartbeats = {rank: RankHeartbeat(self.store, rank) for rank in range(1, self.rank.world_size)}
 
         def wanted() -> bool:
@@ -136,7 +136,7 @@ class RankWork:
         self.store.write(f"met/{rank}", "")
 
     def watch(self, run: Run) -> Callable[[], None]:
-        """Shows the progress of all ranks, on rank 0; sends it there, on the others. Returns what ends that."""
+        """Shows the progress of all ranks on rank 0; other ranks send their counters. Returns a function to stop it."""
         if self.rank.rank:
             return self._publish(run)
         from mminf.report.progress import show_stats
@@ -146,7 +146,7 @@ class RankWork:
     def _whole(self, ours: RunStats) -> RunStats:
         try:
             texts = [self.store.find(stats_key(rank)) for rank in range(1, self.rank.world_size)]
-        except UsageError:  # the store is gone; what needs it will say so
+        except UsageError:  # the store is gone; the next call that needs it reports that
             return ours
         return add_stats(ours, [json.loads(text) for text in texts if text is not None])
 
@@ -183,21 +183,21 @@ def _nothing(run: Run, state: RunState) -> RunResult:
 
 
 def run_rank(run: Run, rank: Rank, *, progress: bool = False) -> RunResult:
-    """Does one rank's share of a run; rank 0's result is that of the whole.
+    """Runs one rank's share of a run; the result of rank 0 is that of the whole run.
 
     Raises:
-        UsageError: if the ranks don't go together, or this one can't continue; progress is saved.
+        UsageError: if the ranks have different runs, or this one can't continue; progress is saved.
     """
     end_with_parent()
     choose_devices(rank, run.session.gpus(), os.environ)
     work = RankWork(rank, KeyValueStore(rank))
     forget_rank(os.environ)
     _name_log(rank)
-    run = replace(run, session=Session(run.plan.recipe, keep_engines=True))  # between phases
+    run = replace(run, session=Session(run.plan.recipe, keep_engines=True))  # loaded between phases
     return LocalExecutor(work, work.watch if progress or rank.rank else None, patience=2.0).execute(run)
 
 
 def _name_log(rank: Rank) -> None:
-    """Puts the rank in front of what its process logs."""
+    """Adds the rank to the log lines of its process."""
     for handler in log.handlers:
         handler.setFormatter(logging.Formatter(f"%(asctime)s rank {rank.rank}: %(message)s", datefmt="%H:%M:%S"))

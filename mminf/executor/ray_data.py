@@ -40,16 +40,16 @@ log = logging.getLogger("mminf")
 SHARDS_PER_WORKER = 4
 STATS_SECONDS = 2.0
 LOCK_SECONDS = 180.0
-"""How long a shard waits for the lock of the worker that had it before: a network file system keeps it for a while."""
+"""Seconds that a shard waits for the lock of its previous worker; network file systems release it with a delay."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """What a worker needs to know; pickled.
+    """The description of the run that is pickled and sent to the workers.
 
     Attributes:
         plugins: sources of the plugin files that the recipe uses, by module name.
-        nonce: what the output folder's marker must say, so that it is known to be the driver's.
+        nonce: the required content of the marker, which shows that the output folder is the driver's.
     """
 
     recipe: Recipe
@@ -60,12 +60,12 @@ class WorkerSpec:
     folder: str
 
     def pack(self) -> bytes:
-        """Returns it pickled; plugins apart, since they must be there before the recipe can be read."""
+        """Returns the pickled spec, with the plugins separate, because they must be loaded before the recipe."""
         return pickle.dumps((self.plugins, pickle.dumps(self)))
 
     @staticmethod
     def unpack(data: bytes) -> WorkerSpec:
-        """Returns what `pack` packed, on another machine."""
+        """Returns the spec that `pack` pickled, on another machine."""
         discover()
         plugins, rest = pickle.loads(data)  # noqa: S301 (from our own driver)
         install_sources(plugins)
@@ -74,7 +74,7 @@ class WorkerSpec:
 
 
 class Task(TypedDict, total=False):
-    """A row of Ray's dataset: a shard in a phase, and what became of it. `error` is empty if there was none."""
+    """A row of Ray's dataset: a shard in a phase, and its result. `error` is empty if there was none."""
 
     index: int
     count: int
@@ -101,7 +101,7 @@ class ShardWorker:
         threading.Thread(target=self._loop.run_forever, name="mminf-run", daemon=True).start()
 
     def __call__(self, row: Task) -> Task:
-        """Works on one shard in a phase. What the user can fix comes back as `error`; Ray retries all else."""
+        """Works on one shard in a phase. Errors that the user can fix are returned as `error`; Ray retries others."""
         phase = Phase.load(row["phase"])
         assert phase is not None
         shard = Shard(int(row["index"]), int(row["count"]))
@@ -113,7 +113,7 @@ class ShardWorker:
         return {**row, "state": state.value, "error": "", "stopped": run.session.stats.stopped or ""}
 
     def _open(self) -> Run:
-        """Makes the run on the first call: an error of a constructor would not reach the driver as one."""
+        """Opens the run at the first call, because Ray does not pass an error of the constructor to the driver."""
         if self._run is None:
             log.setLevel(logging.WARNING)
             spec = WorkerSpec.unpack(self._spec)
@@ -131,7 +131,7 @@ class ShardWorker:
             try:
                 return await work_shard(run, shard, phase)
             except LockedError:
-                # The worker that had this shard before may not be quite dead yet.
+                # The previous worker of this shard may not have ended yet.
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(1)
@@ -142,7 +142,7 @@ class ShardWorker:
         name = secrets.token_hex(4)
         while True:
             time.sleep(STATS_SECONDS)
-            with contextlib.suppress(Exception):  # the driver is gone, or going; progress is not worth a failure
+            with contextlib.suppress(Exception):  # the driver may have ended; a lost progress report is harmless
                 drain = ray.get(self._collector.put.remote(name, run.session.stats.snapshot()), timeout=30)
                 if drain:
                     self._loop.call_soon_threadsafe(run.session.drain)
@@ -156,16 +156,16 @@ class StatsCollector:
         self._draining = False
 
     def put(self, name: str, stats: dict[str, Json]) -> bool:
-        """Takes a worker's counters. Returns whether it is to start no new calls."""
+        """Stores a worker's counters. Returns whether the worker must drain."""
         self._reports[name] = (time.monotonic(), stats)
         return self._draining
 
     def drain(self) -> None:
-        """Lets workers start no new calls, from their next report on."""
+        """Makes the workers drain, from their next report on."""
         self._draining = True
 
     def all(self, seconds: float = 30.0) -> list[dict[str, Json]]:
-        """Returns the counters of the workers that live; what a dead one did is counted by its successor."""
+        """Returns the counters of live workers; records of a dead worker are counted by its successor."""
         now = time.monotonic()
         return [stats for at, stats in self._reports.values() if now - at < seconds]
 
@@ -213,7 +213,7 @@ class RayWork:
         """Runs a phase on all shards. Raises Interrupted if one of them has not finished it."""
         import ray.data
 
-        logging.getLogger("ray.data").setLevel(logging.ERROR)  # it logs its plan, its pool and its bars
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # it logs its plan, its pool and its progress
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.enable_operator_progress_bars = False
@@ -245,7 +245,7 @@ class RayWork:
         return self._collector
 
     def watch(self, run: Run) -> Callable[[], None]:
-        """Shows the progress of all workers until what it returns is called."""
+        """Shows the progress of all workers until the returned function is called."""
         from mminf.report.progress import show_stats
 
         return show_stats(lambda: self._whole(run.session.stats))
@@ -262,7 +262,7 @@ class RayWork:
 
 
 def _check_row(run: Run, row: Task) -> None:
-    """Raises what a worker's report of a shard means for the run, if the shard is not finished."""
+    """Raises EngineError or Interrupted if a shard has failed or is not finished."""
     if row["error"]:
         raise EngineError(f"shard {row['index']} of {row['count']}: {row['error']}")
     stats = run.session.stats
@@ -272,7 +272,7 @@ def _check_row(run: Run, row: Task) -> None:
 
 
 def make_spec(run: Run, nonce: str) -> bytes:
-    """Returns what workers need to know, packed."""
+    """Returns the pickled description of the run for the workers."""
     recipe = dataclasses.replace(run.plan.recipe, path=run.plan.recipe.path.resolve())
     spec = WorkerSpec(recipe, plugin_sources(), run.target.absolute(), run.plan.limit, nonce, str(Path.cwd()))
     try:
@@ -284,7 +284,7 @@ def make_spec(run: Run, nonce: str) -> bytes:
 
 
 def count_workers(run: Run, options: RayOptions) -> int:
-    """Returns how many workers there will be. Raises UsageError if the cluster hasn't the GPUs for one."""
+    """Returns the number of workers. Raises UsageError if the cluster has too few GPUs for one."""
     import ray
 
     gpus, needed = int(ray.cluster_resources().get("GPU", 0)), run.session.gpus()
@@ -301,12 +301,12 @@ def count_workers(run: Run, options: RayOptions) -> int:
 
 @contextlib.contextmanager
 def join_cluster(address: str | None) -> Iterator[None]:
-    """Joins a Ray cluster, unless this process has already; leaves it afterwards.
+    """Connects to a Ray cluster, unless this process is already connected, and disconnects afterwards.
 
     Raises:
         UsageError: if Ray is not installed, or nothing answers at the address.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody asked for what Ray sends; read on import
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics; read when ray is imported
     try:
         import ray
     except ImportError as error:
@@ -326,7 +326,7 @@ def join_cluster(address: str | None) -> Iterator[None]:
 
 
 def _check_address(address: str | None) -> None:
-    """Ray itself tries for minutes, and says no more than that it failed."""
+    """Checks that a cluster answers, because Ray itself retries for minutes and gives no reason."""
     if address is None or address in ("auto", "local"):
         return
     host, _, port = address.rpartition(":")

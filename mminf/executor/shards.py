@@ -1,4 +1,4 @@
-"""Shards that a user's own scheduler starts, one command each, and their merge."""
+"""Runs shards that the user's own scheduler starts, one command per shard, and merges them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mminf.states import RunState
 
 
 def run_shard(shard: Shard) -> Callable[[Run], Coroutine[Any, Any, RunResult]]:
-    """Returns what runs a shard's records up to the next dataset step, or to the end."""
+    """Returns a function that processes a shard's records up to the next dataset step, or to the end."""
 
     async def execute(run: Run) -> RunResult:
         if not run.workspace.is_remote:
@@ -52,7 +52,7 @@ async def _run_shard(run: Run, shard: Shard) -> RunResult:
         with ShardJournal(folder, shard) as journal:
             stopped = run.session.stats.stopped
             result = RunResult.of(state, run.target, [journal], shard=shard, stopped=stopped)
-            return replace(result, counts=replace(result.counts, pending=None))  # how many records it has is not known
+            return replace(result, counts=replace(result.counts, pending=None))  # the number of its records is unknown
 
 
 async def merge_run(run: Run) -> RunResult:
@@ -68,7 +68,7 @@ async def merge_run(run: Run) -> RunResult:
     folder = run.workspace.folder
     begins_here = run.workspace.is_remote or run.plan.stages[0].dataset
     if not begins_here and not (folder / FILE).is_file() and not list_shards(run.target):
-        raise JournalError(f"no shards in {run.target}; `mminf run --shard i/n` makes them")
+        raise JournalError(f"no shards in {run.target}; `mminf run --shard i/n` creates them")
     async with run.workspace.lead():
         _check_idle(run)
         if (folder / FILE).is_file():
@@ -80,7 +80,7 @@ async def merge_run(run: Run) -> RunResult:
 
 
 async def _merge(run: Run, coordinator: Coordinator, progress: dict[Shard, ShardProgress]) -> Phase | None:
-    """Merges what is to be merged. Returns the next phase, None if there is none."""
+    """Merges the finished shards, if there are any. Returns the next phase, or None if there is none."""
     if not progress:
         begins_here = run.plan.stages[0].dataset
         if (phase := _live_phase(run)) is not None:
@@ -106,7 +106,7 @@ def _check_idle(run: Run) -> None:
 def _count_shards(run: Run, progress: dict[Shard, ShardProgress]) -> int:
     counts = sorted({shard.count for shard in progress})
     if len(counts) > 1:
-        raise JournalError(f"{run.target} contains shards of several numbers ({', '.join(map(str, counts))})")
+        raise JournalError(f"{run.target} contains shards with different counts ({', '.join(map(str, counts))})")
     return counts[0] if counts else 1
 
 
@@ -121,7 +121,7 @@ def _nothing_to_merge(run: Run, *, again: bool) -> str | None:
     """Returns why there is nothing to merge, as an error; None if all was merged, and the datasets are to be written.
 
     Args:
-        again: they are written even if they were before: a scheduler may start a merge again.
+        again: the datasets are written even if they exist, because a scheduler may start a merge again.
     """
     if not (run.workspace.folder / FILE).is_file():
         return "there are no shards in it"

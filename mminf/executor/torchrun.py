@@ -1,7 +1,7 @@
-"""Several processes of one run, started by torchrun as `swift` does it.
+"""Several processes of one run, started by torchrun as in `swift`.
 
 `NPROC_PER_NODE=8 mminf run ...` launches itself again, eight times (and NNODES, NODE_RANK, MASTER_ADDR, MASTER_PORT
-mean what they mean for `swift`). `torchrun ... -m mminf run ...` does as well.
+have the same meaning as for `swift`). `torchrun ... -m mminf run ...` works as well.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _OF_TORCHRUN = (LAUNCHER, *_RANK, "ROLE_RANK", "ROLE_WORLD_SIZE", "GROUP_WORLD_S
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What is to be launched on this node.
+    """The processes to launch on this node.
 
     Attributes:
-        processes: on this node.
-        nodes, node: number of nodes, and which of them this is.
+        processes: number of processes on this node.
+        nodes, node: number of nodes, and index of this node.
         address, port: where node 0 listens; None on a single node, which finds a free port itself.
     """
 
@@ -54,19 +54,19 @@ class Launch:
         return [*found, f"--node_rank={self.node}", *where, f"--rdzv_conf=timeout={JOIN_SECONDS}"]
 
     def start(self, arguments: Sequence[str]) -> int:
-        """Runs `mminf` with these arguments in every process, until all are over.
+        """Runs `mminf` with these arguments in every process, until all have ended.
 
         Returns:
             0, or the exit code of the first process that failed.
         """
-        # Warnings of its store would tell of every rank that ends; read when torch is imported, here and in the ranks.
+        # Otherwise torch's store warns about every rank that ends. Read when torch is imported, here and in the ranks.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         from torch.distributed.elastic.multiprocessing.api import SignalException
         from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
         from torch.distributed.run import parse_args
         from torch.distributed.run import run as run_torchrun
 
-        # Of a failed process it logs a page of its own frames; the reason is logged below, or by the process.
+        # torchrun logs a page of its own stack for a failed process; the reason is logged below, or by the process.
         for name in logging.root.manager.loggerDict:
             if name.startswith("torch.distributed"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -85,18 +85,18 @@ class Launch:
         except Exception as error:  # any error of a rendezvous
             where = f"{self.address or '127.0.0.1'}:{self.port or 29500}"
             raise UsageError(
-                f"the processes of {self.nodes} nodes did not meet at {where} ({type(error).__name__}: {error}); "
+                f"the processes of {self.nodes} nodes did not connect at {where} ({type(error).__name__}: {error}); "
                 f"start all nodes within {JOIN_SECONDS} s, with the same NNODES, MASTER_ADDR and MASTER_PORT"
             ) from error
         return 0
 
     def _tell_others(self, rank: int, code: int) -> None:
-        """Tells the ranks of other nodes of one that could not tell them itself."""
+        """Reports a failed rank to the ranks of other nodes, if it could not do so itself."""
         from datetime import timedelta
 
         import torch.distributed as dist
 
-        with contextlib.suppress(RuntimeError):  # the store was this node's, and is gone; the others see that
+        with contextlib.suppress(RuntimeError):  # the store was on this node and is gone, which the others notice
             store = dist.TCPStore(
                 self.address or "127.0.0.1", self.port or 29500, is_master=False, timeout=timedelta(seconds=10)
             )
@@ -108,7 +108,7 @@ class Launch:
 
 
 def _tell(rank: int, code: int, pid: int) -> int:
-    """Says how a process ended that did not say so itself."""
+    """Logs how a process ended, if it could not log that itself. Returns the exit code."""
     log = logging.getLogger("mminf")
     if code < 0:
         name = signal.Signals(-code).name
@@ -127,12 +127,12 @@ def _tell(rank: int, code: int, pid: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """Which of the processes of a run this is.
+    """The position of this process among the processes of a run.
 
     Attributes:
         rank, world_size: over all nodes.
         local_rank, local_world_size: on this node.
-        node: which of the nodes this is.
+        node: index of this node.
     """
 
     rank: int
@@ -143,13 +143,13 @@ class Rank:
 
 
 def find_launch(environment: Mapping[str, str], *, option: str | None = None) -> Launch | None:
-    """Returns what the environment asks to be launched, or None if this process is to do the work itself.
+    """Returns the launch that the environment requests, or None if this process does the work itself.
 
     Args:
-        option: that was given and splits the run in another way.
+        option: a command-line option that splits the run in another way, if one was given.
 
     Raises:
-        UsageError: if the variables don't go together.
+        UsageError: if the variables contradict each other.
     """
     if "RANK" in environment or not {"NPROC_PER_NODE", "NNODES"} & environment.keys():
         return None
@@ -186,10 +186,10 @@ def _check_address(address: str) -> None:
 
 
 def find_rank(environment: Mapping[str, str]) -> Rank | None:
-    """Returns which process of several this is, by the variables that torchrun sets; None if it is the only one.
+    """Returns the rank of this process, from the variables that torchrun sets; None if it is the only process.
 
     Raises:
-        UsageError: if the variables don't go together.
+        UsageError: if the variables contradict each other.
     """
     if "RANK" not in environment or "WORLD_SIZE" not in environment:
         return None
@@ -206,12 +206,12 @@ def find_rank(environment: Mapping[str, str]) -> Rank | None:
 
 
 def end_with_parent() -> None:
-    """Ends this process with the one that started it, which otherwise would leave it at work.
+    """Makes the kernel end this process when its parent ends; otherwise it would continue alone.
 
-    Called as early as possible: a parent that was gone before gives no signal, so its id is compared, too.
+    Called as early as possible. A parent that ended before the call sends no signal, so its id is compared, too.
     """
     parent = os.getppid()
-    with contextlib.suppress(OSError, AttributeError):  # Linux alone has it
+    with contextlib.suppress(OSError, AttributeError):  # available on Linux only
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     launcher = os.environ.get(LAUNCHER)
     if os.getppid() != parent or (launcher is not None and launcher != str(parent)):
@@ -219,7 +219,7 @@ def end_with_parent() -> None:
 
 
 def forget_rank(environment: MutableMapping[str, str]) -> None:
-    """Removes what torchrun has set: an engine that finds it would wait for the other ranks to load its model with."""
+    """Removes torchrun's variables: an engine that finds them would wait for the other ranks to load its model."""
     for name in [name for name in environment if name in _OF_TORCHRUN or name.startswith("TORCHELASTIC_")]:
         del environment[name]
 
@@ -228,7 +228,7 @@ def choose_devices(rank: Rank, needed: int, environment: MutableMapping[str, str
     """Lets this process see its own GPUs only.
 
     Args:
-        needed: GPUs a process.
+        needed: number of GPUs per process.
 
     Raises:
         UsageError: if there are too few.

@@ -1,4 +1,4 @@
-"""Images that are text: `data:` URIs and bare base64."""
+"""Images that are encoded as text: `data:` URIs and bare base64."""
 
 from __future__ import annotations
 

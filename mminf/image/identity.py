@@ -31,7 +31,7 @@ class ImageStat(NamedTuple):
 def image_digest(data: bytes) -> str:
     """Returns 64 hex digits that depend on a file's content: SHA-256 of its bytes.
 
-    Images with more than 8 bits per sample have a digest of their own, since earlier versions decoded other pixels.
+    Images with more than 8 bits per sample have a different digest, because earlier versions decoded other pixels.
     """
     found = hashlib.sha256(data).hexdigest()
     return hashlib.sha256(f"{_VERSION}{found}".encode()).hexdigest() if is_wide(data) else found

@@ -1,4 +1,4 @@
-"""Connections to public addresses only, whatever a host's name resolves to.
+"""Allows connections to public addresses only, regardless of the address that a host's name resolves to.
 
 A name in `allow_hosts` permits requests to a public server, not to a machine in the private network of the run: the
 owner of a name decides what it resolves to. The address is checked after the name is resolved, on the connection

@@ -12,7 +12,7 @@ import zlib
 SqlValue = str | bytes | int | float | None
 _PLAIN = frozenset({int, float, type(None)})
 RUN_FACTOR, SEQ_FACTOR = 1009, 9_176_263
-"""Outcomes count `run` and `seq` by these factors, so that SQL alone updates their checksums when they change."""
+"""The checksum of an outcome adds `run` and `seq` with these factors, so that SQL alone can update it."""
 
 
 def checksum(*values: SqlValue) -> int:
@@ -44,6 +44,6 @@ def outcome_checksum(run: int, seq: int, *values: SqlValue) -> int:
 
 
 def add_functions(connection: sqlite3.Connection) -> None:
-    """Gives a connection the SQL functions `checksum` and `outcome_checksum`."""
+    """Registers the SQL functions `checksum` and `outcome_checksum` on a connection."""
     connection.create_function("checksum", -1, checksum, deterministic=True)
     connection.create_function("outcome_checksum", -1, outcome_checksum, deterministic=True)

@@ -1,4 +1,4 @@
-"""Connections to the file of a journal: for writing, and for reading where nothing may be written."""
+"""Connections to the file of a journal: for writing, and for reading without write permission."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from mminf.journal.schema import COLUMNS, READABLE, TABLES, VERSION, checksum_sq
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Returns a connection to a journal, which is created if it is not there."""
-    # Autocommit: the writer groups its commits itself. WAL with NORMAL survives a killed process whole; after a
-    # power cut the last commits may be missing, and are computed again.
+    """Returns a connection to a journal, which is created if it does not exist."""
+    # Autocommit: the writer groups its commits itself. With WAL and NORMAL, a killed process loses no commit; after a
+    # power failure, the last commits may be missing, and their calls are repeated.
     connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
@@ -49,7 +49,7 @@ def create_tables(path: Path) -> None:
 
 
 def has_tables(connection: sqlite3.Connection) -> bool:
-    """Returns whether a run has begun in a journal: one that was killed at once leaves a file without tables."""
+    """Returns whether a journal has tables; a run that was killed at once leaves a file without tables."""
     return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is not None
 
 
@@ -76,10 +76,10 @@ def check_version(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def check_tables(connection: sqlite3.Connection, path: Path, schema: str = "main") -> None:
-    """Checks that what a journal calls a table is one: a view could compute without end, and a trigger write.
+    """Checks that a journal contains only tables and indexes: a view could run forever, and a trigger could write.
 
     Raises:
-        JournalError: naming what is not a table.
+        JournalError: if it contains anything else, which the message names.
     """
     found = connection.execute(
         f"SELECT name, type FROM {schema}.sqlite_master WHERE type NOT IN ('table', 'index') LIMIT 1"  # noqa: S608
@@ -90,14 +90,14 @@ def check_tables(connection: sqlite3.Connection, path: Path, schema: str = "main
 
 @contextlib.contextmanager
 def open_reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """Opens a journal for reading, also where nothing may be written: not even the files next to it that SQLite makes.
+    """Opens a journal for reading, even without permission to write the files that SQLite creates next to it.
 
     Docs: SQLite, "Write-Ahead Logging > Read-Only Databases".
     """
     with contextlib.ExitStack() as stack:
         try:
             if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
-                connection = connect(path)  # the last one to close it also removes the files next to it
+                connection = connect(path)  # closing the last connection also removes the files next to it
                 connection.execute("PRAGMA query_only = ON")
             else:
                 connection = open_uri(path, "mode=ro")

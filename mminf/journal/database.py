@@ -16,9 +16,9 @@ from mminf.journal.schema import COLUMNS, checksum_sql, insert
 from mminf.journal.writer import Statement, Writer, damaged
 
 DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
-"""What SQLite raises on a damaged file; its messages may quote bytes that are not text."""
+"""Exceptions of SQLite for a damaged file; their messages may quote bytes that are not text."""
 Values = tuple[Any, ...]
-"""A row as SQLite gives it."""
+"""A row as SQLite returns it."""
 
 
 Opener = Callable[[], AbstractContextManager[sqlite3.Connection]]
@@ -30,8 +30,8 @@ class Database:
     All methods raise JournalError if the file is damaged.
 
     Args:
-        path: of the file, for messages.
-        opener: opens a connection for reading; called for the one that most queries use, and once per `stream`.
+        path: path of the file, for messages.
+        opener: opens a connection for reading; called once for most queries, and once per `stream`.
         writer: the writing thread, if there is one.
     """
 
@@ -48,7 +48,7 @@ class Database:
             self._open = stack.pop_all()
 
     def close(self) -> None:
-        """Commits everything."""
+        """Commits all queued statements, and closes the file."""
         try:
             if self._writer is not None:
                 self._writer.close()
@@ -72,7 +72,7 @@ class Database:
         return row
 
     def value(self, sql: str, *arguments: SqlValue) -> Any:
-        """Returns the first column of a query that has exactly one row."""
+        """Returns the first column of the first row of a query, or None."""
         row = self.one(sql, *arguments)
         return None if row is None else row[0]
 
@@ -105,7 +105,7 @@ class Database:
         return tuple(values)
 
     def check(self, table: str) -> None:
-        """Checks the structure of a table and its indexes: one that lacks an entry hides rows.
+        """Checks the structure of a table and its indexes: an index that lacks an entry hides rows.
 
         Docs: SQLite, "PRAGMA integrity_check".
         """
@@ -137,7 +137,7 @@ class Database:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Commits what is queued inside in one transaction: a killed process leaves all of it, or nothing."""
+        """Commits the statements that are queued in the context in one transaction: after a kill, all or none exist."""
         outer, self._batch = self._batch, []
         batch = self._batch
         try:
@@ -150,7 +150,7 @@ class Database:
             self.writer.post(batch)
 
     async def commit(self, statements: Iterable[Statement] = ()) -> None:
-        """Returns once the statements, and everything queued before them, are committed."""
+        """Returns once the statements, and all statements queued before them, are committed."""
         await self.writer.commit(list(statements))
 
 
@@ -186,7 +186,7 @@ def open_database(path: Path, *, write: bool = False) -> Database:
     """Opens the file of a journal.
 
     Args:
-        write: start a writing thread; the file and its tables are created if they are not there.
+        write: start a writing thread; the file and its tables are created if they do not exist.
 
     Raises:
         JournalError: if the file is damaged, not a journal, or of another version.
@@ -200,7 +200,7 @@ def open_database(path: Path, *, write: bool = False) -> Database:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Makes a JournalError of what SQLite raises."""
+    """Converts the exceptions of SQLite for a damaged file to JournalError."""
     try:
         yield
     except DAMAGE as error:

@@ -11,7 +11,7 @@ class ImageDigests(DigestCache):
     """The table of digests.
 
     Args:
-        base: of the main journal, for a shard.
+        base: database of the main journal, for a shard.
     """
 
     def __init__(self, database: Database, base: Database | None = None) -> None:

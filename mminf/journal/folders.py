@@ -1,4 +1,4 @@
-"""The folders of shards' journals in an output folder, here or in a store."""
+"""The folders of the journals of shards in an output folder, local or in a store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def shard_folder(output: Path, shard: Shard) -> Path:
 
 
 def list_shards(output: Path) -> list[Shard]:
-    """Returns the shards whose journals wait in an output folder, here or in a store, to be merged."""
+    """Returns the shards in an output folder, local or in a store, whose journals are not merged yet."""
     folder = output / SHARDS
     if not folder.exists():
         return []
@@ -23,5 +23,5 @@ def list_shards(output: Path) -> list[Shard]:
 
 
 def shard_folders(output: Path) -> dict[Shard, Path]:
-    """Returns the folders of the shards' journals that wait to be merged."""
+    """Returns the folders of the shards whose journals are not merged yet."""
     return {shard: shard_folder(output, shard) for shard in list_shards(output)}

@@ -1,4 +1,4 @@
-"""The journal of a run: one process writes it, any number read it meanwhile."""
+"""The journal of a run: one process writes it, and any number of processes can read it at the same time."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Journal:
     Attributes:
         meta: recipe and state of the last run.
         memo: answered model calls.
-        outcomes: what became of the records.
+        outcomes: outcomes of records.
         parked: records that wait for an engine.
         retries: attempts that were written off.
         images: digests of image files.
 
     Raises:
-        JournalError: if another process writes it, it is not there to read, or another version of mminf made it.
+        JournalError: if another process writes it, it does not exist, or its version can't be read.
     """
 
     meta: RunMeta
@@ -54,7 +54,7 @@ class Journal:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = None if locked else take_lock(folder)
         elif not self.path.is_file():
-            raise JournalError(f"no run in {folder}: {self.path} is not there; start one with `mminf run`")
+            raise JournalError(f"no run in {folder}: {self.path} does not exist; start one with `mminf run`")
         try:
             self.database = open_database(self.path, write=write)
             try:
@@ -75,7 +75,7 @@ class Journal:
         self.images = ImageDigests(self.database)
 
     def close(self) -> None:
-        """Commits everything and releases the lock."""
+        """Commits all queued statements, and releases the lock."""
         try:
             self.database.close()
         finally:
@@ -91,7 +91,7 @@ class Journal:
         """Starts a run, in one transaction.
 
         Args:
-            phase: returns the phase that shards work on in the run of a number; empty: none.
+            phase: returns the phase for the number of the run, as text; empty if there is none.
         """
         with self.database.together():
             self.parked.clear()
@@ -99,11 +99,11 @@ class Journal:
             self.meta.set_phase(phase(self.meta.run))
 
     async def flush(self) -> None:
-        """Returns once everything queued so far is committed."""
+        """Returns once all statements queued so far are committed."""
         await self.database.commit()
 
     def inputs(self, stage: int) -> Iterator[Row]:
-        """Yields the rows that a stage reads: what is done in the stage before, in source order."""
+        """Yields the rows that a stage reads: those that are done in the previous stage, in source order."""
         return self.outcomes.rows(stage - 1)
 
     def recipe_before(self) -> str | None:

@@ -16,10 +16,10 @@ _LOCKS: set[int] = set()
 
 
 def take_lock(folder: Path, *, shared: bool = False, name: Path | None = None) -> int:
-    """Returns the lock of a folder's journal.
+    """Takes the lock of a folder's journal, and returns its file descriptor.
 
     Args:
-        shared: for a shard, which reads this journal and writes its own; any number may hold it.
+        shared: for a shard, which reads this journal and writes its own; any number of shards can hold the lock.
         name: name of the folder in messages.
 
     Raises:
@@ -70,7 +70,7 @@ def is_locked(folder: Path) -> bool:
 
 
 def _drop_locks() -> None:
-    """A forked engine process that outlives us must not hold our lock."""
+    """Closes the locks in a forked process: an engine's process that outlives this one must not hold them."""
     while _LOCKS:
         os.close(_LOCKS.pop())
 
@@ -79,6 +79,6 @@ os.register_at_fork(after_in_child=_drop_locks)
 
 
 def release_lock(lock: int) -> None:
-    """Gives a lock back."""
+    """Releases a lock."""
     _LOCKS.discard(lock)
     os.close(lock)

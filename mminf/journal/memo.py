@@ -1,4 +1,4 @@
-"""The memo: every model call that was answered, by the digest of all that its answer depends on."""
+"""The memo: every model call that was answered, by the digest of everything that its answer depends on."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Memo:
         await self._database.commit(statements)
 
     def vector(self, key: str) -> bytes | None:
-        """Returns an embedding by its key in hex, as `Context.embed` gave it; None if there is none."""
+        """Returns an embedding by its key in hex, as `Context.embed` returned it; None if there is none."""
         try:
             data = bytes.fromhex(key)
         except ValueError:
@@ -115,7 +115,7 @@ class Memo:
         return self._own.totals()
 
     def totals_before(self) -> dict[str, Totals]:
-        """Returns the same of the main journal, for a shard."""
+        """Returns the totals of the main journal for the memo of a shard; otherwise empty."""
         return self._tables[-1].totals() if len(self._tables) > 1 else {}
 
     # Prompts
@@ -127,7 +127,7 @@ class Memo:
     def add_prompt(self, step: str, chat: bytes, sent: str | None, tokens: int | None) -> None:
         """Writes the first prompt of a step; the chats of its later calls are deflated against it.
 
-        Called again for the same chat, it adds the text that the model was sent.
+        A second call for the same chat adds the text that was sent to the model.
         """
         if step not in self._prompts:
             self._next_prompt += 1
@@ -136,7 +136,7 @@ class Memo:
         self._database.insert("prompts", number, step, chat, clean(sent), tokens)
 
     def prompts(self) -> list[Prompt]:
-        """Returns the newest kept prompt of each step."""
+        """Returns the newest stored prompt of each step."""
         rows = self._database.all("SELECT step, sent, tokens, max(id) FROM prompts GROUP BY step ORDER BY step")
         return [Prompt(step=row[0], sent=row[1], tokens=row[2]) for row in rows]
 

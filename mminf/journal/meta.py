@@ -24,24 +24,24 @@ class Scope(Enum):
     """Which of the runs in a journal count."""
 
     RESULT = "result"
-    """An interrupted run on top of the last finished one of the same recipe: its records are only not there yet."""
+    """The last finished run of the recipe, overlaid with the interrupted runs after it."""
     RUN = "run"
-    """The last run alone."""
+    """Only the last run."""
     SHARDS = "shards"
-    """Of a main journal: what the run contains that its shards belong to; before its first merge, nothing."""
+    """For a main journal next to its shards: the rows of their run; before its first merge, none."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunHeader:
-    """What a run is.
+    """The description of a run that is written when it starts.
 
     Attributes:
-        recipe: as it was resolved, JSON values.
-        digest: of the recipe and the limit.
-        path: of the recipe file.
+        recipe: the resolved recipe, as JSON values.
+        digest: digest of the recipe and the limit.
+        path: path of the recipe file.
         stages: names of the steps of each stage.
-        total: number of records in the source, None where that is not known.
-        versions: of the packages that run it.
+        total: number of records in the source; None if unknown.
+        versions: versions of the packages that the run uses.
     """
 
     recipe: Mapping[str, Json]
@@ -53,7 +53,7 @@ class RunHeader:
 
 
 class RunMeta:
-    """Reads and writes the table `meta`. What was written is read back once it is committed.
+    """Reads and writes the table `meta`. A written value can be read once it is committed.
 
     Attributes:
         run: number of the last run, counted from 1.
@@ -73,7 +73,7 @@ class RunMeta:
         finished = self.number("finished_run")
         if finished and self.get("finished_recipe") == self.digest:
             return finished
-        # No run of this recipe has finished: those that were interrupted count together.
+        # No run of this recipe has finished: all its interrupted runs count together.
         return max(1, self.number("first_run") or (self.run if finished else 1))
 
     # Values
@@ -106,7 +106,7 @@ class RunMeta:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """The recipe as it was resolved; empty before the first run."""
+        """The resolved recipe; empty before the first run."""
         found: dict[str, Any] = self.json("recipe", {})
         return found
 
@@ -164,7 +164,7 @@ class RunMeta:
         return self.number("finished_run") > 0
 
     def begin(self, header: RunHeader) -> None:
-        """Starts a run: from now on, rows that it does not touch do not count."""
+        """Starts a run. From now on, a row counts only if this run writes it or takes it over."""
         if header.digest != self.digest or not self.run:
             self.set("first_run", str(self.run + 1))
         self.run += 1
@@ -181,7 +181,7 @@ class RunMeta:
         self.set("versions", json.dumps(header.versions))
 
     def end(self) -> None:
-        """Notes that the run has processed all records: rows that it did not touch are gone, and phases are over."""
+        """Notes that the run has processed all records: other rows do not count any more, and phases have ended."""
         with self._database.together():
             self.set("finished_run", str(self.run))
             self.set("finished_recipe", self.digest or "")
@@ -193,7 +193,7 @@ class RunMeta:
         self.set("state", state)
 
     def end_work(self, state: RunState, position: int | None) -> None:
-        """Writes how the work on records has ended, and when.
+        """Writes the state and the time at the end of the work on records.
 
         Args:
             position: number of the last source record that was taken, None if all were.
@@ -207,11 +207,11 @@ class RunMeta:
 
     @property
     def phase(self) -> str:
-        """The phase that shards work on, as `Phase.dump` gave it; empty if there is none."""
+        """The phase that shards work on, as `Phase.dump` returned it; empty if there is none."""
         return self.get("phase") or ""
 
     def set_phase(self, phase: str) -> None:
-        """Writes the phase that shards work on. What was merged of the one before needs no note any more."""
+        """Writes the phase that shards work on. Removes the notes of merges in the previous phase."""
         with self._database.together():
             self.set("phase", phase)
             self._database.execute("DELETE FROM meta WHERE substr(key, 1, ?) = ?", len(_MERGED), _MERGED)
@@ -231,7 +231,7 @@ class RunMeta:
 
     @property
     def datasets(self) -> dict[str, int | None]:
-        """Rows of all datasets that runs have written, by path; None where that is not known."""
+        """Number of rows of all datasets that runs have written, by path; None if unknown."""
         # Journals of earlier versions only have the recipe of their last run.
         named: dict[str, int | None] = {
             str(body["path"]): None
@@ -243,7 +243,7 @@ class RunMeta:
         return named | noted
 
     def note_datasets(self, rows: Mapping[str, int | None]) -> None:
-        """Notes datasets that were written, or None rows for those that are about to be."""
+        """Notes datasets that were written, with their rows; None for datasets that are about to be written."""
         self.set(_DATASETS, json.dumps(dict(rows)))
 
     def keep_tokens(self, model: str, tokens: Iterable[str]) -> None:

@@ -1,7 +1,7 @@
-"""Journals of runs whose output is in a store (`s3://`, ...): written here, and sent there again and again.
+"""Journals of runs whose output is in a store (`s3://`, ...): written locally, and sent to the store periodically.
 
-SQLite needs a file system. So a run works on a journal of this machine; the store has its last checkpoint, from which
-another machine resumes.
+SQLite needs a file system. Therefore a run writes a local journal. The store has its last checkpoint, from which
+another machine can resume.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from mminf.storage import fetch_file, send_file
 
 log = logging.getLogger("mminf")
 SECONDS = 60.0
-"""Between two checkpoints; longer where one takes long."""
-SHARE = 20  # a checkpoint takes at most a twentieth of the time
+"""Minimum time between two checkpoints; more if a checkpoint takes long."""
+SHARE = 20  # checkpoints take at most a twentieth of the time
 SYNC = "journal.sync"
 
 
@@ -39,7 +39,7 @@ class Mirror:
 
     Args:
         target: the run's output, a `UPath`.
-        folder: on this machine, for the journal; one that outlives the process, so that a killed run loses nothing.
+        folder: attribute; local folder of the journal. It outlives the process, so that a killed run loses nothing.
     """
 
     def __init__(self, target: Path) -> None:
@@ -51,7 +51,7 @@ class Mirror:
 
     @contextlib.asynccontextmanager
     async def lead(self) -> AsyncIterator[None]:
-        """Holds the output's lock, with its journal here; sends it while it is written, and at the end.
+        """Holds the lock of the output, with a local copy of its journal, which is sent periodically and at the end.
 
         Raises:
             JournalError: if another run holds it, or the store can't be written.
@@ -71,7 +71,7 @@ class Mirror:
         self.close()
 
     def open(self) -> None:
-        """Takes the lock, and fetches the journal and those of shards, if the store has newer ones."""
+        """Takes the lock, and fetches the journals of the run and of its shards, if those in the store are newer."""
         try:
             self._lock.take()
         except JournalError:
@@ -91,14 +91,14 @@ class Mirror:
         return JournalError(f"output {self.target} can't be used: {type(error).__name__}: {error}")
 
     def close(self) -> None:
-        """Sends the journal and gives the lock back. Raises JournalError if it can't be sent."""
+        """Sends the journal and releases the lock. Raises JournalError if the journal can't be sent."""
         try:
             self.push()
         finally:
             self._lock.release()
 
     def push(self) -> None:
-        """Sends the journal; what a reader finds there is always whole. Raises JournalError if it can't be sent."""
+        """Sends the journal; readers always find a complete file. Raises JournalError if it can't be sent."""
         self._lock.check()
         try:
             with self._pushing:  # an older snapshot must not arrive after a newer one
@@ -110,7 +110,7 @@ class Mirror:
             ) from error
 
     def pull_shards(self) -> None:
-        """Fetches the journals of shards that wait to be merged; those that were fetched before may be old."""
+        """Fetches the journals of shards that are not merged yet, and replaces local copies, which may be old."""
         shutil.rmtree(self.folder / SHARDS, ignore_errors=True)
         self._pulled = {shard: _version(shard_folder(self.target, shard)) for shard in list_shards(self.target)}
         for shard in self._pulled:
@@ -121,7 +121,7 @@ class Mirror:
         for shard, version in self._pulled.items():
             folder = shard_folder(self.target, shard)
             with contextlib.suppress(FileNotFoundError):
-                if _version(folder) == version:  # what was sent since is merged next time
+                if _version(folder) == version:  # a journal that was sent since then is merged next time
                     (folder / FILE).unlink()
         self._pulled = {}
 
@@ -132,9 +132,9 @@ class Mirror:
                 (self.folder / name).unlink(missing_ok=True)
             shutil.rmtree(self.folder / SHARDS, ignore_errors=True)
             fetch_journal(self.target, self.folder)
-        # From now on this machine's journal is ahead of what the store has, until another machine takes its turn.
+        # From now on, the local journal is newer than that in the store, until another machine takes the lock.
         sync = secrets.token_hex(8)
-        (self.folder / SYNC).write_text(f"{theirs or ''} {sync}")  # both, as long as only one of them may be there
+        (self.folder / SYNC).write_text(f"{theirs or ''} {sync}")  # both, because either may be in the store now
         (self.target / SYNC).write_text(sync)
         (self.folder / SYNC).write_text(sync)
         self.pull_shards()
@@ -142,11 +142,11 @@ class Mirror:
 
 @contextlib.asynccontextmanager
 async def sending(folder: Path, push: Callable[[], None]) -> AsyncIterator[None]:
-    """Sends a journal again and again while it is written.
+    """Sends a journal periodically while it is written.
 
     Args:
-        folder: of the journal.
-        push: sends it.
+        folder: folder of the journal.
+        push: sends the journal.
     """
     over = threading.Event()
     thread = threading.Thread(target=_send_on, args=(folder, push, over), name="mminf-checkpoint", daemon=True)
@@ -155,7 +155,7 @@ async def sending(folder: Path, push: Callable[[], None]) -> AsyncIterator[None]
         yield
     finally:
         over.set()
-        # One that is under way must be complete before the last one is sent, or it would arrive after it.
+        # A transfer in progress must end before the last one starts, or it would arrive after it.
         await asyncio.to_thread(thread.join)
 
 
@@ -173,7 +173,7 @@ def _send_on(folder: Path, push: Callable[[], None], over: threading.Event) -> N
 
 
 def push_journal(folder: Path, target: Path) -> None:
-    """Sends what is committed of a journal; it may be written meanwhile. Raises OSError."""
+    """Sends the committed content of a journal, which may be written at the same time. Raises OSError."""
     if not (folder / FILE).is_file():
         return
     with tempfile.TemporaryDirectory(prefix="mminf-") as name:
@@ -182,7 +182,7 @@ def push_journal(folder: Path, target: Path) -> None:
             contextlib.closing(sqlite3.connect(folder / FILE)) as source,
             contextlib.closing(sqlite3.connect(copy)) as to,
         ):
-            source.backup(to)  # in one step, a snapshot: in several, each commit meanwhile would begin it again
+            source.backup(to)  # in one step: with several steps, each commit would restart the backup
         send_file(copy, target / FILE)
 
 
@@ -220,7 +220,7 @@ class ShardMirror:
 
     Args:
         store: folder of the shard in the store, a `UPath`.
-        folder: of its journal on this machine.
+        folder: local folder of its journal.
     """
 
     def __init__(self, store: Path, folder: Path) -> None:
@@ -230,7 +230,7 @@ class ShardMirror:
 
     @contextlib.asynccontextmanager
     async def lead(self) -> AsyncIterator[None]:
-        """Holds the shard's lock, with its journal here; sends it while it is written, and at the end.
+        """Holds the lock of the shard, with a local copy of its journal, which is sent periodically and at the end.
 
         Raises:
             LockedError: if another process works on the shard.
@@ -262,7 +262,7 @@ class ShardMirror:
 
 
 def _version(folder: Path) -> tuple[int, float]:
-    """Returns what changes when a journal in a store is replaced."""
+    """Returns size and modification time of a journal in a store, which change when it is replaced."""
     stat = (folder / FILE).stat()
     return stat.st_size, stat.st_mtime
 

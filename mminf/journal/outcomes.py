@@ -66,7 +66,7 @@ class Outcomes:
         )
 
     def keep(self, stage: int, record: Record) -> None:
-        """Takes the rows of a final record, and of its children, over into this run."""
+        """Assigns the rows of a final record, and of its children, to this run."""
         self._database.execute(KEEP, self._meta.run, record.seq, *below(stage, record))
 
     def forget(self, stage: int, record: Record) -> None:
@@ -75,7 +75,7 @@ class Outcomes:
             self._database.execute(f"DELETE FROM rows WHERE {BELOW}", *below(stage, record))  # noqa: S608
 
     def count_done(self, stage: int, record: Record) -> int:
-        """Returns how many records a final record became: itself, or its descendants that are done."""
+        """Returns the number of records that are done among a final record and its descendants."""
         sql = f"SELECT count(*) FROM rows WHERE {BELOW} AND state = 'done'"  # noqa: S608
         return int(self._database.value(sql, *below(stage, record)))
 
@@ -88,10 +88,10 @@ class Outcomes:
     def rows(
         self, stage: int, *, states: Iterable[RecordStatus] = (RecordStatus.DONE,), step: str | None = None
     ) -> Iterator[Row]:
-        """Yields the rows of a stage in source order, streamed; in any thread, and while others are read.
+        """Yields the rows of a stage in source order, streamed; can be used in any thread, and several times at once.
 
         Args:
-            step: only those that have this step.
+            step: only rows with this step; None: all rows.
         """
         wanted = [str(state) for state in states]
         where = f"WHERE stage = ? AND run >= ? AND state IN ({','.join('?' * len(wanted))})"
@@ -150,7 +150,7 @@ class Outcomes:
         """Yields the records that failed, in source order of each stage, streamed.
 
         Args:
-            limit: at most this number; -1: all.
+            limit: maximum number of records; -1: all.
         """
         sql = "SELECT id, step, reason FROM rows WHERE run >= ? AND state = 'failed' ORDER BY stage, seq, path LIMIT ?"
         return (FailedRecord(*row) for row in self._database.stream(sql, self._meta.since, limit))

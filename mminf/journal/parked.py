@@ -22,7 +22,7 @@ class ParkedRecords:
         self._database = database
 
     def clear(self) -> None:
-        """Removes those that a killed run has left."""
+        """Removes the parked records of an earlier run that was killed."""
         self._database.execute("DELETE FROM parked")
 
     async def add(self, stage: int, waiting: Waiting) -> None:
@@ -34,7 +34,7 @@ class ParkedRecords:
             path_text(record.path),
             clean(record.origin),
             clean(record.id),
-            # ASCII, so that a lone surrogate comes back as it was.
+            # ASCII, so that a lone surrogate is restored unchanged.
             json.dumps(record.fields),
             json.dumps(waiting.tree),
             waiting.key,
@@ -42,7 +42,7 @@ class ParkedRecords:
         await self._database.commit([inserting("parked", values)])
 
     def take(self, stage: int) -> Iterator[Waiting]:
-        """Yields and removes the records of a stage, in source order; those parked again meanwhile are not seen."""
+        """Yields and removes the records of a stage, in source order, except those parked again meanwhile."""
         sql = self._database.select("parked", _NEXT)
         last: tuple[int, str, str] = (-1, "", "")
         while page := self._database.all(sql, stage, *last):

@@ -1,7 +1,7 @@
-"""The lock of an output in a store: an object whose holder changes it again and again, its heartbeat.
+"""The lock of an output in a store: an object that its holder changes periodically (a heartbeat).
 
-Stores have no locks. A lock whose heartbeat does not change for a while is void. Only this machine's monotonic clock
-measures that while: clocks of two machines may differ by minutes.
+Stores have no locks. A lock whose heartbeat does not change for `VOID_SECONDS` is void. This time is measured by the
+local monotonic clock, because the clocks of two machines may differ by minutes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ log = logging.getLogger("mminf")
 
 RENEW_SECONDS, VOID_SECONDS = 10.0, 180.0
 SETTLE_SECONDS = 1.0
-"""After which a process that took the lock at the same moment must have written it, too."""
+"""Time after which a process that took the lock at the same moment must have written it as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Heartbeat:
     """The content of a lock.
 
     Attributes:
-        token: of the process that holds it.
-        beat: counted up each time that it is renewed.
+        token: identifies the process that holds the lock.
+        beat: incremented at each renewal.
         at: seconds since the epoch by the holder's clock; only a hint.
     """
 
@@ -45,7 +45,7 @@ class Heartbeat:
 
     @classmethod
     def parse(cls, text: str | None) -> Heartbeat | None:
-        """Returns the heartbeat of a lock's text; None if it is not one."""
+        """Returns the heartbeat in the content of a lock; None if the content is not valid."""
         try:
             found = json.loads(text or "null")
             return cls(
@@ -55,19 +55,19 @@ class Heartbeat:
             return None
 
     def dump(self) -> str:
-        """Returns it as text."""
+        """Returns the heartbeat as text."""
         return json.dumps(asdict(self))
 
     def is_dead(self) -> bool:
-        """Returns whether its process was one of this machine and is gone."""
+        """Returns whether the process of the lock ran on this machine and has ended."""
         return self.host == socket.gethostname() and not _is_alive(self.process)
 
     def is_alive(self) -> bool:
-        """Returns whether its process is one of this machine and has renewed it lately, by the clock that both have."""
+        """Returns whether the process of the lock runs on this machine and has renewed the lock recently."""
         return self.host == socket.gethostname() and _is_alive(self.process) and self.seems_fresh()
 
     def seems_fresh(self) -> bool:
-        """Returns whether it was renewed lately, if the two machines' clocks agree."""
+        """Returns whether the lock was renewed recently, if the clocks of the two machines agree."""
         return -RENEW_SECONDS < time.time() - self.at < 2 * RENEW_SECONDS
 
 
@@ -75,7 +75,7 @@ class RemoteLock:
     """The lock of one folder.
 
     Args:
-        folder: in the store, a `UPath`.
+        folder: folder in the store, a `UPath`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -89,7 +89,7 @@ class RemoteLock:
     def take(self) -> None:
         """Takes the lock, and renews it until it is released.
 
-        A lock that is there is watched until it changes, or was silent for `VOID_SECONDS`.
+        An existing lock is watched until it changes, or has not changed for `VOID_SECONDS`.
 
         Raises:
             LockedError: if another process holds it.
@@ -103,22 +103,22 @@ class RemoteLock:
         self._write()
         time.sleep(SETTLE_SECONDS)
         if not self._is_ours():
-            raise LockedError(f"another run has begun at the same moment to write to {self.folder}")
+            raise LockedError(f"another run has started to write to {self.folder} at the same moment")
         self._lost = None
         self._over.clear()
         self._renewer = threading.Thread(target=self._renew, name="mminf-lock", daemon=True)
         self._renewer.start()
 
     def check(self) -> None:
-        """Raises JournalError if another process has taken the lock, since this one was silent for too long."""
+        """Raises JournalError if another process has taken the lock, because this one did not renew it in time."""
         if self._lost is not None:
             raise JournalError(
                 f"process {self._lost.process} on {self._lost.host} has taken over {self.folder}, since this one could "
-                "not renew its lock; this process writes there no more"
+                "not renew its lock; this process no longer writes there"
             )
 
     def release(self) -> None:
-        """Gives the lock back, if it is still this process's."""
+        """Releases the lock, if this process still holds it."""
         self._over.set()
         if self._renewer is not None:
             self._renewer.join()  # or it would write the lock again
@@ -177,7 +177,7 @@ def is_held(folder: Path) -> bool:
 
 
 def _watch(path: Path, seconds: float, on_wait: Callable[[Heartbeat], None] | None = None) -> Heartbeat | None:
-    """Returns the holder of a lock once its heartbeat has changed; None if it is free, or silent for that long."""
+    """Returns the holder of a lock once its heartbeat has changed; None if it is free, or unchanged for that time."""
     first = found = Heartbeat.parse(_read(path))
     deadline = time.monotonic() + seconds
     while found is not None and not found.is_dead():

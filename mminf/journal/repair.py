@@ -1,7 +1,7 @@
-"""Saves what can be read of a damaged journal.
+"""Saves the readable rows of a damaged journal.
 
-What cost model calls is saved: the memo, row by row, as far as each row's checksum is right. Outcomes follow from it
-without a call; they are saved only if all of them can be read, since a lost row of a child could not be noticed.
+The memo is saved row by row, if the row's checksum is right, because it cost model calls. Outcomes follow from the memo
+without a call. They are saved only if all of them can be read, because a lost row of a child would not be noticed.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _SAVED = ("meta", "memo", "reasoning", "vectors", "prompts", "retries")
 _OUTCOMES = ("rows", "touched")
 _KEYS = {"rows": "rowid", "vectors": "rowid", "prompts": "id", "touched": "stage", "retries": "record"}
 _SPLITS = 12
-"""How often a gap between readable rows is halved to find readable rows in it."""
+"""Maximum number of times that a gap between readable rows is halved, to find readable rows in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What a repair saved.
+    """The result of a repair.
 
     Attributes:
         damaged: copies of the damaged files.
         saved: rows by table.
-        lost: rows by table whose checksum was wrong; how many could not be read at all is not known.
+        lost: rows by table whose checksum was wrong; the number of unreadable rows is unknown.
         outcomes: whether the outcomes of records were saved; otherwise the next run computes them again, from the memo.
     """
 
@@ -47,7 +47,7 @@ class Repaired:
 
 
 def repair_journal(output: Path, *, locked: bool = False) -> Repaired:
-    """Replaces the journals in an output folder, and of its shards, that are damaged by what can be read of them.
+    """Replaces the damaged journals in an output folder, including those of shards, by journals of the readable rows.
 
     Args:
         locked: the caller holds the lock of the output already.
@@ -98,7 +98,7 @@ def _repair(path: Path) -> Repaired:
     saved: dict[str, int] = {}
     lost: dict[str, int] = {}
     with contextlib.closing(_open(path)) as source, contextlib.closing(_open(repaired)) as to:
-        # Without the number of the last run, rows of earlier ones would count.
+        # Without the number of the last run, rows of earlier runs would count.
         outcomes = all(_is_whole(source, table) for table in ("meta", *_OUTCOMES))
         to.execute("BEGIN")
         for table in (*_SAVED, *(_OUTCOMES if outcomes else ())):
@@ -107,7 +107,7 @@ def _repair(path: Path) -> Repaired:
             _forget_end(to)
         to.execute("COMMIT")
         to.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    # At every moment there is a journal; a log must never lie next to a file that it does not belong to.
+    # A journal exists at every moment, and a log is never next to a file that it does not belong to.
     damaged.hardlink_to(path)
     for log in _logs(path):
         if log.exists():
@@ -117,7 +117,7 @@ def _repair(path: Path) -> Repaired:
 
 
 def _restore_header(path: Path) -> None:
-    """Writes the first bytes of the file again, which are the same in all databases."""
+    """Restores the first bytes of the file, which are the same in all databases."""
     with path.open("r+b") as file:
         if path.stat().st_size >= 100 and file.read(len(_HEADER)) != _HEADER:
             file.seek(0)
@@ -150,8 +150,8 @@ def _copy(source: sqlite3.Connection, to: sqlite3.Connection, table: str) -> tup
 def _readable(connection: sqlite3.Connection, table: str) -> Iterator[Values]:
     """Yields columns of the rows that can be read, and whether the checksum is right (None: there is none).
 
-    Rows are read from the start. If that stops at damage, they are read from the end as well, and in the gap between
-    from points that halve it again and again; then a row may come twice.
+    Rows are read from the start. If that stops at damage, they are also read from the end, and from points in the gap
+    (bisection); then a row may be yielded twice.
     """
     key = _KEYS.get(table, COLUMNS[table][0])
     low = high = None
@@ -204,7 +204,7 @@ def _scan(
 
 
 def _between(low: SqlValue, high: SqlValue) -> SqlValue:
-    """Returns a key in the middle between two; None if there is none."""
+    """Returns a key in the middle between two keys; None if there is none."""
     if isinstance(low, int) and isinstance(high, int):
         return (low + high) // 2 if high - low > 1 else None
     if isinstance(low, bytes) and isinstance(high, bytes) and low < high:

@@ -29,7 +29,7 @@ class Retries:
     """The attempts that were written off.
 
     Args:
-        base: of the main journal, for a shard.
+        base: database of the main journal, for a shard.
     """
 
     def __init__(self, database: Database, meta: RunMeta, base: Database | None = None) -> None:
@@ -51,7 +51,7 @@ class Retries:
 
         Args:
             step: only records that failed in this step.
-            ids: only these records and their children; all where it is empty.
+            ids: only these records and their children; all records if empty.
         """
         sql = "SELECT id, step FROM rows WHERE run >= ?1 AND state = 'failed' AND (?2 IS NULL OR step = ?2)"
         wanted = list(ids)

@@ -1,4 +1,4 @@
-"""The contents of a journal as values."""
+"""Typed values for the rows of a journal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mminf.request import Generation
 from mminf.states import RecordStatus
 
 Place = tuple[int, tuple[int, ...]]
-"""The position of a record: that of its source record, and its path below it."""
+"""The position of a record: the position of its source record, and its path below that record."""
 
 
 class StepProgress(TypedDict, total=False):
@@ -58,9 +58,9 @@ class Waiting(NamedTuple):
     """A record that enters a stage, or continues in it.
 
     Attributes:
-        record: as it entered the stage.
-        tree: progress of it and its children; empty for one that has not begun.
-        key: of its outcome; None: not computed yet.
+        record: the record as it entered the stage.
+        tree: progress of the record and its children; empty if it has not started.
+        key: key of the record's outcome; None if it is not computed yet.
     """
 
     record: Record
@@ -69,7 +69,7 @@ class Waiting(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A model call that was answered. `seconds` is how long it took; `chat` the request's chat as JSON."""
+    """A model call that was answered. `seconds` is its duration, and `chat` is the request's chat as JSON."""
 
     key: bytes
     step: str
@@ -100,7 +100,7 @@ class Totals(NamedTuple):
 
 
 class FailedRecord(NamedTuple):
-    """A record that failed: where, and why."""
+    """A record that failed, with its step and reason."""
 
     id: str
     step: str | None
@@ -108,7 +108,7 @@ class FailedRecord(NamedTuple):
 
 
 class OutcomeCount(NamedTuple):
-    """How many records of a stage had the same outcome at the same step."""
+    """The number of records of a stage that had the same outcome at the same step."""
 
     stage: int
     state: RecordStatus
@@ -121,7 +121,7 @@ Chat = list[tuple[str, list[str | dict[str, str]]]]
 
 
 class Prompt(TypedDict):
-    """A step's prompt as the model was sent it, and its number of tokens, as far as they are known."""
+    """A step's prompt as it was sent to the model, and its number of tokens; None if unknown."""
 
     step: str
     sent: str | None

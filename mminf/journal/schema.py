@@ -1,6 +1,6 @@
 """The journal's tables.
 
-Every table ends with `checksum` (see `checksum.py`). Journals of version 2 lack it; the upgrade computes it.
+Every table has a column `checksum` (see `checksum.py`). Journals of version 2 lack it; the upgrade computes it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ COLUMNS = {
 TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER) WITHOUT ROWID;
 
--- One row per model call that was answered. `prompt` is the chat, deflated against the first chat of its step.
+-- One row per answered model call. `prompt` is the chat, compressed with the first chat of its step as the dictionary.
 CREATE TABLE IF NOT EXISTS memo (
     key BLOB PRIMARY KEY,
     step TEXT NOT NULL, record TEXT NOT NULL, attempt INTEGER NOT NULL, sample INTEGER NOT NULL,
@@ -60,17 +60,17 @@ CREATE TABLE IF NOT EXISTS memo (
 -- The reasoning before the answers of the memo. A separate table, so that older journals stay readable.
 CREATE TABLE IF NOT EXISTS reasoning (key BLOB PRIMARY KEY, text TEXT NOT NULL, checksum INTEGER) WITHOUT ROWID;
 
--- The embeddings that were answers, float32, little-endian.
+-- Answers that are embeddings: float32, little-endian.
 CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL, checksum INTEGER);
 
--- The first prompt of each step: the chat, and the text that the model was sent.
+-- The first prompt of each step: the chat, and the text that was sent to the model.
 CREATE TABLE IF NOT EXISTS prompts (
     id INTEGER PRIMARY KEY, step TEXT NOT NULL, chat BLOB NOT NULL, sent TEXT, tokens INTEGER, checksum INTEGER
 );
 
--- What became of each record in each stage. state: done, dropped, failed, expanded (replaced by its children).
+-- The outcome of each record in each stage. state: done, dropped, failed, expanded (replaced by its children).
 -- A row is identified by the source record that it came from and its path below it: an id may look like a child's.
--- `key` is what the outcome was computed from; the row of a source record is written after those of its children,
+-- `key` is a digest of the inputs of the outcome; the row of a source record is written after those of its children,
 -- so a row with the right key says that everything below it is final, too.
 CREATE TABLE IF NOT EXISTS rows (
     stage INTEGER NOT NULL, id TEXT NOT NULL,
@@ -96,7 +96,7 @@ CREATE TABLE IF NOT EXISTS images (
 ) WITHOUT ROWID;
 
 -- In a shard's journal: records whose outcomes are in the main journal. kept: its rows belong to this run; otherwise
--- they are gone, and the rows of this journal count instead.
+-- they do not count, and the rows of this journal count instead.
 CREATE TABLE IF NOT EXISTS touched (
     stage INTEGER NOT NULL, root TEXT NOT NULL, path TEXT NOT NULL,
     seq INTEGER NOT NULL, kept INTEGER NOT NULL, run INTEGER NOT NULL, checksum INTEGER,
@@ -117,7 +117,7 @@ def insert(table: str, *, or_: str | None = None, given: bool = False) -> str:
     """Returns the SQL that inserts a row of a table with its checksum; its arguments are `COLUMNS` of the table.
 
     Args:
-        or_: `IGNORE` or `REPLACE`, where there is a row with the same primary key.
+        or_: `IGNORE` or `REPLACE`: what happens if there is a row with the same primary key.
         given: the checksum is the last argument. Otherwise SQLite calls the function that computes it.
     """
     columns = COLUMNS[table]

@@ -1,4 +1,4 @@
-"""The thread that writes a journal: statements that are queued while a commit is under way go into the next one."""
+"""The thread that writes a journal: statements that are queued during a commit are part of the next commit."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from mminf.journal.checksum import SqlValue
 
 log = logging.getLogger("mminf")
 GATHER = 0.002
-"""Seconds in which a group is gathered. Every wake of this thread takes the interpreter from the loop that feeds the
-engines; a call waits for its commit, but its place in the engine is another record's by then."""
+"""Seconds in which statements are collected for a commit. Each wake-up of this thread takes the interpreter lock from
+the event loop. A call waits for its commit, but the engine works on other calls in the meantime."""
 MOST = 1024
 _REFUSALS = (UnicodeError, OverflowError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 
@@ -40,7 +40,7 @@ def write_error(path: Path, error: BaseException) -> JournalError:
     if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
         return damaged(path, error)
     return JournalError(
-        f"{path} can't be written: {error}. What it contains is safe: free some space or fix the folder, then run the "
+        f"{path} can't be written: {error}. Progress is saved: free some space or fix the folder, then run the "
         "same command to resume"
     )
 
@@ -53,14 +53,14 @@ def damaged(path: Path, error: object) -> JournalError:
 
 
 class _Committed(asyncio.Future[None]):
-    """Shared by all that wait for a commit, so one of them that is cancelled must not cancel it."""
+    """A future that all tasks share that wait for a commit. The cancellation of one task must not cancel it."""
 
     def cancel(self, msg: object = None) -> bool:
-        return False  # the cancelled task is told so when the commit is done
+        return False  # the cancelled task gets CancelledError after the commit
 
 
 class _Group:
-    """What goes into one commit."""
+    """The statements of one commit."""
 
     __slots__ = ("done", "refused", "works")
 
@@ -74,7 +74,7 @@ class Writer:
     """Executes statements on one connection, in order, grouped into commits.
 
     Args:
-        path: of the journal, for messages.
+        path: path of the journal, for messages.
         connect: opens the connection, in the writer's own thread.
     """
 
@@ -147,7 +147,7 @@ class Writer:
             connection.close()
 
     def _close(self, group: _Group) -> _Group:
-        """Takes nothing more into a group."""
+        """Closes a group: later statements are added to another group."""
         with self._lock:
             if self._gathering is group:
                 self._gathering = None
@@ -165,7 +165,7 @@ class Writer:
                         log.error("the journal can't store a value: %s", error)
                         group.refused[number] = error
                 connection.execute("COMMIT")
-        except BaseException as error:  # raised in the tasks that wait; the thread must outlive it
+        except BaseException as error:  # raised in the waiting tasks; the thread must continue
             self._failure = error
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

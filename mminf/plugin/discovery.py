@@ -123,7 +123,7 @@ def load_plugin(plugin: str, *, base: Path | None = None) -> None:
 def _load_file(path: Path) -> None:
     path = path.resolve()
     if not path.is_file():
-        raise PluginError(f"plugin file {path} is not there")
+        raise PluginError(f"plugin file {path} does not exist")
     name = f"mminf_plugin_{path.stem}_{hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()}"
     _load_module(name, path)
 

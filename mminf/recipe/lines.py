@@ -140,7 +140,7 @@ class _Builder:
     def build(self, node: yaml.Node, path: Path_) -> Any:
         where = self._line(node)
         self.where.setdefault(path, where)
-        if len(self.where) > RECIPE_VALUES.value:  # aliases of aliases can name more nodes than there are atoms
+        if len(self.where) > RECIPE_VALUES.value:  # aliases of aliases can expand to any number of nodes
             raise RecipeError([Problem(where, f"expands to too many values: {RECIPE_VALUES}")])
         if len(path) > RECIPE_DEPTH.value:
             raise RecipeError([Problem(where, f"is nested too deeply: {RECIPE_DEPTH}")])

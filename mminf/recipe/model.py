@@ -50,7 +50,7 @@ class TemplateFolders:
         self.used: dict[str, Template] = {}
 
     def template(self, name: str) -> Template:
-        """Returns the template of that name.
+        """Returns the template with that name.
 
         Raises:
             FileNotFoundError: if no folder contains it.

@@ -72,7 +72,7 @@ def _in_round(step: dict[str, Any], number: int, guard: str | None) -> dict[str,
     changed = {**body, "name": f"{name}.{number}"}
     writes = STEPS.get(kind).Config.model_fields.get("writes") if kind in STEPS else None
     if writes is not None and writes.default == "" and not body.get("writes"):
-        changed["writes"] = name  # a step that writes a field of its own name writes the same field in every round
+        changed["writes"] = name  # the default, the step's name, is the same in all rounds
     if guard is not None:
         changed["when"] = f"{guard} and ({body['when']})" if body.get("when") else guard
     return {kind: changed}

@@ -1,4 +1,4 @@
-"""Steps around other steps, such as `for_each`."""
+"""Wraps steps in other steps, such as `for_each`."""
 
 from __future__ import annotations
 

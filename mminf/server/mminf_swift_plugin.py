@@ -3,7 +3,7 @@
     swift deploy --model ... --external_plugins "$(python -m mminf.server)"
 
 A request with `chat_template_kwargs: {"mminf": {"open_turn": "user"}}` is then rendered by a view of the server's
-template that ends where the query ends. All other requests are rendered as ever.
+template that ends where the query ends. All other requests are rendered unchanged.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Leads a run in shards: begins its phases, merges what the shards made, runs the dataset steps between them.
+"""Coordinates a run in shards: begins its phases, merges the shards, runs the dataset steps between phases.
 
 Dataset steps see all records, so they are barriers: they run once, over the merged journal, between two phases in which
 the shards are at work. The executors decide how and where a phase is run.
@@ -26,7 +26,7 @@ RunPhase = Callable[[Phase], Awaitable[None]]
 
 
 class Coordinator:
-    """Leads one run; its caller holds the lock of the output.
+    """Coordinates one run; the caller holds the lock of the output.
 
     Args:
         shards: number of shards.
@@ -53,7 +53,7 @@ class Coordinator:
         return await self.end()
 
     async def begin(self) -> Phase | None:
-        """Starts a run, taking over what shards of earlier ones did. Returns the first phase, if there is one."""
+        """Merges the shards of earlier runs, and starts a run. Returns the first phase, or None if there is none."""
         merge_shards(self._folder)
         with self._journal() as journal:
             self._run.begin(journal)
@@ -61,7 +61,7 @@ class Coordinator:
         return await self._advance(0, 0)
 
     async def resume(self) -> Phase:
-        """Returns the phase that shards work on, which begins the run if it is the first."""
+        """Returns the phase that shards work on. If there is none, begins the run and returns the first phase."""
         with self._journal() as journal:
             phase = live_phase(self._run, journal.meta)
             if phase is None:
@@ -72,7 +72,7 @@ class Coordinator:
         return phase
 
     async def merge(self, phase: Phase) -> Phase | None:
-        """Merges the shards of a phase that all have finished, and runs the dataset steps after it.
+        """Merges the shards of a phase after all have finished, and runs the dataset steps after the phase.
 
         Returns:
             The next phase; None at the end, or if the run is draining.
@@ -108,17 +108,17 @@ class Coordinator:
             return await self._run.end(journal, RunState.INTERRUPTED)
 
     def interrupted(self) -> RunResult:
-        """Returns the result of a run whose shards were stopped; the next run takes over what they did."""
+        """Returns the result of a run whose shards were stopped; the next run takes over their results."""
         with open_journals(self._folder) as journals:
             stopped = self._run.session.stats.stopped
             return RunResult.of(RunState.INTERRUPTED, self._run.target, journals, stopped=stopped)
 
     def _journal(self) -> Journal:
-        # Opened again in the middle of the run, it shows nothing of the runs before.
+        # The journal is opened several times during the run; this scope excludes earlier runs each time.
         return Journal(self._folder, write=True, locked=True, scope=Scope.RUN)
 
     async def _advance(self, index: int, number: int) -> Phase | None:
-        """Runs the dataset steps from a stage on. Returns the phase of the next stage that is not one."""
+        """Runs the dataset steps from a stage on. Returns the phase of the next stage of record steps, or None."""
         stages = self._run.plan.stages
         while index < len(stages) and stages[index].dataset:
             with self._journal() as journal:
@@ -147,7 +147,7 @@ class Coordinator:
     def _quota(self, phase: Phase, progress: Iterable[ShardProgress]) -> int | None:
         """Returns the quota with which shards must continue to reach the target; None if it is reached, or can't be.
 
-        Only what comes before the position up to which every shard has come is sure to be among the first accepted.
+        Only records before the position that all shards have reached are certain to be among the first accepted ones.
         """
         target = self._run.plan.target
         end = sure_end(found.position for found in progress)

@@ -17,13 +17,13 @@ from mminf.storage import is_remote, reaching
 
 @contextlib.contextmanager
 def open_journals(output: Path) -> Iterator[list[Journal]]:
-    """Yields the journal of a run, and those of its shards that wait to be merged, for reading.
+    """Yields the journal of a run, and those of its shards that are not merged yet, for reading.
 
     Args:
-        output: of the run; journals in a store are copied.
+        output: output of the run; journals in a store are copied.
 
     Raises:
-        JournalError: if there is none.
+        JournalError: if there is no journal.
     """
     with contextlib.ExitStack() as stack:
         if is_remote(output):
@@ -34,12 +34,12 @@ def open_journals(output: Path) -> Iterator[list[Journal]]:
         shards: list[Journal] = [
             stack.enter_context(ShardJournal(output, shard))
             for shard in list_shards(output)
-            if shard.name not in _merged(output)  # by a merge that was killed before it removed the folder
+            if shard.name not in _merged(output)  # merged by a merge that was killed before it removed the folder
         ]
         if shards and not (output / FILE).is_file():
             yield shards
             return
-        # What the main journal has of earlier runs is counted by the shard that has kept it.
+        # Rows of earlier runs in the main journal are counted by the shards that have kept them.
         scope = Scope.SHARDS if shards else Scope.RESULT
         yield [stack.enter_context(Journal(output, scope=scope)), *shards]
 

@@ -1,6 +1,6 @@
 """Merges the journals of shards into the main one.
 
-Each shard is merged in one transaction, which also notes that it was; only then its folder is removed. So a merge that
+Each shard is merged in one transaction, which also notes the merge. Its folder is removed after that. So a merge that
 is killed at any moment continues with the same command.
 """
 
@@ -33,22 +33,22 @@ _CHECKED = ("memo", "reasoning", "vectors", "prompts", "rows", "touched", "image
 
 
 def freeze(folder: Path, seconds: float = 60.0) -> None:
-    """Brings all that was committed into the journal's one file.
+    """Moves all committed rows from the write-ahead log to the journal's file, by a checkpoint.
 
     Raises:
-        JournalError: if a reader prevents it, or the file is damaged.
+        JournalError: if a reader prevents the checkpoint, or the file is damaged.
     """
     path = folder / FILE
     with reading(path), contextlib.closing(connect(path)) as connection:
         deadline = time.monotonic() + seconds
         while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
             if time.monotonic() > deadline:
-                raise JournalError(f"another process keeps reading {path}; end it, and run again")
+                raise JournalError(f"another process is reading {path}; stop it, then run the same command again")
             time.sleep(0.1)
 
 
 def settle_main(output: Path, seconds: float = 5.0) -> None:
-    """Freezes a main journal that a killed run has left; of shards that start together, the first one does it."""
+    """Freezes the main journal after a killed run. If several shards start together, the first one does it."""
     log = output / f"{FILE}-wal"
     deadline = time.monotonic() + seconds
     while log.is_file() and log.stat().st_size:
@@ -62,7 +62,7 @@ def settle_main(output: Path, seconds: float = 5.0) -> None:
 
 
 def read_progress(output: Path) -> dict[Shard, ShardProgress]:
-    """Returns the progress of a run's shards: those that wait to be merged, and those that were merged in this phase.
+    """Returns the progress of a run's shards: those that are not merged yet, and those that were merged in this phase.
 
     Args:
         output: folder of the main journal, whose lock the caller holds.
@@ -77,7 +77,7 @@ def read_progress(output: Path) -> dict[Shard, ShardProgress]:
         with Journal(folder) as own:
             meta = own.meta
             progress = ShardProgress(meta.state or RunState.FAILED, meta.phase, meta.digest or "", meta.position)
-        found[shard] = progress  # of a shard that was run again since it was merged, what it did since counts
+        found[shard] = progress  # if a shard was run again after its merge, its new progress counts
     return found
 
 
@@ -87,17 +87,17 @@ def _has_run(path: Path) -> bool:
 
 
 def merge_shards(output: Path) -> int:
-    """Merges, and removes, all shards' journals in an output folder. Returns how many there were.
+    """Merges and removes the journals of all shards in an output folder. Returns the number of shards.
 
     Args:
         output: folder of the main journal, whose lock the caller holds.
 
     Raises:
-        JournalError: if one of them is still written to, or damaged.
+        JournalError: if a journal is still being written, or is damaged.
     """
     found = shard_folders(output)
     with contextlib.ExitStack() as locks:
-        # All of them before the first: a shard that is at work reads the main journal as one that nobody writes.
+        # Lock all shards before the first merge: an active shard reads the main journal as a frozen file.
         for folder in found.values():
             locks.enter_context(hold(folder))
         if found:
@@ -105,7 +105,7 @@ def merge_shards(output: Path) -> int:
         for shard, folder in found.items():
             merge_shard(output, folder, shard, progress[shard])
         for folder in found.values():
-            # A folder that is removed only in part must not look like a shard's.
+            # A folder that is only partly removed must not look like that of a shard.
             shutil.rmtree(folder.with_name(f"{_MERGED}{folder.name}"), ignore_errors=True)
             folder.rename(folder.with_name(f"{_MERGED}{folder.name}"))
     for folder in (output / SHARDS).glob(f"{_MERGED}*"):
@@ -118,18 +118,18 @@ def merge_shards(output: Path) -> int:
 def merge_shard(output: Path, folder: Path, shard: Shard, progress: ShardProgress) -> None:
     """Merges a shard's journal into the main one, in one transaction; may be repeated.
 
-    Its rows count as the main journal's last run, if they were made for that one. Otherwise they are not part of the
-    result, but the next run may resume from them, where the main journal has nothing of the same source record.
+    Its rows become part of the main journal's last run, if they belong to that run. Otherwise they are not part of the
+    result, but the next run can resume from them, if the main journal has no rows of the same source record.
 
     Args:
         output: folder of the main journal, whose lock the caller holds.
-        folder: of the shard's journal, which nobody writes.
-        progress: of the shard; noted with it.
+        folder: folder of the shard's journal, which no process writes.
+        progress: progress of the shard, which is stored in the main journal.
     """
     path = folder / FILE
     with reading(path):
         create_tables(output / FILE)
-        create_tables(path)  # of an earlier version, it is upgraded
+        create_tables(path)  # upgrades a journal of an earlier version
         with contextlib.closing(connect(output / FILE)) as connection:
             connection.execute("ATTACH ? AS shard", (str(path),))
             check_tables(connection, path, "shard")
@@ -140,7 +140,7 @@ def merge_shard(output: Path, folder: Path, shard: Shard, progress: ShardProgres
 
 
 def _check_rows(connection: sqlite3.Connection, path: Path) -> None:
-    """Raises JournalError if a shard's journal is damaged: in the main one, its rows would get right checksums."""
+    """Raises JournalError if a shard's journal is damaged: its rows would get valid checksums in the main journal."""
     if (found := connection.execute("PRAGMA shard.integrity_check").fetchone()[0]) != "ok":
         raise damaged(path, found)
     for table in _CHECKED:
@@ -166,7 +166,7 @@ def _meta(connection: sqlite3.Connection, schema: str, key: str) -> str | None:
 
 
 def _same_run(connection: sqlite3.Connection, progress: ShardProgress, run: int) -> bool:
-    """Returns whether a shard worked for the main journal's last run and phase: it has their number, and its recipe."""
+    """Returns whether a shard belongs to the main journal's last run and phase, and has the same recipe."""
     phase = Phase.load(progress.phase)
     if progress.phase != _meta(connection, "main", "phase"):
         return False

@@ -1,7 +1,7 @@
-"""The journal of a shard: what the main journal contains, overlaid with what the shard has written.
+"""The journal of a shard: an overlay on the main journal, with the rows that the shard has written.
 
-Nobody writes to the main journal while shards are at work, so processes on other machines may read it without SQLite's
-locks, which network file systems don't keep.
+No process writes the main journal while shards run, so processes on other machines can read it without SQLite's
+locks, which do not work on network file systems.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _KEEP = (
 
 
 def open_frozen(path: Path) -> Database:
-    """Opens the file of a main journal that nobody writes to meanwhile.
+    """Opens the file of a main journal that no process writes.
 
     Args:
-        path: of the file; if it is not there, or has no tables yet, the database is empty.
+        path: path of the file; if it does not exist or has no tables yet, the database is empty.
     """
     with reading(path), contextlib.ExitStack() as stack:
         if path.is_file():
@@ -57,10 +57,10 @@ def _open_empty() -> Iterator[sqlite3.Connection]:
 
 
 class FrozenJournal:
-    """What a shard reads of the main journal.
+    """The main journal as a shard reads it.
 
     Args:
-        folder: the run's output folder; there may be no journal in it yet.
+        folder: the run's output folder, which may not contain a journal yet.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -100,7 +100,7 @@ class ShardOutcomes(Outcomes):
     def keep(self, stage: int, record: Record) -> None:
         super().keep(stage, record)
         if self._base_has_rows:
-            # What this journal has computed again itself stays forgotten in the main one.
+            # A record that this shard has computed again stays marked as forgotten.
             self._database.execute(_KEEP, *place(stage, record), record.seq, 1, self._meta.run)
 
     def forget(self, stage: int, record: Record) -> None:
@@ -119,7 +119,7 @@ class ShardOutcomes(Outcomes):
         return [*super().counts(last), *self._counts_kept()]
 
     def count_final(self) -> int:
-        """Returns how many source records are final in the first stage; those of later ones the main journal counts."""
+        """Returns how many source records are final in the first stage; the main journal counts later stages."""
         sql = "SELECT count(*) FROM {} WHERE run >= ? AND stage = 0 AND path = ''"
         own = int(self._database.value(sql.format("rows"), self._meta.since))
         return own + int(self._database.value(sql.format("touched") + " AND kept = 1", self._meta.since))
@@ -133,7 +133,7 @@ class ShardOutcomes(Outcomes):
         return self._database.one(sql, *place(stage, record)) is not None
 
     def _counts_kept(self) -> Iterator[OutcomeCount]:
-        """What this shard has kept of the main journal."""
+        """Yields the counts of the outcomes in the main journal that this shard has kept."""
         kept: Counter[tuple[int, str, str | None]] = Counter()
         touched = self._database.all(
             "SELECT stage, root, path FROM touched WHERE kept = 1 AND run >= ?", self._meta.since
@@ -150,7 +150,7 @@ class ShardJournal(Journal):
 
     Args:
         output: folder with the main journal.
-        shard: whose journal it is.
+        shard: the shard of this journal.
         write: take the writer's lock of the shard's journal.
 
     Attributes:
@@ -180,7 +180,7 @@ class ShardJournal(Journal):
             self.base.close()
 
     def inputs(self, stage: int) -> Iterator[Row]:
-        """Yields the rows of the stage before that belong to this shard; they were merged into the main journal."""
+        """Yields the rows of the previous stage that belong to this shard; they were merged into the main journal."""
         return (row for row in self.base.outcomes.rows(stage - 1) if self.shard.owns(row.record().origin))
 
     def recipe_before(self) -> str | None:

@@ -13,19 +13,19 @@ from mminf.shard import Shard
 from mminf.states import RunState
 
 SHARE = 0
-"""Quota of a phase that begins before the number of shards is known."""
+"""Quota of a phase that begins before the number of shards is known: each shard computes its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """What all shards work on, between two dataset steps.
+    """The work of all shards between two dataset steps.
 
     Attributes:
         stage: the stage of their records.
-        quota: where the recipe has a target, each shard stops once this many of its records are accepted; `SHARE`: its
+        quota: if the recipe has a target, each shard stops once this many of its records are accepted; `SHARE`: its
             share of the target, for any number of shards.
-        number: counted over the phases of a run, from 0.
-        run: number of the run in the main journal; what was made for another one is not this phase's.
+        number: number of the phase in the run, counted from 0.
+        run: number of the run in the main journal; shards of other runs do not belong to this phase.
         source: fingerprint of the input that the run began with.
     """
 
@@ -44,7 +44,7 @@ class Phase:
             raise JournalError(f"the journal is damaged: its phase {text!r:.80} can't be read: {error}") from error
 
     def dump(self) -> str:
-        """Returns it as JSON."""
+        """Returns the JSON text."""
         return json.dumps(asdict(self))
 
     def quota_of(self, target: int | None, count: int) -> int | None:
@@ -56,7 +56,7 @@ class ShardProgress(NamedTuple):
     """The progress of a shard in a phase.
 
     Attributes:
-        phase: as `Phase.dump` gave it.
+        phase: the phase, as `Phase.dump` returned it.
         recipe: digest of the recipe.
         position: number of the last source record that it took, None if it took all.
     """
@@ -76,7 +76,7 @@ class ShardProgress(NamedTuple):
             raise JournalError(f"the journal is damaged: a note of a shard can't be read: {error}") from error
 
     def dump(self) -> str:
-        """Returns it as JSON."""
+        """Returns the JSON text."""
         return json.dumps(self)
 
 
@@ -102,7 +102,7 @@ def _problem(shard: Shard, found: ShardProgress | None, phase: Phase, recipe: st
 
 
 def first_quota(target: int | None, count: int) -> int | None:
-    """Returns how many accepted records a shard makes at first: its share of the target, and some more."""
+    """Returns the first quota of a shard: its share of the target, and some more."""
     return None if target is None else math.ceil(1.1 * target / count) + 4
 
 
@@ -110,11 +110,11 @@ def next_quota(quota: int, lacking: int, count: int) -> int:
     """Returns the quota with which shards continue.
 
     Args:
-        lacking: records that the target still lacks.
+        lacking: number of accepted records that are missing to reach the target.
     """
     return quota + math.ceil(1.2 * lacking / count) + 4
 
 
 def sure_end(positions: Iterable[int | None]) -> int | None:
-    """Returns the position in the source up to which every shard has come; None if all took everything."""
+    """Returns the position in the source that all shards have reached; None if all shards took all records."""
     return min((position for position in positions if position is not None), default=None)

@@ -41,7 +41,7 @@ async def work_shard(run: Run, shard: Shard, phase: Phase) -> RunState:
 
 @contextlib.asynccontextmanager
 async def _journals(run: Run, shard: Shard) -> AsyncIterator[Path]:
-    """Yields the folder with the journals of the run and the shard; those of a store are fetched, and sent back."""
+    """Yields the folder with the journals of the run and the shard; journals in a store are fetched, and sent back."""
     if not run.workspace.is_remote:
         yield run.workspace.folder
         return
@@ -54,19 +54,19 @@ async def _journals(run: Run, shard: Shard) -> AsyncIterator[Path]:
 
 
 def find_phase(run: Run, shards: int) -> Phase:
-    """Returns the phase that a shard which is started by itself has to work on.
+    """Returns the phase of a shard that the user's scheduler starts.
 
     Args:
         shards: number of shards.
 
     Raises:
-        JournalError: if a dataset step comes first, or shards of another number are there.
+        JournalError: if a dataset step comes first, or the output contains shards with another count.
     """
     other = sorted({shard.count for shard in list_shards(run.target)} - {shards})
     if other:
         raise JournalError(
-            f"{run.target} contains shards of {other[0]}, not of {shards}: when all of them are finished, `mminf "
-            "merge` takes over what they did; a plain `mminf run` does at any time"
+            f"{run.target} contains a run in {other[0]} shards, not in {shards}: when all are finished, use `mminf "
+            "merge`; a plain `mminf run` takes over their results at any time"
         )
     with FrozenJournal(run.workspace.folder) as main:
         found = live_phase(run, main.meta)

@@ -55,8 +55,8 @@ class Sink(ABC):
     """Writes one dataset: JSON Lines, or a JSON array where the path ends in `.json`, or a folder of files.
 
     Args:
-        config: of the recipe.
-        config: the sink's settings in the recipe.
+        config: the sink's settings in the recipe, an instance of the class
+            attribute `Config`.
         output: the run's output folder, a `Path` or a `UPath`.
     """
 

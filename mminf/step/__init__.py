@@ -1,4 +1,4 @@
-"""Steps: everything that a plugin needs to write one, and the parsers of what models answer.
+"""Steps: everything that a plugin needs to write one, and the parsers of model answers.
 
 from mminf.step import Context, Outcome, Record, Step, StepConfig, step
 """

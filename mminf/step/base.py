@@ -69,7 +69,7 @@ class Step(ABC, Generic[C]):
     def gate(self) -> bool:
         """Whether the step may drop a record or fan it out, so that later steps wait for it.
 
-        A class attribute, `gate = True`, does as well.
+        A class attribute `gate = True` can replace the property.
         """
         return False
 
@@ -111,7 +111,7 @@ class Step(ABC, Generic[C]):
         """Raises ValueError if the engine does not support what the step needs."""
 
     def use_engine(self, config: EngineConfig) -> None:
-        """Adapts the step to its engine, after `check_engine`; most steps need nothing."""
+        """Adapts the step to its engine, after `check_engine`; most steps do not need this."""
 
     @abstractmethod
     async def run(self, record: Record, ctx: Context) -> Outcome:

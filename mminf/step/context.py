@@ -1,4 +1,4 @@
-"""What a step receives next to its record: its engine, its seed, its images."""
+"""The context that a step receives in addition to its record: its engine, its seed, its images."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class StepCall(NamedTuple):
     """A step's request for a record.
 
     Attributes:
-        attempt: of the step, with those that were written off.
-        sample: number of the sample where a step draws several.
+        attempt: number of the attempt, including attempts that were written off.
+        sample: number of the sample, if a step draws several.
     """
 
     step: StepLike
@@ -36,10 +36,10 @@ class StepCall(NamedTuple):
 
 
 class Gateway(Protocol):
-    """What answers the calls of steps: the engines and the journal of a run, a catcher for `render`, or a stub.
+    """Answers the calls of steps, by the engines and the journal of a run, a catcher for `render`, or a stub.
 
     Attributes:
-        seed: of the run.
+        seed: seed of the run.
     """
 
     @property
@@ -62,12 +62,12 @@ class Gateway(Protocol):
         ...
 
     def has_vector(self, key: str) -> bool:
-        """Returns whether there is an embedding of that key."""
+        """Returns whether there is an embedding with that key."""
         ...
 
 
 class Context:
-    """What a step gets in addition to its record, for one attempt.
+    """The context of one attempt of a step for a record.
 
     Args:
         gateway: answers the step's calls.
@@ -87,7 +87,7 @@ class Context:
 
     @property
     def seed(self) -> int:
-        """Derived from run seed, record id, step name and attempt."""
+        """The seed of the attempt, derived from run seed, record id, step name and attempt."""
         return derive_seed(self._gateway.seed, self._record.id, self._step.name, self.attempt)
 
     @property

@@ -18,14 +18,14 @@ from mminf.step.retry import raise_worst, retry
 
 @WRAPPERS.register("for_each")
 class ForEach(Step[Any]):
-    """Runs a step over each item of a list, and puts what it writes into the item.
+    """Runs a step for each item of a list, and writes its fields to the item.
 
     The step sees the record's fields, overlaid with those of the item (an item that is not an object is one field,
     named by `item`). An item that it drops leaves the list; if it makes children, they replace the item. The calls for
     all items start together; each item is retried by itself, and has its own seeds.
 
     Args:
-        inner: the step; its config says which list.
+        inner: the step; its config names the list.
     """
 
     def __init__(self, inner: Step[Any]) -> None:
@@ -99,7 +99,7 @@ class ForEach(Step[Any]):
             outcome = await self._attempt(shown, ctx)
         except RecordError as error:
             if self.items.failed == "drop" and not isinstance(error, RequestError | ImageError):
-                return Drop(str(error))  # what may be otherwise next time must not be left out for good
+                return Drop(str(error))  # a temporary failure must not remove an item permanently
             kind = MissingField if isinstance(error, MissingField) else RecordError
             raise kind(f"item {number + 1} of {self.items.field}: {error}") from error
         if isinstance(outcome, Drop):
@@ -109,7 +109,7 @@ class ForEach(Step[Any]):
         return [{**fields, **child} for child in outcome] or Drop("no children")
 
     async def _attempt(self, shown: Record, ctx: Context) -> Outcome:
-        # From 0, also where `mminf retry` wrote attempts off: items that could be read then are in the journal.
+        # From 0, even if `mminf retry` wrote attempts off: readable answers of these attempts are in the journal.
         async def attempt(number: int) -> Outcome:
             return check_outcome(self.inner, await self.inner.run(shown, ctx.fork(shown, number)))
 

@@ -97,7 +97,7 @@ class BaseGenerate(PromptStep[G]):
         drawn = await asyncio.gather(
             *(self._sample(record, ctx, number) for number in range(self.config.n)), return_exceptions=True
         )
-        # A temporary failure must not leave out an answer for good.
+        # A temporary failure must not remove an answer permanently.
         raise_worst(item for item in drawn if not isinstance(item, RecordError) or isinstance(item, _CIRCUMSTANCES))
         answers = [item for item in drawn if isinstance(item, dict)]
         if not answers:
@@ -106,7 +106,7 @@ class BaseGenerate(PromptStep[G]):
 
     async def _sample(self, record: Record, ctx: Context, number: int) -> Fields:
         """Draws one of several answers, and retries it alone if it can't be used."""
-        # From 0, also where `mminf retry` wrote attempts off: what could be read then is in the journal.
+        # From 0, even if `mminf retry` wrote attempts off: readable answers of these attempts are in the journal.
         return await retry(
             lambda attempt: self._answer(record, ctx.fork(record, attempt), number), ctx.attempt + self.config.attempts
         )

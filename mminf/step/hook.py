@@ -91,7 +91,7 @@ class BaseHook(Step[H]):
         self.sampling = self._sampling_for(config.model)
 
     def _sampling_for(self, model: str) -> Sampling:
-        """Returns how tokens are drawn with a model. Raises ValueError if its settings don't go together."""
+        """Returns how tokens are drawn with a model. Raises ValueError if its settings contradict each other."""
         sampling = self.config.sampling
         for part, settings in self.config.sampling_for.items():
             if part.lower() in model.lower():

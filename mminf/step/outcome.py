@@ -11,14 +11,14 @@ from mminf.recipe.model import StepLike
 from mminf.record import Json
 from mminf.step.base import Drop, Outcome
 
-_PLAIN = frozenset({str, int, float, bool, type(None)})  # JSON without a closer look
+_PLAIN = frozenset({str, int, float, bool, type(None)})  # types that need no further check
 
 
 def check_outcome(step: StepLike, outcome: object) -> Outcome:
-    """Returns what a step returned, if the step declares it: later steps wait for declared fields only.
+    """Returns the outcome of a step, if it is valid. Fields must be declared, because later steps wait for these only.
 
     Raises:
-        RecordError: saying what is wrong with it.
+        RecordError: if the outcome is not valid; the message says why.
     """
     if is_fields(outcome):
         # Most outcomes: a few plain values.
@@ -34,7 +34,7 @@ def check_outcome(step: StepLike, outcome: object) -> Outcome:
             f"step {step.name!r} returned {type(outcome).__name__}, not fields, a Drop or a list of fields"
         )
     if not step.gate:
-        raise RecordError(f"step {step.name!r} made children, but its class does not say `gate = True`")
+        raise RecordError(f"step {step.name!r} made children, but its class does not set `gate = True`")
     _check_items(step, outcome)
     return outcome
 

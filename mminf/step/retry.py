@@ -1,4 +1,4 @@
-"""Retries: one rule for all that calls a model again when its answer can't be used."""
+"""Retries: one rule for steps, items and samples whose answer can't be used."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from mminf.errors import EngineError, EngineNotLoaded, Interrupted, JournalError
 log = logging.getLogger("mminf")
 T = TypeVar("T")
 FINAL = (Interrupted, EngineNotLoaded, EngineError, JournalError)
-"""Errors that say nothing about the record: it stays pending."""
+"""Errors that are not caused by the record: it stays pending, and there is no retry."""
 
 
 class AttemptsUsedUp(RecordError):
-    """No attempt gave an answer that can be used; with the reason of the last one."""
+    """No attempt gave a usable answer; the message is the reason of the last attempt."""
 
 
 async def retry(
     attempt: Callable[[int], Awaitable[T]], attempts: int, *, before: Callable[[], None] | None = None
 ) -> T:
-    """Returns what the first attempt returns that does not fail.
+    """Returns the result of the first attempt that succeeds.
 
-    An attempt is retried after UnusableAnswer, and after any exception but those below: a step's own bug fails the
+    An attempt is retried after UnusableAnswer, and after any exception except those below: a bug in a step fails the
     record on which it occurs, not the run.
 
     Args:
@@ -33,7 +33,7 @@ async def retry(
 
     Raises:
         AttemptsUsedUp: if all attempts failed.
-        RecordError: at once, from an attempt for which a retry would not help; `FINAL` likewise.
+        RecordError: at once, because a retry would not help; the errors in `FINAL` likewise.
     """
     reason = ""
     for number in range(attempts):
@@ -52,7 +52,7 @@ async def retry(
 
 
 def raise_worst(found: Iterable[object]) -> None:
-    """Raises the most serious error among results: it ends the run, parks the record, fails it, or retries it."""
+    """Raises the most serious error among results: first those that end the run, park the record, or fail it."""
     if errors := [item for item in found if isinstance(item, BaseException)]:
         raise max(errors, key=_weight)
 

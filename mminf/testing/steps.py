@@ -1,4 +1,4 @@
-"""Runs a step at records, without a recipe."""
+"""Runs a step on records, without a recipe."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mminf.testing.stub import Answers, StubGateway
 def make_step(
     step: str | type[AnyStep], config: Mapping[str, object] | None = None, *, templates: Sequence[Path] = ()
 ) -> AnyStep:
-    """Returns a step as a recipe would make it.
+    """Returns a step, as a recipe would create it.
 
     Args:
         step: the name that recipes use, or the class.
@@ -28,7 +28,7 @@ def make_step(
         templates: folders with its prompts.
 
     Raises:
-        PluginError: if there is no step of that name.
+        PluginError: if there is no step with that name.
         pydantic.ValidationError: if an option is wrong.
     """
     discover()
@@ -47,16 +47,16 @@ def run_step(
     id: str = "record",  # noqa: A002 (what users call it)
     attempt: int = 0,
 ) -> Outcome:
-    """Returns what one attempt of a step makes of a record.
+    """Returns the outcome of one attempt of a step for a record.
 
     Args:
         step: name, class, or what `make_step` returned.
         config: options of the step.
-        fields: of the record.
-        answers: of the model; see `StubGateway`.
-        gateway: in place of the answers, to look at its requests afterwards.
-        id: of the record.
-        attempt: 0 at the first try.
+        fields: fields of the record.
+        answers: answers of the model; see `StubGateway`.
+        gateway: used instead of `answers`, to inspect its requests afterwards.
+        id: id of the record.
+        attempt: 0 for the first attempt.
 
     Raises:
         UnusableAnswer: if the answer can't be used, and the step would be retried.
@@ -71,7 +71,7 @@ def run_step(
 def run_dataset_step(
     step: str | type[AnyStep] | AnyStep, config: Mapping[str, object] | None, rows: Iterable[Mapping[str, Json]]
 ) -> list[Outcome | RecordError]:
-    """Returns what a dataset step makes of each of several records, in their order.
+    """Returns the outcomes of a dataset step, one per record, in order.
 
     Raises:
         TypeError: if the step is not a dataset step.

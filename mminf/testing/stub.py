@@ -19,14 +19,14 @@ _POLICY = ImagePolicy(roots=None, prefixes=(), hosts=frozenset())
 
 
 class StubGateway:
-    """Answers calls, and remembers their requests.
+    """Answers calls, and stores their requests.
 
     Args:
-        answers: one after the other; or by a part of the prompt; or a function of the request. An exception is raised.
-        seed: of the run.
+        answers: a list; a dict by a part of the prompt; or a function of the request. An exception is raised.
+        seed: seed of the run.
 
     Attributes:
-        requests: of all calls, in order.
+        requests: requests of all calls, in order.
     """
 
     def __init__(self, answers: Answers = (), seed: int = 0) -> None:
@@ -63,7 +63,7 @@ class StubGateway:
         return self._answers[len(self.requests) - 1]
 
     async def reference_image(self, uri: str) -> LoadedImage:
-        """Returns an image that is named, and not read."""
+        """Returns a reference to an image, without reading the file."""
         return LoadedImage(uri, image_digest(uri.encode()))
 
     async def open_image(self, uri: str) -> LoadedImage:

@@ -231,9 +231,9 @@ class Noun:
     Attributes:
         pattern: the noun.
         source: the kind of source.
-        says: verbs that make it a source, as the subject of a sentence; None: it is one only where it was "given".
-        firm: few images have such a thing: "the ..." is a leak whatever is said of it, unless it has a place there.
-        based: what comes before it where something is based on it.
+        says: verbs whose subject is a source; None: the noun is a source only if it was "given".
+        firm: rare in images, so "the ..." is a leak with any verb, unless it has a position in the image.
+        based: pattern of the text before the noun, if a statement is based on it.
     """
 
     pattern: str

@@ -48,7 +48,7 @@ _UNNAMED = (
 
 
 def find_leak_zh(text: str, sources: Collection[str]) -> str | None:
-    """Returns the words by which a Chinese text speaks of its source, or None."""
+    """Returns the phrase in which a Chinese text mentions its source, or None."""
     for clause in filter(_HAN.search, re.split(r"(?<=[。！？；\n])", text)):
         for source, nouns in _NOUNS.items():
             if source in sources and (found := _find_attribution(clause, source, nouns)):
@@ -99,12 +99,12 @@ def _before(clause: str, found: re.Match[str]) -> str:
 
 
 def _is_carried(clause: str, found: re.Match[str]) -> bool:
-    """Whether what bears text is named right before or after a source."""
+    """Returns whether an object that can have text is named directly before or after a source."""
     return re.search(_CARRIER, clause[max(0, found.start() - 8) : found.end() + 5]) is not None
 
 
 def _is_read_off(source: str, found: re.Match[str], after: str) -> bool:
-    """Whether a text is what is written in the image ("文字写着“禁止停车”"), or 描述 is the verb of its sentence."""
+    """Returns whether the source is text or information that is visible in the image ("文字写着“禁止停车”")."""
     verb = found["says"]
     if source == "text" or "标题" in found[0]:
         return verb == "写" or (

@@ -24,7 +24,7 @@ from mminf.step import (
 from .reading import instructions_in, parse_instruction, read_answer
 
 _SHOWN = "sampled_text"
-"""Name of the sampled text in the template, whatever field it is read from."""
+"""Name of the sampled text in the template, regardless of the field that contains it."""
 
 __all__ = ["Classify", "ClassifyConfig", "parse_instruction"]
 

@@ -86,7 +86,7 @@ def test_exit_1_if_nothing_was_done(images: Path, tmp_path: Path) -> None:
         ),
         (["status", "gone"], "no run in gone"),
         (["render", "oasis", "hok", "--profile", "demo", "-i", "."], "no step 'hok'; did you mean 'hook'?"),
-        (["run", "oasis", "--plugin", "gone.py"], "gone.py is not there"),
+        (["run", "oasis", "--plugin", "gone.py"], "gone.py does not exist"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

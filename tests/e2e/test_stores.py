@@ -82,7 +82,7 @@ def test_shards_meet_in_a_store(memory: Any, store_recipe: Path, images: Path, t
     for number in range(3):
         assert api.run(store_recipe, input=images, output=out, shard=f"{number}/3").state == "finished"
     assert api.status(out)["parts"].keys() == {f"{n:05}-of-00003" for n in range(3)}
-    with pytest.raises(JournalError, match="contains shards of 3, not of 2"):
+    with pytest.raises(JournalError, match="contains a run in 3 shards, not in 2"):
         api.run(store_recipe, input=images, output=out, shard="0/2")
     result = api.merge(api.prepare(api.load(store_recipe, input=images), output=out))
     assert result.counts.done == 12

@@ -256,7 +256,7 @@ def test_a_dataset_step_that_breaks_says_so(write_recipe: Recipe, rows: Callable
     )
     path = write_recipe("plugins: broken_all.py\nsource: {jsonl: rows.jsonl}\nsteps:\n  - broken_all: {}\n")
     rows({"id": "1"})
-    with pytest.raises(UsageError, match="dataset step 'broken_all' broke: KeyError: 'oops'"):
+    with pytest.raises(UsageError, match="dataset step 'broken_all' failed: KeyError: 'oops'"):
         mminf.run(path, output=tmp_path / "out")
 
 

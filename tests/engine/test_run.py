@@ -311,7 +311,7 @@ def test_errors_before_anything_runs(
         match=r"recipe.yaml:4: step 'generate' reads field 'txet', but nothing provides it; did you mean 'text'",
     ):
         mminf.run(write_recipe(text), output=tmp_path / "out")
-    with pytest.raises(SourceError, match="names no source"):
+    with pytest.raises(SourceError, match="has no source"):
         mminf.run(write_recipe(text.replace("source: {jsonl: rows.jsonl}\n", "")), output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -401,7 +401,7 @@ class Odd(Step[StepConfig]):
     mminf.run(recipe, output=tmp_path / "out")
     reasons = {item["id"]: item["reason"] for item in api.status(tmp_path / "out")["failures"]}
     assert "wrote other, which it does not declare" in reasons["undeclared"]
-    assert "does not say `gate = True`" in reasons["children"]
+    assert "does not set `gate = True`" in reasons["children"]
     assert "returned int" in reasons["bug"]
     assert "ZeroDivisionError" in reasons["crash"]
 

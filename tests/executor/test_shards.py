@@ -128,7 +128,7 @@ def test_a_shard_that_is_missing_running_or_of_another_recipe_is_named(recipe: P
     api.run(recipe, output=tmp_path / "cut", shard="1/3", seed=5)
     with pytest.raises(JournalError, match=r"shard 1/3 was run with another recipe.*; shard 2/3 has not begun"):
         merge(recipe, tmp_path / "cut")
-    with pytest.raises(JournalError, match="contains shards of 3, not of 2: .*`mminf merge`"):
+    with pytest.raises(JournalError, match="contains a run in 3 shards, not in 2: .*`mminf merge`"):
         api.run(recipe, output=tmp_path / "cut", shard="0/2")
     api.run(recipe, output=tmp_path / "cut", shard="1/3")
     api.run(recipe, output=tmp_path / "cut", shard="2/3")

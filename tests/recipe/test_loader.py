@@ -148,7 +148,7 @@ def test_plugin_files_are_found_beside_the_recipe(write_recipe: Callable[..., Pa
     text = "plugins: shout.py\nsteps:\n  - shout: {reads: a, writes: b}\n"
     recipe = load_recipe(write_recipe(text))
     assert (recipe.steps[0].reads, recipe.steps[0].writes) == ({"a"}, {"b"})
-    with pytest.raises(PluginError, match="gone.py is not there"):
+    with pytest.raises(PluginError, match="gone.py does not exist"):
         load_recipe(write_recipe(text.replace("shout.py", "gone.py")))
     (tmp_path / "broken.py").write_text("import nothing_of_that_name")
     with pytest.raises(PluginError, match=r"broken\.py:1: plugin can't be imported: ModuleNotFoundError"):
