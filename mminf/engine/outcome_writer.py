@@ -50,8 +50,11 @@ class OutcomeWriter:
 
     async def write_bad(self, bad: BadRow) -> None:
         """Writes the failure of a row that is not a record."""
-        record = Record(bad.id, {}, bad.seq)
-        await self._outcomes.write([self._row(record, RecordStatus.FAILED, SOURCE, bad.reason, {}, None)])
+        await self.write_unstorable(Record(bad.id, {}, bad.seq), bad.reason)
+
+    async def write_unstorable(self, record: Record, reason: str) -> None:
+        """Writes the failure of a record without its fields."""
+        await self._outcomes.write([self._row(record, RecordStatus.FAILED, SOURCE, reason, {}, None)])
         self._stats.count_failed()
         self.count_settled()
 

@@ -125,6 +125,8 @@ class StageWorker:
             empty = StagePlan(-1, (), (), dataset=False, fingerprint=stage.fingerprint)
             await self._schedule(empty, Limits(MAX_WINDOW), FirstFailures((), None)).run(self._source())
             await self._journal.flush()
+            if self._session.stats.unfinished:
+                return
         await run_dataset_stage(stage, self._journal, self._gateway, self._session.stats)
 
     async def _run_records(self, stage: StagePlan) -> None:

@@ -7,8 +7,9 @@ without a call. They are saved only if all of them can be read, because a lost r
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from mminf.states import RunState
 
 _HEADER = b"SQLite format 3\x00"
 _SAVED = ("meta", "memo", "reasoning", "vectors", "prompts", "retries")
+_PARTS = ("reasoning", "vectors")
+"""Tables with parts of the answers in the memo."""
 _OUTCOMES = ("rows", "touched")
 _KEYS = {"rows": "rowid", "vectors": "rowid", "prompts": "id", "touched": "stage", "retries": "record"}
 _SPLITS = 12
@@ -78,7 +81,7 @@ def is_sound(path: Path) -> bool:
                 return False
             if not has_checksums(connection):
                 return True
-            return not any(_has_wrong(connection, table) for table in COLUMNS)
+            return not any(_has_wrong(connection, table) for table in COLUMNS if _exists(connection, table))
     except (*DAMAGE, JournalError):
         return False
 
@@ -99,16 +102,21 @@ def _repair(path: Path) -> Repaired:
     lost: dict[str, int] = {}
     with contextlib.closing(_open(path)) as source, contextlib.closing(_open(repaired)) as to:
         # Without the number of the last run, rows of earlier runs would count.
-        outcomes = all(_is_whole(source, table) for table in ("meta", *_OUTCOMES))
+        # Fields of outcomes refer to vectors.
+        outcomes = all(_is_whole(source, table) for table in ("meta", "vectors", *_OUTCOMES))
         to.execute("BEGIN")
         for table in (*_SAVED, *(_OUTCOMES if outcomes else ())):
             saved[table], lost[table] = _copy(source, to, table)
+        saved["memo"] -= _forget_partial(to, [table for table in _PARTS if not _is_whole(source, table)])
         if not outcomes:
             _forget_end(to)
         to.execute("COMMIT")
         to.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     # A journal exists at every moment, and a log is never next to a file that it does not belong to.
-    damaged.hardlink_to(path)
+    try:
+        damaged.hardlink_to(path)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(path, damaged)
     for log in _logs(path):
         if log.exists():
             log.rename(damaged.with_name(log.name.replace(path.name, damaged.name)))
@@ -128,9 +136,37 @@ def _is_whole(connection: sqlite3.Connection, table: str) -> bool:
     try:
         if connection.execute(f"PRAGMA integrity_check({table})").fetchone()[0] != "ok":
             return False
-        return not _has_wrong(connection, table)
+        return not has_checksums(connection) or not _has_wrong(connection, table)
     except DAMAGE:
         return False
+
+
+def _exists(connection: sqlite3.Connection, table: str) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone() is not None
+
+
+def _forget_partial(connection: sqlite3.Connection, damaged: Sequence[str]) -> int:
+    """Removes saved answers that may lack a part: a call without its reasoning or vector is another answer.
+
+    Whether an answer had the part is not known, so all that lack it are removed, and their calls are repeated. Prompts
+    are shown only: without the first prompt of a step, those of its other calls are forgotten.
+
+    Args:
+        damaged: tables whose rows may be incomplete.
+
+    Returns:
+        The number of answers that were removed.
+    """
+    removed = 0
+    for table in damaged:
+        text = " AND text = ''" if table == "vectors" else ""
+        removed += connection.execute(f"DELETE FROM memo WHERE key NOT IN (SELECT key FROM {table}){text}").rowcount  # noqa: S608
+    without = checksum_sql("memo", {"prompt_id": "NULL", "prompt": "NULL"})
+    connection.execute(
+        f"UPDATE memo SET checksum = {without}, prompt_id = NULL, prompt = NULL "  # noqa: S608
+        "WHERE prompt_id NOT IN (SELECT id FROM prompts)"
+    )
+    return removed
 
 
 def _copy(source: sqlite3.Connection, to: sqlite3.Connection, table: str) -> tuple[int, int]:

@@ -159,16 +159,16 @@ class Writer:
                 connection.execute("BEGIN IMMEDIATE")
                 for number, work in enumerate(group.works):
                     try:
-                        for sql, arguments in work:
-                            connection.execute(sql, arguments() if callable(arguments) else arguments)
+                        _execute(connection, work)
                     except _REFUSALS as error:  # this value can't be stored; the others can
                         log.error("the journal can't store a value: %s", error)
                         group.refused[number] = error
                 connection.execute("COMMIT")
         except BaseException as error:  # raised in the waiting tasks; the thread must continue
             self._failure = error
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            with contextlib.suppress(sqlite3.Error):  # the thread must go on to wake the tasks that wait
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
         self._wake(group)
 
     @staticmethod
@@ -176,3 +176,19 @@ class Writer:
         if group.done is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed, and its tasks with it
                 group.done.get_loop().call_soon_threadsafe(group.done.set_result, None)
+
+
+def _execute(connection: sqlite3.Connection, work: Work) -> None:
+    """Executes statements. If SQLite refuses a value of one of them, none has an effect."""
+    if len(work) > 1:
+        connection.execute("SAVEPOINT work")
+    try:
+        for sql, arguments in work:
+            connection.execute(sql, arguments() if callable(arguments) else arguments)
+    except _REFUSALS:
+        if len(work) > 1:
+            connection.execute("ROLLBACK TO work")
+            connection.execute("RELEASE work")
+        raise
+    if len(work) > 1:
+        connection.execute("RELEASE work")
