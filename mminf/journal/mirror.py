@@ -32,6 +32,8 @@ SECONDS = 60.0
 """Minimum time between two checkpoints; more if a checkpoint takes long."""
 SHARE = 20  # checkpoints take at most a twentieth of the time
 SYNC = "journal.sync"
+_UNSENT = "journal.unsent"
+"""Exists while the local journal may have rows that the store does not have."""
 
 
 class Mirror:
@@ -94,6 +96,7 @@ class Mirror:
         """Sends the journal and releases the lock. Raises JournalError if the journal can't be sent."""
         try:
             self.push()
+            (self.folder / _UNSENT).unlink(missing_ok=True)
         finally:
             self._lock.release()
 
@@ -128,6 +131,7 @@ class Mirror:
     def _pull(self) -> None:
         theirs, ours = _read(self.target / SYNC), _read(self.folder / SYNC)
         if theirs is None or theirs not in (ours or "").split():
+            self._set_aside()
             for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
                 (self.folder / name).unlink(missing_ok=True)
             shutil.rmtree(self.folder / SHARDS, ignore_errors=True)
@@ -137,7 +141,19 @@ class Mirror:
         (self.folder / SYNC).write_text(f"{theirs or ''} {sync}")  # both, because either may be in the store now
         (self.target / SYNC).write_text(sync)
         (self.folder / SYNC).write_text(sync)
+        (self.folder / _UNSENT).touch()
         self.pull_shards()
+
+    def _set_aside(self) -> None:
+        """Keeps a journal that was never sent, because another machine has taken over the output: it has answers."""
+        if not (self.folder / _UNSENT).exists() or not (self.folder / FILE).is_file():
+            return
+        kept = _cache().parent / "unsent" / f"{self.folder.name}-{secrets.token_hex(4)}"
+        kept.mkdir(parents=True)
+        for name in (FILE, f"{FILE}-wal"):
+            if (self.folder / name).exists():
+                shutil.move(self.folder / name, kept / name)
+        log.warning("another machine has written %s; the journal that was not sent is kept as %s", self.target, kept)
 
 
 @contextlib.asynccontextmanager

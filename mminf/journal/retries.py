@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from mminf.journal.database import Database
 from mminf.journal.meta import RunMeta
-from mminf.journal.schema import checksum_sql
+from mminf.journal.schema import checksum_sql, insert
 
 _ADD = (
-    f"INSERT INTO retries VALUES (?1, ?2, ?3, checksum(?1, ?2, ?3)) "  # noqa: S608
+    f"{insert('retries')} "
     "ON CONFLICT (record, step) DO UPDATE SET attempts = attempts + excluded.attempts, checksum = CASE "
     f"WHEN checksum = {checksum_sql('retries')} "
     f"THEN checksum(record, step, attempts + excluded.attempts) ELSE checksum END"

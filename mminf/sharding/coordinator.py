@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
-from mminf.engine.result import RunResult
+from mminf.engine.result import Counts, RunResult
 from mminf.engine.run import Run
 from mminf.engine.work import work
 from mminf.errors import Interrupted, JournalError
 from mminf.journal import Journal, Scope
+from mminf.journal.schema import FILE
 from mminf.sharding.journals import open_journals
 from mminf.sharding.merge import freeze, merge_shards, read_progress
 from mminf.sharding.phase import SHARE, Phase, ShardProgress, first_quota, next_quota, sure_end, unfinished
@@ -109,8 +110,10 @@ class Coordinator:
 
     def interrupted(self) -> RunResult:
         """Returns the result of a run whose shards were stopped; the next run takes over their results."""
+        stopped = self._run.session.stats.stopped
+        if not (self._folder / FILE).is_file():  # before the run has begun
+            return RunResult(RunState.INTERRUPTED, self._run.target, Counts(pending=None), stopped=stopped)
         with open_journals(self._folder) as journals:
-            stopped = self._run.session.stats.stopped
             return RunResult.of(RunState.INTERRUPTED, self._run.target, journals, stopped=stopped)
 
     def _journal(self) -> Journal:

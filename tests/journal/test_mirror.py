@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import tempfile
 import threading
@@ -167,3 +168,29 @@ def test_a_damaged_journal_in_a_store_is_repaired_there(memory: Any, store_recip
     assert api.repair(str(out)).damaged
     assert mminf.run(store_recipe, input=images, output=str(out)).counts.done == 12
     assert (out / "rows.jsonl").read_bytes() == rows
+
+
+def test_a_journal_that_another_machine_overtook_is_kept(
+    memory: Any, store_recipe: Path, images: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """Its answers were paid for: the lock was lost, so they could not be sent."""
+    out = memory / "out"
+    real = mminf.journal.mirror.push_journal
+
+    def fail(folder: Path, target: Path) -> None:
+        raise PermissionError("the token has expired")
+
+    monkeypatch.setattr("mminf.journal.mirror.push_journal", fail)
+    with pytest.raises(JournalError, match="can't be sent"):
+        mminf.run(store_recipe, input=images, output=str(out))
+    monkeypatch.setattr("mminf.journal.mirror.push_journal", real)
+    (out / "journal.sync").write_text("of another machine")
+    monkeypatch.setattr(logging.getLogger("mminf"), "propagate", True)
+    assert mminf.run(store_recipe, input=images, output=str(out)).counts.done == 12
+    kept = list((cache.parent / "unsent").rglob("journal.sqlite"))
+    assert len(kept) == 1
+    assert str(kept[0].parent) in caplog.text
+    # What was sent is not kept once more.
+    (out / "journal.sync").write_text("of another machine")
+    assert mminf.run(store_recipe, input=images, output=str(out)).counts.done == 12
+    assert len(list((cache.parent / "unsent").rglob("journal.sqlite"))) == 1
