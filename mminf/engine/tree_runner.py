@@ -16,7 +16,7 @@ from mminf.journal.codec import path_text
 from mminf.record import Record
 from mminf.states import RecordStatus
 
-_FINAL = frozenset({RecordStatus.DONE, RecordStatus.DROPPED, RecordStatus.FAILED})
+_FINAL = frozenset({RecordStatus.DONE, RecordStatus.DROPPED, RecordStatus.FAILED, RecordStatus.EXPANDED})
 
 
 class TreeRunner:

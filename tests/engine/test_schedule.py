@@ -147,6 +147,29 @@ sinks: [{jsonl: out.jsonl}]
         assert (other.done, other.dropped) == (step.done, step.dropped), name
 
 
+def test_children_that_are_final_do_not_run_again_for_a_parked_sibling(
+    write_recipe: Recipe, rows: Recipe, models: str, calls_log: Path, tmp_path: Path
+) -> None:
+    rows(*({"id": str(n), "n": n, "parts": [[f"{n}x", f"{n}y"], ["wait"]]} for n in range(10)))
+    recipe = write_recipe(
+        models
+        + """
+source: {jsonl: rows.jsonl}
+steps:
+  - split: {name: outer, reads: parts, writes: part}
+  - generate: {name: start, engine: a, prompt: "start {{ part }}", writes: s}
+  - split: {name: inner, reads: part, writes: piece}
+  - generate: {name: more, engine: b, when: piece == 'wait', prompt: "more {{ n }} {{ piece }}", writes: more}
+sinks: [{jsonl: out.jsonl}]
+"""
+    )
+    swapped, beside = run(recipe, tmp_path / "swapped", max_loaded_engines=1), run(recipe, tmp_path / "beside")
+    assert outcomes(tmp_path / "swapped") == outcomes(tmp_path / "beside")
+    for name, step in beside.session.stats.steps.items():
+        other = swapped.session.stats.steps[name]
+        assert (other.done, other.skipped, other.cache_hits) == (step.done, step.skipped, 0), name
+
+
 def test_a_failing_record_does_not_hold_the_others_up(
     write_recipe: Recipe, rows: Recipe, models: str, calls_log: Path, tmp_path: Path
 ) -> None:
