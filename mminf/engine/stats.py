@@ -158,6 +158,11 @@ class RunStats:
         """Stops the run for a reason; if there are several, the first one is kept."""
         self.stopped = self.stopped or reason
 
+    def begin_shard(self) -> None:
+        """Forgets why an earlier shard of this process ended early: each shard has its own share of the budget."""
+        self.stopped = None
+        self.unfinished = False
+
     def leave_unfinished(self) -> None:
         """Notes that some records are not processed."""
         self.unfinished = True

@@ -107,6 +107,7 @@ class ShardWorker:
         shard = Shard(int(row["index"]), int(row["count"]))
         try:
             run = self._open()
+            run.session.stats.begin_shard()
             state = asyncio.run_coroutine_threadsafe(self._work(run, shard, phase), self._loop).result()
         except MminfError as error:
             return {**row, "state": RunState.FAILED.value, "error": f"{socket.gethostname()}: {error}", "stopped": ""}
@@ -228,12 +229,14 @@ class RayWork:
             num_gpus=run.session.gpus() if ray.cluster_resources().get("GPU") else 0,
         )
         try:
-            for row in done.iter_rows():
-                _check_row(run, row)
+            stopped = [reason for row in done.iter_rows() if (reason := _check_row(run, row)) is not None]
         except ray.exceptions.RayError as error:
             raise EngineError(
                 f"the cluster can't continue: {shorten(error, 600)}; progress is saved: run the same command to resume"
             ) from error
+        if stopped:
+            run.session.stats.stop(stopped[0])
+            raise Interrupted(stopped[0])
 
     def _start_collector(self) -> Any:
         if self._collector is None:
@@ -261,14 +264,18 @@ class RayWork:
             return ours
 
 
-def _check_row(run: Run, row: Task) -> None:
-    """Raises EngineError or Interrupted if a shard has failed or is not finished."""
+def _check_row(run: Run, row: Task) -> str | None:
+    """Checks the result of a shard. Returns the reason if it has used up its share of the budget.
+
+    Raises:
+        EngineError: if the shard has failed.
+        Interrupted: if the shard was interrupted, or the run is draining.
+    """
     if row["error"]:
         raise EngineError(f"shard {row['index']} of {row['count']}: {row['error']}")
-    stats = run.session.stats
-    stats.stop(row["stopped"] or None)
-    if row["state"] != RunState.FINISHED or stats.ending:
+    if run.session.stats.draining or (row["state"] != RunState.FINISHED and not row["stopped"]):
         raise Interrupted("the run is draining")
+    return row["stopped"] or None
 
 
 def make_spec(run: Run, nonce: str) -> bytes:

@@ -61,6 +61,22 @@ def test_the_dataset_is_that_of_one_process(cluster: Any, recipe: Path, tmp_path
     assert not (tmp_path / "cut" / "parts").exists()
 
 
+def test_shards_use_up_the_whole_budget(cluster: Any, recipe: Path, tmp_path: Path, calls_log: Path) -> None:
+    """A shard that has used its share does not stop the others, which have theirs."""
+    mminf.run(recipe, output=tmp_path / "whole")
+    asked = len(calls_log.read_text().splitlines())
+    cluster.calls_log.write_text("")
+    budget = {"budget": {"calls": asked - 1}}
+    result = api.run(recipe, output=tmp_path / "cut", overrides=budget, ray=RayOptions(shards=3, workers=1))
+    assert (result.state, result.exit_code) == ("interrupted", 3)
+    assert "budget" in str(result.stopped)
+    # A shard with fewer records than the others does not use up its share.
+    assert len(cluster.calls_log.read_text().splitlines()) > 0.7 * asked
+    assert api.run(recipe, output=tmp_path / "cut", ray=RayOptions(shards=3, workers=1)).state == "finished"
+    same(tmp_path / "whole", tmp_path / "cut")
+    assert len(cluster.calls_log.read_text().splitlines()) == asked
+
+
 def test_a_node_is_lost_and_nothing_else(
     cluster: Any, tmp_path: Path, write_recipe: Callable[..., Path], rows: Callable[..., Path], calls_log: Path
 ) -> None:
