@@ -325,7 +325,7 @@ class Client:
             shown = redact(target)[:120]
             return f"{endpoint.url} redirects to {shown}; set the engine's `base_url` to the correct address"
         if status < 500 and status != 429:
-            endpoint.listing = status
+            endpoint.listed(status)
         models = _listed(listing)
         owner = str(models[0].get("owned_by", "")) if models else ""
         server = {"vllm": "vllm", "swift": "swift", "ms-swift": "swift"}.get(owner, "openai")

@@ -78,6 +78,14 @@ class Endpoint:
         """Records the listed models and the kind of the server."""
         self.models, self.server = models, server
 
+    def listed(self, status: int) -> None:
+        """Records the status of the request for the list of models."""
+        self.listing = status
+
+    def passed_probe(self) -> None:
+        """Records that the server leaves the user's turn open."""
+        self.leaves_open = True
+
     @property
     def is_free(self) -> bool:
         if self.pause is not None or self.busy >= self.limit or self.circuit == "open":

@@ -184,7 +184,7 @@ class OpenAIBackend(Backend):
                 closed = await self._count_tokens(client, lease, None)
                 if await self._count_tokens(client, lease, "user") >= closed:
                     raise EngineError(f"{lease.endpoint.url} does not leave the user's turn open; {self._hint()}")
-                lease.endpoint.leaves_open = True
+                lease.endpoint.passed_probe()
 
     async def _count_tokens(self, client: Client, lease: Lease, open_turn: str | None) -> int:
         payload = self._payload(Request((_PROBE,), (), Sampling(max_tokens=1), open_turn, 0))
