@@ -28,7 +28,7 @@ def test_experts_give_hints_where_there_are_any(play: Play, pictures: Pictures) 
     assert [row["id"] for row in found.rows["densefusion.jsonl"]] == ["all", "none", "some"]
     (prompt,) = found.asked("STOP")
     assert "Things that may be there: cat; sofa" in prompt
-    assert "What may stand where: a cat at the left" in prompt
+    assert "Objects that may be there, with positions: a cat at the left" in prompt
     (prompt,) = found.asked("Text that may be read: A; B")
     assert "Things that may be there" not in prompt
     assert sum("Programs have looked" not in "".join(text for _, text in call) for call in found.calls) == 1

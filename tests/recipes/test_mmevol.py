@@ -39,7 +39,7 @@ def test_pairs_evolve_and_what_did_not_improve_is_eliminated(play: Play, picture
     assert row["messages"][0]["content"] == "<image>q7 " + " ".join(f"+{kind}" for kind in row["evolutions"])
     assert row["seed_instruction"] == "q7"
     assert found.asked("What the image shows: CAP")
-    assert found.asked("What stands where: ['a cup left']")
+    assert found.asked("Objects and positions: ['a cup left']")
     assert not any("What the image shows:" in prompt for prompt in found.asked("never") if "Write a new pair" in prompt)
 
 
