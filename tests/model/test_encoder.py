@@ -176,11 +176,11 @@ def test_vectors_move_to_where_images_are(clip: Path, images: Path, tmp_path: Pa
 
 def test_image_stats_that_do_not_fit_are_told(clip: Path, sentence: Path, tmp_path: Path) -> None:
     missing = json.dumps({"path": "embeddings", "image_stats": str(tmp_path / "nowhere.safetensors")})
-    with pytest.raises(RecipeError, match=r"nowhere.safetensors is no `stats.safetensors`"):
+    with pytest.raises(RecipeError, match=r"nowhere.safetensors is not a `stats.safetensors`"):
         mminf.run(text_recipe(tmp_path, clip, TEXTS[:3], missing), output=tmp_path / "out")
     mminf.run(text_recipe(tmp_path, sentence, TEXTS[:3]), output=tmp_path / "other")
     stats = json.dumps({"path": "embeddings", "image_stats": str(tmp_path / "other/embeddings/stats.safetensors")})
-    with pytest.raises(RecipeError, match="has 32 dimensions, the vectors have 16"):
+    with pytest.raises(RecipeError, match="has 32 dimensions, but the vectors have 16"):
         mminf.run(text_recipe(tmp_path, clip, TEXTS[:3], stats), output=tmp_path / "out")
 
 

@@ -69,7 +69,9 @@ def test_the_demo_as_typed_on_real_images(real_images: Path, tmp_path: Path) -> 
     assert sum(int(count) for count in counts.groups()) == 24
     assert found.returncode == (0 if int(counts[1]) else 1), found.stderr
     only_unreadable_answers(tmp_path / "out")
-    assert "note: The demo model knows only drawn scenes" in found.stderr, "a photo is spoken of as if it were one"
+    assert "note: The demo model was trained only on drawn scenes" in found.stderr, (
+        "a photo is spoken of as if it were one"
+    )
     lines = found.stderr.splitlines()
     assert all(line.startswith("note: ") or line[2:3] == ":" for line in lines), "no other library talks"
     assert any("loaded builtin:demo in" in line for line in lines)
