@@ -50,9 +50,9 @@ class OutcomeWriter:
 
     async def write_bad(self, bad: BadRow) -> None:
         """Writes the failure of a row that is not a record."""
-        await self.write_unstorable(Record(bad.id, {}, bad.seq), bad.reason)
+        await self.write_failure(Record(bad.id, {}, bad.seq), bad.reason)
 
-    async def write_unstorable(self, record: Record, reason: str) -> None:
+    async def write_failure(self, record: Record, reason: str) -> None:
         """Writes the failure of a record without its fields."""
         await self._outcomes.write([self._row(record, RecordStatus.FAILED, SOURCE, reason, {}, None)])
         self._stats.count_failed()

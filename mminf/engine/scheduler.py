@@ -141,7 +141,7 @@ class Scheduler:
             record = item.record
             log.debug("record %s", record.id, exc_info=True)
             reason = f"can't be stored: {type(error).__name__}: {error}"
-            await self._writer.write_unstorable(record, reason)
+            await self._writer.write_failure(record, reason)
 
     async def _begin(self, record: Record) -> None:
         """Runs a record of the source, or takes over the outcome of an earlier run."""

@@ -153,7 +153,7 @@ class Mirror:
         for name in (FILE, f"{FILE}-wal"):
             if (self.folder / name).exists():
                 shutil.move(self.folder / name, kept / name)
-        log.warning("another machine has written %s; the journal that was not sent is kept as %s", self.target, kept)
+        log.warning("another machine has written %s; the journal that was not sent is in %s", self.target, kept)
 
 
 @contextlib.asynccontextmanager

@@ -65,7 +65,7 @@ def parse_json(text: str) -> dict[str, Json] | list[Json]:
     """Returns the JSON value in an answer. Code fences and text around it are ignored; small errors are repaired.
 
     Raises:
-        UnusableAnswer: if there is no object or list, or if it is truncated.
+        UnusableAnswer: if the text contains no object or list, or only a truncated one.
     """
     try:
         found = _broken(_read_json(final_text(text)))

@@ -49,7 +49,7 @@ def test_images_come_from_a_store_and_datasets_go_there(
         assert sorted([*(file["name"] for file in manifest["files"]), MANIFEST]) == list(files_of(store / "out" / name))
         assert manifest["rows"] == 12
     assert files_of(store / "out" / "tars").keys() == files_of(tmp_path / "local" / "tars").keys()
-    # Run again, here and as on another machine: nothing is asked anew.
+    # A second run on this machine, and a run on another one, repeat no call.
     calls_log.write_text("")
     assert mminf.run(store_recipe, input=given, output=out).counts == result.counts
     for path in (tmp_path / "cache").rglob("journal.*"):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import mminf
+from mminf.executor.local import fewer_collections
 
 
 def test_the_garbage_collector_is_as_before_after_a_run(
@@ -28,3 +29,13 @@ sinks: [{{jsonl: {{path: o.jsonl, columns: [said]}}}}]
     assert '"said":"20000"' in (tmp_path / "out" / "o.jsonl").read_text().replace(" ", "")
     assert gc.get_threshold() == before
     assert gc.get_freeze_count() == 0
+
+
+def test_runs_at_the_same_time_leave_the_collector_as_it_was() -> None:
+    before = gc.get_threshold()
+    first, second = fewer_collections(), fewer_collections()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    assert gc.get_threshold() == before
