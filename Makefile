@@ -45,8 +45,8 @@ test-real: setup
 
 fuzz: setup
 	MMINF_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/test_sandbox.py tests/test_redact.py tests/recipe/test_lines.py \
-		tests/source/test_formats.py tests/backend/test_failures.py tests/backend/test_wire.py tests/image/test_peer.py \
-		tests/sink/test_output.py tests/cli/test_terminal.py
+		tests/source/test_formats.py tests/source/test_broken_files.py tests/backend/test_failures.py tests/backend/test_wire.py tests/image/test_peer.py \
+		tests/sink/test_output_names.py tests/cli/test_terminal.py tests/journal/test_checksum.py
 
 mutants: setup
 	@rm -rf mutants

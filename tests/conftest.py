@@ -17,6 +17,7 @@ from mminf import limits, redact
 from mminf.journal import remote_lock
 from mminf.storage import to_path
 
+from .engine.models import MODEL
 from .stores import ANSWER, RECIPE
 
 ROOT = Path(__file__).parent.parent
@@ -129,6 +130,16 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder with the local journals of runs whose output is in a store."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "mminf" / "runs"
+
+
+@pytest.fixture
+def models(tmp_path: Path, calls_log: Path) -> str:
+    """The engines a, b and c of a recipe."""
+    lines = []
+    for name in "abc":
+        (tmp_path / f"{name}.py").write_text(MODEL.replace("NAME", name))
+        lines.append(f"  {name}: {{backend: scripted, model: model-{name}, script: {tmp_path / name}.py}}\n")
+    return "engines:\n" + "".join(lines)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from mminf import api
 from mminf.journal.memo import Memo
 
-from ..engine.test_schedule import models, outcomes, run  # noqa: F401 (a fixture)
+from ..engine.models import outcomes, run
 
 
 def draw(rng: random.Random) -> str:
@@ -49,7 +49,7 @@ def test_outcomes_depend_on_the_records_alone(
     seed: int,
     write_recipe: Callable[..., Path],
     rows: Callable[..., Path],
-    models: str,  # noqa: F811
+    models: str,
     tmp_path: Path,
 ) -> None:
     rng = random.Random(seed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,7 @@ import pytest
 import mminf
 
 from ..conftest import read_rows
-from .test_schedule import MODEL, SHAPE, loads, models, run  # noqa: F401 (models is a fixture)
-
-Recipe = Callable[..., Path]
+from .models import MODEL, SHAPE, Recipe, loads, run
 
 
 def test_an_engine_that_dies_is_loaded_again_and_asked_again(
@@ -70,7 +67,7 @@ sinks: [{{jsonl: out.jsonl}}]
 def test_a_model_that_can_not_be_loaded_beside_another_is_tried_alone(
     write_recipe: Recipe,
     rows: Recipe,
-    models: str,  # noqa: F811
+    models: str,
     calls_log: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -2,88 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import mminf
 from mminf import api
-from mminf.backend.scripted import ScriptedBackend
-from mminf.engine.run import Run
 from mminf.journal.memo import Memo
-from mminf.request import Generation, Request
 
 from ..conftest import ROOT, read_rows
-
-Recipe = Callable[..., Path]
-
-# Three models that log when they are loaded (the script is read then) and each call; scores depend on the record.
-MODEL = """
-import hashlib, os
-
-def log(text):
-    with open(os.environ["CALLS_LOG"], "a") as file:
-        file.write(text + "\\n")
-
-log("load NAME")
-
-def answer(request):
-    text = "\\n".join(turn.text for turn in request.turns)
-    log(f"call NAME {text}")
-    if "fail" in text:
-        raise ValueError("told to fail")
-    number = int(hashlib.sha256(text.encode()).hexdigest(), 16)
-    return f"[[{number % 5 + 1}]]" if "rate" in text else f"<{text}>"
-"""
-
-
-@pytest.fixture
-def models(tmp_path: Path, calls_log: Path) -> str:
-    """The engines a, b and c of a recipe."""
-    lines = []
-    for name in "abc":
-        (tmp_path / f"{name}.py").write_text(MODEL.replace("NAME", name))
-        lines.append(f"  {name}: {{backend: scripted, model: model-{name}, script: {tmp_path / name}.py}}\n")
-    return "engines:\n" + "".join(lines)
-
-
-def loads(log: Path) -> str:
-    return "".join(line[-1] for line in log.read_text().splitlines() if line.startswith("load"))
-
-
-def calls(log: Path) -> list[str]:
-    return [line for line in log.read_text().splitlines() if line.startswith("call")]
-
-
-# Oasis' shape: what is sampled by a, told apart by b, rated by b and c, answered by c.
-SHAPE = """
-source: {jsonl: rows.jsonl}
-steps:
-  - generate: {name: hook, engine: a, prompt: "hook {{ n }}", writes: text}
-  - generate: {name: classify, engine: b, prompt: "classify {{ text }}", writes: instruction}
-  - keep: {name: instructions, expression: n % 3 != 0}
-  - score: {name: one, engine: THIRD, prompt: "rate one {{ instruction }}"}
-  - score: {name: two, engine: THIRD, prompt: "rate two {{ instruction }}"}
-  - score: {name: three, engine: b, prompt: "rate three {{ instruction }}"}
-  - keep: one >= 2 and two >= 2 and three >= 2
-  - generate: {name: respond, engine: THIRD, prompt: "respond {{ instruction }}", writes: response}
-sinks: [{jsonl: out.jsonl}, {jsonl: {path: dropped.jsonl, dropped_by: keep}}]
-"""
-
-
-def run(recipe: Path, output: Path, **settings: object) -> Run:
-    made = api.prepare(api.load(recipe, overrides=settings), output=output)
-    assert api.execute(made).state == "finished"
-    return made
-
-
-def outcomes(output: Path) -> list[tuple[object, ...]]:
-    with sqlite3.connect(output / "journal.sqlite") as connection:
-        sql = "SELECT stage, id, path, state, step, reason, fields FROM rows ORDER BY stage, seq, path"
-        return list(connection.execute(sql))
+from .models import SHAPE, Recipe, calls, loads, outcomes, run, states
 
 
 @pytest.mark.parametrize(("third", "order"), [("a", "aba"), ("c", "abc")])
@@ -216,143 +143,6 @@ def test_an_interrupted_swap_goes_on_where_it_was(
     assert outcomes(tmp_path / "cut") == outcomes(whole)
 
 
-def test_a_false_part_of_a_keep_saves_the_calls_that_are_left(
-    write_recipe: Recipe, rows: Recipe, models: str, calls_log: Path, tmp_path: Path
-) -> None:
-    rows(*({"id": str(n), "n": n} for n in range(100)))
-    recipe = write_recipe(models + SHAPE.replace("THIRD", "a"))
-    early = run(recipe, tmp_path / "early")
-    few = set(calls(calls_log))
-    calls_log.write_text("")
-    late = run(recipe, tmp_path / "late", early_drop=False)
-    every = set(calls(calls_log))
-    assert few < every
-    for made in (early, late):
-        assert made.session.stats.steps["keep"].dropped > 20
-    assert (tmp_path / "early" / "out.jsonl").read_bytes() == (tmp_path / "late" / "out.jsonl").read_bytes()
-    dropped = read_rows(tmp_path / "early" / "dropped.jsonl")
-    assert [row["id"] for row in dropped] == [row["id"] for row in read_rows(tmp_path / "late" / "dropped.jsonl")]
-    # Scores come in the order that changes models least, three before one before two, and stop at the first low one.
-    for row in dropped:
-        seen = [row[name] for name in ("three", "one", "two") if name in row]
-        assert all(score > 1 for score in seen[:-1]) and seen[-1] == 1, row  # type: ignore[operator]
-    for row in read_rows(tmp_path / "late" / "dropped.jsonl"):
-        assert {"one", "two", "three"} <= set(row)
-
-
-def test_what_is_dropped_early_says_which_part_was_false(
-    write_recipe: Recipe, rows: Recipe, models: str, tmp_path: Path
-) -> None:
-    rows({"id": "a", "x": 1, "y": 5}, {"id": "b", "x": 5, "y": 1}, {"id": "c", "x": 5, "y": 5}, {"id": "d", "x": 5})
-    recipe = write_recipe(
-        models
-        + """
-source: {jsonl: rows.jsonl}
-steps:
-  - generate: {name: g, engine: a, prompt: "hello {{ x }}", writes: z}
-  - keep: x > 2 and y > 2 and z != ''
-sinks: [{jsonl: out.jsonl}]
-"""
-    )
-    made = run(recipe, tmp_path / "out")
-    assert made.session.stats.steps["g"].calls == 2, "a and b are dropped before they are asked about"
-    reasons = {row[1]: (row[3], row[5]) for row in outcomes(tmp_path / "out")}
-    assert reasons["a"] == ("dropped", "not x > 2 (x=1)")
-    assert reasons["b"] == ("dropped", "not y > 2 (y=1)")
-    assert reasons["c"] == ("done", None)
-    assert reasons["d"][0] == "failed" and "'y' is undefined" in str(reasons["d"][1])
-
-
-def test_a_keep_with_a_condition_drops_only_where_it_applies(
-    write_recipe: Recipe, rows: Recipe, models: str, tmp_path: Path
-) -> None:
-    rows({"id": "a", "x": 1, "strict": True}, {"id": "b", "x": 1, "strict": False})
-    recipe = write_recipe(
-        models
-        + """
-source: {jsonl: rows.jsonl}
-steps:
-  - generate: {name: g, engine: a, prompt: "hello {{ x }}", writes: z}
-  - keep: {expression: x > 2 and z != '', when: strict}
-sinks: [{jsonl: out.jsonl}]
-"""
-    )
-    run(recipe, tmp_path / "out")
-    assert {row[1]: row[3] for row in outcomes(tmp_path / "out")} == {"a": "dropped", "b": "done"}
-
-
-@pytest.mark.parametrize("limit", [None, 1])
-def test_a_target_stops_the_run_and_takes_the_first_in_source_order(
-    write_recipe: Recipe, rows: Recipe, models: str, calls_log: Path, tmp_path: Path, limit: int | None
-) -> None:
-    rows(*({"id": f"{n:05}", "n": n} for n in range(4000)))
-    recipe = write_recipe(models + SHAPE.replace("THIRD", "c"))
-    run(recipe, tmp_path / "all")
-    everything = len(calls(calls_log))
-    wanted = (tmp_path / "all" / "out.jsonl").read_text().splitlines()[:50]
-    last = json.loads(wanted[-1])["id"]
-    for window in (1, 7, 300):
-        calls_log.write_text("")
-        out = tmp_path / f"target-{window}"
-        run(recipe, out, target=50, window=window, max_loaded_engines=limit)
-        assert (out / "out.jsonl").read_text().splitlines() == wanted
-        dropped = (tmp_path / "all" / "dropped.jsonl").read_text().splitlines()
-        assert (out / "dropped.jsonl").read_text().splitlines() == [
-            line for line in dropped if json.loads(line)["id"] < last
-        ]
-        assert len(calls(calls_log)) < everything / 3
-        calls_log.write_text("")
-        run(recipe, out, target=50, window=window, max_loaded_engines=limit)
-        assert not calls(calls_log), "what is finished is not asked again"
-        assert (out / "out.jsonl").read_text().splitlines() == wanted
-
-
-@pytest.mark.parametrize("window", [None, 30])
-def test_the_last_records_of_a_run_are_under_way_at_once(
-    write_recipe: Recipe, rows: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: int | None
-) -> None:
-    rows(*({"id": f"{n:05}", "n": n} for n in range(700)))
-    under_way: set[str] = set()
-    most = {"first": 0, "last": 0}
-    begun = 0
-    generate = ScriptedBackend.generate
-
-    async def count(self: ScriptedBackend, request: Request) -> Generation:
-        nonlocal begun
-        name = request.turns[-1].text.split()[-1]
-        begun += name not in under_way
-        under_way.add(name)
-        part = "first" if begun < 400 else "last"
-        most[part] = max(most[part], len(under_way))
-        answer = await generate(self, request)
-        if "twice" in request.turns[-1].text:
-            under_way.remove(name)
-        return answer
-
-    monkeypatch.setattr(ScriptedBackend, "generate", count)
-    recipe = write_recipe("""
-    engines: {a: {backend: scripted, answer: "yes", latency: 0.002, max_concurrency: 64}}
-    source: {jsonl: {path: rows.jsonl}}
-    steps:
-      - generate: {name: one, engine: a, writes: one, prompt: "once {{ n }}"}
-      - generate: {name: two, engine: a, writes: two, prompt: "twice {{ one }} {{ n }}"}
-    """)
-    run(recipe, tmp_path / "out", **({} if window is None else {"window": window}))
-    assert begun == 700
-    assert most["first"] <= (window or 80)
-    assert window - 5 <= most["last"] <= window if window else most["last"] > 160
-
-
-def test_a_target_that_is_never_reached_takes_all(
-    write_recipe: Recipe, rows: Recipe, models: str, tmp_path: Path
-) -> None:
-    rows(*({"id": f"{n:05}", "n": n} for n in range(100)))
-    recipe = write_recipe(models + SHAPE.replace("THIRD", "c"))
-    run(recipe, tmp_path / "all")
-    run(recipe, tmp_path / "target", target=1000, max_loaded_engines=1)
-    assert (tmp_path / "target" / "out.jsonl").read_bytes() == (tmp_path / "all" / "out.jsonl").read_bytes()
-
-
 def test_the_plan_shows_the_loads(write_recipe: Recipe, rows: Recipe, models: str, calls_log: Path) -> None:
     rows({"id": "1", "n": 1})
     recipe = write_recipe(models + SHAPE.replace("THIRD", "a"))
@@ -379,54 +169,6 @@ def test_the_plan_shows_the_loads(write_recipe: Recipe, rows: Recipe, models: st
 def test_oasis_takes_three_loads(settings: dict[str, object], loads: str) -> None:
     recipe = api.load(ROOT / "recipes" / "oasis.yaml", overrides={"max_loaded_engines": 1, **settings})
     assert loads in api.describe_plan(recipe)
-
-
-def states(output: Path) -> dict[str, str]:
-    return {str(row[1]): str(row[3]) for row in outcomes(output)}
-
-
-@pytest.mark.parametrize("settings", [{}, {"early_drop": False}, {"max_loaded_engines": 1}])
-def test_what_got_past_a_keep_is_not_tested_again_on_other_fields(
-    write_recipe: Recipe, rows: Recipe, models: str, tmp_path: Path, settings: dict[str, object]
-) -> None:
-    rows({"id": "r", "s": 5, "text": "fine", "parts": ["x", "bad"]})
-    recipe = write_recipe(
-        models
-        + """
-source: {jsonl: rows.jsonl}
-steps:
-  - keep: s > 3 and text != 'bad'
-  - set: {s: "1"}
-  - split: {reads: parts, writes: text}
-  - generate: {name: one, engine: a, prompt: "{{ text }}", writes: x}
-  - generate: {name: two, engine: b, prompt: "{{ x }}", writes: y}
-sinks: [{jsonl: out.jsonl}]
-"""
-    )
-    run(recipe, tmp_path / "out", **settings)
-    assert states(tmp_path / "out") == {"r": "expanded", "r/0": "done", "r/1": "done"}
-
-
-def test_what_was_parked_is_resumed_and_keeps_its_fields(
-    write_recipe: Recipe, rows: Recipe, models: str, calls_log: Path, tmp_path: Path
-) -> None:
-    rows(*({"id": str(n), "n": n, "odd": "a\ud800b", "other": "a\ud800b"} for n in range(30)))
-    recipe = write_recipe(
-        models
-        + """
-source: {jsonl: rows.jsonl}
-steps:
-  - generate: {name: one, engine: a, prompt: "{{ n }}", writes: x}
-  - generate: {name: two, engine: b, prompt: "{{ x }} {{ odd == other }}", writes: y}
-sinks: [{jsonl: out.jsonl}]
-"""
-    )
-    run(recipe, tmp_path / "out", max_loaded_engines=1)
-    once = calls(calls_log)
-    again = run(recipe, tmp_path / "out", max_loaded_engines=1)
-    assert (again.session.stats.resumed, calls(calls_log)) == (30, once)
-    run(recipe, tmp_path / "beside")
-    assert (tmp_path / "out" / "out.jsonl").read_bytes() == (tmp_path / "beside" / "out.jsonl").read_bytes()
 
 
 def test_what_ended_a_parked_record_is_not_asked_again(
@@ -466,24 +208,6 @@ sinks: [{{jsonl: out.jsonl}}]
     )
     run(recipe, tmp_path / "out", max_loaded_engines=1)
     assert loads(calls_log) == "abc"
-
-
-def test_counts_end_at_the_target(
-    write_recipe: Recipe, rows: Recipe, models: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO", "mminf")
-    rows(*({"id": f"{n:05}", "n": n} for n in range(2000)))
-    recipe = write_recipe(models + SHAPE.replace("THIRD", "c"))
-    found = []
-    for window in (1, 300):
-        result = mminf.run(recipe, output=tmp_path / str(window), overrides={"target": 50, "window": window})
-        found.append(result.counts)
-        status = api.status(tmp_path / str(window))
-        assert (status["done"], status["pending"]) == (50, 0)
-    assert found[0] == found[1]
-    assert "the target of 50 is reached; 0 records beyond it" in caplog.text  # one record at a time
-    mminf.run(recipe, output=tmp_path / "all", overrides={"target": 5000})
-    assert "fewer than the target of 5000 were accepted" in caplog.text
 
 
 def test_samples_multiply_the_calls_behind_them() -> None:

@@ -1,0 +1,153 @@
+"""Datasets that a smaller one does not replace, here and in stores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mminf
+from mminf import api
+
+from ..conftest import read_rows
+from .runs import SCRIPT, Make, run
+
+
+def test_a_limit_warns_before_it_shrinks_a_dataset(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    import logging
+
+    logging.getLogger("mminf").propagate = True
+    run(make(), tmp_path / "out", limit=3)
+    run(make(), tmp_path / "out")
+    assert "will shrink" not in caplog.text
+    run(make(), tmp_path / "out", limit=2)
+    assert "the limit of 2 takes fewer records than the last run" in caplog.text
+    assert "which had 5: its datasets will shrink" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("sink", "name"),
+    [
+        ("{jsonl: o.jsonl}", "o.jsonl"),
+        ("{jsonl: o.json}", "o.json"),
+        ("{jsonl: {path: o, rows_per_file: 2}}", "o"),
+        ("{parquet: o.parquet}", "o.parquet"),
+        ("{webdataset: o}", "o"),
+    ],
+)
+def test_a_run_with_failures_keeps_the_better_dataset(
+    make: Make, tmp_path: Path, sink: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, recipe = tmp_path / "out", make(sink)
+    assert run(recipe, output).written[0].rows == 5
+    before = _content(output / name)
+    monkeypatch.setenv("BROKEN", "q1 q2 q3")
+    (tmp_path / "s.py").write_text(SCRIPT + "# another model\n")
+    written = run(recipe, output).written[0]
+    assert (written.kept, written.path, written.rows, written.before) == (name, f"new-{name}", 2, 5)
+    assert _content(output / name) == before
+    assert (output / f"new-{name}").exists()
+    assert api.export(mminf.load(recipe), output)[0].kept == name
+    assert api.export(mminf.load(recipe), output, force=True)[0].rows == 2
+    monkeypatch.delenv("BROKEN")
+    assert run(recipe, output).written[0].kept is None
+
+
+def _content(path: Path) -> list[bytes]:
+    return [path.read_bytes()] if path.is_file() else [file.read_bytes() for file in sorted(path.iterdir())]
+
+
+def test_an_interrupted_run_exports_beside_a_better_dataset(make: Make, tmp_path: Path) -> None:
+    output, recipe = tmp_path / "out", make()
+    run(recipe, output)
+    (tmp_path / "s.py").write_text(SCRIPT + "# another model\n")
+    stopped = mminf.load(recipe, settings=["budget={calls: 7}"])
+    assert api.run(stopped, output=output).state == "interrupted"
+    assert len(read_rows(output / "o.jsonl")) == 5
+    assert api.export(stopped, output)[0].kept == "o.jsonl"
+    assert len(read_rows(output / "new-o.jsonl")) < len(read_rows(output / "o.jsonl")) == 5
+
+
+def test_what_does_not_replace_takes_a_free_name(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "out"
+    run(make(), output)
+    (output / "new-o.jsonl").write_text("precious")
+    monkeypatch.setenv("BROKEN", "q1 q2 q3")
+    (tmp_path / "s.py").write_text(SCRIPT + "# another model\n")
+    for _ in range(2):
+        assert run(make(), output).written[0].path == "new-2-o.jsonl"
+    assert (output / "new-o.jsonl").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "sink",
+    [
+        "{jsonl: o.jsonl}",
+        "{jsonl: {path: o, rows_per_file: 2}}",
+        "{parquet: {path: o, rows_per_file: 2}}",
+        "{webdataset: o}",
+    ],
+)
+def test_a_better_dataset_in_a_store_is_kept_too(
+    make: Make, tmp_path: Path, sink: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import hashlib
+
+    import fsspec
+
+    store = fsspec.filesystem("memory")
+    output = f"memory://kept-{hashlib.sha256(sink.encode()).hexdigest()[:8]}/out"
+    assert api.run(make(sink), output=output).written[0].rows == 5
+
+    def content() -> dict[str, bytes]:
+        found = {path: store.cat_file(path) for path in store.find(output.removeprefix("memory:/"))}
+        return {path: data for path, data in found.items() if "/out/o" in path}
+
+    before = content()
+    assert before
+    monkeypatch.setenv("BROKEN", "q1 q2 q3")
+    (tmp_path / "s.py").write_text(SCRIPT + "# another model\n")
+    written = api.run(make(sink), output=output).written[0]
+    name = "o.jsonl" if "o.jsonl" in sink else "o"
+    assert (written.path, written.rows, written.before, written.kept) == (f"new-{name}", 2, 5, name)
+    assert content() == before
+    assert any("/out/new-o" in path for path in store.find(output.removeprefix("memory:/")))
+    monkeypatch.delenv("BROKEN")
+    assert api.run(make(sink), output=output).written[0].kept is None
+
+
+def vectors(folder: str, rows: int, failed: bool, before: int | None) -> Any:
+    """Writes a dataset of vectors into a store, over one of `before` rows."""
+    import numpy
+
+    from mminf.record import Record
+    from mminf.sink.embeddings import Embeddings, EmbeddingsConfig
+    from mminf.sink.placing import Guard
+    from mminf.storage import to_path
+
+    class Assets:
+        def vector(self, key: str) -> bytes:
+            return bytes(numpy.eye(4, dtype="<f4")[int(key) % 4].tobytes())
+
+        def image(self, uri: str) -> bytes:
+            raise AssertionError(uri)
+
+    sink = Embeddings(EmbeddingsConfig(path=Path("v"), center=False), to_path(folder))
+    sink.attach(Assets())
+    sink.protect(Guard(failed=failed, rows={"v": before}))
+    return sink.write([Record(str(number), {"embedding": str(number)}) for number in range(rows)])
+
+
+def test_better_vectors_in_a_store_are_kept_too() -> None:
+    import fsspec
+
+    store = fsspec.filesystem("memory")
+    assert vectors("memory://vectors/out", 5, failed=False, before=None).rows == 5
+    before = {path: store.cat_file(path) for path in store.find("/vectors/out/v")}
+    written = vectors("memory://vectors/out", 2, failed=True, before=5)
+    assert (written.path, written.rows, written.before, written.kept) == ("new-v", 2, 5, "v")
+    assert {path: store.cat_file(path) for path in store.find("/vectors/out/v")} == before
+    assert store.cat_file("/vectors/out/new-v/index.jsonl").count(b"\n") == 2
