@@ -3,10 +3,22 @@
 from mminf.sink import Record, Sink, SinkConfig, sink
 """
 
-from mminf.errors import ImageError, RecordError
+from mminf.errors import ImageError, Problem, RecipeError, RecordError
 from mminf.recipe.config import SinkConfig
 from mminf.record import Record
 from mminf.sink.base import Assets, Sink, Written, sink
 from mminf.sink.placing import replace_file
 
-__all__ = ["Assets", "ImageError", "Record", "RecordError", "Sink", "SinkConfig", "Written", "replace_file", "sink"]
+__all__ = [
+    "Assets",
+    "ImageError",
+    "Problem",
+    "RecipeError",
+    "Record",
+    "RecordError",
+    "Sink",
+    "SinkConfig",
+    "Written",
+    "replace_file",
+    "sink",
+]

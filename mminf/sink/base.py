@@ -14,7 +14,7 @@ from mminf.media import break_other_tags
 from mminf.recipe.config import SinkConfig
 from mminf.record import Record
 from mminf.registry import SINKS
-from mminf.sink.placing import Guard, Placed, count_rows, recover, replace_file
+from mminf.sink.placing import Guard, Placed, count_folder, recover, replace_file
 from mminf.sink.shards import Shards
 from mminf.special_tokens import escape_row
 from mminf.storage import is_remote
@@ -54,6 +54,10 @@ class Assets(Protocol):
 class Sink(ABC):
     """Writes one dataset: JSON Lines, or a JSON array where the path ends in `.json`, or a folder of files.
 
+    A sink needs `row`. Another format needs `ending`, `write_file` and `count_file` as well; the base class streams the
+    rows, splits them into files, and replaces the older dataset. mminf calls the methods in the order `follow`, `check`
+    (before the run), `attach`, `escape`, `protect`, `write` (at its end). A new object is made for each of the two.
+
     Args:
         config: the sink's settings in the recipe, an instance of the class
             attribute `Config`.
@@ -61,6 +65,8 @@ class Sink(ABC):
     """
 
     Config: ClassVar[type[SinkConfig]] = SinkConfig
+    ending: ClassVar[str] = "jsonl"
+    """Ending of the files of a dataset of several files."""
 
     def __init__(self, config: SinkConfig, output: Path) -> None:
         self.config = config
@@ -123,10 +129,34 @@ class Sink(ABC):
             before = self._guard.rows.get(str(self.config.path)) if self._guard is not None else None
         else:
             recover(self.path)
-            before = count_rows(self.path)
+            before = self.count()
         if self._guard is None or not self._guard.keeps(rows, left_out, before):
             return Placed(self.path, before, None)
         return Placed(self._guard.beside(self.path, self.config.path), before, str(self.config.path))
+
+    def count(self) -> int | None:
+        """Returns the number of rows of the existing dataset, or None if there is none, or it can't be read."""
+        if self.path.is_dir():
+            return count_folder(self.path)
+        return self.count_file(self.path) if self.path.is_file() else None
+
+    def count_file(self, path: Path) -> int | None:
+        """Returns the number of rows of a file that `write_file` wrote, or None if it can't be read."""
+        with path.open("rb") as file:
+            lines = sum(1 for _ in file)
+        return max(0, lines - 2) if path.suffix == ".json" else lines
+
+    def survey(self, records: Iterable[Record]) -> None:
+        """Iterates over all records before they are written, if the format needs that (a schema)."""
+
+    def write_file(self, file: IO[bytes], rows: Iterable[Mapping[str, object]], first: int) -> None:
+        """Writes one file of the dataset.
+
+        Args:
+            rows: streamed; what `row` returned.
+            first: number of the first row in the dataset; 0 if the dataset is one file.
+        """
+        (write_array if self.path.suffix == ".json" else write_lines)(file, rows)
 
     def write(self, records: Iterable[Record]) -> Written:
         """Writes the dataset and replaces the old one atomically; records that lack a needed field are left out.
@@ -134,15 +164,16 @@ class Sink(ABC):
         Args:
             records: streamed from the journal; may be iterated over more than once.
         """
+        self.survey(records)
         found = Rows(self, records)
-        if self.config.rows_per_file is not None:
-            with Shards(found.start(records), "jsonl", found.place) as shards:
-                while found.more():
-                    with shards.file(found) as path, path.open("wb") as file:
-                        write_lines(file, itertools.islice(found, self.config.rows_per_file))
+        if (per_file := self.config.rows_per_file) is None:
+            with replace_file(self.path, found.place) as file:
+                self.write_file(file, found, 0)
             return found.written()
-        with replace_file(self.path, found.place) as file:
-            (write_array if self.path.suffix == ".json" else write_lines)(file, found)
+        with Shards(found.start(records), self.ending, found.place) as shards:
+            while found.more():
+                with shards.file(found) as path, path.open("wb") as file:
+                    self.write_file(file, itertools.islice(found, per_file), found.rows)
         return found.written()
 
 

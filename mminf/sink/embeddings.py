@@ -14,7 +14,7 @@ from mminf.errors import Problem, RecipeError, RecordError
 from mminf.recipe.config import SinkConfig
 from mminf.record import Record
 from mminf.sink.base import Assets, Sink, Written, sink
-from mminf.sink.placing import VECTORS, replace_folder
+from mminf.sink.placing import INDEX, VECTORS, replace_folder
 
 if TYPE_CHECKING:
     from numpy import float64, floating
@@ -84,9 +84,7 @@ class Embeddings(Sink):
         with replace_folder(self.path, VECTORS, lambda: placed.path) as part:
             if count:
                 self._write_shards(part, ((name, shift(vector)) for name, vector in self._vectors(records, [])))
-            save_file(
-                {name: numpy.ascontiguousarray(value) for name, value in stats.items()}, part / "stats.safetensors"
-            )
+            save_file({name: numpy.ascontiguousarray(value) for name, value in stats.items()}, part / VECTORS)
         name = str(self.config.path.with_name(placed.path.name))
         return Written(name, count, len(left), left[0] if left else None, placed.before, placed.kept)
 
@@ -143,7 +141,7 @@ class Embeddings(Sink):
 
         shard: NDArray[floating] | None = None
         names, number = 0, 0
-        with (folder / "index.jsonl").open("w", encoding="utf-8", errors="replace") as index:
+        with (folder / INDEX).open("w", encoding="utf-8", errors="replace") as index:
             for name, vector in vectors:
                 if shard is None:  # one array for all shards
                     shard = numpy.empty((self.config.rows_per_file or ROWS, len(vector)), self.config.dtype)

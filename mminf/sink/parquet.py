@@ -12,9 +12,7 @@ from pydantic import Field
 
 from mminf.recipe.config import Names, SinkConfig
 from mminf.record import Record
-from mminf.sink.base import Assets, Rows, Sink, Written, sink
-from mminf.sink.placing import replace_file
-from mminf.sink.shards import Shards
+from mminf.sink.base import Assets, Rows, Sink, sink
 
 if TYPE_CHECKING:
     import pyarrow
@@ -39,10 +37,12 @@ class ParquetSink(Sink):
 
     config: ParquetConfig
     Config = ParquetConfig
+    ending = "parquet"
 
     def __init__(self, config: ParquetConfig, output: Path) -> None:
         super().__init__(config, output)
         self._assets: Assets | None = None
+        self._schema: pyarrow.Schema = None  # set by `survey`
 
     def attach(self, assets: Assets) -> None:
         self._assets = assets
@@ -61,20 +61,31 @@ class ParquetSink(Sink):
             name: record.fields[name] for name in names if name in record.fields and name != "id"
         }
 
-    def write(self, records: Iterable[Record]) -> Written:
-        schema = self._schema(Rows(self, records, self._plain_row))
-        found = Rows(self, records)
-        if self.config.rows_per_file is None:
-            with replace_file(self.path, found.place) as file:
-                _write_file(file, schema, found)
-            return found.written()
-        with Shards(found.start(records), "parquet", found.place) as shards:
-            while found.more():
-                with shards.file(found) as path:
-                    _write_file(path, schema, itertools.islice(found, self.config.rows_per_file))
-        return found.written()
+    def count_file(self, path: Path) -> int | None:
+        import pyarrow
+        import pyarrow.parquet
 
-    def _schema(self, rows: Iterable[Mapping[str, object]]) -> pyarrow.Schema:
+        try:
+            return int(pyarrow.parquet.read_metadata(path).num_rows)
+        except (pyarrow.ArrowException, OSError):
+            return None
+
+    def survey(self, records: Iterable[Record]) -> None:
+        self._schema = self._find_schema(Rows(self, records, self._plain_row))
+
+    def write_file(self, file: IO[bytes], rows: Iterable[Mapping[str, object]], first: int) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        schema = self._schema
+        # A row may contain images of megabytes.
+        size = FEW if schema.metadata else BATCH
+        with pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+            for batch in _batches(rows, size):
+                columns = [_column([row.get(field.name) for row in batch], field.type) for field in schema]
+                writer.write_batch(pyarrow.record_batch(columns, schema=schema))
+
+    def _find_schema(self, rows: Iterable[Mapping[str, object]]) -> pyarrow.Schema:
         """Returns the schema: the type of each column, from one pass over all rows without their images."""
         import pyarrow
 
@@ -133,18 +144,6 @@ def _with_features(schema: pyarrow.Schema) -> pyarrow.Schema:
     features = Features.from_arrow_schema(schema)
     features["images"] = List(Image())
     return schema.with_metadata({"huggingface": json.dumps({"info": {"features": features.to_dict()}})})
-
-
-def _write_file(path: Path | IO[bytes], schema: pyarrow.Schema, rows: Iterable[Mapping[str, object]]) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
-    # A row may contain images of megabytes.
-    size = FEW if schema.metadata else BATCH
-    with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
-        for batch in _batches(rows, size):
-            columns = [_column([row.get(field.name) for row in batch], field.type) for field in schema]
-            writer.write_batch(pyarrow.record_batch(columns, schema=schema))
 
 
 def _column(values: list[object], kind: pyarrow.DataType) -> pyarrow.Array:

@@ -18,7 +18,7 @@ from typing import IO, NamedTuple, TypedDict
 from mminf.storage import as_remote, is_remote, send_file
 
 MANIFEST = "manifest.json"
-VECTORS = "stats.safetensors"
+VECTORS, INDEX = "stats.safetensors", "index.jsonl"
 _VECTORS = re.compile(r"vectors-\d{5,}\.safetensors|index\.jsonl|stats\.safetensors")
 _UNFINISHED = re.compile(rf"\d{{5,}}\.\w+|manifest\.json|{_VECTORS.pattern}")
 
@@ -66,30 +66,19 @@ class Guard:
         raise AssertionError("unreachable")
 
 
-def count_rows(path: Path) -> int | None:
-    """Returns the number of rows of a dataset that a sink wrote, or None if it does not exist or can't be read."""
-    if path.is_dir():
-        if (manifest := read_manifest(path)) is not None:
-            return int(manifest["rows"])
-        path = path / "index.jsonl"
-    if not path.is_file():
+def count_folder(path: Path) -> int | None:
+    """Returns the number of rows of a dataset of several files, or None if the folder is none, or can't be read."""
+    if (manifest := read_manifest(path)) is not None:
+        return manifest["rows"]
+    if not (path / INDEX).is_file():
         return None
-    if path.suffix == ".parquet":
-        import pyarrow
-        import pyarrow.parquet
-
-        try:
-            return int(pyarrow.parquet.read_metadata(path).num_rows)
-        except (pyarrow.ArrowException, OSError):
-            return None
-    with path.open("rb") as file:
-        lines = sum(1 for _ in file)
-    return max(0, lines - 2) if path.suffix == ".json" else lines
+    with (path / INDEX).open("rb") as file:
+        return sum(1 for _ in file)
 
 
 def is_dataset(folder: Path) -> bool:
     """Returns whether a folder is a dataset of mminf: it contains a manifest, or the statistics of vectors."""
-    if (folder / VECTORS).is_file() and (folder / "index.jsonl").is_file():
+    if (folder / VECTORS).is_file() and (folder / INDEX).is_file():
         return True
     return read_manifest(folder) is not None
 

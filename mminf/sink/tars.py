@@ -6,19 +6,18 @@ Format: webdataset documentation, "The WebDataset Format".
 from __future__ import annotations
 
 import io
-import itertools
 import json
 import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import IO
 
 from pydantic import Field
 
 from mminf.image import image_ending
 from mminf.recipe.config import Names, SinkConfig
 from mminf.record import Record
-from mminf.sink.base import Assets, Rows, Sink, Written, sink
-from mminf.sink.shards import Shards
+from mminf.sink.base import Assets, Sink, sink
 from mminf.template import images_in
 
 ROWS = 5000
@@ -26,7 +25,7 @@ ROWS = 5000
 
 class WebDatasetConfig(SinkConfig):
     columns: Names = Field(default_factory=list, description="Fields to write; all fields by default.")
-    rows_per_file: int | None = Field(ROWS, ge=1, description="Maximum number of records per shard.")
+    rows_per_file: int = Field(ROWS, ge=1, description="Maximum number of records per shard.")
 
 
 @sink("webdataset")
@@ -38,6 +37,7 @@ class WebDatasetSink(Sink):
 
     config: WebDatasetConfig
     Config = WebDatasetConfig
+    ending = "tar"
 
     def __init__(self, config: WebDatasetConfig, output: Path) -> None:
         super().__init__(config, output)
@@ -52,26 +52,17 @@ class WebDatasetSink(Sink):
         images = [self._assets.image(uri) for uri in images_in(record.fields)] if self._assets is not None else []
         return {"json": {**fields, "id": record.id}, "images": images}
 
-    def write(self, records: Iterable[Record]) -> Written:
-        found = Rows(self, records)
-        with Shards(found.start(records), "tar", found.place) as shards:
-            while found.more():
-                with shards.file(found) as path:
-                    _write_shard(path, itertools.islice(found, self.config.rows_per_file or ROWS), found.rows)
-        return found.written()
-
-
-def _write_shard(path: Path, rows: Iterable[Mapping[str, object]], first: int) -> None:
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for number, row in enumerate(rows, first):
-            key = f"{number:09}"
-            text = json.dumps(row["json"], ensure_ascii=False).encode("utf-8", "replace")
-            _add(tar, f"{key}.json", text)
-            images = row["images"]
-            assert isinstance(images, list)
-            for place, image in enumerate(images):
-                which = f".{place}" if place else ""
-                _add(tar, f"{key}{which}.{image_ending(image)}", image)
+    def write_file(self, file: IO[bytes], rows: Iterable[Mapping[str, object]], first: int) -> None:
+        with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+            for number, row in enumerate(rows, first):
+                key = f"{number:09}"
+                text = json.dumps(row["json"], ensure_ascii=False).encode("utf-8", "replace")
+                _add(tar, f"{key}.json", text)
+                images = row["images"]
+                assert isinstance(images, list)
+                for place, image in enumerate(images):
+                    which = f".{place}" if place else ""
+                    _add(tar, f"{key}{which}.{image_ending(image)}", image)
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

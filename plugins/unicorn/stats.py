@@ -6,11 +6,13 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO
 
 from pydantic import Field
 
-from mminf.sink import Record, RecordError, Sink, SinkConfig, Written, replace_file, sink
+from mminf.sink import Problem, RecipeError, Record, Sink, SinkConfig, sink
 
 _TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+(?:['’-][^\W_]+)*|[^\w\s]")
 
@@ -40,35 +42,38 @@ class TextStats(Sink):
         """Returns the figures of one text."""
         return text_stats(str(record[self.config.reads]))
 
-    def write(self, records: Iterable[Record]) -> Written:
+    def check(self) -> None:
+        """Raises RecipeError if the figures would be split into several files."""
+        if self.config.rows_per_file is not None:
+            raise RecipeError([Problem(f"sink {self.config.path}", "text_stats writes one file: omit rows_per_file")])
+
+    def count_file(self, path: Path) -> int | None:
+        """Returns the number of texts that the figures in a file are about."""
+        try:
+            return int(json.loads(path.read_bytes())["texts"])
+        except (ValueError, TypeError, KeyError):
+            return None
+
+    def write_file(self, file: IO[bytes], rows: Iterable[Mapping[str, object]], first: int) -> None:
         """Writes the means over all texts, as one JSON object."""
-        texts, left_out, example = 0, 0, None
+        texts = 0
         sums: Counter[str] = Counter()
         least: float = math.inf
         most: float = 0
-        for record in records:
-            try:
-                if self.where is not None and not self.where.test(record.fields):
-                    continue
-                found = self.row(record)
-            except RecordError as error:
-                left_out += 1
-                example = example or f"record {record.id}: {error}"
-                continue
+        for row in rows:
+            found = {name: value for name, value in row.items() if isinstance(value, int | float)}
             texts += 1
             sums.update(found)
             least, most = min(least, found["words"]), max(most, found["words"])
         means = {name: round(sums[name] / texts, 4) if texts else None for name in ("words", "ttr", "entropy")}
-        row = {
+        figures = {
             "field": self.config.reads,
             "texts": texts,
             "words": {"mean": means["words"], "min": least if texts else None, "max": most if texts else None},
             "ttr": means["ttr"],
             "entropy": means["entropy"],
         }
-        with replace_file(self.path) as file:
-            file.write((json.dumps(row, indent=2) + "\n").encode())
-        return Written(str(self.config.path), texts, left_out, example, None)
+        file.write((json.dumps(figures, indent=2) + "\n").encode())
 
 
 def text_stats(text: str) -> dict[str, float]:
