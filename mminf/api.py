@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from mminf.engine.result import RunResult, open_sinks
 from mminf.engine.run import Run, open_run
 from mminf.engine.workspace import Workspace
 from mminf.errors import EngineError, JournalError
-from mminf.executor.local import LocalExecutor, end_children, run_whole
+from mminf.executor.base import Executor
+from mminf.executor.choice import choose_executor
+from mminf.executor.local import LocalExecutor
+from mminf.executor.loop import end_children
 from mminf.executor.options import RayOptions
-from mminf.executor.ranks import run_rank
-from mminf.executor.shards import merge_run, run_shard
-from mminf.executor.torchrun import Rank
+from mminf.executor.shards import MergeExecutor
 from mminf.inspection import (
     FailureStatus,
     RecordHistory,
@@ -101,6 +102,7 @@ def run(
     limit: int | None = None,
     shard: str | None = None,
     ray: RayOptions | None = None,
+    executor: Executor | None = None,
     progress: bool = False,
     force: bool = False,
     **options: Any,
@@ -113,6 +115,7 @@ def run(
         limit: number of records of the source that are taken.
         shard: `i/n`: only the records of this shard; `merge` merges the shards.
         ray: work on a Ray cluster.
+        executor: work with an executor of your own, instead of `shard` or `ray`.
         progress: show it on stderr.
         force: as for `prepare`.
         options: as for `load`.
@@ -121,38 +124,20 @@ def run(
         UsageError: if it can't run; progress is saved in the journal.
     """
     loaded = recipe if isinstance(recipe, Recipe) else load(recipe, **options)
-    cut = Shard.parse(shard) if shard is not None else None
-    return execute(prepare(loaded, output=output, limit=limit, force=force), progress=progress, shard=cut, ray=ray)
+    chosen = executor or choose_executor(shard=Shard.parse(shard) if shard is not None else None, ray=ray)
+    return execute(prepare(loaded, output=output, limit=limit, force=force), executor=chosen, progress=progress)
 
 
-def execute(
-    prepared: Run,
-    *,
-    progress: bool = False,
-    shard: Shard | None = None,
-    rank: Rank | None = None,
-    ray: RayOptions | None = None,
-) -> RunResult:
+def execute(prepared: Run, *, executor: Executor | None = None, progress: bool = False) -> RunResult:
     """Runs what `prepare` returned.
 
     Args:
-        shard: only the records of this shard; `merge` merges the shards.
-        rank: this process is one of several that torchrun has started.
-        ray: work on a Ray cluster.
+        executor: says how and where; in this process by default.
 
     Raises:
         UsageError: if it can't continue; progress is saved.
     """
-    if rank is not None:
-        return run_rank(prepared, rank, progress=progress)
-    if ray is not None:
-        from mminf.executor.ray_data import RayWork, join_cluster
-
-        cluster = RayWork(ray)
-        with join_cluster(ray.address):
-            return LocalExecutor(cluster, cluster.watch if progress else None).execute(prepared)
-    work = run_whole if shard is None else run_shard(shard)
-    return LocalExecutor(work, _watch(progress)).execute(prepared)
+    return (executor or LocalExecutor()).execute(prepared, progress=progress)
 
 
 def merge(prepared: Run, *, progress: bool = False) -> RunResult:
@@ -164,15 +149,7 @@ def merge(prepared: Run, *, progress: bool = False) -> RunResult:
     Raises:
         JournalError: if a shard is missing, unfinished, or of another recipe.
     """
-    return LocalExecutor(merge_run, _watch(progress)).execute(prepared)
-
-
-def _watch(progress: bool) -> Callable[[Run], Callable[[], None]] | None:
-    if not progress:
-        return None
-    from mminf.report.progress import show_progress
-
-    return show_progress
+    return MergeExecutor().execute(prepared, progress=progress)
 
 
 def prepare(recipe: Recipe, *, output: str | Path | None = None, limit: int | None = None, force: bool = False) -> Run:

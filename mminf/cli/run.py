@@ -25,7 +25,7 @@ from mminf.cli.options import (
 )
 from mminf.cli.terminal import echo
 from mminf.errors import UsageError, nearest
-from mminf.executor.options import RayOptions
+from mminf.executor.options import EXECUTORS, RayOptions
 from mminf.shard import Shard
 from mminf.states import RunState
 
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
     from mminf.engine.result import RunResult
     from mminf.sink.base import Written
-
-
-EXECUTORS = ("local", "ray")
 
 
 def register(app: typer.Typer) -> None:
@@ -82,6 +79,7 @@ def run(
     """
     from mminf import api
     from mminf.executor import torchrun
+    from mminf.executor.choice import choose_executor
 
     cut = Shard.parse(shard) if shard is not None else None
     ray = _ray_options(executor, address, workers, shards, cut)
@@ -97,7 +95,7 @@ def run(
     if shown:
         for line in [*([loaded.run.note] if loaded.run.note else []), *prepared.warnings()]:
             echo(f"note: {line}", err=True)
-    result = api.execute(prepared, progress=shown, shard=cut, rank=rank, ray=ray)
+    result = api.execute(prepared, executor=choose_executor(shard=cut, rank=rank, ray=ray), progress=shown)
     if shown:
         print_result(result)
     sys.stdout.flush()

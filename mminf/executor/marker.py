@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from pathlib import Path
 
 from mminf.errors import JournalError
 
 NONCE = ".mminf-run"
 POLL_SECONDS = 0.1
+
+
+def place_marker(output: Path) -> str:
+    """Writes a marker with random content into the output folder of the leading process. Returns the content."""
+    nonce = secrets.token_hex(8)
+    (output / NONCE).write_text(nonce)
+    return nonce
+
+
+def remove_marker(output: Path) -> None:
+    """Removes the marker, after the last worker has read it."""
+    (output / NONCE).unlink(missing_ok=True)
 
 
 async def check_shared(output: Path, nonce: str, who: str, seconds: float = 30.0) -> None:

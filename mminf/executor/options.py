@@ -1,8 +1,11 @@
-"""Options of executors."""
+"""Names and options of executors. Imports no executor: the command line needs it at every start."""
 
 from __future__ import annotations
 
 import dataclasses
+
+EXECUTORS = ("local", "ray")
+"""The values of `mminf run --executor`; `choice.choose_executor` makes the executors."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

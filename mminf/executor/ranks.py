@@ -6,10 +6,8 @@ import contextlib
 import itertools
 import json
 import logging
-import os
-import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import replace
 
 from mminf.engine.result import Counts, RunResult
@@ -17,9 +15,9 @@ from mminf.engine.run import Run
 from mminf.engine.session import Session
 from mminf.engine.stats import RunStats, add_stats
 from mminf.errors import Interrupted, UsageError
+from mminf.executor.base import Executor
 from mminf.executor.key_values import KeyValueStore, RankHeartbeat, stats_key
-from mminf.executor.local import LocalExecutor
-from mminf.executor.marker import NONCE, check_shared
+from mminf.executor.marker import check_shared, place_marker, remove_marker
 from mminf.executor.torchrun import Rank, choose_devices, end_with_parent, forget_rank
 from mminf.shard import Shard
 from mminf.sharding.coordinator import Coordinator
@@ -31,19 +29,38 @@ log = logging.getLogger("mminf")
 STATS_SECONDS = 2.0
 
 
-class RankWork:
-    """The work of one rank; call it with the run.
+class RankExecutor(Executor):
+    """Works on one rank's share of a run; the result of rank 0 is that of the whole run.
 
     Args:
-        store: shared by all ranks.
+        environ: the environment of the process, from which the rank's variables are removed when the run is opened.
     """
 
-    def __init__(self, rank: Rank, store: KeyValueStore) -> None:
+    patience = 2.0  # torchrun repeats signals
+
+    def __init__(self, rank: Rank, environ: MutableMapping[str, str]) -> None:
         self.rank = rank
-        self.store = store
+        self._store: KeyValueStore | None = None
+        self._environ = environ
         self._shard = Shard(rank.rank, rank.world_size)
 
-    async def __call__(self, run: Run) -> RunResult:
+    @contextlib.contextmanager
+    def open(self, run: Run) -> Iterator[Run]:
+        """Chooses this rank's devices, and meets the others. Yields the run with engines that stay loaded."""
+        end_with_parent()  # first, because meeting may wait for ever if the launcher is gone
+        choose_devices(self.rank, run.session.gpus(), self._environ)
+        self._store = KeyValueStore(self.rank)
+        forget_rank(self._environ)
+        _name_log(self.rank)
+        yield replace(run, session=Session(run.plan.recipe, keep_engines=True))
+
+    @property
+    def store(self) -> KeyValueStore:
+        """The store that all ranks share; exists after `open`."""
+        assert self._store is not None
+        return self._store
+
+    async def work(self, run: Run) -> RunResult:
         """Works on this rank's shard of every phase.
 
         Raises:
@@ -64,9 +81,7 @@ class RankWork:
     async def _lead(self, run: Run) -> RunResult:
         async with run.workspace.lead():
             coordinator = Coordinator(run, self.rank.world_size)
-            nonce = secrets.token_hex(8)
-            (run.target / NONCE).write_text(nonce)
-            self.store.write("run", json.dumps([nonce, run.plan.digest]))
+            self.store.write("run", json.dumps([place_marker(run.target), run.plan.digest]))
             numbers = itertools.count()
 
             async def run_phase(phase: Phase) -> None:
@@ -79,7 +94,7 @@ class RankWork:
             result = await coordinator.run(run_phase)
             if result.state is RunState.INTERRUPTED and not run.session.stats.ending:
                 return result
-            (run.target / NONCE).unlink(missing_ok=True)
+            remove_marker(run.target)
             if result.state is RunState.FINISHED:
                 self.store.write(_phase_key(next(numbers)), "")
                 await self._all(run, "gone")  # the store may be in a process that ends with this one
@@ -135,10 +150,12 @@ class RankWork:
         await check_shared(run.target, nonce, f"rank {rank}")
         self.store.write(f"met/{rank}", "")
 
-    def watch(self, run: Run) -> Callable[[], None]:
-        """Shows the progress of all ranks on rank 0; other ranks send their counters. Returns a function to stop it."""
+    def watch(self, run: Run, *, progress: bool) -> Callable[[], None] | None:
+        """Shows the progress of all ranks on rank 0; other ranks send their counters in any case."""
         if self.rank.rank:
             return self._publish(run)
+        if not progress:
+            return None
         from mminf.report.progress import show_stats
 
         return show_stats(lambda: self._whole(run.session.stats))
@@ -180,21 +197,6 @@ def _phase_key(number: int) -> str:
 def _nothing(run: Run, state: RunState) -> RunResult:
     """Returns the result of a rank other than rank 0; rank 0 returns that of the run."""
     return RunResult(state, run.target, Counts(done=1, pending=None))
-
-
-def run_rank(run: Run, rank: Rank, *, progress: bool = False) -> RunResult:
-    """Runs one rank's share of a run; the result of rank 0 is that of the whole run.
-
-    Raises:
-        UsageError: if the ranks have different runs, or this one can't continue; progress is saved.
-    """
-    end_with_parent()
-    choose_devices(rank, run.session.gpus(), os.environ)
-    work = RankWork(rank, KeyValueStore(rank))
-    forget_rank(os.environ)
-    _name_log(rank)
-    run = replace(run, session=Session(run.plan.recipe, keep_engines=True))  # loaded between phases
-    return LocalExecutor(work, work.watch if progress or rank.rank else None, patience=2.0).execute(run)
 
 
 def _name_log(rank: Rank) -> None:

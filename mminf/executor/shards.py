@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from mminf.engine.result import RunResult
 from mminf.engine.run import Run
 from mminf.engine.workspace import Workspace
 from mminf.errors import JournalError
+from mminf.executor.base import Executor
 from mminf.journal import Journal
 from mminf.journal.folders import list_shards, shard_folder
 from mminf.journal.lock import hold
@@ -26,20 +25,24 @@ from mminf.sharding.worker import find_phase, live_phase, work_shard
 from mminf.states import RunState
 
 
-def run_shard(shard: Shard) -> Callable[[Run], Coroutine[Any, Any, RunResult]]:
-    """Returns a function that processes a shard's records up to the next dataset step, or to the end."""
+class ShardExecutor(Executor):
+    """Processes the records of one shard up to the next dataset step, or to the end.
 
-    async def execute(run: Run) -> RunResult:
+    Its `work` raises JournalError if another process writes to the output.
+    """
+
+    def __init__(self, shard: Shard) -> None:
+        self.shard = shard
+
+    async def work(self, run: Run) -> RunResult:
         if not run.workspace.is_remote:
-            return await _run_shard(run, shard)
+            return await _run_shard(run, self.shard)
         if is_held(run.target):
             raise JournalError(f"another run is writing to {run.target}; wait for it, or choose another --output")
         with tempfile.TemporaryDirectory(prefix="mminf-") as folder:
             here = run.at(Workspace(run.target, Path(folder)))
             here.workspace.fetch()
-            return await _run_shard(here, shard)
-
-    return execute
+            return await _run_shard(here, self.shard)
 
 
 async def _run_shard(run: Run, shard: Shard) -> RunResult:
@@ -55,28 +58,26 @@ async def _run_shard(run: Run, shard: Shard) -> RunResult:
             return replace(result, counts=replace(result.counts, pending=None))  # the number of its records is unknown
 
 
-async def merge_run(run: Run) -> RunResult:
+class MergeExecutor(Executor):
     """Merges the shards of a run, and runs the dataset steps after them.
 
-    Returns:
-        The run's result; its state is `waiting` if the shards must be run again: after a dataset step, or towards the
-        target.
-
-    Raises:
-        JournalError: if a shard is missing, not finished, or of another recipe.
+    The state of the result is `waiting` if the shards must be run again: after a dataset step, or towards the target.
     """
-    folder = run.workspace.folder
-    begins_here = run.workspace.is_remote or run.plan.stages[0].dataset
-    if not begins_here and not (folder / FILE).is_file() and not list_shards(run.target):
-        raise JournalError(f"no shards in {run.target}; `mminf run --shard i/n` creates them")
-    async with run.workspace.lead():
-        _check_idle(run)
-        if (folder / FILE).is_file():
-            freeze(folder)  # a killed merge may have left its last pages in the log
-        progress = read_progress(folder)
-        coordinator = Coordinator(run, _count_shards(run, progress))
-        phase = await _merge(run, coordinator, progress)
-        return await coordinator.end() if phase is None else await coordinator.pause()
+
+    async def work(self, run: Run) -> RunResult:
+        """Raises JournalError if a shard is missing, unfinished, or of another recipe."""
+        folder = run.workspace.folder
+        begins_here = run.workspace.is_remote or run.plan.stages[0].dataset
+        if not begins_here and not (folder / FILE).is_file() and not list_shards(run.target):
+            raise JournalError(f"no shards in {run.target}; `mminf run --shard i/n` creates them")
+        async with run.workspace.lead():
+            _check_idle(run)
+            if (folder / FILE).is_file():
+                freeze(folder)  # a killed merge may have left its last pages in the log
+            progress = read_progress(folder)
+            coordinator = Coordinator(run, _count_shards(run, progress))
+            phase = await _merge(run, coordinator, progress)
+            return await coordinator.end() if phase is None else await coordinator.pause()
 
 
 async def _merge(run: Run, coordinator: Coordinator, progress: dict[Shard, ShardProgress]) -> Phase | None:

@@ -28,7 +28,7 @@ from mminf import api
 from mminf.backend.base import Backend
 from mminf.engine.run import Run
 from mminf.errors import RecordError, UnusableAnswer
-from mminf.executor.local import run_whole
+from mminf.executor.local import LocalExecutor
 from mminf.image import ImagePolicy, LoadedImage, decode_image, read_image, scale_down
 from mminf.journal import Journal
 from mminf.record import Record, derive_seed
@@ -67,7 +67,7 @@ async def run_loaded(run: Run, backend: Backend, *, failures: float = 0.01) -> f
         engine.backend, engine._loaded = backend, True
         engine.close = _nothing  # type: ignore[method-assign]
     started = time.perf_counter()
-    result = await run_whole(run)
+    result = await LocalExecutor().work(run)
     assert result.state == "finished" and result.counts.failed <= failures * (run.session.stats.total or 0), result
     return time.perf_counter() - started
 
@@ -229,7 +229,7 @@ async def bench_oasis(folder: Path, number: int) -> None:
     print(f"Oasis, {number} images, including loads:")
     run = prepare(draw(folder / "ours", 300_000, number), folder / "out", ENGINE)
     started = time.perf_counter()
-    result = await run_whole(run)
+    result = await LocalExecutor().work(run)
     ours = time.perf_counter() - started
     loads = sum(engine.stats.loads for engine in set(run.session.engines.values()))
     ours_loading = loads * run.session.engines["vlm"].stats.load_seconds

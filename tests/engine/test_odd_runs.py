@@ -15,7 +15,7 @@ import pytest
 import mminf
 from mminf import api
 from mminf.errors import JournalError, UsageError
-from mminf.executor.local import run_whole
+from mminf.executor.local import LocalExecutor
 
 from ..conftest import read_rows, tiny_image
 
@@ -155,7 +155,7 @@ def test_an_interrupted_run_is_seen_on_top_of_the_last_finished_one(
     async def interrupted() -> mminf.RunResult:
         asyncio.get_running_loop().call_later(0.05, prepared.session.drain)
         asyncio.get_running_loop().call_later(0.1, prepared.session.stop)
-        return await run_whole(prepared)
+        return await LocalExecutor().work(prepared)
 
     assert asyncio.run(interrupted()).state == "interrupted"
     found = api.status(tmp_path / "out")
@@ -179,7 +179,7 @@ def test_draining_starts_no_call_that_waited_for_its_turn(
 
     async def drained() -> mminf.RunResult:
         asyncio.get_running_loop().call_later(0.35, prepared.session.drain)
-        return await run_whole(prepared)
+        return await LocalExecutor().work(prepared)
 
     result = asyncio.run(drained())
     assert result.state == "interrupted"

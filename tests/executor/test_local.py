@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import mminf
-from mminf.executor.local import fewer_collections
+from mminf.executor.loop import fewer_collections
 
 
 def test_the_garbage_collector_is_as_before_after_a_run(

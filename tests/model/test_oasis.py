@@ -24,7 +24,7 @@ import pytest
 import mminf
 from mminf import api
 from mminf.backend import find_model
-from mminf.executor.local import run_whole
+from mminf.executor.local import LocalExecutor
 
 from ..conftest import read_rows
 from .conftest import Engine
@@ -57,7 +57,7 @@ def run_on(engine: Engine, images: Path, output: Path, **options: object) -> mmi
             return None
 
         named.close = keep_open  # type: ignore[method-assign]
-    return engine.run(run_whole(prepared))
+    return engine.run(LocalExecutor().work(prepared))
 
 
 def test_the_demo_as_typed_on_real_images(real_images: Path, tmp_path: Path) -> None:

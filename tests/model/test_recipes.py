@@ -11,7 +11,7 @@ import pytest
 
 import mminf
 from mminf import api
-from mminf.executor.local import run_whole
+from mminf.executor.local import LocalExecutor
 from mminf.journal import Journal
 
 from ..conftest import ROOT, read_rows
@@ -58,7 +58,7 @@ steps:
             return None
 
         named.close = keep_open  # type: ignore[method-assign]
-    assert engine.run(run_whole(prepared)).counts.done
+    assert engine.run(LocalExecutor().work(prepared)).counts.done
     with Journal(tmp_path / "out") as journal:
         sent = {item["step"]: item["sent"] for item in journal.memo.prompts()}
     hooked = sent["hook"]
