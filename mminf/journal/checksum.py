@@ -43,7 +43,13 @@ def outcome_checksum(run: int, seq: int, *values: SqlValue) -> int:
     return checksum(*values) + RUN_FACTOR * run + SEQ_FACTOR * seq
 
 
+def added_checksum(name: str, value: SqlValue) -> int:
+    """Returns what a column that a later version has added contributes to the checksum of its row; 0 for NULL."""
+    return 0 if value is None else checksum(name, value)
+
+
 def add_functions(connection: sqlite3.Connection) -> None:
-    """Registers the SQL functions `checksum` and `outcome_checksum` on a connection."""
+    """Registers the SQL functions of this module on a connection."""
     connection.create_function("checksum", -1, checksum, deterministic=True)
     connection.create_function("outcome_checksum", -1, outcome_checksum, deterministic=True)
+    connection.create_function("added_checksum", 2, added_checksum, deterministic=True)

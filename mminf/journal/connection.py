@@ -7,13 +7,13 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 from mminf.errors import JournalError
 from mminf.journal.checksum import add_functions
-from mminf.journal.schema import COLUMNS, READABLE, TABLES, VERSION, checksum_sql, insert
+from mminf.journal.schema import ADDED, COLUMNS, READABLE, TABLES, VERSION, checksum_sql, insert
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -38,14 +38,38 @@ def create_tables(path: Path) -> None:
         check_tables(connection, path)
         check_version(connection, path)
         connection.execute("BEGIN IMMEDIATE")
-        for statement in TABLES.split(";\n"):
+        for statement in split_statements(TABLES):
             connection.execute(statement)
         for table in COLUMNS:
+            for name in absent_columns(connection, table):
+                connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {ADDED[table][name]}")
             if not _has_checksums(connection, table):
                 connection.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
                 connection.execute(f"UPDATE {table} SET checksum = {checksum_sql(table)}")  # noqa: S608
         connection.execute(insert("meta", or_="REPLACE"), ("version", str(VERSION)))
         connection.execute("COMMIT")
+
+
+def split_statements(sql: str) -> list[str]:
+    """Returns the statements of a script; those of `executescript` would not be part of a transaction."""
+    found, start = [], 0
+    for end, char in enumerate(sql, 1):
+        if char == ";" and sqlite3.complete_statement(sql[start:end]):
+            found.append(sql[start:end].strip())
+            start = end
+    return found
+
+
+def absent_columns(connection: sqlite3.Connection, table: str) -> list[str]:
+    """Returns the columns of a table that a journal lacks, because an earlier version has written it."""
+    present = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+    return [name for name in COLUMNS[table] if name not in present] if present else []
+
+
+def columns_sql(connection: sqlite3.Connection, table: str, names: Iterable[str] | None = None) -> dict[str, str]:
+    """Returns the SQL of a table's columns, by name: NULL for those that the journal lacks."""
+    absent = absent_columns(connection, table)
+    return {name: "NULL" if name in absent else name for name in names or COLUMNS[table]}
 
 
 def has_tables(connection: sqlite3.Connection) -> bool:

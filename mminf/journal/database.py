@@ -10,9 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from mminf.errors import JournalError
-from mminf.journal.checksum import SqlValue, checksum, outcome_checksum
-from mminf.journal.connection import check_tables, check_version, connect, create_tables, has_checksums, open_reading
-from mminf.journal.schema import COLUMNS, checksum_sql, insert
+from mminf.journal.checksum import SqlValue, added_checksum, checksum, outcome_checksum
+from mminf.journal.connection import (
+    check_tables,
+    check_version,
+    columns_sql,
+    connect,
+    create_tables,
+    has_checksums,
+    open_reading,
+)
+from mminf.journal.schema import ADDED, checksum_sql, insert
 from mminf.journal.writer import Statement, Writer, damaged
 
 DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
@@ -44,6 +52,7 @@ class Database:
             self._reader = stack.enter_context(opener())
             check_tables(self._reader, path)
             check_version(self._reader, path)
+            self._sql: dict[str, dict[str, str]] = {}
             self._checksum = "checksum" if has_checksums(self._reader) else "NULL"
             self._open = stack.pop_all()
 
@@ -88,7 +97,16 @@ class Database:
 
     def select(self, table: str, where: str, names: Iterable[str] | None = None) -> str:
         """Returns the SQL that selects rows of a table, whose last column is the checksum; see `verify`."""
-        return f"SELECT {', '.join(names or COLUMNS[table])}, {self._checksum} FROM {table} {where}"  # noqa: S608
+        known = self._columns(table)
+        found = ", ".join(known[name] for name in names or known)
+        return f"SELECT {found}, {self._checksum} FROM {table} {where}"  # noqa: S608
+
+    def _columns(self, table: str) -> dict[str, str]:
+        """Returns the SQL of a table's columns, by name; a table that the journal lacks can't be selected from."""
+        if table not in self._sql:
+            with reading(self.path):
+                self._sql[table] = columns_sql(self._reader, table)
+        return self._sql[table]
 
     def find(self, table: str, where: str, *arguments: SqlValue) -> Values | None:
         """Returns the first row of a table that meets a condition, verified, or None."""
@@ -117,7 +135,8 @@ class Database:
         """Checks the checksums of all rows of a table: a condition on a damaged value hides its row."""
         if self._checksum == "NULL":
             return
-        wrong = f"SELECT 1 FROM {table} WHERE checksum IS NOT {checksum_sql(table)} LIMIT 1"  # noqa: S608
+        sums = checksum_sql(table, self._columns(table))
+        wrong = f"SELECT 1 FROM {table} WHERE checksum IS NOT {sums} LIMIT 1"  # noqa: S608
         if self.one(wrong) is not None:
             raise damaged(self.path, f"the checksum of a row in table {table!r} is wrong")
 
@@ -173,6 +192,14 @@ def inserting(table: str, values: Values | Callable[[], Values], *, or_: str = "
 
 
 def _checksum_of(table: str, values: Sequence[Any]) -> int | None:
+    if (added := ADDED.get(table)) is None:
+        return _first_checksum(table, values)
+    first = _first_checksum(table, values[: -len(added)])
+    extra = sum(added_checksum(name, value) for name, value in zip(added, values[-len(added) :], strict=True))
+    return None if first is None else first + extra
+
+
+def _first_checksum(table: str, values: Sequence[Any]) -> int | None:
     if table != "rows":
         return checksum(*values)
     stage, record, root, seq, path, run, *rest = values

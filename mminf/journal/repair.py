@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mminf.errors import JournalError
 from mminf.journal.checksum import SqlValue, add_functions
-from mminf.journal.connection import check_tables, create_tables, has_checksums
+from mminf.journal.connection import check_tables, columns_sql, create_tables, has_checksums
 from mminf.journal.database import DAMAGE, Values
 from mminf.journal.folders import shard_folders
 from mminf.journal.lock import hold
@@ -87,7 +87,8 @@ def is_sound(path: Path) -> bool:
 
 
 def _has_wrong(connection: sqlite3.Connection, table: str) -> bool:
-    sql = f"SELECT 1 FROM {table} WHERE checksum IS NOT {checksum_sql(table)} LIMIT 1"  # noqa: S608
+    sums = checksum_sql(table, columns_sql(connection, table))
+    sql = f"SELECT 1 FROM {table} WHERE checksum IS NOT {sums} LIMIT 1"  # noqa: S608
     return connection.execute(sql).fetchone() is not None
 
 
@@ -204,7 +205,8 @@ def _readable(connection: sqlite3.Connection, table: str) -> Iterator[Values]:
 
 def _is_readable(connection: sqlite3.Connection, table: str) -> bool:
     try:
-        connection.execute(f"SELECT count(*), max(length({COLUMNS[table][-1]})) FROM {table}").fetchone()  # noqa: S608
+        lengths = ", ".join(f"max(length({column}))" for column in columns_sql(connection, table).values())
+        connection.execute(f"SELECT {lengths} FROM {table}").fetchone()  # noqa: S608
     except DAMAGE:
         return False
     return True
@@ -232,8 +234,9 @@ def _scan(
 ) -> Iterator[Values]:
     """Yields key, columns and checksum of rows until one can't be read."""
     try:
-        right = f"checksum IS {checksum_sql(table)}" if has_checksums(connection) else "NULL"
-        sql = f"SELECT {key}, {', '.join(COLUMNS[table])}, {right} FROM {table} {where} ORDER BY {key} {order}"  # noqa: S608
+        columns = columns_sql(connection, table)
+        right = f"checksum IS {checksum_sql(table, columns)}" if has_checksums(connection) else "NULL"
+        sql = f"SELECT {key}, {', '.join(columns.values())}, {right} FROM {table} {where} ORDER BY {key} {order}"  # noqa: S608
         yield from connection.execute(sql, arguments)
     except (sqlite3.Error, UnicodeDecodeError):
         return

@@ -13,7 +13,7 @@ _ADD = (
     f"{insert('retries')} "
     "ON CONFLICT (record, step) DO UPDATE SET attempts = attempts + excluded.attempts, checksum = CASE "
     f"WHEN checksum = {checksum_sql('retries')} "
-    f"THEN checksum(record, step, attempts + excluded.attempts) ELSE checksum END"
+    f"THEN {checksum_sql('retries', {'attempts': 'attempts + excluded.attempts'})} ELSE checksum END"
 )
 
 

@@ -14,7 +14,14 @@ READABLE = frozenset({2, 3})
 SHARDS = "parts"
 """Folder in an output folder with the journals of shards."""
 
-COLUMNS = {
+ADDED: dict[str, dict[str, str]] = {}
+"""Columns that were added to a table after version 3, with their SQL types, by table.
+
+They are the last of `COLUMNS`, and NULL in rows of an older version. NULL adds nothing to a checksum, so that such rows
+remain valid. A new column needs an entry here, a new VERSION, and nothing in `TABLES`.
+"""
+
+_FIRST = {
     "meta": ("key", "value"),
     "memo": (
         "key",
@@ -42,6 +49,8 @@ COLUMNS = {
     "touched": ("stage", "root", "path", "seq", "kept", "run"),
     "retries": ("record", "step", "attempts"),
 }
+
+COLUMNS = {table: (*names, *ADDED.get(table, ())) for table, names in _FIRST.items()}
 """The columns of each table, without the checksum."""
 
 TABLES = """
@@ -109,7 +118,7 @@ CREATE TABLE IF NOT EXISTS retries (
 ) WITHOUT ROWID;
 """
 
-_OUTCOME = ("run", "seq", *(name for name in COLUMNS["rows"] if name not in ("run", "seq")))
+_OUTCOME = ("run", "seq", *(name for name in _FIRST["rows"] if name not in ("run", "seq")))
 
 
 @cache
@@ -136,6 +145,8 @@ def checksum_sql(table: str, values: dict[str, str] | None = None, *, schema: st
         values: SQL of columns that have other values than the row.
         schema: of an attached database, with a dot.
     """
-    function, names = ("outcome_checksum", _OUTCOME) if table == "rows" else ("checksum", COLUMNS[table])
+    function, names = ("outcome_checksum", _OUTCOME) if table == "rows" else ("checksum", _FIRST[table])
     prefix = f"{schema}{table}." if schema else ""
-    return f"{function}({', '.join((values or {}).get(name, prefix + name) for name in names)})"
+    sql = {name: (values or {}).get(name, prefix + name) for name in (*names, *ADDED.get(table, ()))}
+    first = f"{function}({', '.join(sql[name] for name in names)})"
+    return " + ".join([first, *(f"added_checksum('{name}', {sql[name]})" for name in ADDED.get(table, ()))])
