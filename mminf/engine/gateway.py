@@ -89,6 +89,9 @@ class JournalGateway:
     def has_vector(self, key: str) -> bool:
         return self._memo.vector(key) is not None
 
+    def count_retry(self, step: StepLike) -> None:
+        self._stats.steps[step.name].count_retry()
+
     async def answer(self, call: StepCall) -> tuple[bytes, Generation]:
         """Returns the key and the answer of a call.
 

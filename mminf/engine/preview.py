@@ -11,7 +11,7 @@ from mminf.engine.run import Run, open_run
 from mminf.errors import Interrupted, RecordError, UsageError, nearest
 from mminf.image import ImageStore, LoadedImage, View
 from mminf.journal import Journal
-from mminf.recipe.model import Recipe
+from mminf.recipe.model import Recipe, StepLike
 from mminf.record import Fields, Record
 from mminf.request import Generation, Rendered, Request
 from mminf.step.base import AnyStep
@@ -62,6 +62,9 @@ class CatchingGateway:
 
     def has_vector(self, key: str) -> bool:
         return False
+
+    def count_retry(self, step: StepLike) -> None:
+        pass
 
     async def answer(self, call: StepCall) -> tuple[bytes, Generation]:
         raise _Caught(call.request)

@@ -76,6 +76,6 @@ class StepRunner:
             if step.condition is not None and not step.condition.test(record.fields):
                 stats.count_skipped()
                 return SKIPPED
-            return await retry(attempt, step.config.attempts, before=stats.count_retry)
+            return await retry(attempt, step.config.attempts, before=lambda *_: stats.count_retry())
         except RecordError as error:
             return StepFailure(str(error), lacks_field=isinstance(error, MissingField))

@@ -65,6 +65,10 @@ class Gateway(Protocol):
         """Returns whether there is an embedding with that key."""
         ...
 
+    def count_retry(self, step: StepLike) -> None:
+        """Counts a retry of a step, an item or a sample, in the statistics of the run."""
+        ...
+
 
 class Context:
     """The context of one attempt of a step for a record.
@@ -100,6 +104,16 @@ class Context:
     def fork(self, record: Record, attempt: int) -> Context:
         """Returns a context for a part of the record with its own id, and therefore its own seeds."""
         return Context(self._gateway, self._step, record, attempt)
+
+    def count_retry(self, number: int, error: Exception) -> None:
+        """Counts a retry of an item or a sample; pass it as `before` to `retry`.
+
+        Args:
+            number: of the retry. Those that were written off have been counted when they were made.
+            error: of the attempt before it.
+        """
+        if number > self.attempt:
+            self._gateway.count_retry(self._step)
 
     async def open_image(self, uri: str) -> LoadedImage:
         """Returns a decoded image. Raises ImageError if it can't be read or decoded."""

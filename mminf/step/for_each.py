@@ -113,4 +113,4 @@ class ForEach(Step[Any]):
         async def attempt(number: int) -> Outcome:
             return check_outcome(self.inner, await self.inner.run(shown, ctx.fork(shown, number)))
 
-        return await retry(attempt, ctx.attempt + self.config.attempts)
+        return await retry(attempt, ctx.attempt + self.config.attempts, before=ctx.count_retry)

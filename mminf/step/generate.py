@@ -108,7 +108,9 @@ class BaseGenerate(PromptStep[G]):
         """Draws one of several answers, and retries it alone if it can't be used."""
         # From 0, even if `mminf retry` wrote attempts off: readable answers of these attempts are in the journal.
         return await retry(
-            lambda attempt: self._answer(record, ctx.fork(record, attempt), number), ctx.attempt + self.config.attempts
+            lambda attempt: self._answer(record, ctx.fork(record, attempt), number),
+            ctx.attempt + self.config.attempts,
+            before=ctx.count_retry,
         )
 
     async def _answer(self, record: Record, ctx: Context, sample: int) -> Fields:

@@ -127,7 +127,9 @@ class BaseHook(Step[H]):
                 raise UnusableAnswer("sample is empty")
             return sampled.text.strip()
 
-        return await retry(attempt, self.config.attempts)
+        return await retry(
+            attempt, self.config.attempts, before=lambda number, error: ctx.count_retry(ctx.attempt + number, error)
+        )
 
 
 @step("hook")

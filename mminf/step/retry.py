@@ -19,7 +19,10 @@ class AttemptsUsedUp(RecordError):
 
 
 async def retry(
-    attempt: Callable[[int], Awaitable[T]], attempts: int, *, before: Callable[[], None] | None = None
+    attempt: Callable[[int], Awaitable[T]],
+    attempts: int,
+    *,
+    before: Callable[[int, Exception], None] | None = None,
 ) -> T:
     """Returns the result of the first attempt that succeeds.
 
@@ -29,25 +32,26 @@ async def retry(
     Args:
         attempt: called with 0, 1, ...
         attempts: maximum number of attempts.
-        before: called before each retry.
+        before: called before each retry with its number, from 1 on, and the error of the attempt before it.
 
     Raises:
         AttemptsUsedUp: if all attempts failed.
         RecordError: at once, because a retry would not help; the errors in `FINAL` likewise.
     """
     reason = ""
+    last: Exception | None = None
     for number in range(attempts):
-        if number and before is not None:
-            before()
+        if last is not None and before is not None:
+            before(number, last)
         try:
             return await attempt(number)
         except (*FINAL, RecordError):
             raise
         except UnusableAnswer as error:
-            reason = str(error)
+            last, reason = error, str(error)
         except Exception as error:
             log.debug("attempt %d failed", number, exc_info=True)
-            reason = f"{type(error).__name__}: {error}"
+            last, reason = error, f"{type(error).__name__}: {error}"
     raise AttemptsUsedUp(f"{reason} ({attempts} attempts)" if attempts > 1 else reason)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mminf.errors import RecordError
 from mminf.image import FULL, ImagePolicy, LoadedImage, decode_image, image_digest, read_image
+from mminf.recipe.model import StepLike
 from mminf.request import Generation, Request
 from mminf.step.context import StepCall
 
@@ -79,3 +80,6 @@ class StubGateway:
     def has_vector(self, key: str) -> bool:
         """Returns False: embeddings are in the answers."""
         return False
+
+    def count_retry(self, step: StepLike) -> None:
+        """Counts nothing: `requests` shows the calls of retries."""

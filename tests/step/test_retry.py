@@ -19,7 +19,7 @@ from mminf.errors import (
 from mminf.step.retry import AttemptsUsedUp, raise_worst, retry
 
 
-def run(*outcomes: object, before: Callable[[], None] | None = None) -> tuple[object, int]:
+def run(*outcomes: object, before: Callable[[int, Exception], None] | None = None) -> tuple[object, int]:
     """Retries attempts that return or raise these, one after the other. Returns the result and the number of attempts."""
     tried = 0
 
@@ -63,9 +63,9 @@ def test_what_a_retry_would_not_help_is_raised_at_once(error: Exception) -> None
 
 
 def test_each_retry_is_told() -> None:
-    told: list[int] = []
-    run(UnusableAnswer("x"), UnusableAnswer("y"), "c", before=lambda: told.append(1))
-    assert len(told) == 2
+    told: list[tuple[int, str]] = []
+    run(UnusableAnswer("x"), ValueError("y"), "c", before=lambda number, error: told.append((number, repr(error))))
+    assert told == [(1, "UnusableAnswer('x')"), (2, "ValueError('y')")]
 
 
 def test_of_several_errors_the_most_serious_is_raised() -> None:
