@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import platform
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -54,6 +55,14 @@ class Run:
     def at(self, workspace: Workspace) -> Run:
         """Returns the same run with another workspace."""
         return replace(self, workspace=workspace)
+
+    def lead(self) -> AbstractAsyncContextManager[None]:
+        """Holds the lock of the output. If another process takes the lock of an output in a store, the run drains.
+
+        Raises:
+            JournalError: if another run holds it.
+        """
+        return self.workspace.lead(self.session.drain)
 
     def check(self) -> None:
         """Checks input, fields and engines before anything is loaded or written.
@@ -129,6 +138,7 @@ class Run:
         return RunResult.of(state, self.target, [journal], written=written, stopped=self.session.stats.stopped)
 
     def _write(self, journal: Journal) -> list[Written]:
+        self.workspace.check()
         guard = Guard(failed=journal.outcomes.has_failures(), force=self.plan.force, rows=journal.meta.datasets)
         written = write_sinks(self.plan, self.target, journal, self.source.policy(), guard=guard)
         journal.meta.note_datasets(journal.meta.datasets | {item.path: item.rows for item in written})

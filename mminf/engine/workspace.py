@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from mminf.journal.folders import shard_folder, shard_folders
@@ -37,8 +37,11 @@ class Workspace:
         return self._mirror is not None
 
     @contextlib.asynccontextmanager
-    async def lead(self) -> AsyncIterator[None]:
+    async def lead(self, on_lost: Callable[[], None]) -> AsyncIterator[None]:
         """Holds the lock of the output, with its journal on this machine.
+
+        Args:
+            on_lost: called if the output is in a store, and another process takes its lock.
 
         Raises:
             JournalError: if another run holds it.
@@ -47,7 +50,7 @@ class Workspace:
             if self._mirror is None:
                 yield
                 return
-            async with self._mirror.lead():
+            async with self._mirror.lead(on_lost):
                 yield
 
     @contextlib.contextmanager
@@ -55,6 +58,11 @@ class Workspace:
         """Holds the lock like `lead`, for short synchronous work."""
         with hold(self.folder, name=self.target), self._mirror or contextlib.nullcontext():
             yield
+
+    def check(self) -> None:
+        """Raises JournalError if another process has taken the lock of the output in a store."""
+        if self._mirror is not None:
+            self._mirror.check()
 
     async def push(self, *, merged: bool = False) -> None:
         """Sends the journal to the store, if the output is in one.

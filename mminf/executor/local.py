@@ -14,7 +14,7 @@ class LocalExecutor(Executor):
     """Runs a recipe in this process, resuming what the journal contains."""
 
     async def work(self, run: Run) -> RunResult:
-        async with run.workspace.lead():
+        async with run.lead():
             if merge_shards(run.workspace.folder):
                 await run.workspace.push(merged=True)
             with Journal(run.workspace.folder, write=True, locked=True) as journal:

@@ -79,7 +79,7 @@ class RankExecutor(Executor):
             await run.session.close()
 
     async def _lead(self, run: Run) -> RunResult:
-        async with run.workspace.lead():
+        async with run.lead():
             coordinator = Coordinator(run, self.rank.world_size)
             self.store.write("run", json.dumps([place_marker(run.target), run.plan.digest]))
             numbers = itertools.count()

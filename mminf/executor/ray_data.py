@@ -118,7 +118,7 @@ class RayExecutor(Executor):
         Raises:
             UsageError: if a worker can't work, or the cluster is too small.
         """
-        async with run.workspace.lead():
+        async with run.lead():
             workers = count_workers(run, self.options)
             shards = self.options.shards or SHARDS_PER_WORKER * workers
             log.info("%d workers on the cluster, %d shards", workers, shards)

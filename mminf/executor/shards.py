@@ -70,7 +70,7 @@ class MergeExecutor(Executor):
         begins_here = run.workspace.is_remote or run.plan.stages[0].dataset
         if not begins_here and not (folder / FILE).is_file() and not list_shards(run.target):
             raise JournalError(f"no shards in {run.target}; `mminf run --shard i/n` creates them")
-        async with run.workspace.lead():
+        async with run.lead():
             _check_idle(run)
             if (folder / FILE).is_file():
                 freeze(folder)  # a killed merge may have left its last pages in the log

@@ -52,13 +52,16 @@ class Mirror:
         self._pushing = threading.Lock()
 
     @contextlib.asynccontextmanager
-    async def lead(self) -> AsyncIterator[None]:
+    async def lead(self, on_lost: Callable[[], None]) -> AsyncIterator[None]:
         """Holds the lock of the output, with a local copy of its journal, which is sent periodically and at the end.
+
+        Args:
+            on_lost: called in this event loop if another process takes the lock, so that the run can end.
 
         Raises:
             JournalError: if another run holds it, or the store can't be written.
         """
-        await asyncio.to_thread(self.open)
+        await asyncio.to_thread(self.open, _in_loop(on_lost))
         try:
             async with sending(self.folder, self.push):
                 yield
@@ -72,10 +75,10 @@ class Mirror:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def open(self) -> None:
+    def open(self, on_lost: Callable[[], None] | None = None) -> None:
         """Takes the lock, and fetches the journals of the run and of its shards, if those in the store are newer."""
         try:
-            self._lock.take()
+            self._lock.take(on_lost)
         except JournalError:
             raise
         except Exception as error:  # any error of a store's client
@@ -91,6 +94,10 @@ class Mirror:
 
     def _unusable(self, error: Exception) -> JournalError:
         return JournalError(f"output {self.target} can't be used: {type(error).__name__}: {error}")
+
+    def check(self) -> None:
+        """Raises JournalError if another process has taken the lock."""
+        self._lock.check()
 
     def close(self) -> None:
         """Sends the journal and releases the lock. Raises JournalError if the journal can't be sent."""
@@ -154,6 +161,17 @@ class Mirror:
             if (self.folder / name).exists():
                 shutil.move(self.folder / name, kept / name)
         log.warning("another machine has written %s; the journal that was not sent is in %s", self.target, kept)
+
+
+def _in_loop(function: Callable[[], None]) -> Callable[[], None]:
+    """Returns a function that other threads can call, to call the given one in this event loop."""
+    loop = asyncio.get_running_loop()
+
+    def call() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(function)
+
+    return call
 
 
 @contextlib.asynccontextmanager
@@ -245,14 +263,17 @@ class ShardMirror:
         self._lock = RemoteLock(store)
 
     @contextlib.asynccontextmanager
-    async def lead(self) -> AsyncIterator[None]:
+    async def lead(self, on_lost: Callable[[], None]) -> AsyncIterator[None]:
         """Holds the lock of the shard, with a local copy of its journal, which is sent periodically and at the end.
+
+        Args:
+            on_lost: as for `Mirror.lead`.
 
         Raises:
             LockedError: if another process works on the shard.
             JournalError: if the journal can't be sent at the end; a copy is stored on this machine.
         """
-        await asyncio.to_thread(self._lock.take)
+        await asyncio.to_thread(self._lock.take, _in_loop(on_lost))
         try:
             await asyncio.to_thread(fetch_journal, self._store, self._folder)
             async with sending(self._folder, self._push):

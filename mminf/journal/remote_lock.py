@@ -86,10 +86,13 @@ class RemoteLock:
         self._lost: Heartbeat | None = None
         self._renewer: threading.Thread | None = None
 
-    def take(self) -> None:
+    def take(self, on_lost: Callable[[], None] | None = None) -> None:
         """Takes the lock, and renews it until it is released.
 
         An existing lock is watched until it changes, or has not changed for `VOID_SECONDS`.
+
+        Args:
+            on_lost: called in another thread if another process takes the lock.
 
         Raises:
             LockedError: if another process holds it.
@@ -106,7 +109,7 @@ class RemoteLock:
             raise LockedError(f"another run has started to write to {self.folder} at the same moment")
         self._lost = None
         self._over.clear()
-        self._renewer = threading.Thread(target=self._renew, name="mminf-lock", daemon=True)
+        self._renewer = threading.Thread(target=self._renew, args=(on_lost,), name="mminf-lock", daemon=True)
         self._renewer.start()
 
     def check(self) -> None:
@@ -149,12 +152,15 @@ class RemoteLock:
         found = Heartbeat.parse(_read(self._path))
         return found is not None and found.token == self._own.token
 
-    def _renew(self) -> None:
+    def _renew(self, on_lost: Callable[[], None] | None) -> None:
         while not self._over.wait(RENEW_SECONDS):
             try:
                 found = Heartbeat.parse(_read(self._path))
                 if found is None or found.token != self._own.token:
                     self._lost = found or self._own  # removed by a process that took it and has ended
+                    log.warning("another process has taken over %s; this run ends", self.folder)
+                    if on_lost is not None:
+                        on_lost()
                     return
                 self._write()
             except Exception as error:  # any error of a store's client; the next attempt may succeed

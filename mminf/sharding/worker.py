@@ -49,7 +49,7 @@ async def _journals(run: Run, shard: Shard) -> AsyncIterator[Path]:
     with tempfile.TemporaryDirectory(prefix="mminf-") as name:
         workspace = Workspace(run.target, Path(name))
         await asyncio.to_thread(workspace.fetch)
-        async with ShardMirror(store, shard_folder(workspace.folder, shard)).lead():
+        async with ShardMirror(store, shard_folder(workspace.folder, shard)).lead(run.session.drain):
             yield workspace.folder
 
 

@@ -36,7 +36,7 @@ class PoolExecutor(Executor):
     """Works on each shard in a process of a pool."""
 
     async def work(self, run: Run) -> RunResult:
-        async with run.workspace.lead():
+        async with run.lead():
             spec = WorkerSpec.of(run, place_marker(run.target)).pack()
             with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,35 @@ def test_a_run_that_lost_its_lock_writes_no_more(memory: Any) -> None:
                 time.sleep(0.02)
         lock.release()
         assert remote_lock.is_held(out), "only its own lock is removed"
+
+
+@pytest.mark.parametrize("shard", [None, "0/2"])
+def test_a_run_that_lost_its_lock_ends_and_keeps_its_answers(
+    memory: Any, store_recipe: Path, images: Path, calls_log: Path, cache: Path, shard: str | None
+) -> None:
+    """Its further answers would be lost, or paid for twice: the other process computes them as well."""
+    out = memory / "out"
+    folder = out if shard is None else out / "parts" / "00000-of-00002"
+    over = threading.Event()
+
+    def overtake() -> None:
+        while not calls_log.exists() or not calls_log.read_text():
+            time.sleep(0.02)
+        with other_machine(folder):
+            over.wait(60)
+
+    thread = threading.Thread(target=overtake)
+    thread.start()
+    slow = {"engines.llm": {"latency": 0.5, "max_concurrency": 1}}
+    try:
+        with pytest.raises(JournalError, match="taken over"):
+            api.run(store_recipe, input=images, output=str(out), shard=shard, overrides=slow)
+    finally:
+        over.set()
+        thread.join()
+    assert 0 < len(calls_log.read_text().splitlines()) < (6 if shard is None else 4)
+    assert not (out / "rows.jsonl").exists()
+    assert list(cache.parent.rglob("journal.sqlite"))
 
 
 @pytest.mark.parametrize("clock", [0, -1000, 1000])

@@ -33,7 +33,7 @@ def test_an_interruption_before_the_run_has_begun_is_no_error(
         raise Interrupted("by the user")
 
     async def lead() -> int:
-        async with run.workspace.lead():
+        async with run.lead():
             return (await Coordinator(run, 2).run(stop)).exit_code
 
     assert asyncio.run(lead()) == 130
