@@ -19,7 +19,7 @@ from mminf.executor.base import Executor
 from mminf.executor.choice import choose_executor
 from mminf.executor.local import LocalExecutor
 from mminf.executor.loop import end_children
-from mminf.executor.options import RayOptions
+from mminf.executor.options import ExecutorOptions, RayOptions
 from mminf.executor.shards import MergeExecutor
 from mminf.inspection import (
     FailureStatus,
@@ -115,7 +115,7 @@ def run(
         limit: number of records of the source that are taken.
         shard: `i/n`: only the records of this shard; `merge` merges the shards.
         ray: work on a Ray cluster.
-        executor: work with an executor of your own, instead of `shard` or `ray`.
+        executor: work with this executor, instead of `shard` or `ray`. Its base class is internal, and may change.
         progress: show it on stderr.
         force: as for `prepare`.
         options: as for `load`.
@@ -124,7 +124,8 @@ def run(
         UsageError: if it can't run; progress is saved in the journal.
     """
     loaded = recipe if isinstance(recipe, Recipe) else load(recipe, **options)
-    chosen = executor or choose_executor(shard=Shard.parse(shard) if shard is not None else None, ray=ray)
+    where = ExecutorOptions(Shard.parse(shard) if shard is not None else None, ray)
+    chosen = executor or choose_executor(where)
     return execute(prepare(loaded, output=output, limit=limit, force=force), executor=chosen, progress=progress)
 
 

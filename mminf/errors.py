@@ -50,6 +50,9 @@ class RecipeError(UsageError):
     """A recipe that can't run, with all its problems."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
+        given: object = problems
+        if isinstance(given, str):
+            raise TypeError("RecipeError takes a list: RecipeError([Problem(where, message)])")
         self.problems = list(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 

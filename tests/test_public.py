@@ -20,7 +20,7 @@ PUBLIC = {
         RequestError Sampling Turn backend find_model register_model
     """,
     "mminf.sink": """
-        Assets ImageError Problem RecipeError Record RecordError Sink SinkConfig Written replace_file sink
+        Assets ImageError Problem RecipeError Record RecordError Sink SinkConfig Written json_text replace_file sink
     """,
     "mminf.source": """
         BadRow Numbered Record Source SourceConfig SourceError json_fields source

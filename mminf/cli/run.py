@@ -24,9 +24,7 @@ from mminf.cli.options import (
     load_options,
 )
 from mminf.cli.terminal import echo
-from mminf.errors import UsageError, nearest
-from mminf.executor.options import EXECUTORS, RayOptions
-from mminf.shard import Shard
+from mminf.executor.options import read_options
 from mminf.states import RunState
 
 if TYPE_CHECKING:
@@ -81,10 +79,8 @@ def run(
     from mminf.executor import torchrun
     from mminf.executor.choice import choose_executor
 
-    cut = Shard.parse(shard) if shard is not None else None
-    ray = _ray_options(executor, address, workers, shards, cut)
-    option = "--executor ray" if ray is not None else "--shard" if cut is not None else None
-    if (launch := torchrun.find_launch(os.environ, option=option)) is not None:
+    options = read_options(executor, shard, address, workers, shards)
+    if (launch := torchrun.find_launch(os.environ, option=options.named)) is not None:
         raise typer.Exit(launch.start(sys.argv[1:]))
     rank = torchrun.find_rank(os.environ)
     shown = not quiet and (rank is None or rank.rank == 0)
@@ -95,7 +91,7 @@ def run(
     if shown:
         for line in [*([loaded.run.note] if loaded.run.note else []), *prepared.warnings()]:
             echo(f"note: {line}", err=True)
-    result = api.execute(prepared, executor=choose_executor(shard=cut, rank=rank, ray=ray), progress=shown)
+    result = api.execute(prepared, executor=choose_executor(options, rank), progress=shown)
     if shown:
         print_result(result)
     sys.stdout.flush()
@@ -105,21 +101,6 @@ def run(
         api.end_children()
         os._exit(result.exit_code)
     raise typer.Exit(result.exit_code)
-
-
-def _ray_options(
-    executor: str, address: str | None, workers: int | None, shards: int | None, shard: Shard | None
-) -> RayOptions | None:
-    if executor not in EXECUTORS:
-        raise UsageError(f"unknown --executor {executor!r}{nearest(executor, EXECUTORS)}")
-    if executor == "ray":
-        if shard is not None:
-            raise UsageError("--shard is for your own scheduler; with --executor ray, Ray assigns the shards")
-        return RayOptions(address, workers, shards)
-    given = {"--address": address, "--workers": workers, "--shards": shards}
-    if named := [name for name, value in given.items() if value is not None]:
-        raise UsageError(f"{', '.join(named)}: allowed only with --executor ray")
-    return None
 
 
 def print_result(result: RunResult) -> None:

@@ -6,28 +6,24 @@ to another actor, which resumes where the shard's journal ends. Docs: Ray, "Ray 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypedDict
 
 from mminf.backend.base import shorten
-from mminf.engine.result import RunResult
 from mminf.engine.run import Run
 from mminf.engine.stats import RunStats, add_stats
 from mminf.errors import EngineError, UsageError
-from mminf.executor.base import Executor
-from mminf.executor.marker import place_marker, remove_marker
+from mminf.executor.leading import LeadingExecutor
 from mminf.executor.options import RayOptions
-from mminf.executor.worker import REPORT_SECONDS, ShardResult, Worker, WorkerSpec, collect
+from mminf.executor.worker import REPORT_SECONDS, ShardResult, Worker, collect
 from mminf.record import Json
 from mminf.shard import Shard
-from mminf.sharding.coordinator import Coordinator
 from mminf.sharding.phase import Phase
 from mminf.states import RunState
 
@@ -99,11 +95,12 @@ class StatsCollector:
         return [stats for at, stats in self._reports.values() if now - at < seconds]
 
 
-class RayExecutor(Executor):
+class RayExecutor(LeadingExecutor):
     """Runs the shards on a Ray cluster; this process is the driver, and leads the run."""
 
     def __init__(self, options: RayOptions) -> None:
         self.options = options
+        self._workers = 1
         self._collector: Any = None
 
     @contextlib.contextmanager
@@ -112,37 +109,18 @@ class RayExecutor(Executor):
         with join_cluster(self.options.address):
             yield run
 
-    async def work(self, run: Run) -> RunResult:
-        """Runs the recipe on the cluster.
+    def count_shards(self, run: Run) -> int:
+        """Returns the number of shards. Raises UsageError if the cluster is too small."""
+        self._workers = count_workers(run, self.options)
+        shards = self.options.shards or SHARDS_PER_WORKER * self._workers
+        log.info("%d workers on the cluster, %d shards", self._workers, shards)
+        return shards
 
-        Raises:
-            UsageError: if a worker can't work, or the cluster is too small.
-        """
-        async with run.lead():
-            workers = count_workers(run, self.options)
-            shards = self.options.shards or SHARDS_PER_WORKER * workers
-            log.info("%d workers on the cluster, %d shards", workers, shards)
-            spec = WorkerSpec.of(run, place_marker(run.target)).pack()
+    def drain(self) -> None:
+        if self._collector is not None:
+            self._collector.drain.remote()
 
-            async def run_phase(phase: Phase) -> None:
-                await self._wait(run, asyncio.to_thread(self._phase, run, spec, phase, workers, shards))
-
-            result = await Coordinator(run, shards).run(run_phase)
-            if not run.session.stats.ending or result.state is RunState.FINISHED:
-                remove_marker(run.target)
-            return result
-
-    async def _wait(self, run: Run, work: Coroutine[None, None, None]) -> None:
-        """Waits for a phase; when the run drains, the workers drain as well."""
-        run.session.watch_over(asyncio.current_task())
-        task = asyncio.create_task(work)
-        while not task.done():
-            await asyncio.wait({task}, timeout=0.5)
-            if run.session.stats.draining and self._collector is not None:
-                self._collector.drain.remote()
-        task.result()
-
-    def _phase(self, run: Run, spec: bytes, phase: Phase, workers: int, shards: int) -> None:
+    def run_phase(self, run: Run, spec: bytes, phase: Phase, shards: int) -> None:
         """Runs a phase on all shards. Raises Interrupted if one of them has not finished it."""
         import ray.data
 
@@ -155,7 +133,7 @@ class RayExecutor(Executor):
             RayWorker,
             fn_constructor_args=(spec, self._start_collector()),
             compute=ray.data.ActorPoolStrategy(
-                min_size=1, max_size=workers, initial_size=workers, max_tasks_in_flight_per_actor=1
+                min_size=1, max_size=self._workers, initial_size=self._workers, max_tasks_in_flight_per_actor=1
             ),
             num_cpus=1,
             num_gpus=run.session.gpus() if ray.cluster_resources().get("GPU") else 0,

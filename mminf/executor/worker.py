@@ -101,7 +101,7 @@ class Worker:
 
     Args:
         spec: what `WorkerSpec.pack` returned.
-        report: called every REPORT_SECONDS in a thread of its own; its exceptions are ignored.
+        report: called every REPORT_SECONDS and after each shard; its exceptions are ignored.
     """
 
     def __init__(self, spec: bytes, report: Report) -> None:
@@ -109,6 +109,7 @@ class Worker:
         self._report = report
         self._run: Run | None = None
         self._nonce = ""
+        self._over = threading.Event()
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="mminf-run", daemon=True).start()
 
@@ -120,7 +121,15 @@ class Worker:
             state = asyncio.run_coroutine_threadsafe(self._work(run, shard, phase), self._loop).result()
         except MminfError as error:
             return ShardResult(shard, RunState.FAILED, f"{socket.gethostname()}: {error}")
+        self._tell_once(run)
         return ShardResult(shard, state, stopped=run.session.stats.stopped or "")
+
+    def close(self) -> None:
+        """Frees the models, and ends the threads. A worker whose process ends anyway need not be closed."""
+        self._over.set()
+        if self._run is not None:
+            asyncio.run_coroutine_threadsafe(self._run.session.close(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
 
     def _open(self) -> Run:
         if self._run is None:
@@ -146,11 +155,13 @@ class Worker:
                 await asyncio.sleep(1)
 
     def _tell(self, run: Run) -> None:
-        while True:
-            time.sleep(REPORT_SECONDS)
-            with contextlib.suppress(Exception):  # the leading process may have ended; a lost report is harmless
-                if self._report(run.session.stats.snapshot()):
-                    self._loop.call_soon_threadsafe(run.session.drain)
+        while not self._over.wait(REPORT_SECONDS):
+            self._tell_once(run)
+
+    def _tell_once(self, run: Run) -> None:
+        with contextlib.suppress(Exception):  # the leading process may have ended; a lost report is harmless
+            if self._report(run.session.stats.snapshot()):
+                self._loop.call_soon_threadsafe(run.session.drain)
 
 
 def collect(run: Run, results: Iterable[ShardResult]) -> None:

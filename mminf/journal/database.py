@@ -20,7 +20,7 @@ from mminf.journal.connection import (
     has_checksums,
     open_reading,
 )
-from mminf.journal.schema import ADDED, checksum_sql, insert
+from mminf.journal.schema import ADDED, COLUMNS, checksum_sql, insert
 from mminf.journal.writer import Statement, Writer, damaged
 
 DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
@@ -186,6 +186,8 @@ def inserting(table: str, values: Values | Callable[[], Values], *, or_: str = "
 
     def arguments() -> Values:
         row = values() if callable(values) else values
+        if len(row) != len(COLUMNS[table]):
+            raise ValueError(f"a row of table {table!r} has {len(COLUMNS[table])} values, not {len(row)}")
         return (*row, _checksum_of(table, row))
 
     return Statement(insert(table, or_=or_, given=True), arguments)

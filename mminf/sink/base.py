@@ -141,13 +141,22 @@ class Sink(ABC):
         return self.count_file(self.path) if self.path.is_file() else None
 
     def count_file(self, path: Path) -> int | None:
-        """Returns the number of rows of a file that `write_file` wrote, or None if it can't be read."""
+        """Returns the number of rows of a file that `write_file` wrote, or None if it can't be read.
+
+        If it is unknown, a smaller dataset may replace a larger one. So a format of its own needs its own count.
+        """
+        if type(self).write_file is not Sink.write_file:
+            return None
         with path.open("rb") as file:
             lines = sum(1 for _ in file)
         return max(0, lines - 2) if path.suffix == ".json" else lines
 
     def survey(self, records: Iterable[Record]) -> None:
-        """Iterates over all records before they are written, if the format needs that (a schema)."""
+        """Iterates over the records before they are written, if the format needs that (a schema).
+
+        Args:
+            records: those that `takes` accepts. A `row` may still leave one out.
+        """
 
     def write_file(self, file: IO[bytes], rows: Iterable[Mapping[str, object]], first: int) -> None:
         """Writes one file of the dataset.
@@ -164,7 +173,7 @@ class Sink(ABC):
         Args:
             records: streamed from the journal; may be iterated over more than once.
         """
-        self.survey(records)
+        self.survey(record for record in records if self.takes(record))
         found = Rows(self, records)
         if (per_file := self.config.rows_per_file) is None:
             with replace_file(self.path, found.place) as file:
@@ -182,16 +191,12 @@ class Rows:
 
     Args:
         records: as for `Sink.write`.
-        row: converts a record to a row; by default the sink's `row`.
     """
 
-    def __init__(
-        self, sink: Sink, records: Iterable[Record], row: Callable[[Record], Mapping[str, object] | None] | None = None
-    ) -> None:
+    def __init__(self, sink: Sink, records: Iterable[Record]) -> None:
         self.sink = sink
         self.rows = self.left_out = 0
         self.example: str | None = None
-        self._row = row or sink.row
         self._records = iter(records)
         self._next: dict[str, object] | None = None
         self._placed: Placed | None = None
@@ -215,7 +220,7 @@ class Rows:
                 return False
             try:
                 if self.sink.where is None or self.sink.where.test(record.fields):
-                    row = self._row(record)
+                    row = self.sink.row(record)
                     self._next = None if row is None else escape_row(row, self.sink.tokens)
             except RecordError as error:
                 self.left_out += 1

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from mminf.recipe.config import Names, SinkConfig
 from mminf.record import Record
-from mminf.sink.base import Assets, Rows, Sink, sink
+from mminf.sink.base import Assets, Sink, sink
 
 if TYPE_CHECKING:
     import pyarrow
@@ -71,7 +71,7 @@ class ParquetSink(Sink):
             return None
 
     def survey(self, records: Iterable[Record]) -> None:
-        self._schema = self._find_schema(Rows(self, records, self._plain_row))
+        self._schema = self._find_schema(self._plain_row(record) for record in records)
 
     def write_file(self, file: IO[bytes], rows: Iterable[Mapping[str, object]], first: int) -> None:
         import pyarrow

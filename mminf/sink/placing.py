@@ -20,7 +20,7 @@ from mminf.storage import as_remote, is_remote, send_file
 MANIFEST = "manifest.json"
 VECTORS, INDEX = "stats.safetensors", "index.jsonl"
 _VECTORS = re.compile(r"vectors-\d{5,}\.safetensors|index\.jsonl|stats\.safetensors")
-_UNFINISHED = re.compile(rf"\d{{5,}}\.\w+|manifest\.json|{_VECTORS.pattern}")
+_UNFINISHED = re.compile(rf"\d{{5,}}(?:\.\w+)+|manifest\.json|{_VECTORS.pattern}")
 
 
 class Placed(NamedTuple):

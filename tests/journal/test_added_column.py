@@ -28,6 +28,10 @@ ROWS: dict[str, tuple[object, ...]] = {
 }
 
 
+ROWS = {table: (*row, *[None] * (len(schema.COLUMNS[table]) - len(row))) for table, row in ROWS.items()}
+"""Columns that were added in fact are NULL."""
+
+
 def fill(path: Path, rows: dict[str, tuple[object, ...]]) -> None:
     """Writes one row per table with this version."""
     create_tables(path)
@@ -51,7 +55,7 @@ def added(old: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Adds a column to every table but `meta`, whose rows are keys and values, after `old` was written."""
     for table in ROWS:
         names = schema.COLUMNS[table]
-        monkeypatch.setitem(schema.ADDED, table, {"late": "TEXT"})
+        monkeypatch.setitem(schema.ADDED, table, {**schema.ADDED.get(table, {}), "late": "TEXT"})
         monkeypatch.setitem(schema.COLUMNS, table, (*names, "late"))
     schema.insert.cache_clear()
     monkeypatch.setattr(database, "ADDED", schema.ADDED)

@@ -14,6 +14,7 @@ from mminf import api
 from mminf.errors import RecordError
 from mminf.journal import Journal
 from mminf.journal.database import inserting
+from mminf.journal.schema import COLUMNS
 
 from ..conftest import read_rows
 
@@ -76,7 +77,8 @@ def test_vectors_that_are_lost_are_computed_again(recipe: Path, tmp_path: Path) 
         journal.database.insert("vectors", b"lost", b"\0\0\0\0")
         journal.database.insert("vectors", b"kept", b"\0\0\0\0")
         for key in (b"lost", b"kept"):
-            journal.database.insert("memo", key, "embed", "r", 0, 0, "", "stop", None, None, 1, 0, 0.1, 1, None, None)
+            row = (key, "embed", "r", 0, 0, "", "stop", None, None, 1, 0, 0.1, 1, None, None)
+            journal.database.insert("memo", *row, *[None] * (len(COLUMNS["memo"]) - len(row)))
     edit(out, "UPDATE vectors SET vector = zeroblob(8) WHERE key = x'6c6f7374'")
     found = api.repair(out)
     assert (found.outcomes, found.saved["vectors"], found.saved["memo"]) == (False, 1, 6)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 from mminf.errors import RecipeError
+from mminf.sink import Record, Sink, SinkConfig
+from mminf.sink.placing import make_part
 
 from .runs import SCRIPT, Make, run
 
@@ -53,3 +56,41 @@ def test_figures_of_texts_are_never_split(tmp_path: Path) -> None:
     config = TextStatsConfig(path="stats.json", reads="text", rows_per_file=2)  # type: ignore[arg-type]
     with pytest.raises(RecipeError, match="text_stats writes one file"):
         TextStats(config, tmp_path).check()
+
+
+def test_the_count_of_a_format_of_ones_own_is_unknown_by_default(tmp_path: Path) -> None:
+    """Lines are no rows of a binary format."""
+
+    class Binary(Sink):
+        def row(self, record: Record) -> dict[str, object]:
+            return {}
+
+        def write_file(self, file: IO[bytes], rows: Iterable[Mapping[str, object]], first: int) -> None:
+            file.write(b"\n\n\n")
+
+    config = SinkConfig(path="x.bin")  # type: ignore[arg-type]
+    (tmp_path / "x.bin").write_bytes(b"\n\n\n")
+    assert Binary(config, tmp_path).count() is None
+
+
+def test_a_killed_run_may_leave_files_with_two_endings(tmp_path: Path) -> None:
+    folder = tmp_path / ".o.part"
+    folder.mkdir()
+    (folder / "00000.tsv.gz").touch()
+    assert make_part(tmp_path / "o") == folder
+    assert not list(folder.iterdir())
+
+
+def test_an_error_without_a_list_of_problems_is_refused() -> None:
+    with pytest.raises(TypeError, match="takes a list"):
+        RecipeError("one text")  # type: ignore[arg-type]
+
+
+def test_the_pages_list_every_sink() -> None:
+    from mminf.plugin import discover
+    from mminf.registry import SINKS
+
+    discover()
+    page = (DOCS.parent / "recipes.md").read_text()
+    own = [name for name in SINKS if name != "csv"]
+    assert [name for name in own if f"`{name}`" not in page] == []
