@@ -20,6 +20,10 @@ OASIS = """
 """
 JUDGED = "helpfulness truthfulness following good_response"
 CAPTION = "draw caption refusal degenerate parts true"
+INFINITY = """
+    split_tags words types match best examples shown example ask refused_question degenerate_question english_question
+    distinct relevant fits style answer refusal degenerate english_answer short_answer quality good columns
+"""
 UNICORN = """
     densify caption_leak refused_caption degenerate_caption request kind choices questions reasoning turn_leak refusal
     degenerate embed
@@ -42,6 +46,9 @@ UNICORN = """
         ),
         ("caption_check", None, f"{CAPTION} all_true"),
         ("caption_check", "mend", f"{CAPTION} true_parts all_true mended"),
+        ("infinity_mm", None, f"tag {INFINITY}"),
+        ("infinity_mm", "tagged", INFINITY),
+        ("infinity_mm", "all_styles", f"tag {INFINITY.replace('style', 'all_styles each_style mark_style')}"),
         ("unicorn", None, UNICORN),
         ("unicorn", "labels", f"phrase split make_seed {UNICORN}"),
     ],
