@@ -15,7 +15,16 @@ from mminf.executor.local import LocalExecutor
 from mminf.journal import Journal
 
 from ..conftest import ROOT, read_rows
-from ..recipes import test_allava, test_chains, test_magpie, test_mmevol, test_oasis_extras, test_unicorn
+from ..recipes import (
+    test_allava,
+    test_chains,
+    test_infinity_mm,
+    test_magpie,
+    test_mammoth_vl,
+    test_mmevol,
+    test_oasis_extras,
+    test_unicorn,
+)
 from ..recipes.conftest import Play, pictures, play
 from .conftest import Engine
 from .test_oasis import run_on
@@ -87,8 +96,10 @@ def outputs(play: Play, pictures: Callable[..., list[str]], tmp_path: Path) -> I
         "caption_qa": (rows, "return '1. Why?' if 'five questions' in text else 'A caption of red'"),
         "densefusion": (rows, "return 'A cat.'"),
         "detailed_instruction": (pairs, "return 'What is to be seen?'"),
+        "infinity_mm": (rows, test_infinity_mm.MODEL),
         "magpie": (None, test_magpie.MAGPIE),
         "magpie_turns": (None, test_magpie.MAGPIE.replace("kind = request.seed % 5", "kind = 3")),
+        "mammoth_vl": (pairs, test_mammoth_vl.reply()),
         "match_score": (pairs, "return '[[7]]'"),
         "mmevol": (pairs, test_mmevol.MMEVOL),
         "oasis": (rows, test_oasis_extras.OASIS),
