@@ -4,6 +4,7 @@ from .degenerate import Degenerate
 from .no_leak import NoLeak
 from .parts import Parts
 from .refusal import RefusalFilter
+from .task_types import TaskTypes
 from .word_changes import WordChanges
 
-__all__ = ["Degenerate", "NoLeak", "Parts", "RefusalFilter", "WordChanges"]
+__all__ = ["Degenerate", "NoLeak", "Parts", "RefusalFilter", "TaskTypes", "WordChanges"]

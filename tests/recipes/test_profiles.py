@@ -21,7 +21,7 @@ OASIS = """
 JUDGED = "helpfulness truthfulness following good_response"
 CAPTION = "draw caption refusal degenerate parts true"
 INFINITY = """
-    split_tags words types match best examples shown example ask refused_question degenerate_question english_question
+    task_types ask refused_question degenerate_question english_question
     distinct relevant fits style answer refusal degenerate english_answer short_answer quality good columns
 """
 UNICORN = """
