@@ -11,6 +11,7 @@ MminfError
 │   └── EngineError          a model or backend that can't be loaded or does not support what a step needs
 │       └── EngineDied       a loaded model whose process has ended; it is restarted, at most three times
 ├── RecordError              fails one record, and no other
+│   ├── NoUsableAnswer       no attempt gave an answer that can be used; a step's `failure` keeps its record
 │   ├── MissingField         the record lacks a field that a step reads
 │   ├── ImageError           an image that is missing, broken, too large or not allowed
 │   └── RequestError         the backend refused or failed this one request
@@ -87,6 +88,10 @@ class EngineDied(EngineError):
 
 class RecordError(MminfError):
     """Fails one record. A retry would not help."""
+
+
+class NoUsableAnswer(RecordError):
+    """The model gave no answer that can be used, in any attempt."""
 
 
 class MissingField(RecordError):

@@ -35,7 +35,8 @@ class ScriptedConfig(EngineConfig):
 class ScriptedBackend(Backend):
     """Answers from a table or a function; no model is involved.
 
-    A function `answer(request) -> str` gets the `Request`; an exception fails that request.
+    A function `answer(request)` gets the `Request`. It returns a text, or a `Generation` such as a truncated answer. An
+    exception fails that request.
     """
 
     Config: ClassVar[type[EngineConfig]] = ScriptedConfig
@@ -44,7 +45,7 @@ class ScriptedBackend(Backend):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self._answer: Callable[[Request], str] | None = None
+        self._answer: Callable[[Request], str | Generation] | None = None
 
     def identity(self) -> dict[str, Any]:
         script = self.config.script
@@ -72,6 +73,8 @@ class ScriptedBackend(Backend):
             text = self._answer(request)
         except Exception as error:  # a script fails a request by raising
             raise RequestError(f"scripted: {error}") from error
+        if isinstance(text, Generation):
+            return text
         prompt = sum(turn.text.count(" ") + 1 for turn in request.turns)  # about one token per word
         return Generation(text, "stop", prompt, len(text.split()))
 
@@ -89,13 +92,13 @@ def show_chat(turns: tuple[Turn, ...], open_turn: str | None) -> str:
     return "".join(shown) + ("" if open_turn else "[assistant]\n")
 
 
-def _load_function(script: Path) -> Callable[[Request], str]:
+def _load_function(script: Path) -> Callable[[Request], str | Generation]:
     spec = importlib.util.spec_from_file_location(f"mminf_script_{script.stem}", script)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-        function: Callable[[Request], str] = module.answer
+        function: Callable[[Request], str | Generation] = module.answer
     except Exception as error:  # a script may raise any exception
         raise EngineError(f"scripted engine: can't load answer(request) from {script}: {error}") from error
     return function

@@ -25,7 +25,7 @@ from mminf.sink.base import Sink
 from mminf.step.base import AnyStep
 from mminf.template import Expression
 
-READING = 3
+READING = 4
 """Version of the parsers. If it increases, outcomes are computed again from the answers in the memo."""
 
 

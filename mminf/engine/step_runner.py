@@ -12,7 +12,8 @@ from mminf.errors import EngineError, MissingField, RecordError
 from mminf.record import Record
 from mminf.step.base import Outcome
 from mminf.step.context import Context, Gateway
-from mminf.step.outcome import check_outcome
+from mminf.step.failure import KeepFailed
+from mminf.step.outcome import check_outcome, is_fields
 from mminf.step.retry import retry
 
 
@@ -57,11 +58,18 @@ class StepRunner:
         if isinstance(outcome, Skipped) or (isinstance(outcome, StepFailure) and outcome.lacks_field):
             # Rows may lack a field that later ones have; no model was called for them.
             self._first_failures.left_out(name, number)
-        elif not isinstance(outcome, StepFailure):
+        elif (reason := self._failure(index, outcome)) is None:
             self._first_failures.passed(name)
-        elif (stop := self._first_failures.failed(name, number, outcome.reason)) is not None:
+        elif (stop := self._first_failures.failed(name, number, reason)) is not None:
             raise EngineError(stop)
         return outcome
+
+    def _failure(self, index: int, outcome: StepOutcome) -> str | None:
+        """Returns why a step failed, even if it keeps the record, or None."""
+        if isinstance(outcome, StepFailure):
+            return outcome.reason
+        step = self._stage.steps[index]
+        return step.reason(outcome) if isinstance(step, KeepFailed) and is_fields(outcome) else None
 
     async def _attempt(self, index: int, record: Record) -> StepOutcome:
         step = self._stage.steps[index]

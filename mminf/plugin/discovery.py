@@ -20,6 +20,7 @@ COMMANDS = "mminf.commands"
 
 # These modules import fast: each imports its large dependencies at their first use.
 BUILTIN = (
+    "mminf.step.failure",
     "mminf.step.for_each",
     "mminf.step.hook",
     "mminf.step.generate",

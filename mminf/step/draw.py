@@ -27,12 +27,19 @@ class DrawConfig(StepConfig):
     file: str | None = Field(
         None, description="Text file in a template folder, one value per line; # begins a comment."
     )
+    by: str | None = Field(
+        None,
+        description="With `file`: field that names the section of the file, in any case; a line `[name]` begins a "
+        "section. The lines before the first section are for records without this field, or with another value.",
+    )
     reads: str | None = Field(None, description="List field of the record; one of its items is drawn.")
 
     @model_validator(mode="after")
     def _one_way(self) -> DrawConfig:
         if sum(value is not None for value in (self.values, self.file, self.reads)) != 1:
             raise ValueError("give exactly one of `values`, `file` and `reads`")
+        if self.by is not None and self.file is None:
+            raise ValueError("`by` needs `file`")
         if self.values is not None and not self.values:
             raise ValueError("`values` is empty")
         if isinstance(self.values, dict) and (min(self.values.values()) < 0 or not sum(self.values.values())):
@@ -50,27 +57,55 @@ class Draw(Step[DrawConfig]):
         super().__init__(config, folders)
         self.values: list[Json] = []
         self.weights: list[float] | None = None
+        self.sections: dict[str, list[Json]] = {}
         if config.file is not None:
             lines = (line.strip() for line in folders.text(config.file).splitlines())
             self.values = [line for line in lines if line and not line.startswith("#")]
             if not self.values:
                 raise ValueError(f"{config.file} contains no values")
+            if config.by is not None:
+                self.sections = _sections(self.values, config.file)
+                self.values = self.sections.pop("")
         elif isinstance(config.values, dict):
             self.values, self.weights = list(config.values), list(config.values.values())
         elif config.values is not None:
             self.values = config.values
 
+    @property
+    def uses(self) -> frozenset[str]:
+        return self.reads if self.config.by is None else self.reads | {self.config.by}
+
     def describe(self) -> dict[str, Json]:
-        return {**super().describe(), "values": self.values}
+        sections: dict[str, Json] = {"sections": self.sections} if self.sections else {}
+        return {**super().describe(), "values": self.values, **sections}
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
-        values = self.values if self.config.reads is None else record[self.config.reads]
+        values: Json = self.values if self.config.reads is None else record[self.config.reads]
+        if self.config.by is not None:
+            values = self.sections.get(str(record.get(self.config.by)).strip().casefold(), self.values)
         if not isinstance(values, list) or not values:
             raise RecordError(f"field {self.config.reads!r} is not a list with items, but {values!r:.80}")
         if self.config.n is not None:
             different = list({canonical_json(value): value for value in values}.values())
             return {self.config.writes: ctx.random.sample(different, min(self.config.n, len(different)))}
         return {self.config.writes: ctx.random.choices(values, self.weights)[0]}
+
+
+def _sections(lines: list[Json], name: str) -> dict[str, list[Json]]:
+    """Returns the lines of a file by section; those before the first section are under an empty name."""
+    found: dict[str, list[Json]] = {"": []}
+    section = ""
+    for line in map(str, lines):
+        if line.startswith("[") and line.endswith("]"):
+            section = line[1:-1].strip().casefold()
+            if not section or section in found:
+                raise ValueError(f"{name}: duplicate or empty section {line}")
+            found[section] = []
+        else:
+            found[section].append(line)
+    if empty := [section or "before the first section" for section, values in found.items() if not values]:
+        raise ValueError(f"{name} contains no values: {', '.join(empty)}")
+    return found
 
 
 class ChooseConfig(StepConfig):

@@ -8,13 +8,32 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from mminf.answer.clean import short
+from mminf.answer.ground import tokens
 from mminf.config import Config
 from mminf.errors import RecordError, UnusableAnswer
 from mminf.recipe.config import StepConfig
 from mminf.record import Fields, Json, Record
 from mminf.step.base import Drop, Outcome, Step, step
 from mminf.step.context import Context
-from mminf.step.parse import parse_json, parse_lines, parse_plain_text, parse_regex, parse_tag, require_contents
+from mminf.step.parse import (
+    parse_json,
+    parse_lines,
+    parse_plain_text,
+    parse_regex,
+    parse_tag,
+    require_contents,
+    why_not_prose,
+)
+
+
+def check_pattern(value: str) -> str:
+    """Returns a Python pattern. Raises ValueError if it is not valid."""
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"not a valid pattern: {error}") from error
+    return value
 
 
 class Extraction(Config):
@@ -41,6 +60,17 @@ class Extraction(Config):
         description="Field for the whole text. An answer with <think> tags, or with a first line that introduces it "
         "(`Here is ...:`), is refused.",
     )
+    words: tuple[int, int] | None = Field(
+        None,
+        description="With `plain_text`: minimum and maximum number of words; a character of a script without spaces "
+        "counts as a word.",
+    )
+    paragraph: bool = Field(False, description="With `plain_text`: a text of several paragraphs or a list is refused.")
+    spanning: bool = Field(
+        False,
+        description="With `lines`: an item continues on the following lines that have no number or bullet, up to an "
+        "empty line; items without numbers and bullets are separated by empty lines.",
+    )
     matching: str | None = Field(None, description="With `lines`: Python pattern; items without a match are left out.")
     item: str | None = Field(None, description="With `lines`: items become objects with the text in this field.")
     count: tuple[int, int] = Field((1, 1000), description="With `lines`: minimum and maximum number of items.")
@@ -48,19 +78,19 @@ class Extraction(Config):
     @field_validator("regex", "matching")
     @classmethod
     def _compiles(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                re.compile(value)
-            except re.error as error:
-                raise ValueError(f"not a valid pattern: {error}") from error
-        return value
+        return value if value is None else check_pattern(value)
 
     @model_validator(mode="after")
     def _one_way(self) -> Extraction:
         if sum(map(bool, (self.regex, self.tags, self.keys, self.lines, self.plain_text))) != 1:
             raise ValueError("give exactly one of regex, tags, keys, lines, plain_text")
-        if not 0 <= self.count[0] <= self.count[1]:
-            raise ValueError(f"count {list(self.count)} is not [minimum, maximum]")
+        for name, limits in (("count", self.count), ("words", self.words)):
+            if limits is not None and not 0 <= limits[0] <= limits[1]:
+                raise ValueError(f"{name} {list(limits)} is not [minimum, maximum]")
+        if self.plain_text is None and (self.words is not None or self.paragraph):
+            raise ValueError("`words` and `paragraph` need `plain_text`")
+        if self.lines is None and self.spanning:
+            raise ValueError("`spanning` needs `lines`")
         return self
 
     def fields(self, default: str) -> frozenset[str]:
@@ -80,7 +110,7 @@ class Extraction(Config):
         if self.lines is not None:
             return {self.lines: self._items(text)}
         if self.plain_text is not None:
-            return {self.plain_text: parse_plain_text(text, self.plain_text)}
+            return {self.plain_text: self._checked(parse_plain_text(text, self.plain_text))}
         value = parse_json(text)
         return self._known({field: require_contents(_dig(value, key), field) for field, key in self.keys.items()})
 
@@ -93,8 +123,18 @@ class Extraction(Config):
             found[field] = known[value.strip().casefold()]
         return found
 
+    def _checked(self, text: str) -> str:
+        if self.paragraph and (reason := why_not_prose(text)) is not None:
+            raise UnusableAnswer(f"{self.plain_text} {reason}: {short(text)}")
+        if self.words is not None:
+            low, high = self.words
+            count = len(tokens(text))
+            if not low <= count <= high:
+                raise UnusableAnswer(f"{self.plain_text} has {count} words, not {low} to {high}")
+        return text
+
     def _items(self, text: str) -> Sequence[Json]:
-        items = parse_lines(text)
+        items = parse_lines(text, spanning=self.spanning)
         if self.matching is not None:
             items = [item for item in items if re.search(self.matching, item)]
         low, high = self.count

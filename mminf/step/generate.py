@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from mminf.errors import ImageError, RecordError, RequestError, UnusableAnswer
+from mminf.answer.clean import short
+from mminf.answer.echo import Echo
+from mminf.errors import ImageError, NoUsableAnswer, RecordError, RequestError, UnusableAnswer
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Fields, Record
-from mminf.step.base import Outcome, step
+from mminf.step.base import Drop, Outcome, step
 from mminf.step.context import Context
-from mminf.step.extract import Extraction
+from mminf.step.extract import Extraction, check_pattern
 from mminf.step.prompt import HistoryField, PromptConfig, PromptStep, continue_chat, cut_off
 from mminf.step.retry import raise_worst, retry
 from mminf.template import Template
@@ -31,6 +35,11 @@ class GenerateConfig(PromptConfig):
     truncated: bool | Literal["retry"] = Field(
         False,
         description="Answers that reach `max_tokens`: `true` keeps them, `retry` retries, `false` fails the record.",
+    )
+    drop_if: str | None = Field(
+        None,
+        description="Python pattern; a record is dropped if its answer matches from the start, for a sentence with "
+        "which the prompt allows the model to decline.",
     )
     extract: Extraction | None = Field(
         None, description="Extract fields from the answer; an answer without them is retried."
@@ -50,6 +59,11 @@ class GenerateConfig(PromptConfig):
     reasoning: str | None = Field(
         None, description="Field for the model's reasoning; an answer without reasoning is retried."
     )
+
+    @field_validator("drop_if")
+    @classmethod
+    def _compiles(cls, value: str | None) -> str | None:
+        return value if value is None else check_pattern(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -71,6 +85,10 @@ class BaseGenerate(PromptStep[G]):
         if config.reads is None or config.template is not None or config.prompt is not None:
             return super()._find_template(config, folders)
         return Template("{{ images }}{{ " + config.reads + " }}", f"reads: {config.reads}")
+
+    @property
+    def gate(self) -> bool:
+        return self.config.drop_if is not None
 
     @property
     def reads(self) -> frozenset[str]:
@@ -100,11 +118,14 @@ class BaseGenerate(PromptStep[G]):
         # A temporary failure must not remove an answer permanently.
         raise_worst(item for item in drawn if not isinstance(item, RecordError) or isinstance(item, _CIRCUMSTANCES))
         answers = [item for item in drawn if isinstance(item, dict)]
-        if not answers:
-            raise RecordError(f"none of {self.config.n} answers can be used; the first: {drawn[0]}")
-        return {self.config.into: answers}
+        if answers:
+            return {self.config.into: answers}
+        if declined := [item for item in drawn if isinstance(item, Drop)]:
+            return declined[0]
+        kind = NoUsableAnswer if all(isinstance(item, NoUsableAnswer) for item in drawn) else RecordError
+        raise kind(f"none of {self.config.n} answers can be used; the first: {drawn[0]}")
 
-    async def _sample(self, record: Record, ctx: Context, number: int) -> Fields:
+    async def _sample(self, record: Record, ctx: Context, number: int) -> Fields | Drop:
         """Draws one of several answers, and retries it alone if it can't be used."""
         # From 0, even if `mminf retry` wrote attempts off: readable answers of these attempts are in the journal.
         return await retry(
@@ -113,7 +134,7 @@ class BaseGenerate(PromptStep[G]):
             before=ctx.count_retry,
         )
 
-    async def _answer(self, record: Record, ctx: Context, sample: int) -> Fields:
+    async def _answer(self, record: Record, ctx: Context, sample: int) -> Fields | Drop:
         sampling = self.config.sampling
         if self.config.nll is not None:
             sampling = sampling.model_copy(update={"logprobs": True})
@@ -122,10 +143,14 @@ class BaseGenerate(PromptStep[G]):
             if self.config.truncated == "retry" or answer.finish_reason != "length":
                 raise UnusableAnswer(cut_off(answer))
             # A retry would be as long, and cost as much.
-            raise RecordError(f"{cut_off(answer)}; increase it for step {self.name!r}, or set `truncated: true`")
-        if not answer.text.strip() and not self.config.empty:
+            raise NoUsableAnswer(f"{cut_off(answer)}; increase it for step {self.name!r}, or set `truncated: true`")
+        text = self.echo.without_cue(answer.text.strip())
+        if not text and not self.config.empty:
             raise UnusableAnswer("answer is empty")
-        written = self.written(answer.text.strip())
+        if self.config.drop_if is not None and re.match(self.config.drop_if, text):
+            return Drop(f"the answer is {short(text)}")
+        written = self.written(text)
+        self.echo.refuse(written)
         if self.config.nll is not None:
             written[self.config.nll] = _nll(answer.logprobs, self.name)
         if self.config.reasoning is not None:
@@ -133,6 +158,11 @@ class BaseGenerate(PromptStep[G]):
                 raise UnusableAnswer("the model answered without reasoning")
             written[self.config.reasoning] = str(answer.reasoning).strip()
         return written
+
+    @cached_property
+    def echo(self) -> Echo:
+        """Finds parts of the template in an answer."""
+        return Echo(self.template.texts, self.template.source)
 
     def written(self, text: str) -> Fields:
         """Returns the fields of an answer. Raises UnusableAnswer if one is missing."""

@@ -21,6 +21,7 @@ __all__ = [
     "parse_score",
     "parse_tag",
     "require_contents",
+    "why_not_prose",
 ]
 
 _WORD = r"(?:one|two|three|four|five|six|seven|eight|nine|ten|[一二三四五六七八九十]{1,3}|\d{1,2})"
@@ -38,6 +39,8 @@ _JSON = re.compile(r"\s*(?:[^\n\[{]{0,200}[:：.!]\s*)?(?:```\w*\s*)?(?:\{|\[\s*
 # Brackets in the words before an object: "as [1] shows: {...}".
 _ASIDES = re.compile(r"(?:[^\[]*\[[^\[\]\"']{0,40}\])+[^\[]*")
 _FENCE = re.compile(r"^\s*```")
+_BULLET = re.compile(r"[-•*–·]\s")
+_EMPTY_LINE = re.compile(r"\n[^\S\n]*\n")
 _HEADING = re.compile(r"#{1,6}\s+\D")
 _THINK_TAGS = ("<think>", "</think>")
 # A first line that introduces the text: "Here are the changed thoughts:".
@@ -142,12 +145,16 @@ def _is_open(body: str) -> bool:
     return True
 
 
-def parse_lines(text: str) -> list[str]:
+def parse_lines(text: str, *, spanning: bool = False) -> list[str]:
     """Returns the items of a list that a model wrote as JSON or as lines.
 
     If several lines begin with a number or a bullet, only these lines are items. Otherwise all lines are items, except
     introductory lines, which end with a colon. Markers, quotes and emphasis around an item are removed. Duplicate items
     are removed.
+
+    Args:
+        spanning: an item continues on the following lines that have no marker, up to an empty line. Without markers,
+            empty lines separate the items.
 
     Raises:
         UnusableAnswer: if it is JSON that can't be read or is not a list of texts, or if an item is a placeholder.
@@ -155,12 +162,42 @@ def parse_lines(text: str) -> list[str]:
     text = final_text(text)
     if _JSON.match(text):
         return _tidied(_texts(parse_json(text), text))
+    if spanning:
+        return _tidied(_spanning(text))
     lines = _list_lines(text)
     marked = [found[1] for line in lines if (found := _MARKED.match(line))]
     if len(marked) < 2 or 3 * len(marked) < len(lines):
         plain = [line for line in lines if not line.rstrip("*_ ").endswith((":", "："))]
         marked = [found[1] if (found := _MARKED.match(line)) else line for line in plain]
     return _tidied(marked)
+
+
+def _spanning(text: str) -> list[str]:
+    """Returns the items of a list in which an item may have several lines, each item on one line."""
+    blocks = [lines for block in _EMPTY_LINE.split(text) if (lines := _list_lines(block))]
+    first = next((line for block in blocks for line in block if _MARKED.match(line)), None)
+    if first is not None:
+        # Lines with another kind of marker are a list inside of an item.
+        bulleted = _is_bulleted(first)
+        return [item for block in blocks for item in _marked_items(block, bulleted=bulleted)]
+    items = [" ".join(block) for block in blocks] if len(blocks) > 1 else [line for block in blocks for line in block]
+    return [item for item in items if not item.rstrip("*_ ").endswith((":", "："))]
+
+
+def _marked_items(block: list[str], *, bulleted: bool) -> list[str]:
+    """Returns the items of lines without an empty line between them. What comes before the first marker is left out."""
+    items: list[list[str]] = []
+    for line in block:
+        found = _MARKED.match(line)
+        if found is not None and _is_bulleted(line) is bulleted:
+            items.append([found[1]])
+        elif items:
+            items[-1].append(line)
+    return [" ".join(item) for item in items]
+
+
+def _is_bulleted(line: str) -> bool:
+    return _BULLET.match(line) is not None
 
 
 def _list_lines(text: str) -> list[str]:
@@ -217,6 +254,16 @@ def parse_plain_text(text: str, what: str) -> str:
     if found := _INTRODUCTION.match(text):
         raise UnusableAnswer(f"{what} begins with an introduction: {short(found[0])}")
     return require_content(text.strip(), what)
+
+
+def why_not_prose(text: str) -> str | None:
+    """Returns why a text is not a single paragraph of prose, or None if it is one."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    if len(lines) < 2:
+        return "is a list item or a heading" if _MARKED.match(text) or _HEADING.match(text) else None
+    if any(_MARKED.match(line) or _HEADING.match(line) for line in lines):
+        return "is a list"
+    return "has several paragraphs"
 
 
 def parse_regex(text: str, pattern: str) -> dict[str, str] | str:

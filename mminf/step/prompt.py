@@ -39,6 +39,11 @@ class PromptConfig(StepConfig):
         "images, if there are any. The default depends on the template: `true` if it prints `images`.",
     )
     sampling: Sampling = Field(default_factory=lambda: Sampling(), description="Sampling parameters.")
+    failure: str | None = Field(
+        None,
+        description="Field for the reason if no attempt gives a usable answer; the record then continues without the "
+        "fields that the step writes. By default the record fails.",
+    )
 
 
 P = TypeVar("P", bound=PromptConfig)

@@ -6,7 +6,15 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
-from mminf.errors import EngineError, EngineNotLoaded, Interrupted, JournalError, RecordError, UnusableAnswer
+from mminf.errors import (
+    EngineError,
+    EngineNotLoaded,
+    Interrupted,
+    JournalError,
+    NoUsableAnswer,
+    RecordError,
+    UnusableAnswer,
+)
 
 log = logging.getLogger("mminf")
 T = TypeVar("T")
@@ -15,7 +23,11 @@ FINAL = (Interrupted, EngineNotLoaded, EngineError, JournalError)
 
 
 class AttemptsUsedUp(RecordError):
-    """No attempt gave a usable answer; the message is the reason of the last attempt."""
+    """No attempt succeeded; the message is the reason of the last attempt."""
+
+
+class AnswersUsedUp(AttemptsUsedUp, NoUsableAnswer):
+    """The same, and in the last attempt the model's answer could not be used."""
 
 
 async def retry(
@@ -35,7 +47,7 @@ async def retry(
         before: called before each retry with its number, from 1 on, and the error of the attempt before it.
 
     Raises:
-        AttemptsUsedUp: if all attempts failed.
+        AttemptsUsedUp: if all attempts failed; AnswersUsedUp if the last one failed because of its answer.
         RecordError: at once, because a retry would not help; the errors in `FINAL` likewise.
     """
     reason = ""
@@ -52,7 +64,8 @@ async def retry(
         except Exception as error:
             log.debug("attempt %d failed", number, exc_info=True)
             last, reason = error, f"{type(error).__name__}: {error}"
-    raise AttemptsUsedUp(f"{reason} ({attempts} attempts)" if attempts > 1 else reason)
+    kind = AnswersUsedUp if isinstance(last, UnusableAnswer) else AttemptsUsedUp
+    raise kind(f"{reason} ({attempts} attempts)" if attempts > 1 else reason)
 
 
 def raise_worst(found: Iterable[object]) -> None:

@@ -26,6 +26,7 @@ class Template:
     Attributes:
         reads: the fields that the template requires.
         uses: these, and the fields that it tests with `is defined`.
+        texts: its fixed texts, between the expressions.
 
     Raises:
         jinja2.TemplateSyntaxError: if the text is not valid Jinja.
@@ -44,6 +45,7 @@ class Template:
         tested = {node.name for node in tests if isinstance(node, jinja2.nodes.Name)}
         self.uses = frozenset(jinja2.meta.find_undeclared_variables(tree) - set(ENVIRONMENT.globals))
         self.reads = self.uses - tested
+        self.texts = tuple(node.data for node in tree.find_all(jinja2.nodes.TemplateData))
         self._template = ENVIRONMENT.from_string(written)
 
     def __reduce__(self) -> tuple[type[Template], tuple[str, str]]:

@@ -51,9 +51,14 @@ def test_draws_come_from_the_record_alone(go: Run, tmp_path: Path) -> None:
         ("writes: w, values: []", "empty"),
         ("writes: w, values: {a: 0}", "not all 0"),
         ("writes: w, file: nowhere.txt", "no template 'nowhere.txt'"),
+        ("writes: w, values: [a], by: kind", "`by` needs `file`"),
+        ("writes: w, file: twice.txt, by: kind", "duplicate or empty section"),
+        ("writes: w, file: hollow.txt, by: kind", "contains no values: before the first section, b"),
     ],
 )
-def test_draws_that_can_not_be_are_told(go: Run, settings: str, message: str) -> None:
+def test_draws_that_can_not_be_are_told(go: Run, settings: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "twice.txt").write_text("x\n[a]\ny\n[A]\nz\n")
+    (tmp_path / "hollow.txt").write_text("[a]\ny\n[b]\n")
     with pytest.raises(RecipeError, match=message):
         go(f"- draw: {{{settings}}}\n", {"id": "x"})
 
@@ -132,3 +137,18 @@ return "[[A]]" if len(a) > len(b) else "[[B]]" if len(b) > len(a) else "[[C]]"
     assert "the judge chose none of [[A]], [[B]], [[C]]" in found["failed"]["mute"]
     with pytest.raises(RecipeError, match="does not show b"):
         go(steps.replace("{{ b }}", ""), {"id": "x", "one": "a", "two": "b"})
+
+
+def test_a_field_chooses_the_section_that_is_drawn_from(go: Run, tmp_path: Path) -> None:
+    (tmp_path / "lines.txt").write_text("# lines\nother\nthings\n\n[Food]\nsoup\nbread\n[birds]\nowl\n")
+    items = [{"id": f"{kind}{n}", "kind": kind} for kind in ("food", " Birds", "", "cars") for n in range(20)]
+    found = go(
+        "- draw: {file: lines.txt, by: kind, writes: line}\n", *items, {"id": "none"}, {"id": "null", "kind": None}
+    )
+    drawn: dict[str, set[object]] = {}
+    for row in found["rows"].values():
+        drawn.setdefault(str(row.get("kind")), set()).add(row["line"])
+    assert drawn["food"] == {"soup", "bread"}
+    assert drawn[" Birds"] == {"owl"}
+    assert drawn[""] == drawn["cars"] == {"other", "things"}
+    assert drawn["None"] <= {"other", "things"}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -349,3 +350,29 @@ def test_contents_are_checked_at_any_depth() -> None:
     ):
         with pytest.raises(UnusableAnswer, match=rf"\A{what} is only a placeholder: '\.\.\.'\Z"):
             require_contents(wrong, "answer")
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("1. Look at the sign.\nWhat does it say?\n2. Why?", ["Look at the sign. What does it say?", "Why?"]),
+        ("Here are two:\n\n1. Look.\n   What\n   is it?\n\n2. Why?\n\nI hope this helps!", ["Look. What is it?", "Why?"]),
+        ("1. Which of these?\n- a cat\n- a dog\n2. Why?", ["Which of these? - a cat - a dog", "Why?"]),
+        ("- One thing,\n  and more?\n- Two?", ["One thing, and more?", "Two?"]),
+        ("Look.\nWhat is it?\n\nWhy?", ["Look. What is it?", "Why?"]),
+        ("What?\nWhy?", ["What?", "Why?"]),
+        ("Questions:\nWhat?\nWhy?", ["What?", "Why?"]),
+        ("5. Look.\nWhat is it?", ["Look. What is it?"]),
+        ('["Look.\\nWhat?", "Why?"]', ["Look.\nWhat?", "Why?"]),
+        ("```\n1. What\nis it?\n2. Why?\n```", ["What is it?", "Why?"]),
+        ("", []),
+    ],
+)  # fmt: skip
+def test_items_may_have_several_lines(text: str, items: list[str]) -> None:
+    assert parse_lines(text, spanning=True) == items
+
+
+@given(st.text())
+def test_any_list_of_several_lines_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(UnusableAnswer):
+        assert all(parse_lines(text, spanning=True))

@@ -82,3 +82,48 @@ def test_it_is_one_of_the_ways_to_extract() -> None:
     assert Extraction(plain_text="x").fields("unused") == {"x"}
     with pytest.raises(ValidationError, match="exactly one of regex, tags, keys, lines, plain_text"):
         Extraction(plain_text="x", lines="y")
+
+
+def dense(text: str) -> str:
+    found = Extraction(plain_text="caption", words=(3, 6), paragraph=True).apply(text, "unused")["caption"]
+    return str(found)
+
+
+@pytest.mark.parametrize(
+    "text", ["A red cup.", "A red cup on a table.", "一个红色杯子", "A cup -\u00a0red.", "It is red: 1. no"]
+)
+def test_one_paragraph_of_some_words_is_taken(text: str) -> None:
+    assert dense(f" {text}\n") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("A cup.", "caption has 2 words, not 3 to 6"),
+        ("A red cup on a brown table.", "caption has 7 words, not 3 to 6"),
+        ("一个红色杯子在桌上", "caption has 9 words"),
+        ("A red cup.\n\nA table.", "caption has several paragraphs"),
+        ("A red cup.\nA table.", "caption has several paragraphs"),
+        ("- red cup\n- brown table", "caption is a list"),
+        ("1. A red cup.", "caption is a list item or a heading"),
+        ("# A red cup", "caption is a list item or a heading"),
+        ("# Cup\nA red cup.", "caption is a list"),
+    ],
+)
+def test_other_texts_are_refused(text: str, reason: str) -> None:
+    with pytest.raises(UnusableAnswer, match=reason):
+        dense(text)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"lines": "a", "words": (1, 2)}, "need `plain_text`"),
+        ({"lines": "a", "paragraph": True}, "need `plain_text`"),
+        ({"plain_text": "a", "spanning": True}, "needs `lines`"),
+        ({"plain_text": "a", "words": (3, 2)}, r"words \[3, 2\] is not \[minimum, maximum\]"),
+    ],
+)
+def test_settings_without_their_kind_of_extraction_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Extraction.model_validate(settings)
