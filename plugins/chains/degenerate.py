@@ -12,6 +12,7 @@ from rapidfuzz.distance import Levenshtein
 from mminf.step import Context, Drop, Names, Outcome, Record, Step, StepConfig, step
 
 from .repetition import find_repetition
+from .scripts import find_other_script
 from .texts import as_text, one_of, shorten, word_set, words_of
 
 # Default system turns of chat templates.
@@ -48,6 +49,10 @@ _CLOSERS = re.compile(r"[}\])>/\\|]{4,}\s*$")
 _SYMBOLS = frozenset("%&#@*^")
 
 
+# About a third of an English text are function words, which a request contains as well.
+_REHASH_WORDS, _REHASH_TIMES, _REHASH_NEW = 30, 3, 0.25
+
+
 class DegenerateConfig(StepConfig):
     """Settings of `degenerate`."""
 
@@ -59,6 +64,11 @@ class DegenerateConfig(StepConfig):
         default_factory=list,
         description="System prompts that a text must not repeat, in addition to those of common chat templates.",
     )
+    script_of: str | None = Field(
+        None,
+        description="Field whose writing system the texts must have, for example the request: a Chinese answer to an "
+        "English request is dropped, unless the request asks for a translation or contains Chinese text.",
+    )
     similarity: float = Field(
         0.9, ge=0.5, le=1, description="Minimum share of equal words at which a text counts as an echo."
     )
@@ -66,11 +76,13 @@ class DegenerateConfig(StepConfig):
 
 @step("degenerate")
 class Degenerate(Step[DegenerateConfig]):
-    """Drops texts with endless repetition, echoes of the system prompt or the request, and debris.
+    """Drops texts with endless repetition, echoes of the system prompt or the request, another script, and debris.
 
     Debris is special tokens, replacement characters, punctuation without words, and values like "undefined". Refrains,
     tables, lists, code and numbers are kept. An answer that quotes the request and continues is not an echo.
     """
+
+    version = 2
 
     @property
     def gate(self) -> bool:
@@ -78,8 +90,8 @@ class Degenerate(Step[DegenerateConfig]):
 
     @property
     def reads(self) -> frozenset[str]:
-        """The texts, and the fields that they must not repeat."""
-        return super().reads.union(self.config.echo_of)
+        """The texts, and the fields that they are compared with."""
+        return super().reads.union(self.config.echo_of, [self.config.script_of] if self.config.script_of else [])
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Drops the record if one of its texts is degenerate."""
@@ -89,6 +101,8 @@ class Degenerate(Step[DegenerateConfig]):
             found = find_debris(text) or self._find_echo(text, requests)
             if found is None and (repeated := find_repetition(text)) is not None:
                 found = f"repeats {shorten(repeated)}"
+            if found is None and self.config.script_of is not None:
+                found = find_other_script(text, as_text(record[self.config.script_of]))
             if found is not None:
                 return Drop(f"{name} {found}")
         return {}
@@ -97,7 +111,7 @@ class Degenerate(Step[DegenerateConfig]):
         if is_system_prompt(text, [*self.config.system, *_SYSTEM], self.config.similarity):
             return f"repeats a system prompt: {shorten(text)!r}"
         for other, request in requests.items():
-            if is_echo(text, request, self.config.similarity):
+            if is_echo(text, request, self.config.similarity) or is_rehash(text, request):
                 return f"repeats {other}: {shorten(text)!r}"
         return None
 
@@ -139,6 +153,15 @@ def is_echo(text: str, request: str, similarity: float) -> bool:
     if said[0] == asked[0] and Levenshtein.normalized_similarity(said, asked) >= similarity:
         return True
     return set(_without(said, asked)) <= _ROLES if len(said) >= len(asked) else False
+
+
+def is_rehash(text: str, request: str) -> bool:
+    """Returns whether a long text says a short request again and again, in almost no other words."""
+    said, asked = words_of(text), words_of(request)
+    if len(said) < max(_REHASH_WORDS, _REHASH_TIMES * len(asked)) or not asked:
+        return False
+    known = set(asked)
+    return sum(word not in known for word in said) < _REHASH_NEW * len(said)
 
 
 def is_system_prompt(text: str, prompts: Iterable[str], similarity: float) -> bool:

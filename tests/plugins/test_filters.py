@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mminf_plugins.chains.degenerate import Degenerate, find_debris, is_echo
+from mminf_plugins.chains.degenerate import Degenerate, find_debris, is_echo, is_rehash
 from mminf_plugins.chains.leaks import find_leak
 from mminf_plugins.chains.refusals import find_refusal
 from mminf_plugins.chains.repetition import find_repetition
+from mminf_plugins.chains.scripts import find_other_script
 
 import mminf
 from mminf.journal import Journal
@@ -386,3 +387,89 @@ def test_system_prompts_are_no_instructions(run_filter: Filter, text: str, kept:
 def test_what_an_echo_is_compared_with_is_read() -> None:
     step = Degenerate(Degenerate.Config(reads=["a"], echo_of=["b"]), ())  # type: ignore[arg-type, call-arg]
     assert step.reads == {"a", "b"}
+
+
+EN = "Describe everything that is in this picture."
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("一只红色的猫坐在沙发上，旁边有一个蓝色的球。", EN),
+        ("A red cat sits on the sofa 旁边有一个蓝色的球，整体氛围温馨而宁静。", EN),
+        ("Кошка сидит на диване рядом с мячом.", EN),
+        ("ネコがソファに座っています。とても可愛いです。", EN),
+        ("고양이가 소파에 앉아 있습니다 옆에 파란 공이 있어요", EN),
+        ("A red cat sits next to a blue ball.", "一只猫和一个球"),
+    ],
+)
+def test_another_script_is_found(text: str, other: str) -> None:
+    assert "is in another script" in str(find_other_script(text, other))
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("A red cat sits on the sofa.", EN),
+        ("Eine Katze sitzt auf dem Sofa, neben ihr ein Ball.", EN),
+        ('The sign above the door of the shop says "北京饭店欢迎您来到这里，祝您用餐愉快".', EN),
+        ("The temple of Heaven (天坛) stands in a park in the south of Beijing.", EN),
+        ("北京饭店", EN),
+        ("12 + 30 = 42", EN),
+        ("你好，很高兴见到你，今天天气很好，我们去公园吧。", "Translate into Chinese: hello"),
+        ("红楼梦是清代作家曹雪芹创作的章回体长篇小说，又名石头记。", "Who wrote 红楼梦?"),
+        ("推荐的库有 NumPy、Pandas、Matplotlib 和 Seaborn，它们都很常用。", "推荐几个库"),
+        (
+            "```python\ndef add(first, second):\n    return first + second\n```\n这个函数返回两数之和。",
+            "写一个求和函数",
+        ),
+        ("一只红色的猫坐在沙发上，旁边有一个蓝色的球。", "一只猫"),
+        ("一只红色的猫坐在沙发上，旁边有一个蓝色的球。", ""),
+        ("", EN),
+    ],
+)
+def test_names_quotes_and_translations_may_have_another_script(text: str, other: str) -> None:
+    assert find_other_script(text, other) is None
+
+
+def test_texts_in_another_script_are_dropped(run_filter: Filter) -> None:
+    steps = "- degenerate: {reads: [caption, text], script_of: request}\n"
+    row = {"caption": "A cat.", "request": EN}
+    found = run_filter(
+        steps,
+        {"id": "good", "text": "A red cat sits on the sofa.", **row},
+        {"id": "bad", "text": "一只红色的猫坐在沙发上，旁边有一个蓝色的球。", **row},
+    )
+    assert found == (["good"], {"bad": "text is in another script (han) than the latin"})
+
+
+SEED = "A brown dog runs on the beach."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " ".join(f"A {word} brown dog runs on the beach." for word in ["big", "small", "wet", "happy", "young", "old"]),
+        " ".join(
+            f"{start} a brown dog runs on the beach." for start in ("Here", "There", "Now", "Again", "Also", "Then")
+        ),
+    ],
+)
+def test_a_text_that_only_says_its_seed_again_is_an_echo(text: str) -> None:
+    assert is_rehash(text, SEED)
+
+
+@pytest.mark.parametrize(
+    ("text", "request_"),
+    [
+        ("A brown dog with a white chest runs along the wet sand of a beach. Its ears are folded back by the wind, and its "
+         "tail is raised. Small waves break on the left, and a wooden pier leads into the water behind it.", SEED),
+        ("The cup on the table is red.", "Is the cup on the table red?"),
+        ("A brown dog runs. " * 3, SEED),
+        ("The sum of the numbers one, two and three is six, because one and two are three, and three and three are six.",
+         "What is the sum of the numbers one, two and three, and what is the sum of three and three?"),
+        ("some words " * 30, ""),
+    ],
+)  # fmt: skip
+def test_a_text_that_says_more_is_not(text: str, request_: str) -> None:
+    assert not is_rehash(text, request_)
