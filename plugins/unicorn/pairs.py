@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import re
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -12,6 +14,14 @@ from mminf.step import BaseGenerate, Fields, GenerateConfig, Sampling, UnusableA
 LETTERS = ("A", "B", "C", "D")
 _SAID = re.compile(r"(?:the\s+)?(?:correct\s+)?answer(?:\s+is)?\s*[:：]?\s*", re.IGNORECASE)
 _OWN_LETTER = re.compile(r"\(?[A-Da-d]\s*[.):]")
+# Options that refer to others, or whose place matters: "all of the above", "both A and B", "以上都是".
+_REFERS = re.compile(
+    r"\b(?:all|none|both|neither|either|any|some)\s+(?:of\s+)?(?:the\s+|these\s+|those\s+)?"
+    r"(?:above|following|options?|answers?|choices|others?|them)\b"
+    r"|\b(?:above|options?|answers?|choices?)\s+[A-D]\b|\b[A-D]\s*(?:,|and|or|&|/)\s*[A-D]\b|^(?:both|neither|all|none)$"
+    r"|以上|上述|都[是对不]|皆[是非]|选项",
+    re.IGNORECASE,
+)
 _WITH_TEXT = re.compile(r"([A-D])\s*[.):：]\s*(\S.*)", re.DOTALL)
 
 
@@ -20,7 +30,9 @@ class QaPairsConfig(GenerateConfig):
 
     writes: str = Field("turns", description="Field for the list of pairs, which are objects.")
     options: bool = Field(
-        False, description="Multiple choice: each question has four options, and the answer is a letter."
+        False,
+        description="Multiple choice: each question has four options, which are shuffled, and the answer is a letter. "
+        "The letters of a conversation's answers are balanced.",
     )
     count: tuple[int, int] = Field((6, 8), description="Minimum and maximum number of pairs.")
     truncated: bool | Literal["retry"] = Field(
@@ -36,7 +48,13 @@ class QaPairsConfig(GenerateConfig):
 
 @step("qa_pairs")
 class QaPairs(BaseGenerate[QaPairsConfig]):
-    """Asks for question-answer pairs as JSON; an answer with an invalid pair is retried (Unicorn, section 3.3)."""
+    """Asks for question-answer pairs as JSON; an answer with an invalid pair is retried (Unicorn, section 3.3).
+
+    The options of multiple-choice questions are shuffled: models put the right one first more often than last. The
+    order depends on the model's answer alone, so it is the same in every run.
+    """
+
+    version = 2
 
     def written(self, text: str) -> Fields:
         """Returns the list of pairs. Raises UnusableAnswer if one can't be read, or there are too few or too many."""
@@ -51,7 +69,7 @@ def read_pairs(text: str, *, options: bool = False) -> list[tuple[str, str]]:
     """Returns the (question, answer) pairs in an answer, without duplicate questions.
 
     Args:
-        options: the pairs are multiple choice; options become lines of the question, the answer a letter.
+        options: the pairs are multiple choice; shuffled options become lines of the question, the answer a letter.
 
     Raises:
         UnusableAnswer: if there is no readable JSON, or if a pair is not complete.
@@ -61,6 +79,7 @@ def read_pairs(text: str, *, options: bool = False) -> list[tuple[str, str]]:
         lists = {_plain(key): item for key, item in value.items() if isinstance(item, list)}
         value = lists.get("qapairs", next(iter(lists.values()), [value]))
     pairs: dict[str, str] = {}
+    choices: dict[str, tuple[Mapping[str, str], str]] = {}
     for number, item in enumerate(value, 1):
         if not isinstance(item, dict):
             raise UnusableAnswer(f"pair {number} is not an object")
@@ -71,14 +90,40 @@ def read_pairs(text: str, *, options: bool = False) -> list[tuple[str, str]]:
         question = require_content(question.strip(), f"the question of pair {number}")
         answer = require_content(answer.strip(), f"the answer of pair {number}")
         if options:
-            question, answer = _choice(number, question, answer, fields.get("options"))
+            choices.setdefault(question, _choice(number, answer, fields.get("options")))
         elif "options" in fields:
             raise UnusableAnswer(f"pair {number} has options, which the prompt does not ask for")
         pairs.setdefault(question, answer)
-    return list(pairs.items())
+    return _shuffled(choices, random.Random(text)) if options else list(pairs.items())
 
 
-def _choice(number: int, question: str, answer: str, options: object) -> tuple[str, str]:
+def _shuffled(choices: Mapping[str, tuple[Mapping[str, str], str]], drawn: random.Random) -> list[tuple[str, str]]:
+    """Returns the questions with their options as lines, and the letters of the right ones.
+
+    The right options are placed so that all letters are equally frequent, as far as their number allows. The order of
+    options that refer to each other is kept.
+
+    Args:
+        choices: by question, the options and the letter of the right one.
+    """
+    free = [question for question, (texts, _) in choices.items() if not any(map(_REFERS.search, texts.values()))]
+    letters = [*LETTERS * (len(free) // len(LETTERS)), *drawn.sample(LETTERS, len(free) % len(LETTERS))]
+    drawn.shuffle(letters)
+    places = dict(zip(free, letters, strict=True))
+    pairs = []
+    for question, (texts, right) in choices.items():
+        place = places.get(question, right)
+        if question in places:
+            others = [texts[key] for key in LETTERS if key != right]
+            drawn.shuffle(others)
+            texts = {key: texts[right] if key == place else others.pop() for key in LETTERS}
+        lines = "\n".join(f"{key}: {texts[key]}" for key in LETTERS)
+        pairs.append((f"{question}\n{lines}", place))
+    return pairs
+
+
+def _choice(number: int, answer: str, options: object) -> tuple[dict[str, str], str]:
+    """Returns the texts of a question's options by letter, and the letter of the right one."""
     texts = _by_letter(options)
     if texts is None:
         raise UnusableAnswer(f"pair {number} has no options A to D")
@@ -86,8 +131,7 @@ def _choice(number: int, question: str, answer: str, options: object) -> tuple[s
         require_content(text, f"option {key} of pair {number}")
     if len({text.casefold() for text in texts.values()}) < len(LETTERS):
         raise UnusableAnswer(f"pair {number} has options that are empty or the same")
-    lines = "\n".join(f"{key}: {texts[key]}" for key in LETTERS)
-    return f"{question}\n{lines}", _letter(number, answer, texts)
+    return texts, _letter(number, answer, texts)
 
 
 def _by_letter(options: object) -> dict[str, str] | None:

@@ -238,16 +238,18 @@ def test_engines_that_can_not_be_are_told(write_recipe: Callable[..., Path], ste
 
 def test_unicorn_from_seeds_to_embeddings(clip: Path, tmp_path: Path, calls_log: Path) -> None:
     (tmp_path / "play.py").write_text(SCRIPT + "\ndef reply(request, text):\n    " + UNICORN.replace("\n", "\n    "))
-    (tmp_path / "captions.txt").write_text("".join(f"seed {n}\n" for n in range(20)))
+    (tmp_path / "captions.txt").write_text("".join(f"seed {n}\n" for n in range(20)) + "few\n")
     overrides = {
+        "steps.kind.values": {"multiple_choice": 0, "complex_reasoning": 0},
         "engines.llm": {"backend": "scripted", "script": str(tmp_path / "play.py")},
         "engines.encoder": {"backend": "encoder", "model": str(clip), "device_map": "cpu"},
     }
     recipe = ROOT / "recipes" / "unicorn.yaml"
     mminf.run(recipe, input=tmp_path / "captions.txt", output=tmp_path / "out", overrides=overrides)
-    rows = json.loads((tmp_path / "out" / "instruct.json").read_text())
-    assert [row["id"] for row in rows] == list(read_vectors(tmp_path / "out" / "embeddings"))
-    assert len(rows) == 20
+    captions, rows = (json.loads((tmp_path / "out" / name).read_text()) for name in ("pretrain.json", "instruct.json"))
+    assert [row["id"] for row in captions] == list(read_vectors(tmp_path / "out" / "embeddings"))
+    assert len(captions) == 21
+    assert len(rows) == 20, "unreadable instructions leave the caption and its embedding"
 
 
 def test_an_encoder_of_a_plugin(tmp_path: Path) -> None:

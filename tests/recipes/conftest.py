@@ -19,7 +19,10 @@ from ..conftest import ROOT, tiny_image
 
 SCRIPT = """
 import json, os
-from collections import namedtuple
+from mminf.request import Generation
+
+def Cut(text):
+    return Generation(text, "length", 1, 4096)
 
 def answer(request):
     text = "\\n".join(turn.text for turn in request.turns)

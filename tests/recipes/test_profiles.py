@@ -25,8 +25,8 @@ INFINITY = """
     distinct relevant fits style answer refusal degenerate english_answer short_answer quality good columns
 """
 UNICORN = """
-    densify caption_leak refused_caption degenerate_caption request kind choices questions reasoning turn_leak refusal
-    degenerate embed
+    same_seed densify caption_leak refused_caption degenerate_caption same_caption request kind choices questions
+    reasoning no_turns turn_leak refusal degenerate embed
 """
 
 
@@ -50,7 +50,9 @@ UNICORN = """
         ("infinity_mm", "tagged", INFINITY),
         ("infinity_mm", "all_styles", f"tag {INFINITY.replace('style', 'all_styles each_style mark_style')}"),
         ("unicorn", None, UNICORN),
-        ("unicorn", "labels", f"phrase split make_seed {UNICORN}"),
+        ("unicorn", "labels", f"article phrase split fill make_seed {UNICORN}"),
+        ("unicorn", "annotated,web", f"one_per_image annotation web_caption {UNICORN}"),
+        ("allava_text", "wizardlm", "first_question respond refusal degenerate"),
     ],
 )
 def test_profiles_insert_their_steps(recipe: str, profile: str | None, steps: str) -> None:
