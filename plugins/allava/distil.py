@@ -39,7 +39,7 @@ class DistilConfig(GenerateConfig):
 class Distil(BaseGenerate[DistilConfig]):
     """Asks for four parts in tags; an answer without all four is retried (ALLaVA, section 3.2).
 
-    Writes `caption`, `candidates` (a list), `instruction` and `response`.
+    Writes `caption`, `candidates` (a list), `instruction` and `response`. Questions may have several lines.
     """
 
     @property
@@ -50,12 +50,12 @@ class Distil(BaseGenerate[DistilConfig]):
     def written(self, text: str) -> Fields:
         """Returns the four fields. Raises UnusableAnswer if one is missing, or the question is not a candidate."""
         found = {field: parse_tag(text, tag) for field, tag in _FIELDS.items()}
-        candidates, questions = parse_lines(found["candidates"]), parse_lines(found["instruction"])
+        candidates = parse_lines(found["candidates"], spanning=True)
         if len(candidates) != self.config.candidates:
             raise UnusableAnswer(f"{len(candidates)} candidate questions, not {self.config.candidates}")
-        if len(questions) != 1:
-            raise UnusableAnswer(f"{len(questions)} chosen questions, not one")
-        return {**found, "candidates": candidates, "instruction": _chosen(questions[0], candidates)}
+        # All lines are the question: two questions are none of the candidates.
+        chosen = " ".join(parse_lines(" ".join(found["instruction"].split())))
+        return {**found, "candidates": candidates, "instruction": _chosen(chosen, candidates)}
 
 
 def _chosen(question: str, candidates: list[str]) -> str:

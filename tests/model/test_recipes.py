@@ -88,7 +88,7 @@ def outputs(play: Play, pictures: Callable[..., list[str]], tmp_path: Path) -> I
     evolved = [{**row, "instruction": f"prompt ({row['id'][0]})"} for row in rows]
     plays: dict[str, tuple[Any, str]] = {
         "allava_laion": (rows, test_allava.LAION),
-        "allava_session": (rows, test_allava.SESSION),
+        "allava_session": (rows, test_allava.session()),
         "allava_text": (pairs, "return text"),
         "allava_vflan": (pairs, "return '<description>A</description><detailed answer>B</detailed answer>'"),
         "caption": (rows, "return 'A caption.'"),

@@ -84,13 +84,19 @@ def test_turns_that_refuse_leave_their_conversation(play: Play, tmp_path: Path) 
     assert answers == [f"It is {n}." for n in range(11, 18)]
 
 
-def test_vision_flan_may_decline(play: Play, pictures: Pictures) -> None:
-    answer = "I cannot identify people in images."
+@pytest.mark.parametrize("kept", [False, True])
+def test_declined_questions_of_vision_flan_are_kept_only_if_asked_for(
+    play: Play, pictures: Pictures, kept: bool
+) -> None:
+    answer = "I can't answer this question."
     reply = f"""
 return "<start of description>A man.<end of description><start of detailed answer>{answer}<end of detailed answer>"
 """
-    found = play("allava_vflan", items(pictures("a"), instruction="Who is it?"), reply)
-    assert found.rows["instruct.json"][0]["conversations"][1]["value"] == answer
+    settings = {"steps.declined": False} if kept else {}
+    found = play("allava_vflan", items(pictures("a"), instruction="Who is it?"), reply, **settings)
+    values = [row["conversations"][1]["value"] for row in found.rows["instruct.json"]]
+    assert values == ([answer] if kept else [])
+    assert kept or found.dropped["a"] == ("declined", f"response refuses: {answer!r}")
 
 
 @pytest.mark.parametrize(("name", "loads"), [("oasis", 3), ("oasis_recycling", 3), ("caption_qa", 3)])
