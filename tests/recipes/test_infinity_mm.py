@@ -176,7 +176,7 @@ def in_reasoning(part: str, said: str, style: str | None = None) -> str:
         ("'<question>图中的狗在做什么？</question>'", "nothing matches"),
         ("'<question>Warum schaut der Hund auf die Bank?</question>'", "nothing matches"),
         ("'<question>Что делает собака на этой картинке?</question>'", "nothing matches"),
-        ("'<question>What is this? [End of Examples] Which is it?</question>'", "nothing matches"),
+        ("'<question>What is this? [End of Examples] Which is it?</question>'", "repeats the prompt"),
     ],
 )  # fmt: skip
 def test_bad_questions_leave_the_conversation(one: Callable[..., Played], said: str, reason: str) -> None:
@@ -197,15 +197,15 @@ def test_bad_questions_leave_the_conversation(one: Callable[..., Played], said: 
         (None, '"I\'m sorry, but I can\'t assist with that."', "refuses"),
         (None, "text.split('[Begin of Question]')[1].split('[End')[0].strip()", "repeats instruction"),
         (None, "'There is a dog on the bench. ' * 12", "repeats"),
-        (None, "text", "nothing matches"),
+        (None, "text", "repeats the prompt"),
         ("short", "'两个'", "nothing matches"),
-        ("short", "'[Begin of Question] Two'", "nothing matches"),
+        ("short", "'[Begin of Question] Two'", "repeats the prompt"),
         ("short", "'The dog is on the bench. ' + 'It looks at the people in the park, and then at that tree. ' * 2", "nothing matches"),
         ("brief", "'狗在看那边的人。所以是两个。'", "nothing matches"),
         ("brief", "'Le chien regarde la rue. Il y en a deux.'", "nothing matches"),
         ("detailed", "'Der Hund schaut auf die Bank. Es sind also zwei.'", "nothing matches"),
         ("detailed", "'The dog looks at the bench. 因此答案是两个人在公园里。'", "nothing matches"),
-        ("detailed", "'The dog looks at it.\\n[Begin of Question]\\nWhat is it?'", "nothing matches"),
+        ("detailed", "'The dog looks at it.\\n[Begin of Question]\\nWhat is it?'", "repeats the prompt"),
     ],
 )  # fmt: skip
 def test_bad_answers_leave_the_conversation(

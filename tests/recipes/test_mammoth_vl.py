@@ -94,8 +94,9 @@ def test_the_prompts_depend_on_the_task(
         (f"<question>{QUESTION}</question>", "rewrite"),
         (f"<question>{QUESTION}</question><answer>...</answer>", "rewrite"),
         (f"<question>the new question</question><answer>{ANSWER}</answer>", "rewrite"),
+        (f"<question>{QUESTION}</question><answer>[Begin of Question]\nIs it?\n[End of Question]\nA taxi.</answer>", "rewrite"),
     ],
-)
+)  # fmt: skip
 def test_an_answer_without_a_pair_fails_its_record(rewrite: Callable[..., Played], rewritten: str, step: str) -> None:
     found = rewrite(reply(rewritten))
     assert found.rows["mammoth_vl.jsonl"] == []
@@ -124,7 +125,6 @@ def pair(question: str = QUESTION, answer: str = ANSWER) -> str:
         (pair(question="What shows that the vehicle is a taxi?"), "result_not_given"),
         (pair(answer="According to the caption, there is a car with a roof sign. It is a taxi."), "no_leak"),
         (pair(answer="The car has a roof sign. This agrees with the short answer: a taxi."), "no_talk_of_answer"),
-        (pair(answer=f"[Begin of Question]\n{SEED}\n[End of Question]\nA taxi."), "no_talk_of_answer"),
         (pair(answer="路边停着一辆车，车顶上有出租车的标志，所以这是一辆出租车。"), "same_language"),
         (pair(question="路边停着什么车？请说明理由。"), "same_language"),
         (pair(answer="Cette voiture est garée au bord du trottoir et porte une enseigne : un taxi."), "same_language"),
