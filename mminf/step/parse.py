@@ -45,6 +45,20 @@ _HEADING = re.compile(r"#{1,6}\s+\D")
 _THINK_TAGS = ("<think>", "</think>")
 # A first line that introduces the text: "Here are the changed thoughts:".
 _INTRODUCTION = re.compile(r"\s*(?:here (?:are|is)|sure|certainly)\b[^\n]*:\s*\n", re.IGNORECASE)
+# The delimiters that prompts put around a text.
+_FRAMED = re.compile(r"\s*\[Begin of ([^\[\]\n]{1,40})\](.*)\[End of \1\]\s*\Z", re.IGNORECASE | re.DOTALL)
+# A first line that only names the text, as a heading, in bold type or with a colon: "**Rewritten text:**".
+_NAMES_TEXT = (
+    r"(?:(?:the|my|your|rewritten|revised|changed|edited|corrected|modified|updated|new|final|full|text"
+    r"|version|thoughts?|thinking|reasoning|thought process|answer|output|result|response)\b[ \t]*){1,5}"
+    r"|(?:(?:改写|修改|更改|更新)(?:后|过)?的?|最终的?)?(?:文本|内容|思考(?:过程)?|思路|推理(?:过程)?|结果|输出)"
+)
+_HEADING_LINE = re.compile(
+    rf"\s*(?:#{{1,6}}[ \t]+[*_]{{0,3}}(?:{_NAMES_TEXT})[*_]{{0,3}}[:：]?[*_]{{0,3}}"
+    rf"|(?P<bold>\*\*|__)(?:{_NAMES_TEXT})(?:[:：](?P=bold)|(?P=bold)[:：]?)|(?:{_NAMES_TEXT})[:：])"
+    r"[ \t]*(?:(?:\r?\n)+|\Z)",
+    re.IGNORECASE,
+)
 _LONGEST_REPAIRED = 20_000
 """Maximum length of broken JSON that is repaired; the time grows with the square of the length."""
 
@@ -241,6 +255,9 @@ def _tidied(items: list[str]) -> list[str]:
 def parse_plain_text(text: str, what: str) -> str:
     """Returns an answer that consists of the requested text alone.
 
+    A first line that only names the text ("**Rewritten text:**"), and `[Begin of X]` and `[End of X]` around the text,
+    are removed.
+
     Args:
         what: name of the text in messages.
 
@@ -253,7 +270,17 @@ def parse_plain_text(text: str, what: str) -> str:
         raise UnusableAnswer(f"{what} contains {tag}: {short(text)}")
     if found := _INTRODUCTION.match(text):
         raise UnusableAnswer(f"{what} begins with an introduction: {short(found[0])}")
-    return require_content(text.strip(), what)
+    return require_content(_without_frame(text).strip(), what)
+
+
+def _without_frame(text: str) -> str:
+    """Returns a text without its heading, and without the delimiters that a prompt puts around texts."""
+    for _ in range(2):  # a heading may be before the delimiters or between them
+        if (heading := _HEADING_LINE.match(text)) is not None:
+            text = text[heading.end() :]
+        if (framed := _FRAMED.match(text)) is not None:
+            text = framed[2]
+    return text
 
 
 def why_not_prose(text: str) -> str | None:

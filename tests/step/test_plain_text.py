@@ -40,11 +40,41 @@ def test_the_text_alone_is_taken(text: str, found: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("**Rewritten Thoughts:**\n\nThe cup is red.", "The cup is red."),
+        ("**Rewritten Thoughts**:\nThe cup is red.", "The cup is red."),
+        ("## Rewritten thoughts\nThe cup is red.", "The cup is red."),
+        ("### **Final Answer**\r\n\r\nThe cup is red.", "The cup is red."),
+        ("Changed thoughts:\nThe cup is red.", "The cup is red."),
+        ("改写后的思考：\n杯子是红色的。", "杯子是红色的。"),
+        ("[Begin of Thoughts]\nThe cup is red.\n[End of Thoughts]", "The cup is red."),
+        ("Thoughts:\n[Begin of Thoughts]\nThe cup is red.\n[End of Thoughts]\n", "The cup is red."),
+        ("[begin of thoughts]\n**Thoughts:**\nThe cup is red.\n[end of thoughts]", "The cup is red."),
+        ("The cup is red.\n[End of Thoughts]", "The cup is red.\n[End of Thoughts]"),
+        ("[Begin of Thoughts]\nThe cup is red.", "[Begin of Thoughts]\nThe cup is red."),
+        ("[Begin of A]\nThe cup is red.\n[End of B]", "[Begin of A]\nThe cup is red.\n[End of B]"),
+        ("**The Cup**\nIt is red.", "**The Cup**\nIt is red."),
+        ("## Step 1\nI look at the cup.", "## Step 1\nI look at the cup."),
+        ("So the answer:\nfour", "So the answer:\nfour"),
+        ("Final answer: 4\nIt is red.", "Final answer: 4\nIt is red."),
+        ("Answer Key\nThe cup is red.", "Answer Key\nThe cup is red."),
+        ("The cup is red.\n**Thoughts:**\nIt is.", "The cup is red.\n**Thoughts:**\nIt is."),
+    ],
+)
+def test_a_heading_that_only_names_the_text_is_removed(text: str, found: str) -> None:
+    assert parse_plain_text(text, "thought") == found
+
+
+@pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("", "thought is empty"),
         (" \n ", "thought is empty"),
         ("...", "only a placeholder"),
+        ("**Thoughts:**", "thought is empty"),
+        ("[Begin of Thoughts]\n[End of Thoughts]", "thought is empty"),
+        ("## Thoughts\n...", "only a placeholder"),
         ("Here are the changed thoughts:\n\nThe cup is red.", "begins with an introduction: 'Here are the changed thoughts:'"),
         ("here is the text :  \nThe cup", "begins with an introduction"),
         ("SURE! The thoughts:\nThe cup", "begins with an introduction"),
