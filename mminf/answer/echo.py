@@ -10,7 +10,7 @@ from mminf.answer.clean import short
 from mminf.answer.ground import UNSPACED, tokens
 from mminf.errors import UnusableAnswer
 
-_MARK = re.compile(r"\[(?:Begin|End) of [^\]\n]{1,40}\]", re.IGNORECASE)
+_MARK = re.compile(r"\[(?:Begin|End) of [^\]\n]{1,40}\]|【[^】\n]{1,20}(?:开始|结束)】", re.IGNORECASE)
 _CUE = re.compile(r"^([^\n{}]{1,40}[:：])\s*\Z", re.MULTILINE)
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 

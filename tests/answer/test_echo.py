@@ -60,6 +60,8 @@ def test_other_texts_are_not(text: str) -> None:
 def test_chinese_prompts_are_compared_by_characters() -> None:
     assert echo(ZH).find("好的。" + ZH[:30]) is not None
     assert echo(ZH).find(ZH[10:26]) is not None, "a short answer that is a part of the prompt"
+    assert echo(f"{ZH}\n【描述开始】").find("【描述开始】一只猫。") is not None
+    assert echo(f"{ZH}\n【描述开始】").find("【描述】一只猫。") is None
     assert echo(ZH).find("图片中的主要内容是一只红色的猫，它坐在沙发上，旁边有一个蓝色的球。") is None
 
 
