@@ -13,7 +13,7 @@ from mminf.step import Context, Drop, Names, Outcome, Record, Step, StepConfig, 
 
 from .repetition import find_repetition
 from .scripts import find_other_script
-from .texts import as_text, one_of, shorten, word_set, words_of
+from .texts import as_text, one_of, shorten, texts_of, word_set, words_of
 
 # Default system turns of chat templates.
 _SYSTEM = (
@@ -56,7 +56,7 @@ _REHASH_WORDS, _REHASH_TIMES, _REHASH_NEW = 30, 3, 0.25
 class DegenerateConfig(StepConfig):
     """Settings of `degenerate`."""
 
-    reads: Names = Field(description="Fields with the texts.")
+    reads: Names = Field(description="Fields with the texts, or lists of texts.")
     echo_of: Names = Field(
         default_factory=list, description="Fields that a text must not repeat, for example the instruction."
     )
@@ -96,21 +96,25 @@ class Degenerate(Step[DegenerateConfig]):
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Drops the record if one of its texts is degenerate."""
         for name in self.config.reads:
-            text = as_text(record[name])
-            requests = {other: as_text(record[other]) for other in self.config.echo_of if other != name}
-            found = find_debris(text) or self._find_echo(text, requests)
-            if found is None and (repeated := find_repetition(text)) is not None:
-                found = f"repeats {shorten(repeated)}"
-            if found is None and self.config.script_of is not None:
-                found = find_other_script(text, as_text(record[self.config.script_of]))
-            if found is not None:
-                return Drop(f"{name} {found}")
+            requests = [
+                (other, text) for other in self.config.echo_of if other != name for text in texts_of(record[other])
+            ]
+            expected = as_text(record[self.config.script_of]) if self.config.script_of is not None else ""
+            for text in texts_of(record[name]):
+                if (found := self._find_fault(text, requests) or find_other_script(text, expected)) is not None:
+                    return Drop(f"{name} {found}")
         return {}
 
-    def _find_echo(self, text: str, requests: dict[str, str]) -> str | None:
+    def _find_fault(self, text: str, requests: list[tuple[str, str]]) -> str | None:
+        found = find_debris(text) or self._find_echo(text, requests)
+        if found is None and (repeated := find_repetition(text)) is not None:
+            found = f"repeats {shorten(repeated)}"
+        return found
+
+    def _find_echo(self, text: str, requests: list[tuple[str, str]]) -> str | None:
         if is_system_prompt(text, [*self.config.system, *_SYSTEM], self.config.similarity):
             return f"repeats a system prompt: {shorten(text)!r}"
-        for other, request in requests.items():
+        for other, request in requests:
             if is_echo(text, request, self.config.similarity) or is_rehash(text, request):
                 return f"repeats {other}: {shorten(text)!r}"
         return None

@@ -9,13 +9,13 @@ from pydantic import Field
 from mminf.step import Context, Drop, Names, Outcome, Record, Step, StepConfig, step
 
 from .refusals import find_refusal
-from .texts import as_text, shorten
+from .texts import shorten, texts_of
 
 
 class RefusalConfig(StepConfig):
     """Settings of `refusal`."""
 
-    reads: Names = Field(description="Fields with the texts.")
+    reads: Names = Field(description="Fields with the texts, or lists of texts.")
     partial: Literal["keep", "drop"] = Field(
         "keep",
         description='Keep or drop texts that refuse and then answer: "I can\'t identify the man, but he smiles."',
@@ -37,7 +37,8 @@ class RefusalFilter(Step[RefusalConfig]):
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Drops the record if one of its texts is a refusal."""
         for name in self.config.reads:
-            found = find_refusal(as_text(record[name]))
-            if found is not None and not (found.partial and self.config.partial == "keep"):
-                return Drop(f"{name} refuses: {shorten(found.quote)!r}")
+            for text in texts_of(record[name]):
+                found = find_refusal(text)
+                if found is not None and not (found.partial and self.config.partial == "keep"):
+                    return Drop(f"{name} refuses: {shorten(found.quote)!r}")
         return {}

@@ -1,7 +1,7 @@
 """Finds texts in another writing system than the text that they belong to: a Chinese caption of an English seed.
 
-Languages that share a script are not distinguished. Quoted text, code and formulas don't count: a sign in an image may
-have any script. The rules are our own.
+Languages that share a script are not distinguished; the module `languages` does this. Quoted text, code and formulas
+don't count: a sign in an image may have any script. The rules are our own.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ _ASKS_FOR_LANGUAGE = re.compile(
     \b (?: translat\w* | languages? | bilingual | phrase\s?book | pinyin | kanji | hiragana | katakana | hangul
     | cyrillic | Chinese | Mandarin | Cantonese | Japanese | Korean | Russian | Ukrainian | Arabic | Hebrew | Hindi
     | Bengali | Thai | Greek | Persian | Farsi | Urdu | Tamil | Telugu | Bulgarian | Serbian | Georgian | Armenian
-    | English | Latin | Sanskrit ) \b
-    | 翻译 | 译[成为] | [英日韩俄法德]文 | [英日韩俄法德]语 | 中文 | 汉语 | 双语 | 外语
+    | English | Latin | Sanskrit | Croatian | Czech | Danish | Dutch | Esperanto | Estonian | Finnish | French | German
+    | Hungarian | Indonesian | Irish | Italian | Latvian | Lithuanian | Malay | Norwegian | Polish | Portuguese
+    | Romanian | Slovak | Slovenian | Spanish | Swahili | Swedish | Turkish | Vietnamese | Welsh ) \b
+    | 翻译 | 译[成为] | [英日韩俄法德]文 | [英日韩俄法德西意葡]语 | 西班牙文 | 意大利文 | 中文 | 汉语 | 双语 | 外语
     """,
     re.IGNORECASE | re.VERBOSE,
 )
@@ -49,7 +51,7 @@ def find_other_script(text: str, other: str) -> str | None:
     """
     said, expected = count_scripts(text), count_scripts(other, quoted=True)
     total = sum(said.values())
-    if total < _LEAST_WORDS or not expected or _ASKS_FOR_LANGUAGE.search(other):
+    if total < _LEAST_WORDS or not expected or asks_for_language(other):
         return None
     least = _SHARED * sum(expected.values())
     foreign = Counter({script: words for script, words in said.items() if expected[script] <= least})
@@ -59,6 +61,16 @@ def find_other_script(text: str, other: str) -> str | None:
     return f"is in another script ({script.lower()}) than the {max(expected, key=lambda name: expected[name]).lower()}"
 
 
+def asks_for_language(text: str) -> bool:
+    """Returns whether a request names a language, and may therefore ask for an answer in it."""
+    return _ASKS_FOR_LANGUAGE.search(text) is not None
+
+
+def without_quotes(text: str) -> str:
+    """Returns a text without quoted text, code, formulas and addresses."""
+    return _NOT_PROSE.sub(" ", text)
+
+
 def count_scripts(text: str, *, quoted: bool = False) -> Counter[str]:
     """Returns the number of words per script; for scripts without spaces, it is estimated by their characters.
 
@@ -66,7 +78,7 @@ def count_scripts(text: str, *, quoted: bool = False) -> Counter[str]:
         quoted: count quoted text and code as well.
     """
     if not quoted:
-        text = _NOT_PROSE.sub(" ", text)
+        text = without_quotes(text)
     words: Counter[str] = Counter()
     characters: Counter[str] = Counter()
     for word in _SPACED.findall(text):

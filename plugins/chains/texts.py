@@ -18,6 +18,11 @@ def as_text(value: object) -> str:
     return "" if value is None else str(value)
 
 
+def texts_of(value: object) -> list[str]:
+    """Returns a field as text, and each item of a list as well, because a rule may apply to the start of a text."""
+    return [as_text(value), *(map(as_text, value) if isinstance(value, list) and len(value) > 1 else ())]
+
+
 def straighten(text: str) -> str:
     """Returns a text with straight quotes, without Markdown emphasis, and with single spaces."""
     return " ".join(_EMPHASIS.sub("", unicodedata.normalize("NFC", text).translate(_QUOTES)).split())

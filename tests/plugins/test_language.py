@@ -1,0 +1,111 @@
+"""`language`: the language of a text, and texts in another language than their request."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mminf_plugins.chains.language import Language
+from mminf_plugins.chains.languages import find_language, find_other_language
+from pydantic import ValidationError
+
+from mminf.step import Drop
+from mminf.testing import make_step, run_step
+
+from .test_filters import labelled
+
+ENGLISH = "How many cats are in the picture?"
+CHINESE = "请描述这张图片。"
+OTHERS = [
+    (ENGLISH, "图中有两只猫坐在沙发上。"),
+    (ENGLISH, "Hay dos gatos en la imagen, uno de ellos es negro."),
+    (ENGLISH, "Un petit chat rouge est assis sur le canapé."),
+    (ENGLISH, "Eine kleine rote Katze sitzt auf dem Sofa und schläft."),
+    (ENGLISH, "Uma mulher está sentada na praia com um cachorro."),
+    (ENGLISH, "Una donna è seduta sulla spiaggia con il suo cane."),
+    (ENGLISH, "Een vrouw zit op het strand met een hond."),
+    (ENGLISH, "На картинке две кошки, одна из них чёрная."),
+    (ENGLISH, "写真には猫が二匹いて、ソファの上で寝ています。"),
+    (ENGLISH, "There are two cats on the sofa. 图中的猫是红色的，它们坐在一张大沙发上，旁边有一盏灯。"),
+    ("Describe this image.", "Un petit chat rouge est assis sur le canapé."),
+    (CHINESE, "A small red cat sits on the sofa."),
+    (CHINESE, "写真には猫が二匹いて、ソファの上で寝ています。"),
+    ("Wie viele Katzen sind auf dem Bild zu sehen?", "There are two cats on the sofa in the picture."),
+]
+SAME = [
+    (ENGLISH, "There are two cats on the sofa, and a dog in the garden."),
+    (ENGLISH, "Two."),
+    ("What does the sign say?", "停车"),
+    ("What does the sign say?", 'The sign says "禁止停车，违者罚款五十元人民币".'),
+    ("What is it?", "Le Monde"),
+    ("Who painted it?", "Leonardo da Vinci painted La Gioconda in Florence."),
+    ("What is the name of the dish?", "Pho bo, banh mi, bun cha"),
+    ("Solve $x^2=4$ for x.", r"\[x = 2\] or \[x = -2\]"),
+    ("图中写着什么？", "STOP"),
+    ("图中写着什么？", "上面写着“STOP”，是一个停车标志。"),
+    (CHINESE, "这张图片显示了一台 iPhone 15 Pro Max，屏幕上是 Google 的搜索页面。"),
+    ("写一个函数。", "```python\ndef f(x): return x in y and not z\n```\n这个函数返回结果。"),
+    ("写一个函数。", "```python\ndef f(x): return x in y and not z"),
+    ("日本の首都はどこですか？", "東京です。"),
+    ("日本の首都はどこですか？", "東京"),
+    ("Wie viele Katzen sind auf dem Bild zu sehen?", "Auf dem Bild sind zwei Katzen zu sehen, die auf einem Sofa liegen."),
+    ("¿Cuántos gatos hay en la imagen?", "Hay dos gatos en la imagen, uno de ellos es negro."),
+    ("Сколько кошек на картинке?", "На картинке две кошки, одна из них чёрная."),
+    ("2+2=?", "图中没有任何东西，所以答案是四。"),
+    ("Translate it into French: The cat is red.", "Le chat est rouge et il est sur le canapé."),
+    ("用英语描述这张图片。", "A small red cat sits on the sofa."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("request_text", "answer"), OTHERS)
+def test_a_text_in_another_language_is_dropped(request_text: str, answer: str) -> None:
+    found = run_step(Language, {"reads": "a", "same_as": "q"}, {"a": answer, "q": request_text})
+    assert isinstance(found, Drop)
+    assert found.reason.startswith(("a is in another language (", "a is in another script ("))
+
+
+@pytest.mark.parametrize(("request_text", "answer"), SAME)
+def test_other_texts_are_kept(request_text: str, answer: str) -> None:
+    assert run_step(Language, {"reads": "a", "same_as": "q"}, {"a": answer, "q": request_text}) == {}
+
+
+def test_each_text_of_a_list_is_compared() -> None:
+    fields = {"a": ["Two cats.", "图中有两只猫坐在沙发上。"], "q": ENGLISH}
+    assert isinstance(run_step(Language, {"reads": "a", "same_as": "q"}, fields), Drop)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (ENGLISH, "en"), (CHINESE, "zh"), ("写一首诗", "zh"), ("日本の首都はどこですか？", "ja"), ("한국의 수도는 어디입니까?", "ko"),
+        ("Erstelle eine Liste der größten Städte in Europa.", "de"), ("Quelle est la capitale de la France ?", "fr"),
+        ("¿Cuál es la capital de España?", "es"), ("Напиши стихотворение о море.", "und-Cyrl"), ("Die Hard trailer", "und-Latn"),
+        ("", "und"), ("2+2=?", "und"), (None, "und"),
+    ],
+)  # fmt: skip
+def test_the_language_is_written(text: str | None, code: str) -> None:
+    assert run_step(Language, {"reads": "a", "writes": "language"}, {"a": text}) == {"language": code}
+
+
+def test_the_step_compares_writes_or_does_both() -> None:
+    fields = {"a": "There are two cats on the sofa.", "q": ENGLISH}
+    assert run_step(Language, {"reads": "a", "same_as": "q", "writes": "code"}, fields) == {"code": "en"}
+    assert make_step(Language, {"reads": "a", "same_as": "q"}).reads == {"a", "q"}
+    assert not make_step(Language, {"reads": "a", "writes": "code"}).gate
+    with pytest.raises(ValidationError, match="give `same_as`, `writes`, or both"):
+        make_step(Language, {"reads": "a"})
+
+
+@pytest.mark.parametrize("name", ["leaks", "no_leaks", "refusals", "no_refusals"])
+def test_no_labelled_sentence_is_in_a_wrong_language(name: str) -> None:
+    for text in labelled(name):
+        request_text = CHINESE if any("\u4e00" <= char <= "\u9fff" for char in text) else ENGLISH
+        assert find_other_language(text, request_text) is None, text
+
+
+@given(st.text(max_size=200), st.text(max_size=200))
+@settings(max_examples=200, deadline=None)
+def test_any_text_has_a_language(one: str, other: str) -> None:
+    assert find_other_language(one, one) is None
+    find_other_language(one, other)
+    assert find_language(one).code
