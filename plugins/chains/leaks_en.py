@@ -302,7 +302,26 @@ UNNAMED = tuple(
     )
 )
 BEFORE = _re(r"\b(?:above|earlier|before|previously)$")
+# Models and their results, in the words of templates/densefusion/caption.jinja.
 PROGRAMS = _re(
-    r"\bthe (?:programs?|experts?|detectors?|models?)(?: have| has)? (?:found|detected|identified|"
-    r"recogni[sz]ed|tagged)\b"
+    one_of(
+        r"""
+        \bthe (?:programs?|experts?|detectors?|models?)(?: have| has)? \
+            (?:found|detected|identified|recogni[sz]ed|tagged)\b
+        \b(?:the|these|other|vision|detection)(?: other)? models?(?:'s?)? \
+            (?:suggest|say|state|think|believe|find|found|detect|identif|recogni[sz]|report|indicat|mention|output)\w*\b
+        \b(?:according to|based on|by|per|outputs? of|results? of) (?:the|these|other|some)(?: other)? models?\b
+        \bmodels?(?:'s?)? (?:outputs?|results?)\b
+        \bconfirmed by the (?:image|picture|photo)\b
+        \bthe (?:image|picture|photo) (?:does not |doesn't |also )?confirms? the (?:hint|tag|detect|OCR|fact)\w*
+        \bnone of the hints\b
+        \b(?:the|this|that|these|those|no|an?|any|each|some|several|many|most|all|both) hints? \
+            (?:is|are|was|were|about|that|mentions?|says?|suggests?)\b
+        \bdetected (?:objects?|items?|texts?)\b|\bobjects? detected\b
+        \b(?:is|are|was|were) detected (?:at|in|on|near|by)\b
+        \b(?:according to|based on|from|per) the (?:\w+ )?facts\b(?! (?:on|in|of|listed|printed|written|shown)\b)
+        \bthe facts (?:say|state|mention|suggest|indicate|tell|confirm)\b
+        ^\W*(?:hints|tags|detected objects|OCR text|facts) ?:
+        """
+    )
 )

@@ -90,6 +90,12 @@ def _find_attribution(clause: str, source: str, nouns: tuple[str, ...]) -> str |
 def _find_hint(clause: str) -> str | None:
     if read := re.search(r"OCR(?:识别)?(?:结果|文[字本])?(?:[是为出]|里|中)", clause):
         return read[0]
+    if said := re.search(
+        r"(?:其他|其它|这些|检测|识别)的?模型(?:也|还|都)?(?:认为|检测|识别|提到|显示|指出|输出|的)|根据(?:其他|其它|这些|各)?模型"
+        r"|(?:根据|基于|依据)(?:所?给的?|提供的|上述|这些)?事实(?!上)",
+        clause,
+    ):
+        return said[0]
     held = re.search(r"标签[里中]有", clause)
     return held[0] if held is not None and not _is_carried(clause, held) else None
 

@@ -18,7 +18,8 @@ class NoLeakConfig(StepConfig):
     sources: list[Source] = Field(
         default_factory=lambda: list(SOURCES),
         description="Kinds of sources: `caption` (description), `text` (passage), `information` (details, context), "
-        "`hints` (tags, labels, OCR, detections, metadata), `prompt`, `unnamed` (as described, it is mentioned that).",
+        "`hints` (tags, labels, OCR, detections, metadata, other models), `prompt`, `unnamed` (as described, it is "
+        "mentioned that).",
     )
 
 
@@ -30,7 +31,7 @@ class NoLeak(Step[NoLeakConfig]):
     text in the image ("the caption of the cartoon", "the label on the bottle") are kept. Ambiguous texts are dropped.
     """
 
-    version = 2
+    version = 3
 
     @property
     def gate(self) -> bool:
