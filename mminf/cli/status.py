@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +14,7 @@ from mminf.cli.terminal import echo
 from mminf.states import RunState
 
 if TYPE_CHECKING:
-    from mminf.inspection import FailureStatus
+    from mminf.inspection import FailureStatus, StepStatus
 
 
 def register(app: typer.Typer) -> None:
@@ -52,13 +54,20 @@ def status(
     if found["parts"]:
         parts = ", ".join(f"{name} {state}" for name, state in found["parts"].items())
         echo(f"shards that are not merged yet: {parts}")
-    for name, step in found["steps"].items():
-        calls = f"{step['calls']} calls, {step['completion_tokens']} tokens, " if "calls" in step else ""
-        echo(f"  {name}: {calls}{step.get('dropped', 0)} dropped, {step.get('failed', 0)} failed")
+    for line in _step_lines(found["steps"]):
+        echo(line)
     for failure in found["failures"]:
         echo(f"  {_line(failure)}")
     if found["failed"] > len(found["failures"]):
         echo(f"  and {found['failed'] - len(found['failures'])} more: mminf status {output} --failures")
+
+
+def _step_lines(steps: Mapping[str, StepStatus]) -> Iterator[str]:
+    for name, step in steps.items():
+        if re.fullmatch(r".+\.\d+", name) and not any(step.values()):
+            continue  # a later round of a `repeat` in which nothing happened
+        calls = f"{step['calls']} calls, {step['completion_tokens']} tokens, " if "calls" in step else ""
+        yield f"  {name}: {calls}{step.get('dropped', 0)} dropped, {step.get('failed', 0)} failed"
 
 
 def _line(failure: FailureStatus) -> str:

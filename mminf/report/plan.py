@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 from mminf.engine.engines import Engine
 from mminf.engine.plan import StagePlan, plan_stages
 from mminf.engine.pool import count_loads, fits
 from mminf.engine.replicas import make_engines
 from mminf.recipe.model import Recipe
+
+_LATER_ROUND = re.compile(r"(?P<name>.+)\.(?P<round>\d+)")
+"""Name of a step in a later round of a `repeat`."""
 
 
 def plan_text(recipe: Recipe) -> str:
@@ -17,7 +21,7 @@ def plan_text(recipe: Recipe) -> str:
     plan = plan_stages(recipe, engines)
     lines = [f"{recipe.name}: {len(recipe.steps)} steps", ""]
     for name, config in recipe.engines.items():
-        users = [step.name for step in recipe.steps if step.engine == name]
+        users = [step.name for step in recipe.steps if step.engine == name and _round(step.name)[1] == 1]
         own = engines[name].stats.name
         where = f"shared with {own}" if own != name else config.backend
         lines.append(f"engine {name}: {config.model} ({where}), for {', '.join(users) or 'no step'}")
@@ -64,14 +68,35 @@ def _calls(recipe: Recipe) -> str:
 def _stage(stage: StagePlan) -> list[str]:
     what = "over all records at once" if stage.dataset else "record by record, in this order"
     lines = [f"stage {stage.index + 1}, {what}:"]
-    for index, step in enumerate(stage.steps):
-        reads, writes = ", ".join(sorted(step.reads)) or "nothing", ", ".join(sorted(step.writes))
-        after = [other.name for number, other in enumerate(stage.steps) if stage.waits[index] >> number & 1]
-        lines.append(f"  {step.name} ({step.type}{', ' + step.engine if step.engine else ''})")
-        lines.append(f"    reads {reads}" + (f"; writes {writes}" if writes else "; may drop the record"))
-        lines.append(f"    waits for {', '.join(after)}" if after else "    waits for nothing")
-        for check in stage.checks:
-            if check.gate == index and check.position < index:
-                when = f"after {stage.steps[check.position - 1].name}" if check.position else "before all steps"
-                lines.append(f"    early drop {when}: records that are not {check.condition.source}")
+    rounds = [_round(step.name) for step in stage.steps]
+    last = dict(sorted(rounds))
+    for index, (name, number) in enumerate(rounds):
+        if number <= 2:  # later rounds are like the second one
+            lines += _step(stage, index, f", the same up to {name}.{last[name]}" if 2 == number < last[name] else "")
+    return lines
+
+
+def _round(name: str) -> tuple[str, int]:
+    """Returns the name of a step in a recipe, and the number of its round in a `repeat`."""
+    found = _LATER_ROUND.fullmatch(name)
+    return (name, 1) if found is None else (found["name"], int(found["round"]))
+
+
+def _last_rounds(names: Iterable[str]) -> list[str]:
+    """Returns the names of steps; of those that are in several rounds, only the last."""
+    last = {_round(name)[0]: name for name in names}
+    return list(last.values())
+
+
+def _step(stage: StagePlan, index: int, note: str) -> list[str]:
+    step = stage.steps[index]
+    reads, writes = ", ".join(sorted(step.reads)) or "nothing", ", ".join(sorted(step.writes))
+    after = _last_rounds(other.name for number, other in enumerate(stage.steps) if stage.waits[index] >> number & 1)
+    lines = [f"  {step.name} ({step.type}{', ' + step.engine if step.engine else ''}){note}"]
+    lines.append(f"    reads {reads}" + (f"; writes {writes}" if writes else "; may drop the record"))
+    lines.append(f"    waits for {', '.join(after)}" if after else "    waits for nothing")
+    for check in stage.checks:
+        if check.gate == index and check.position < index:
+            when = f"after {stage.steps[check.position - 1].name}" if check.position else "before all steps"
+            lines.append(f"    early drop {when}: records that are not {check.condition.source}")
     return lines
