@@ -51,7 +51,9 @@ class Score(PromptStep[ScoreConfig]):
     """Asks a judge for an integer score; an answer without a readable score is retried.
 
     A constrained score costs one token on engines in this process. The common prefix of all answers, `[[`, is appended
-    to the prompt, and the next token is sampled from the tokens that distinguish the answers.
+    to the prompt, and the next token is sampled from the tokens that distinguish the answers. If no single token
+    distinguishes them, the whole marker is generated, three or four tokens: on scales to 10, `10` and `1` begin with
+    the same token in tokenizers that split numbers into digits.
     """
 
     def __init__(self, config: ScoreConfig, folders: TemplateFolders) -> None:

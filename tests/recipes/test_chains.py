@@ -10,6 +10,7 @@ from mminf_plugins.chains.leaks import find_leak
 from mminf_plugins.chains.parts import split_parts
 from mminf_plugins.chains.word_changes import count_changes
 
+import mminf
 from mminf.errors import UnusableAnswer
 from mminf.step.check import parse_verdict
 
@@ -23,15 +24,33 @@ def rows(names: list[str], **more: object) -> list[dict[str, object]]:
     return [{"id": name.removesuffix(".png"), "images": [name], **more} for name in names]
 
 
+RULE = {
+    "en": "Do not guess: leave out anything that is uncertain or only likely.",
+    "zh": "不要猜测：不确定或仅仅可能的内容一律不写。",
+}
+
+
 def test_captions_go_with_the_request_that_was_really_sent(play: Play, pictures: Pictures) -> None:
-    found = play("caption", rows(pictures("red", "blue", "green")), "return f'A picture: {text}'")
+    reply = "return f'A picture: {text}'.split('State only')[0]"
+    found = play("caption", rows(pictures("red", "blue", "green")), reply)
     lines = (ROOT / "templates/captions/requests.txt").read_text().splitlines()
     requests = [line for line in lines if line and not line.startswith("#")]
     assert len(set(requests)) == 16
     for row in found.rows["captions.jsonl"]:
         user, assistant = (message["content"] for message in row["messages"])
         assert user.removeprefix("<image>") in requests
-        assert assistant == f"A picture: {user.removeprefix('<image>')}"
+        assert assistant == f"A picture: \n{user.removeprefix('<image>')}"
+        assert "guess" not in user
+
+
+@pytest.mark.parametrize(
+    ("recipe", "profile"),
+    [("caption", None), ("caption", "zh"), ("caption_check", None), ("caption_qa", None), ("caption_qa", "zh"),
+     ("densefusion", None), ("thinking", None)],
+)  # fmt: skip
+def test_every_prompt_for_a_caption_forbids_guessing(recipe: str, profile: str | None) -> None:
+    (caption,) = [step for step in mminf.load(recipe, profile=profile).steps if step.name == "caption"]
+    assert ("不要猜测" if profile == "zh" else "Do not guess") in caption.template.source  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", ["caption", "caption_qa", "caption_check", "allava_laion", "allava_session", "oasis"])
@@ -48,14 +67,14 @@ def test_an_image_that_is_not_there_fails_its_record_alone(
 
 
 QUESTIONS = """
-if "five questions" in text:
+if text.endswith("Questions:"):
     return {
         "red": "Here are five questions:\\n\\n1. What is red?\\n2. **Why is it red?**\\n\\nI hope this helps!",
         "blue": "\\n".join(f"{n}) Is this question {n}?" for n in range(1, 41)),
         "green": "There is nothing to ask.",
         "white": "What is white?",
-    }[text.rsplit("of ", 1)[1]]
-if "Describe this image" in text:
+    }[text.rsplit("A picture of ", 1)[1].split()[0]]
+if "State only" in text:
     return "A picture of " + request.images[0].uri.rsplit("/", 1)[1].removesuffix(".png")
 return f"Because of {text}"
 """
@@ -76,8 +95,9 @@ def test_numbers_and_preambles_are_no_questions(play: Play, pictures: Pictures) 
 
 
 CHECK = """
-if "a part of a description" in text:
-    return {"a": "Yes", "b": "No", "c": "**Yes.**", "d": "Correct."}[text.strip()[-2]]
+if "one part of a description" in text:
+    part = text.rsplit("[Begin of Part]", 1)[1].split("[End of Part]")[0]
+    return {"a": "Yes", "b": "No", "c": "**Yes.**", "d": "Correct."}[part.strip()[-2]]
 name = request.images[0].uri.rsplit("/", 1)[1].removesuffix(".png")
 return {"red": "Part a.\\n\\nPart c.", "blue": "Part a.\\n\\nPart b.\\n\\nPart c.\\n\\nPart d.", "green": "Part d."}[name]
 """
@@ -99,14 +119,14 @@ def test_a_caption_can_be_mended_instead(play: Play, pictures: Pictures) -> None
 
 
 def test_a_caption_of_which_nothing_is_true_is_kept_apart(play: Play, pictures: Pictures) -> None:
-    reply = "return 'No' if 'a part of' in text else 'One. Two.'"
+    reply = "return 'No' if 'one part of' in text else 'One. Two.'"
     found = play("caption_check", rows(pictures("red")), reply, profile="mend")
     assert found.rows["captions.jsonl"] == []
     assert len(found.rows["false_captions.jsonl"][0]["false_parts"]) == 1
 
 
 def test_a_part_that_can_not_be_judged_does_not_count_as_true(play: Play, pictures: Pictures) -> None:
-    reply = "return 'I would rather not say.' if 'a part of' in text else 'One. Two.'"
+    reply = "return 'I would rather not say.' if 'one part of' in text else 'One. Two.'"
     found = play("caption_check", rows(pictures("red")), reply)
     assert found.rows["captions.jsonl"] == []
     assert "item 1 of parts: the judge said neither of Yes and No" in found.failed["red"]
@@ -199,9 +219,9 @@ def test_talk_of_text_in_an_image_is_no_leak(text: str) -> None:
 THINK = """
 uri = request.images[0].uri if request.images else ""
 kind = next(name for name in ("slow", "wrong", "other", "leaky", "fine") if f"kind-{name}" in text or f"/{name}.png" in uri)
-if "Describe this image for" in text:
+if "for a person who cannot see it" in text:
     return f"A picture of kind-{kind}."
-if "Think the question through" in text:
+if "Think step by step" in text:
     if kind == "slow" and request.seed % 3:
         return "<think>It never ends, kind-slow"
     if kind == "leaky":
@@ -210,8 +230,10 @@ if "Think the question through" in text:
 if "Copy the thoughts" in text:
     if kind == "other":
         return "I thought of something else entirely, which has nothing to do with what there was before, you see, kind-other."
-    thought = text.rsplit("Thoughts:", 1)[1].strip().replace("The description says", "In the image I see")
-    dressed = {0: f"Here are the changed thoughts:\\n\\n{thought}", 1: f"<think>\\n{thought}\\n</think>"}
+    thought = text.rsplit("[Begin of Thoughts]", 1)[1].split("[End of Thoughts]")[0].strip()
+    thought = thought.replace("The description says", "In the image I see")
+    dressed = {0: f"Here are the changed thoughts:\\n\\n{thought}", 1: f"<think>\\n{thought}\\n</think>",
+               2: f"**Changed thoughts:**\\n\\n{thought}"}
     return dressed.get(request.seed % 4 if request.sampling.temperature else request.seed % 2, thought)
 return "**No**, it is another number." if kind == "wrong" else "**Yes**"
 """
@@ -233,17 +255,11 @@ def test_thoughts_are_rewritten_and_verified_the_right_way_round(play: Play, pic
     assert found.dropped["wrong"] == ("keep", "not right (right=False)")
     assert found.dropped["other"][1].startswith("not word_changes <= 15")
     # The released code showed the model's answer as the right one.
-    verified = next(prompt for prompt in found.asked("Given answer:") if "kind-fine" in prompt)
-    assert (
-        verified.index("Right answer:")
-        < verified.index("gold")
-        < verified.index("Given answer:")
-        < verified.index("Two,")
-    )
+    verified = next(prompt for prompt in found.asked("[Begin of Given Answer]") if "kind-fine" in prompt)
+    assert "[Begin of Correct Answer]\ngold kind-fine\n[End of Correct Answer]" in verified
+    assert "[Begin of Given Answer]\nTwo, kind-fine.\n[End of Given Answer]" in verified
     assert {row["id"] for row in found.rows["wrong.jsonl"]} == {"wrong", "other"}
-    assert not any("gold" in prompt for prompt in found.asked("Think the question through")), (
-        "who thinks knows no answer"
-    )
+    assert not any("gold" in prompt for prompt in found.asked("Think step by step")), "who thinks knows no answer"
 
 
 @pytest.mark.parametrize(
@@ -262,9 +278,9 @@ def test_changed_words_are_counted(one: str, other: str, changes: int) -> None:
 
 
 EVOLVE = """
-if "[[" in text:
+if text.endswith(("Score:", "分数：")):
     return "[[8]]" if "answer to better" in text else "[[5]]" if "answer to worse" in text else "[[6]]"
-if "what is wrong with" in text or "有什么错误" in text:
+if text.endswith(("Criticism:", "批评：")):
     return "It lacks detail."
 if "<prompt>" in text:
     return "<prompt>worse</prompt>" if "(b)" in text else "Here: <prompt>better</prompt>"
@@ -290,7 +306,7 @@ def test_the_better_of_old_and_new_prompt_is_kept(play: Play, pictures: Pictures
 def test_prompts_evolve_for_several_rounds_and_in_chinese(play: Play, pictures: Pictures) -> None:
     items = [{**row, "instruction": "prompt (r)"} for row in rows(pictures("red"))]
     found = play("prompt_evolve", items, EVOLVE, profile="zh", **{"steps.repeat.times": 2})
-    assert len(found.asked("意见：")) == 2
+    assert len(found.asked("新的提示词：")) == 2
     assert found.rows["prompt_evolve.jsonl"][0]["rating"] == 8
     assert all(any("\u4e00" <= char <= "\u9fff" for char in prompt) for prompt in found.asked("提示词"))
 

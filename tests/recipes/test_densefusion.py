@@ -27,9 +27,9 @@ def test_experts_give_hints_where_there_are_any(play: Play, pictures: Pictures) 
     found = play("densefusion", rows, "return 'As the hints say, told.' if 'told' in text else 'A cat.'")
     assert [row["id"] for row in found.rows["densefusion.jsonl"]] == ["all", "none", "some"]
     (prompt,) = found.asked("STOP")
-    assert "Things that may be there: cat; sofa" in prompt
-    assert "Objects that may be there, with positions: a cat at the left" in prompt
-    (prompt,) = found.asked("Text that may be read: A; B")
-    assert "Things that may be there" not in prompt
-    assert sum("Programs have looked" not in "".join(text for _, text in call) for call in found.calls) == 1
+    wanted = "[Begin of Hints]\nTags: cat; sofa\nDetected objects: a cat at the left\nOCR text: STOP\nFacts: x\n[End of Hints]"
+    assert wanted in prompt
+    (prompt,) = found.asked("OCR text: A; B")
+    assert "Tags:" not in prompt
+    assert sum("Hints]" not in "".join(text for _, text in call) for call in found.calls) == 1
     assert found.dropped["told"][0] == "no_talk_of_hints"

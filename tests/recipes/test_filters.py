@@ -32,7 +32,7 @@ special = {{"refused": {REFUSAL!r}, "loop": {LOOP!r}, "leak": "According to the 
 
 @pytest.mark.parametrize("recipe", ["caption", "caption_check", "densefusion"])
 def test_captions_that_refuse_or_loop_are_no_rows(play: Play, pictures: Pictures, recipe: str) -> None:
-    reply = REPLY + 'return "Yes" if "a part of a description" in text else special.get(name, "A small red cat.")'
+    reply = REPLY + 'return "Yes" if "one part of a description" in text else special.get(name, "A small red cat.")'
     found = play(recipe, items(pictures("fine", "refused", "loop")), reply)
     rows = next(iter(found.rows[name] for name in ("captions.jsonl", "densefusion.jsonl") if name in found.rows))
     assert [row["id"] for row in rows] == ["fine"]

@@ -57,7 +57,7 @@ def test_blank_lines_are_no_rows_and_ids_come_from_content(play: Play, pictures:
 
 
 def test_text_of_all_languages_is_written_as_it_is(play: Play, pictures: Pictures) -> None:
-    found = play("caption", [{"id": "x", "images": pictures("a")}], "return '一只红色的猫 🐈'")
+    found = play("caption", [{"id": "x", "images": pictures("a")}], "return '一只红色的猫 🐈'", profile="zh")
     raw = (found.output / "captions.jsonl").read_bytes()
     assert "一只红色的猫 🐈".encode() in raw
     assert json.loads(raw)["messages"][1]["content"] == "一只红色的猫 🐈"

@@ -19,7 +19,7 @@ OASIS = """
     refusal degenerate
 """
 JUDGED = "helpfulness truthfulness following good_response"
-CAPTION = "draw caption refusal degenerate parts true"
+CAPTION = "draw caption refusal degenerate language parts true"
 INFINITY = """
     task_types ask refused_question degenerate_question english_question
     distinct relevant fits style answer refusal degenerate english_answer short_answer quality good columns
