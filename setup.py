@@ -77,6 +77,7 @@ setup(
         "safetensors>=0.5",
         "psutil>=5.9",
         "rapidfuzz>=3.0",
+        "py3langid>=0.4",
         "fsspec>=2025.3",
         "universal-pathlib>=0.3",
     ],

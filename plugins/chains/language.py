@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from mminf.step import Context, Drop, Names, Outcome, Record, Step, StepConfig, step
 
-from .languages import find_language, find_other_language
+from .languages import find_language, find_not_in, find_other_language, known_languages
 from .texts import as_text, shorten, texts_of
 
 
@@ -21,12 +21,17 @@ class LanguageConfig(StepConfig):
         description="Field with a text, such as the request: a text in another language is dropped, unless this text "
         "names a language.",
     )
+    expected: str | None = Field(None, description="A language, as a code: a text in another language is dropped.")
     writes: str | None = Field(None, description="Field for the language of the texts, as a code (`en`, `zh`).")
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
-        if self.same_as is None and self.writes is None:
-            raise ValueError("give `same_as`, `writes`, or both")
+        if self.same_as is self.expected is self.writes is None:
+            raise ValueError("give `same_as`, `expected` or `writes`")
+        if self.same_as is not None and self.expected is not None:
+            raise ValueError("give either `same_as` or `expected`")
+        if self.expected is not None and self.expected not in known_languages():
+            raise ValueError(f"{self.expected!r} is not one of {', '.join(sorted(known_languages()))}")
         return self
 
 
@@ -34,15 +39,15 @@ class LanguageConfig(StepConfig):
 class Language(Step[LanguageConfig]):
     """Drops texts in another language than a given text, or writes the language as a code.
 
-    The language is found by its script and by frequent words, without a model. The codes are `zh`, `ja`, `ko`, `en`,
-    `de`, `fr`, `es`, `it`, `pt`, `nl`; `und-Cyrl`, `und-Arab`, ... for other languages of a script; and `und` for a
-    text without words. Code, formulas, addresses and quotations do not count. A text whose language is not certain, for
-    example a name or a number, is kept. `degenerate` with `script_of` compares scripts only.
+    The language is found by the script and by py3langid, a model that is a part of the installation. Codes are those of
+    ISO 639-1; `und-Cyrl`, `und-Latn`, ... if only the script is certain; and `und` for a text without words. Code,
+    formulas, addresses and quotations do not count. A text is only dropped if its language is certain: names, numbers
+    and short answers are kept. `degenerate` with `script_of` compares scripts only.
     """
 
     @property
     def gate(self) -> bool:
-        return self.config.same_as is not None
+        return self.config.same_as is not None or self.config.expected is not None
 
     @property
     def reads(self) -> frozenset[str]:
@@ -51,12 +56,16 @@ class Language(Step[LanguageConfig]):
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Writes the language, or drops the record if one of its texts has another one."""
-        if self.config.same_as is not None:
-            expected = as_text(record[self.config.same_as])
+        if self.gate:
             for name in self.config.reads:
                 for text in texts_of(record[name]):
-                    if (found := find_other_language(text, expected)) is not None:
+                    if (found := self._find_fault(text, record)) is not None:
                         return Drop(f"{name} {found}: {shorten(text)!r}")
         if self.config.writes is None:
             return {}
-        return {self.config.writes: find_language("\n".join(as_text(record[name]) for name in self.config.reads)).code}
+        return {self.config.writes: find_language("\n".join(as_text(record[name]) for name in self.config.reads))}
+
+    def _find_fault(self, text: str, record: Record) -> str | None:
+        if self.config.expected is not None:
+            return find_not_in(text, self.config.expected)
+        return find_other_language(text, as_text(record[self.config.same_as or ""]))

@@ -1,107 +1,43 @@
-"""Finds the language of a text, by its script and by frequent words. The rules and tables are our own."""
+"""Finds the language of a text: by its script, and by py3langid's model (naive Bayes over byte sequences)."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
 
 from .scripts import asks_for_language, count_scripts, find_other_script, without_quotes
-from .texts import CJK, word_set
 
-# Words that are frequent in one language; some are in several lists.
-_FREQUENT = {
-    "en": word_set(
-        """
-        the and of is are was were this that these those with for you it in to a an on be as by from not have has what
-        how which can there their its or at do does did don't can't it's i'm doesn't
-        """
-    ),
-    "de": word_set(
-        """
-        der die das und ist nicht ein eine einen einem einer mit auf zu den dem des sich auch für wie was sind im von es
-        ich sie er wird oder bei aus nach
-        """
-    ),
-    "fr": word_set(
-        """
-        le la les des et est une un dans pour que qui sur pas avec ce cette sont du au aux plus vous il elle je de en se
-        par ou son sa ses
-        """
-    ),
-    "es": word_set(
-        """
-        el la los las y es una un en para que del con por se no su sus como más está son de lo al hay muy o
-        """
-    ),
-    "pt": word_set(
-        """
-        o a os as e é uma um em para que do da dos das com não por se mais como está são no na de ao
-        """
-    ),
-    "it": word_set(
-        """
-        il lo la i gli le e è una un in per che di del della con non si sono come nel nella da al più
-        """
-    ),
-    "nl": word_set(
-        """
-        de het een en is van in op te dat niet voor met zijn aan er die ook als naar door wordt bij ik je
-        """
-    ),
-}
-_CODES = {"HAN": "zh", "KANA": "ja", "HANGUL": "ko"}
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
+
+_BY_SCRIPT = {"HAN": "zh", "KANA": "ja", "HANGUL": "ko"}
 # Names of scripts in language tags (ISO 15924).
 _TAGS = {
     "LATIN": "Latn", "CYRILLIC": "Cyrl", "ARABIC": "Arab", "HEBREW": "Hebr", "GREEK": "Grek", "DEVANAGARI": "Deva",
     "BENGALI": "Beng", "TAMIL": "Taml", "TELUGU": "Telu", "THAI": "Thai",
 }  # fmt: skip
-_WORD = re.compile(rf"[^\W\d_{CJK}]+(?:['’][^\W\d_{CJK}]+)*")
-# Frequent words of a language that a text needs: for its code, and to be certain that it is not another language.
-_FOR_CODE, _TO_BE_CERTAIN = 2, 3
-_LEAST_WORDS = 6
-"""Words that a text needs in scripts without a list of frequent words, to be certain."""
+_RARE = frozenset({"an", "br", "eo", "fy", "gd", "la", "lb", "nn", "oc", "vo", "wa"})
+"""Short texts in related languages would be taken for these, and few texts are in these."""
+_FOR_CODE, _TO_DROP = 0.8, 0.95
+"""Minimum probability of a language, for its code, and to drop a text for it."""
+_UNLIKELY = 0.01
+"""Maximum probability of the expected language in a text that is dropped: related languages are not told apart."""
+_LEAST_WORDS = 4
+"""Shorter texts are names, numbers or terms, which may be in any language."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextLanguage:
-    """What is known of a text's language.
+def find_language(text: str) -> str:
+    """Returns the language of a text as an ISO 639-1 code; `und-Cyrl` if only the script is certain; or `und`.
 
-    Attributes:
-        script: the script with most words; None if there are no words.
-        likely: the most likely language, as a code; None if there is none.
-        evidence: number of frequent words of this language, or of words in other scripts than the Latin.
+    Code, formulas, addresses and quotations do not count.
     """
-
-    script: str | None
-    likely: str | None = None
-    evidence: int = 0
-
-    @property
-    def code(self) -> str:
-        """The language (`en`), `und-Cyrl` for a script of several languages, or `und`."""
-        if self.likely is not None and (self.script != "LATIN" or self.evidence >= _FOR_CODE):
-            return self.likely
-        tag = _TAGS.get(self.script or "")
-        return f"und-{tag}" if tag is not None else "und"
-
-    def is_certain(self) -> bool:
-        """Returns whether the text is long enough to be sure of its language."""
-        return self.evidence >= (_TO_BE_CERTAIN if self.script == "LATIN" else _LEAST_WORDS)
-
-
-def find_language(text: str) -> TextLanguage:
-    """Returns what is known of a text's language; code, formulas, addresses and quotations do not count."""
-    scripts = count_scripts(text)
-    if not scripts:
-        return TextLanguage(None)
-    if scripts["KANA"] > 0.1 * scripts["HAN"]:
-        scripts["KANA"] += scripts.pop("HAN", 0)  # Japanese has both
-    script = max(scripts, key=lambda name: scripts[name])
-    if script != "LATIN":
-        return TextLanguage(script, _CODES.get(script), scripts[script])
-    likely, frequent = _guess(text)
-    return TextLanguage(script, likely, frequent)
+    script = _find_script(text)
+    if script is None:
+        return "und"
+    likely, probability = next(iter(_rank(text, script).items()))
+    if probability >= _FOR_CODE:
+        return likely
+    return f"und-{_TAGS[script]}" if script in _TAGS else "und"
 
 
 def find_other_language(text: str, other: str) -> str | None:
@@ -110,26 +46,58 @@ def find_other_language(text: str, other: str) -> str | None:
     Args:
         other: the text whose language is expected, for example the request. If it names a language, any is right.
     """
+    if asks_for_language(other):
+        return None
     if (reason := find_other_script(text, other)) is not None:
         return reason
-    found, expected = find_language(text), find_language(other)
-    if asks_for_language(other) or not found.is_certain() or {found.script, expected.script} & {None}:
-        return None
-    if found.script != expected.script and {found.script, expected.script} != {"HAN", "KANA"}:
-        return None  # the other script has too small a part to count
-    if None in (found.likely, expected.likely) or found.likely == expected.likely:
-        return None
-    return f"is in another language ({found.likely}) than {expected.likely}"
+    return find_not_in(text, find_language(other)) if _shares_script(text, other) else None
 
 
-def _guess(text: str) -> tuple[str | None, int]:
-    """Returns the most likely language of a text in Latin script, and how many of its words are frequent in it."""
-    words = _WORD.findall(without_quotes(text))
-    # Words in titles and names are capitalised; the first word of a text always is.
-    said = [word.lower().replace("’", "'") for number, word in enumerate(words) if number == 0 or not word[0].isupper()]
-    counts = Counter({code: sum(word in known for word in said) for code, known in _FREQUENT.items()})
-    (best, most), (_, second) = counts.most_common(2)
-    # A list of names has few frequent words; related languages share some.
-    if most < max(1, 0.1 * len(said)) or most < 1.3 * second:
-        return None, 0
-    return best, most
+def find_not_in(text: str, expected: str) -> str | None:
+    """Returns why a text is certainly not in a language, given as a code, or None."""
+    script = _find_script(text)
+    if script is None or expected.startswith("und") or sum(count_scripts(text).values()) < _LEAST_WORDS:
+        return None
+    languages = _rank(text, script)
+    likely, probability = next(iter(languages.items()))
+    if script == "LATIN" and probability < _TO_DROP:
+        return None  # in other scripts, names of other languages are not expected
+    if languages.get(expected, 0.0) > _UNLIKELY:
+        return None
+    return f"is in another language ({likely}) than {expected}"
+
+
+@cache
+def known_languages() -> frozenset[str]:
+    """Returns the codes of the languages that are recognised."""
+    return frozenset(_identifier().labels)
+
+
+def _shares_script(text: str, other: str) -> bool:
+    """Returns whether most words of two texts are in one script; Han is one with kana."""
+    scripts = {_find_script(text), _find_script(other)}
+    return len(scripts) == 1 or scripts == {"HAN", "KANA"}
+
+
+def _find_script(text: str) -> str | None:
+    scripts = count_scripts(text)
+    if scripts["KANA"] > 0.1 * scripts["HAN"]:
+        scripts["KANA"] += scripts.pop("HAN", 0)  # Japanese has both
+    return max(scripts, key=lambda name: scripts[name]) if scripts else None
+
+
+def _rank(text: str, script: str) -> dict[str, float]:
+    """Returns the probabilities of languages, the highest first."""
+    if script in _BY_SCRIPT:
+        return {_BY_SCRIPT[script]: 1.0}
+    return dict(_identifier().rank(without_quotes(text)))
+
+
+@cache
+def _identifier() -> LanguageIdentifier:
+    # Loading takes about a second.
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier.set_languages(code for code in identifier.labels if len(code) == 2 and code not in _RARE)
+    return identifier

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mminf_plugins.chains.language import Language
-from mminf_plugins.chains.languages import find_language, find_other_language
+from mminf_plugins.chains.languages import find_language, find_not_in, find_other_language
 from pydantic import ValidationError
 
 from mminf.step import Drop
@@ -92,8 +94,87 @@ def test_the_step_compares_writes_or_does_both() -> None:
     assert run_step(Language, {"reads": "a", "same_as": "q", "writes": "code"}, fields) == {"code": "en"}
     assert make_step(Language, {"reads": "a", "same_as": "q"}).reads == {"a", "q"}
     assert not make_step(Language, {"reads": "a", "writes": "code"}).gate
-    with pytest.raises(ValidationError, match="give `same_as`, `writes`, or both"):
-        make_step(Language, {"reads": "a"})
+    for config, message in (
+        ({}, "give `same_as`, `expected` or `writes`"),
+        ({"same_as": "q", "expected": "en"}, "give either `same_as` or `expected`"),
+        ({"expected": "english"}, "'english' is not one of af, "),
+    ):
+        with pytest.raises(ValidationError, match=message):
+            make_step(Language, {"reads": "a", **config})
+
+
+TEXTS = {
+    "en": "The cat is on the mat with a hat, and it sleeps.",
+    "de": "Die Katze ist auf dem Sofa und der Hund liegt nicht davor.",
+    "fr": "Le chat est sur le tapis avec une balle dans la maison.",
+    "es": "El gato está en la mesa y hay una pelota con los niños.",
+    "it": "Il gatto è sul tavolo con una palla e non si muove.",
+    "pt": "O gato está em cima da mesa com uma bola e não se mexe.",
+    "nl": "De kat is op het tapijt met een bal en het is niet groot.",
+    "pl": "Kot leży na dywanie, a obok niego stoi mała piłka.",
+    "tr": "Kedi halının üzerinde yatıyor ve yanında bir top var.",
+    "vi": "Con mèo đang nằm trên tấm thảm và ngủ rất ngon.",
+    "zh": "这张图片里有一只猫在垫子上睡觉。",
+    "ja": "猫がマットの上で寝ています。",
+    "ko": "고양이가 매트 위에서 편안하게 자고 있습니다.",
+    "ru": "Рыжая кошка спит на большом коврике рядом с окном.",
+    "el": "Η γάτα κοιμάται στο χαλί δίπλα στο παράθυρο.",
+    "ar": "القطة نائمة على السجادة بجانب النافذة.",
+    "hi": "बिल्ली चटाई पर सो रही है।",
+    "th": "แมวนอนอยู่บนเสื่อ",
+}
+
+
+@pytest.mark.parametrize("expected", TEXTS)
+def test_only_texts_in_the_expected_language_are_kept(expected: str) -> None:
+    kept = {
+        code
+        for code, text in TEXTS.items()
+        if run_step(Language, {"reads": "a", "expected": expected}, {"a": text}) == {}
+    }
+    assert kept == {expected}
+    kept = {
+        code
+        for code, text in TEXTS.items()
+        if run_step(Language, {"reads": "a", "same_as": "q"}, {"a": text, "q": TEXTS[expected]}) == {}
+    }
+    assert (
+        expected in kept and len(kept) <= 2
+    )  # the script of short texts is not compared: "猫がマットの上で寝ています。"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Two.",
+        "B",
+        "42",
+        "3.5 kg",
+        "Leonardo da Vinci",
+        "Toyota Corolla, Honda Civic, Ford Fiesta",
+        "Kødbyen",
+        "x = y + 2",
+        "停车",
+        "Pho bo, banh mi, bun cha",
+        "",
+    ],
+)
+@pytest.mark.parametrize("expected", ["en", "zh", "fr"])
+def test_names_and_numbers_are_in_any_language(text: str, expected: str) -> None:
+    assert run_step(Language, {"reads": "a", "expected": expected}, {"a": text}) == {}
+
+
+def test_lines_of_our_own_prompts_are_not_in_a_wrong_language() -> None:
+    lines = [
+        line
+        for path in sorted((Path(__file__).parents[2] / "templates").rglob("*.txt"))
+        for line in path.read_text("utf-8").splitlines()
+        if line.strip()
+    ]
+    chinese = [line for line in lines if any("\u4e00" <= char <= "\u9fff" for char in line)]
+    assert len(lines) > 200 and len(chinese) > 10
+    assert [line for line in lines if line not in chinese and find_not_in(line, "en")] == []
+    assert [line for line in chinese if find_not_in(line, "zh")] == []
 
 
 @pytest.mark.parametrize("name", ["leaks", "no_leaks", "refusals", "no_refusals"])
@@ -108,4 +189,4 @@ def test_no_labelled_sentence_is_in_a_wrong_language(name: str) -> None:
 def test_any_text_has_a_language(one: str, other: str) -> None:
     assert find_other_language(one, one) is None
     find_other_language(one, other)
-    assert find_language(one).code
+    assert find_language(one)
