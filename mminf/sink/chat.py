@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence, Set
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mminf.errors import RecordError
 from mminf.media import OWN_CHATS, TAG, check_media, count_tags
@@ -30,7 +30,9 @@ _TALKING = frozenset({"user", "assistant"})
 
 class ChatConfig(ImagePathsConfig):
     user: str = Field("instruction", description="Field with the user turn.")
-    assistant: str = Field("response", description="Field with the assistant turn.")
+    assistant: str | None = Field(
+        "response", description="Field with the assistant turn; `null` for rows that end with the user turn (GRPO)."
+    )
     turns: str | None = Field(
         None,
         description="Field with a list of turns, written as one row; `user` and `assistant` are fields of each turn.",
@@ -51,6 +53,12 @@ class ChatConfig(ImagePathsConfig):
         default_factory=list, description="Additional fields to write for the records that have them."
     )
 
+    @model_validator(mode="after")
+    def _alternates(self) -> ChatConfig:
+        if self.turns is not None and self.assistant is None:
+            raise ValueError("`turns` needs `assistant`: the turns of user and assistant alternate")
+        return self
+
 
 class _Chat(ImagePathsSink):
     config: ChatConfig
@@ -59,11 +67,15 @@ class _Chat(ImagePathsSink):
     @property
     def reads(self) -> frozenset[str]:
         system = [self.config.system] if self.config.system is not None else []
-        turns = [self.config.user, self.config.assistant] if self.config.turns is None else [self.config.turns]
+        turns = self._pair_names() if self.config.turns is None else [self.config.turns]
         return frozenset([*turns, *system, *self.config.columns])
 
+    def _pair_names(self) -> list[str]:
+        """Returns the fields with the turns of user and assistant, or only the user's."""
+        return [name for name in (self.config.user, self.config.assistant) if name is not None]
+
     def missing(self, fields: frozenset[str]) -> frozenset[str]:
-        if self.config.turns is None and fields.intersection(OWN_CHATS) and not self._has_pair(fields):
+        if self._copies and fields.intersection(OWN_CHATS) and not self._has_pair(fields):
             return frozenset(self.config.columns) - fields
         return super().missing(fields)
 
@@ -73,7 +85,7 @@ class _Chat(ImagePathsSink):
         images = self.images(record)
         turns = [(ROLES[0], plain_text(record[self.config.system]))] if self.config.system is not None else []
         for user, assistant in self.pairs(record, len(images)):
-            turns += [(ROLES[1], user), (ROLES[2], assistant)]
+            turns += [(ROLES[1], user), *([(ROLES[2], assistant)] if assistant is not None else [])]
         chat = [self._turn(role, text) for role, text in turns]
         row = {"id": f"{self.config.id_prefix}{record.id}"}
         return self.name_rejected(row | self._content(chat, self._named_images(images)) | self.columns(record))
@@ -93,14 +105,19 @@ class _Chat(ImagePathsSink):
     def _named_images(self, images: list[str]) -> dict[str, object]:
         """Returns the column with the row's images."""
 
+    @property
+    def _copies(self) -> bool:
+        """Whether conversations of the source may be written unchanged: not if rows have other turns."""
+        return self.config.turns is None and self.config.assistant is not None
+
     def _has_pair(self, fields: Set[str]) -> bool:
         """Returns whether a step writes the field of user or assistant; columns of the source don't count."""
-        pair = {self.config.user, self.config.assistant}
-        return bool(pair & fields if self.made is None else pair & fields & self.made)
+        pair = fields & set(self._pair_names())
+        return bool(pair if self.made is None else pair & self.made)
 
     def _own_chat(self, record: Record) -> str | None:
         """Returns the column with the record's conversation, if no step writes a new one."""
-        if self.config.turns is not None or self._has_pair(record.fields.keys()):
+        if not self._copies or self._has_pair(record.fields.keys()):
             return None
         return next((name for name in OWN_CHATS if isinstance(record.get(name), list)), None)
 
@@ -146,8 +163,8 @@ class _Chat(ImagePathsSink):
         """Returns the record's images as the dataset names them."""
         return self.name_images(images_in(record.fields))
 
-    def pairs(self, record: Record, images: int) -> list[tuple[str, str]]:
-        """Returns the (user, assistant) turns, with one tag per image.
+    def pairs(self, record: Record, images: int) -> list[tuple[str, str | None]]:
+        """Returns the (user, assistant) turns, with one tag per image; None if rows have no assistant turn.
 
         Tags in the texts of the source keep their position. Missing tags are added at the position `image_at`.
 
@@ -167,9 +184,9 @@ class _Chat(ImagePathsSink):
             found[0] = (self._with_tags(found[0][0], wanted - tags, record), found[0][1])
         return found
 
-    def _pair(self, item: object, number: int) -> tuple[str, str]:
+    def _pair(self, item: object, number: int) -> tuple[str, str | None]:
         """Returns the turns of user and assistant in an item. Raises RecordError if one is missing or empty."""
-        names = (self.config.user, self.config.assistant)
+        names = self._pair_names()
         where = "record" if self.config.turns is None else f"turn {number} of {self.config.turns!r}"
         if not isinstance(item, Mapping):
             raise RecordError(f"{where} is not an object, but {item!r:.80}")
@@ -178,7 +195,8 @@ class _Chat(ImagePathsSink):
         for name in names:
             if item[name] is None or not str(item[name]).strip():
                 raise RecordError(f"{where}: field {name!r} is empty")
-        return plain_text(item[names[0]], kept=TAG), plain_text(item[names[1]])
+        user, *assistant = (item[name] for name in names)
+        return plain_text(user, kept=TAG), plain_text(assistant[0]) if assistant else None
 
     def _with_tags(self, text: str, tags: int, record: Record) -> str:
         at = self.config.image_at
@@ -216,6 +234,19 @@ def _read_turn(turn: object) -> tuple[str, str]:
     return _ROLE_NAMES.get(role, role), text if isinstance(text, str) else json_text(text)
 
 
+class SwiftConfig(ChatConfig):
+    rejected: str | None = Field(
+        None,
+        description="Field with a worse answer to the last user turn, written as `rejected_response` (DPO).",
+    )
+
+    @model_validator(mode="after")
+    def _has_better_answer(self) -> SwiftConfig:
+        if self.rejected is not None and self.assistant is None:
+            raise ValueError("`rejected` needs `assistant`, the better answer")
+        return self
+
+
 @sink("swift")
 class Swift(_Chat):
     """ms-swift's messages: `{id, messages, images}`, with `<image>` where an image goes.
@@ -224,7 +255,25 @@ class Swift(_Chat):
     their columns. Format: ms-swift documentation, "Custom dataset".
     """
 
+    config: SwiftConfig
+    Config = SwiftConfig
     chat = "messages"
+
+    def missing(self, fields: frozenset[str]) -> frozenset[str]:
+        needed = frozenset([self.config.rejected] if self.config.rejected is not None else [])
+        return super().missing(fields) | (needed - fields)
+
+    def row(self, record: Record) -> dict[str, object]:
+        row = super().row(record)
+        if self.config.rejected is None:
+            return row
+        rejected = plain_text(record[self.config.rejected])
+        chosen = read_chat(cast(Iterable[object], row[self.chat]))[-1][1]
+        if not rejected.strip():
+            raise RecordError(f"field {self.config.rejected!r} is empty")
+        if rejected.strip() == chosen.strip():
+            raise RecordError(f"field {self.config.rejected!r} is the same text as the answer")
+        return row | {"rejected_response": rejected}
 
     def _turn(self, role: str, text: str) -> dict[str, object]:
         return {"role": role, "content": text}
