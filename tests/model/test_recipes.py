@@ -23,7 +23,9 @@ from ..recipes import (
     test_mammoth_vl,
     test_mmevol,
     test_oasis_extras,
+    test_preference,
     test_unicorn,
+    test_verifiable,
 )
 from ..recipes.conftest import Play, pictures, play
 from .conftest import Engine
@@ -85,6 +87,7 @@ def outputs(play: Play, pictures: Callable[..., list[str]], tmp_path: Path) -> I
     texts = tmp_path / "captions.txt"
     texts.write_text("one\ntwo\n")
     thought = [{"id": "fine", "images": image[2:], "instruction": "How many?", "answer": "gold kind-fine"}]
+    known = [{**row, "instruction": "How many?", "solution": "3"} for row in rows]
     evolved = [{**row, "instruction": f"prompt ({row['id'][0]})"} for row in rows]
     plays: dict[str, tuple[Any, str]] = {
         "allava_laion": (rows, test_allava.LAION),
@@ -104,9 +107,12 @@ def outputs(play: Play, pictures: Callable[..., list[str]], tmp_path: Path) -> I
         "mmevol": ([{**row, "qa": [{"question": "q", "answer": "r"}]} for row in rows], test_mmevol.MMEVOL),
         "oasis": (rows, test_oasis_extras.OASIS),
         "oasis_recycling": (rows, test_oasis_extras.OASIS),
+        "preference": (pairs, test_preference.reply_with(test_preference.GOOD, test_preference.RATINGS)),
         "prompt_evolve": (evolved, test_chains.EVOLVE),
         "thinking": (thought, test_chains.THINK),
         "unicorn": (texts, test_unicorn.UNICORN),
+        "verifiable": (rows, test_verifiable.reply_with({}, {})),
+        "verifiable_gold": (known, "return '<answer>3</answer>'"),
     }
     shipped = {path.stem for path in (ROOT / "recipes").glob("*.yaml")}
     assert set(plays) == shipped - {"unicorn_images"}, "every recipe that writes conversations is played"
@@ -138,6 +144,6 @@ def test_every_dataset_loads_with_ms_swift_and_datasets(
         for row, loaded in zip(rows, train, strict=True):
             turns = row.get("messages") or row["conversations"]
             roles = [message["role"] for message in loaded["messages"]]
-            assert roles == ["user", "assistant"] * (len(turns) // 2), (name, path.name)
+            assert roles == [("user", "assistant")[n % 2] for n in range(len(turns))], (name, path.name)
             said = [message["content"] for message in loaded["messages"]]
             assert said == [turn.get("content", turn.get("value")) for turn in turns], (name, path.name)

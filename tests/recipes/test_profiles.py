@@ -24,6 +24,8 @@ INFINITY = """
     task_types ask refused_question degenerate_question english_question
     distinct relevant fits style answer refusal degenerate english_answer short_answer quality good columns
 """
+PREFERENCE = "not_empty draw refusal degenerate language words different two quality ranked pair margin"
+VERIFIABLE = "all_kinds split ask refused_question degenerate_question language solution draws answer match count"
 UNICORN = """
     same_seed densify caption_leak refused_caption degenerate_caption same_caption request kind choices questions
     reasoning no_turns turn_leak refusal degenerate embed
@@ -53,6 +55,11 @@ UNICORN = """
         ("unicorn", "labels", f"article phrase split fill make_seed {UNICORN}"),
         ("unicorn", "annotated,web", f"one_per_image annotation web_caption {UNICORN}"),
         ("allava_text", "wizardlm", "first_question respond refusal degenerate"),
+        ("preference", None, PREFERENCE),
+        ("preference", "compared", f"{PREFERENCE} compare preferred"),
+        ("verifiable", "hard", f"{VERIFIABLE} trusted not_trivial"),
+        ("verifiable_gold", "hard", "not_empty solution draws answer match count solved not_trivial"),
+        ("verifiable_gold", "unchecked", "not_empty solution"),
     ],
 )
 def test_profiles_insert_their_steps(recipe: str, profile: str | None, steps: str) -> None:
