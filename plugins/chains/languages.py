@@ -18,7 +18,13 @@ _TAGS = {
 }  # fmt: skip
 _RARE = frozenset({"an", "br", "eo", "fy", "gd", "la", "lb", "nn", "oc", "vo", "wa"})
 """Short texts in related languages would be taken for these, and few texts are in these."""
-_FOR_CODE, _TO_DROP = 0.8, 0.95
+_COMMON = frozenset(
+    ["ar", "cs", "de", "en", "es", "fa", "fr", "hi", "id", "it", "ja", "ko", "nl", "pl", "pt", "ru", "sv", "th", "tr", "uk",
+     "vi", "zh"]
+)  # fmt: skip
+_PRIOR = 10.0
+"""Weight of these languages: py3langid's model expects as many texts in each language."""
+_FOR_CODE, _TO_DROP = 0.7, 0.95
 """Minimum probability of a language, for its code, and to drop a text for it."""
 _UNLIKELY = 0.01
 """Maximum probability of the expected language in a text that is dropped: related languages are not told apart."""
@@ -50,7 +56,10 @@ def find_other_language(text: str, other: str) -> str | None:
         return None
     if (reason := find_other_script(text, other)) is not None:
         return reason
-    return find_not_in(text, find_language(other)) if _shares_script(text, other) else None
+    script = _find_script(text)
+    if script != _find_script(other) and count_scripts(other, quoted=True)[script or ""]:
+        return None  # the request has words in this script, too, and the answer may repeat them
+    return find_not_in(text, find_language(other))
 
 
 def find_not_in(text: str, expected: str) -> str | None:
@@ -73,12 +82,6 @@ def known_languages() -> frozenset[str]:
     return frozenset(_identifier().labels)
 
 
-def _shares_script(text: str, other: str) -> bool:
-    """Returns whether most words of two texts are in one script; Han is one with kana."""
-    scripts = {_find_script(text), _find_script(other)}
-    return len(scripts) == 1 or scripts == {"HAN", "KANA"}
-
-
 def _find_script(text: str) -> str | None:
     scripts = count_scripts(text)
     if scripts["KANA"] > 0.1 * scripts["HAN"]:
@@ -90,7 +93,11 @@ def _rank(text: str, script: str) -> dict[str, float]:
     """Returns the probabilities of languages, the highest first."""
     if script in _BY_SCRIPT:
         return {_BY_SCRIPT[script]: 1.0}
-    return dict(_identifier().rank(without_quotes(text)))
+    weights = {
+        code: share * (_PRIOR if code in _COMMON else 1.0) for code, share in _identifier().rank(without_quotes(text))
+    }
+    total = sum(weights.values())
+    return {code: weights[code] / total for code in sorted(weights, key=lambda code: -weights[code])}
 
 
 @cache

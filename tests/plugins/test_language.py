@@ -81,7 +81,7 @@ def test_each_text_of_a_list_is_compared() -> None:
     [
         (ENGLISH, "en"), (CHINESE, "zh"), ("写一首诗", "zh"), ("日本の首都はどこですか？", "ja"), ("한국의 수도는 어디입니까?", "ko"),
         ("Erstelle eine Liste der größten Städte in Europa.", "de"), ("Quelle est la capitale de la France ?", "fr"),
-        ("¿Cuál es la capital de España?", "es"), ("Напиши стихотворение о море.", "und-Cyrl"), ("Die Hard trailer", "und-Latn"),
+        ("¿Cuál es la capital de España?", "es"), ("Напиши стихотворение о море.", "ru"), ("Море", "und-Cyrl"), ("Write a haiku about autumn.", "en"), ("Die Hard trailer", "und-Latn"),
         ("", "und"), ("2+2=?", "und"), (None, "und"),
     ],
 )  # fmt: skip

@@ -125,10 +125,10 @@ def pair(question: str = QUESTION, answer: str = ANSWER) -> str:
         (pair(question="What shows that the vehicle is a taxi?"), "result_not_given"),
         (pair(answer="According to the caption, there is a car with a roof sign. It is a taxi."), "no_leak"),
         (pair(answer="The car has a roof sign. This agrees with the short answer: a taxi."), "no_talk_of_answer"),
-        (pair(answer="路边停着一辆车，车顶上有出租车的标志，所以这是一辆出租车。"), "same_language"),
-        (pair(question="路边停着什么车？请说明理由。"), "same_language"),
-        (pair(answer="Cette voiture est garée au bord du trottoir et porte une enseigne : un taxi."), "same_language"),
-        (pair(answer="На обочине стоит машина с табличкой на крыше, поэтому это такси."), "same_language"),
+        (pair(answer="路边停着一辆车，车顶上有出租车的标志，所以这是一辆出租车。"), "language"),
+        (pair(question="路边停着什么车？请说明理由。"), "language"),
+        (pair(answer="Cette voiture est garée au bord du trottoir et porte une enseigne : un taxi."), "language"),
+        (pair(answer="На обочине стоит машина с табличкой на крыше, поэтому это такси."), "language"),
     ],
 )  # fmt: skip
 def test_bad_pairs_are_dropped_before_they_are_judged(
@@ -160,7 +160,7 @@ def test_pairs_in_the_language_of_the_question_are_kept(
 
 def test_an_english_answer_to_a_chinese_question_is_dropped(rewrite: Callable[..., Played]) -> None:
     found = rewrite(reply(), "路边停着什么？", "出租车")
-    assert found.dropped["x"][0] == "same_language"
+    assert found.dropped["x"][0] == "language"
 
 
 @pytest.mark.parametrize(
