@@ -42,8 +42,8 @@ def answer(request):
     if "[Begin of Text]" in text:
         sampled = text.rsplit("[Begin of Text]", 1)[1].split("[End of Text]")[0].strip()
         return "NO_INST" if sampled.startswith("A picture") else f"Instruction: {sampled}"
-    if "double square brackets" in text:
-        return "[[3]]" if "Judge only its language" in text and "(3)" in text else "[[5]]"
+    if "as one of [[1]]" in text:
+        return "[[3]]" if "You do not need the image" in text and "(3)" in text else "[[5]]"
     return f"An answer to {text[-40:]!r} {images}"
 """
 

@@ -46,7 +46,8 @@ EDGES: dict[str, set[str]] = {
     "redact": {"errors"},
     "terminal": {"redact"},
     "sandbox": {"errors", "limits"},
-    "template": {"errors", "media", "record", "sandbox", "turns"},
+    "language": set(),
+    "template": {"errors", "language", "media", "record", "sandbox", "turns"},
     "storage": {"errors", "record"},
     "image": {"errors", "limits", "storage"},
     "request": {"config", "image", "record", "turns"},
@@ -57,7 +58,7 @@ EDGES: dict[str, set[str]] = {
     "plugin": {"errors", "registry"},
     "recipe": {"content", "output_names", "plugin", "redact", "template", *VALUES},
     # the five families that plugins extend, and the journal
-    "step": {"answer", "lazy", "template", *VALUES},
+    "step": {"answer", "language", "lazy", "template", *VALUES},
     "source": {"lazy", *VALUES},
     "sink": {"lazy", "special_tokens", "template", *VALUES},
     "server": {"backend"},

@@ -69,7 +69,7 @@ class Compare(PromptStep[CompareConfig]):
         # The tags in these texts are not image positions in this prompt.
         named = (name_tags(text) if isinstance(text, str) else text for text in (a, b))
         shown = {**record.fields, **dict(zip("ab", named, strict=True))}
-        turns = with_system(self.template.render(shown, self.config.images), self.config.system)
+        turns = with_system(self.render_for(shown), self.config.system)
         answer = await ctx.generate(
             turns, images=images_of(record, turns), sampling=warm(self.sampling, ctx.attempt), sample=sample
         )

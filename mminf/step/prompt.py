@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import PurePath
 from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator, Field
 
 from mminf.config import Config
 from mminf.errors import RecordError, UnusableAnswer
+from mminf.language import Language, language_of
 from mminf.media import TAG
 from mminf.recipe.config import EngineConfig, Sampling, StepConfig
 from mminf.recipe.model import TemplateFolders
@@ -30,6 +32,11 @@ class PromptConfig(StepConfig):
     engine: str = Field(description="Engine that is called.")
     template: str | None = Field(None, description="Template file; {{ images }} is the position of the images.")
     prompt: str | None = Field(None, description="Text of the template, instead of a file.")
+    languages: list[Language] = Field(
+        default_factory=list,
+        description="Languages with a template of their own, next to `template`: with `zh`, `NAME.zh.jinja` is used for "
+        "records whose texts in the template are Chinese.",
+    )
     system: str | None = Field(
         None, description="System turn; '' for none. By default the model's own default is used."
     )
@@ -59,6 +66,7 @@ class PromptStep(Step[P]):
         if config.template is not None and config.prompt is not None:
             raise ValueError("give either `template` or `prompt`, not both")
         self.template = self._find_template(config, folders)
+        self.translations = {language: self._translation(language, folders) for language in config.languages}
 
     def _find_template(self, config: P, folders: TemplateFolders) -> Template:
         if config.template is not None:
@@ -67,6 +75,15 @@ class PromptStep(Step[P]):
         if text is None:
             raise ValueError("key 'template' (a file) or 'prompt' (a text) is missing")
         return Template(text)
+
+    def _translation(self, language: Language, folders: TemplateFolders) -> Template:
+        if self.config.template is None:
+            raise ValueError("`languages` needs a `template` file")
+        found = folders.template(translated_name(self.config.template, language))
+        if found.uses != self.template.uses:
+            differ = ", ".join(sorted(found.uses ^ self.template.uses))
+            raise ValueError(f"{found.name} shows other fields than {self.template.name}: {differ}")
+        return found
 
     @cached_property
     def ends(self) -> Sequence[str]:
@@ -93,7 +110,10 @@ class PromptStep(Step[P]):
             raise ValueError(f"engine {self.config.engine!r} ({config.backend}) makes embeddings, not text")
 
     def describe(self) -> dict[str, Json]:
-        return {**super().describe(), "template": self.template.source}
+        described = {**super().describe(), "template": self.template.source}
+        if self.translations:
+            described["translations"] = {language: found.source for language, found in self.translations.items()}
+        return described
 
     def turns(self, record: Record) -> tuple[Turn, ...]:
         """Returns the chat for a record. Raises RecordError if the template can't be rendered."""
@@ -104,7 +124,22 @@ class PromptStep(Step[P]):
 
     def drafts(self, record: Record) -> tuple[Draft, ...]:
         """Returns the chat with places that are not resolved to images yet."""
-        return self.template.draft(record.fields, self.config.images)
+        return self.draft_for(record.fields)
+
+    def draft_for(self, fields: Mapping[str, object]) -> tuple[Draft, ...]:
+        """Returns the chat for fields: in their language, if the template has a translation."""
+        return self._template_for(fields).draft(fields, self.config.images)
+
+    def render_for(self, fields: Mapping[str, object]) -> tuple[Turn, ...]:
+        """Like `draft_for`, with the images in their places."""
+        return self._template_for(fields).render(fields, self.config.images)
+
+    def _template_for(self, fields: Mapping[str, object]) -> Template:
+        if not self.translations:
+            return self.template
+        shown = "\n".join(text for name in self.template.uses if isinstance(text := fields.get(name), str))
+        language = language_of(shown)
+        return self.template if language is None else self.translations.get(language, self.template)
 
     async def ask(self, record: Record, ctx: Context, sampling: Sampling | None = None, sample: int = 0) -> Generation:
         """Renders the template for a record and returns the model's answer."""
@@ -123,6 +158,12 @@ class PromptStep(Step[P]):
         if not answer.complete:
             raise UnusableAnswer(cut_off(answer))
         return answer
+
+
+def translated_name(file: str, language: Language) -> str:
+    """Returns the name of a template in another language: `oasis/clarity.zh.jinja` for `oasis/clarity.jinja`."""
+    path = PurePath(file)
+    return str(path.with_name(f"{path.stem}.{language}{path.suffix}"))
 
 
 def cut_off(answer: Generation) -> str:

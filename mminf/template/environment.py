@@ -9,6 +9,7 @@ import jinja2
 import jinja2.runtime
 
 from mminf.errors import MissingField, RecordError, shorten_text
+from mminf.language import is_chinese
 from mminf.sandbox import BoundedEnvironment, spend, weigh
 from mminf.template.marks import make_mark
 
@@ -36,6 +37,7 @@ ENVIRONMENT = BoundedEnvironment(
     finalize=_refuse_null, keep_trailing_newline=False, trim_blocks=True, lstrip_blocks=True
 )
 ENVIRONMENT.globals["role"] = _role
+ENVIRONMENT.tests["chinese"] = lambda value: isinstance(value, str) and is_chinese(value)
 _GLOBALS = dict(ENVIRONMENT.globals)
 
 

@@ -67,10 +67,11 @@ class Classify(PromptStep[ClassifyConfig]):
 
     def __init__(self, config: ClassifyConfig, folders: TemplateFolders) -> None:
         super().__init__(config, folders)
-        self.examples = instructions_in(self.template.source)
+        templates = [self.template, *self.translations.values()]
+        self.examples = [example for template in templates for example in instructions_in(template.source)]
 
     def drafts(self, record: Record) -> tuple[Draft, ...]:
-        return self.template.draft({**record.fields, _SHOWN: record[self.config.reads]}, self.config.images)
+        return self.draft_for({**record.fields, _SHOWN: record[self.config.reads]})
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Writes the instruction, or drops the caption. Raises UnusableAnswer if the answer can't be read."""

@@ -28,7 +28,7 @@ def answer(text: str, open_turn: bool, seed: int) -> str:
     if "[Begin of Text]" in text:
         sampled = text.rsplit("[Begin of Text]", 1)[1].split("[End of Text]")[0].strip()
         return "NO_INST" if sampled.startswith("A picture") else f"Instruction: {sampled}"
-    if "square brackets" in text:
+    if "as one of [[1]]" in text:
         return "[[1]]" if number % 100 < LOW else "[[5]]"
     return f"It is thing {number}, seen from the side."
 

@@ -20,12 +20,12 @@ if request.open_turn == "user":
 if "[Begin of Text]" in text:
     sampled = text.rsplit("[Begin of Text]", 1)[1].split("[End of Text]")[0].strip()
     return f"Instruction: {sampled}" if sampled.endswith("?") else "NO_INST"
-if "How much of what it has to say" in text:
+if "Rate how much of its content is text" in text:
     return "[[5]]" if name in ("a", "low") else "[[2]]"
 if "[[" in text:
-    if "Response:" in text:
-        return "[[4]]" if "what the response says true" in text and "Answer of low" in text else "[[5]]"
-    return "[[1]]" if "too little" in text and "how much\\ndoes it tell" in text else "[[5]]"
+    if "[Begin of Response]" in text:
+        return "[[4]]" if "what the response says is true" in text and "Answer of low" in text else "[[5]]"
+    return "[[1]]" if "too little" in text and "how much detail the caption gives" in text else "[[5]]"
 return f"Answer of {name} {request.seed % 1000}"
 """
 
@@ -43,8 +43,8 @@ def test_captions_are_recycled_beside_instructions(play: Play, pictures: Picture
     assert row["messages"][1]["content"] == "A caption of a red thing on a wide table."
     assert found.dropped["bad"] == ("good_caption", "not detail >= 3 (detail=1)")
     assert found.dropped["odd"][0] == "clean_caption"
-    assert len(found.asked("how much\ndoes it tell")) == 2, "an instruction is not rated as a caption"
-    assert not any("A caption of" in prompt for prompt in found.asked("does the image hold"))
+    assert len(found.asked("how much detail the caption gives")) == 2, "an instruction is not rated as a caption"
+    assert not any("A caption of" in prompt for prompt in found.asked("whether the image shows"))
 
 
 def test_the_likeliest_of_five_responses_needs_log_probabilities(play: Play, pictures: Pictures) -> None:
@@ -62,7 +62,7 @@ def test_judged_responses_need_full_marks(play: Play, pictures: Pictures) -> Non
 def test_without_a_profile_no_response_is_judged(play: Play, pictures: Pictures) -> None:
     found = play("oasis", items(pictures("a", "low")), OASIS)
     assert [row["id"] for row in found.rows["oasis.jsonl"]] == ["a", "low"]
-    assert not found.asked("Response:")
+    assert not found.asked("[Begin of Response]")
 
 
 def test_the_ocr_variant_hooks_only_what_is_rich_in_text(play: Play, pictures: Pictures) -> None:

@@ -22,8 +22,8 @@ import random, re
 from mminf_plugins.demo.world import extract, judge, make_hook, make_scene
 
 WRONG = {wrong!r}
-AXES = {{"hold what one needs": "solvability", "taken for granted|takes for granted": "hallucination",
-         "clear what": "clarity", "coherent and": "nonsense"}}
+AXES = {{"whether the image shows": "solvability", "says or assumes": "hallucination",
+         "how clear it is": "clarity", "makes sense": "nonsense"}}
 
 def seed_of(request):
     return next((int(re.search(r"scene-(\\d+)", image.uri)[1]) for image in request.images), None)
@@ -40,7 +40,7 @@ def answer(request):
         if WRONG == "classify":
             return "NO_INST"
         return "NO_INST" if found is None else f"Instruction: {{found}}"
-    instruction = text.rsplit("Instruction:", 1)[-1].strip()
+    instruction = text.rsplit("[Begin of Instruction]", 1)[-1].split("[End of Instruction]")[0].strip()
     for words, axis in AXES.items():
         if re.search(words, text):
             scene = make_scene(seed if seed is not None else 0)
@@ -154,7 +154,9 @@ def test_the_funnel_beside_the_truth(tmp_path: Path, images: Path) -> None:
 def test_other_images_are_told_apart(tmp_path: Path, images: Path) -> None:
     (images / "000.png").rename(images / "scene-000003.png")
     script = tmp_path / "script.json"
-    script.write_text('{"Judge only": "[[5]]", "Begin of Text": "Instruction: Describe the image.", "": "A sunset."}')
+    script.write_text(
+        '{"as one of [[1]]": "[[5]]", "Begin of Text": "Instruction: Describe the image.", "": "A sunset."}'
+    )
     settings = [f"engines.{name}={{backend: scripted, script: '{script}'}}" for name in ("vlm", "llm")]
     mminf.run("oasis", input=images, output=tmp_path / "out", settings=settings)
     text = funnel_text(tmp_path / "out")
