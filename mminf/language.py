@@ -14,7 +14,7 @@ _MARKUP = re.compile(r"<[^<>]{0,200}>|https?://\S+|`[^`]*`")
 
 
 def is_chinese(text: str) -> bool:
-    """Returns whether a text is Chinese: a third of its words are Chinese characters, and it has no kana or hangul.
+    """Returns whether a text is Chinese: half of its words are Chinese characters, and it has no kana or hangul.
 
     A character counts as a word, because Chinese texts often contain names, units and code in Latin letters. Tags,
     addresses and code in backticks don't count.
@@ -24,7 +24,7 @@ def is_chinese(text: str) -> bool:
         return False
     han = len(_HAN.findall(bare))
     others = len(_WORD.findall(_HAN.sub(" ", bare)))
-    return han > 0 and 2 * han >= others
+    return 0 < han >= others
 
 
 def language_of(text: str) -> Language | None:

@@ -58,7 +58,8 @@ EDGES: dict[str, set[str]] = {
     "plugin": {"errors", "registry"},
     "recipe": {"content", "output_names", "plugin", "redact", "template", *VALUES},
     # the five families that plugins extend, and the journal
-    "step": {"answer", "language", "lazy", "template", *VALUES},
+    "model_type": {"recipe"},
+    "step": {"answer", "language", "lazy", "model_type", "template", *VALUES},
     "source": {"lazy", *VALUES},
     "sink": {"lazy", "special_tokens", "template", *VALUES},
     "server": {"backend"},

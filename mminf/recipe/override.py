@@ -87,7 +87,7 @@ def overlay(document: Document, path: Path_, value: Any, where: str) -> None:
     _respell(document, path, parent)
     key: Any = path[-1] if isinstance(parent, list) else str(path[-1])
     old = parent[key] if isinstance(parent, list) else parent.get(key)
-    if isinstance(old, Mapping) and isinstance(value, Mapping) and not _is_new_engine(path, value):
+    if isinstance(old, Mapping) and isinstance(value, Mapping) and not _replaces(path, old, value):
         for sub, item in value.items():
             overlay(document, (*path, sub), item, where)
         return
@@ -103,9 +103,10 @@ def _spell_out_on_way(document: Document, path: Path_) -> None:
         _spell_out(SINKS, document.data["sinks"][path[1]])
 
 
-def _is_new_engine(path: Path_, value: Mapping[str, object]) -> bool:
-    """Returns whether a value replaces an engine: keys of another backend are not valid for it."""
-    return len(path) == 2 and path[0] == "engines" and "backend" in value
+def _replaces(path: Path_, old: Mapping[str, object], value: Mapping[str, object]) -> bool:
+    """Returns whether a value replaces an engine or a source: keys of another backend or type are not valid for it."""
+    new_source = path == ("source",) and value.keys().isdisjoint(old)
+    return new_source or (len(path) == 2 and path[0] == "engines" and "backend" in value)
 
 
 def replace_source(document: Document, source: Mapping[str, Any], where: str) -> None:

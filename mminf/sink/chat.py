@@ -52,6 +52,9 @@ class ChatConfig(ImagePathsConfig):
     optional: Names = Field(
         default_factory=list, description="Additional fields to write for the records that have them."
     )
+    constants: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="Columns with the same value in every row, such as {data_source: oasis}."
+    )
 
     @model_validator(mode="after")
     def _alternates(self) -> ChatConfig:
@@ -139,8 +142,8 @@ class _Chat(ImagePathsSink):
         images = self.images(record)
         apart = (*OWN_CHATS, "images", "image")
         fields: dict[str, object] = {key: value for key, value in record.fields.items() if key not in apart}
-        if self.config.columns or self.config.optional:
-            fields = self.columns(record)
+        chosen = self.columns(record)
+        fields = chosen if self.config.columns or self.config.optional else fields | chosen
         if "id" in record.fields:
             fields = {"id": record.fields["id"], **fields}
         own = record.fields.get("images", record.fields.get("image"))
@@ -206,7 +209,8 @@ class _Chat(ImagePathsSink):
 
     def columns(self, record: Record) -> dict[str, object]:
         there = [name for name in self.config.optional if name in record.fields]
-        return {name: record[name] for name in (*self.config.columns, *there)}
+        found: dict[str, object] = {name: record[name] for name in (*self.config.columns, *there)}
+        return found | self.config.constants
 
 
 def read_chat(chat: Iterable[object]) -> list[tuple[str, str]]:

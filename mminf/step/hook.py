@@ -12,6 +12,7 @@ from typing import TypeVar
 from pydantic import Field, model_validator
 
 from mminf.errors import RecordError, UnusableAnswer
+from mminf.model_type import is_type
 from mminf.recipe.config import EngineConfig, Sampling, StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Json, Record
@@ -45,7 +46,7 @@ class HookConfig(StepConfig):
     )
     sampling_for: dict[str, dict[str, object]] = Field(
         default_factory=dict,
-        description="Part of a model's name -> sampling parameters that override `sampling` for such models.",
+        description="Model type, such as `qwen2.5-vl` -> sampling parameters that override `sampling` for such models.",
     )
 
     @model_validator(mode="after")
@@ -82,19 +83,19 @@ class BaseHook(Step[H]):
         return {**super().describe(), "sampling": self.sampling.model_dump(mode="json")}
 
     def check_engine(self, backend: object, config: EngineConfig) -> None:
-        self._sampling_for(config.model)
+        self._sampling_for(config)
         check = getattr(backend, "check_open_turn", None)
         if check is not None:
             check(config)
 
     def use_engine(self, config: EngineConfig) -> None:
-        self.sampling = self._sampling_for(config.model)
+        self.sampling = self._sampling_for(config)
 
-    def _sampling_for(self, model: str) -> Sampling:
+    def _sampling_for(self, config: EngineConfig) -> Sampling:
         """Returns how tokens are drawn with a model. Raises ValueError if its settings contradict each other."""
         sampling = self.config.sampling
-        for part, settings in self.config.sampling_for.items():
-            if part.lower() in model.lower():
+        for kind, settings in self.config.sampling_for.items():
+            if is_type(config, kind):
                 sampling = Sampling.model_validate({**sampling.model_dump(), **settings})
         return sampling
 

@@ -34,8 +34,8 @@ class PromptConfig(StepConfig):
     prompt: str | None = Field(None, description="Text of the template, instead of a file.")
     languages: list[Language] = Field(
         default_factory=list,
-        description="Languages with a template of their own, next to `template`: with `zh`, `NAME.zh.jinja` is used for "
-        "records whose texts in the template are Chinese.",
+        description="Languages with a template of their own, next to `template`: with `zh`, `NAME.zh.jinja` is used "
+        "for records whose texts in the template are Chinese.",
     )
     system: str | None = Field(
         None, description="System turn; '' for none. By default the model's own default is used."

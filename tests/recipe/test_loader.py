@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import mminf
 from mminf.errors import PluginError, RecipeError
 from mminf.recipe.loader import load_recipe
 
@@ -197,3 +198,17 @@ def test_the_model_of_an_engine_is_known_by_its_files(tmp_path: Path) -> None:
     (tmp_path / "two" / "model.safetensors").write_bytes(b"w" * 2_999_999 + b"x")
     assert model_identity(str(tmp_path / "two")) != same
     assert model_identity("Qwen/Qwen2-VL-7B-Instruct") == "Qwen/Qwen2-VL-7B-Instruct"
+
+
+def test_a_profile_may_have_a_source_of_another_type(tmp_path: Path) -> None:
+    """Keys of the other type are not valid for it."""
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        "source: {images: {path: pics/, recursive: true}}\n"
+        "steps: [set: {a: '1'}]\n"
+        "sinks: []\n"
+        "profiles: {rows: {source: {jsonl: rows.jsonl}}}\n"
+    )
+    source = mminf.load(path, profile="rows").source
+    assert source is not None
+    assert (source.type, source.config.path.name) == ("jsonl", "rows.jsonl")

@@ -261,3 +261,10 @@ def test_a_file_that_a_killed_run_was_about_to_replace_by_a_folder(
     written = run(make("{jsonl: {path: d, rows_per_file: 2}}"), output).written[0]
     assert (written.kept, written.before) == ("d", 5)
     assert len(read_rows(output / "d")) == 5
+
+
+def test_constants_are_columns_of_every_row(make: Make, tmp_path: Path) -> None:
+    run(make("{swift: {path: o.jsonl, user: q, constants: {data_source: mine, version: 2}}}"), tmp_path / "out")
+    found = read_rows(tmp_path / "out" / "o.jsonl")
+    assert len(found) == 5
+    assert all((row["data_source"], row["version"]) == ("mine", 2) for row in found)
