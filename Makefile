@@ -2,6 +2,8 @@
 # make demo    runs the Oasis recipe on the built-in model and drawn images
 # make test    runs the tests
 # make test-real  runs tests on small real models, whose weights are in packages (opt-in, takes minutes)
+# make prompts  prints how many labelled texts the classifier and the judges get right: ENGINE='{backend: ..., model: ...}',
+#               by default SmolLM2 and only the texts without images; OPTIONS='--text-only --json'
 # make check   runs what CI runs: ruff, mypy --strict, tests
 # make fuzz    runs the fuzz tests with FUZZ times the cases of `make test` (default 50: about half an hour)
 # make mutants  runs mutation tests of the answer parsers and the record state; fails below 80 % killed (opt-in)
@@ -16,7 +18,7 @@ STAMP := $(VENV)/.installed
 
 FUZZ ?= 50
 
-.PHONY: setup demo test test-real fuzz mutants check lint types format bench model requirements docs clean
+.PHONY: setup demo test test-real prompts fuzz mutants check lint types format bench model requirements docs clean
 
 setup: $(STAMP)
 
@@ -42,6 +44,19 @@ test: setup
 test-real: setup
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --requirement requirements/real.txt
 	MMINF_REAL=1 $(BIN)/python -m pytest tests/real -s
+
+SMOLLM2 := out/smollm2
+export ENGINE
+
+prompts: setup
+ifdef ENGINE
+	$(BIN)/python scripts/check_prompts.py --engine "$$ENGINE" $(OPTIONS)
+else
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --requirement requirements/real.txt
+	$(BIN)/python scripts/write_smollm2.py $(SMOLLM2)
+	$(BIN)/python scripts/check_prompts.py --text-only --set steps.classify.sampling.max_tokens=96 $(OPTIONS) \
+		--engine '{backend: transformers, model: $(SMOLLM2), model_type: llama, template: chatml, torch_dtype: float32, max_batch_size: 8}'
+endif
 
 fuzz: setup
 	MMINF_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/test_sandbox.py tests/test_redact.py tests/recipe/test_lines.py \

