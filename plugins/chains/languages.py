@@ -19,8 +19,8 @@ _TAGS = {
 _RARE = frozenset({"an", "br", "eo", "fy", "gd", "la", "lb", "nn", "oc", "vo", "wa"})
 """Short texts in related languages would be taken for these, and few texts are in these."""
 _COMMON = frozenset(
-    ["ar", "cs", "de", "en", "es", "fa", "fr", "hi", "id", "it", "ja", "ko", "nl", "pl", "pt", "ru", "sv", "th", "tr", "uk",
-     "vi", "zh"]
+    ["ar", "cs", "de", "en", "es", "fa", "fr", "hi", "id", "it", "ja", "ko", "nl", "pl", "pt", "ru", "sv", "th", "tr",
+     "uk", "vi", "zh"]
 )  # fmt: skip
 _PRIOR = 10.0
 """Weight of these languages: py3langid's model expects as many texts in each language."""
