@@ -4,8 +4,10 @@ Results of filters and engines can be compared with this truth.
 """
 
 from .captions import caption
+from .chinese import to_chinese, to_english
 from .draw import draw_scene
 from .oracle import THRESHOLDS, Verdict, extract, is_right, is_valid_hook, judge
+from .questions import explain, is_explained, make_questions
 from .scene import Bar, Figure, Scene, make_scene
 from .texts import QUALITIES, make_hook, make_instruction
 
@@ -18,11 +20,16 @@ __all__ = [
     "Verdict",
     "caption",
     "draw_scene",
+    "explain",
     "extract",
+    "is_explained",
     "is_right",
     "is_valid_hook",
     "judge",
     "make_hook",
     "make_instruction",
+    "make_questions",
     "make_scene",
+    "to_chinese",
+    "to_english",
 ]

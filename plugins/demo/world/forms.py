@@ -1,4 +1,4 @@
-"""The forms of instructions: 37 kinds, sound or with a defect that a filter should find."""
+"""The forms of instructions: 42 kinds, sound or with a defect that a filter should find."""
 
 from __future__ import annotations
 
@@ -91,11 +91,36 @@ SOUND: tuple[Form, ...] = (
     Form("What number is on the sign?", about_sign(lambda it: f"It is {it.text}.", "number"), about="sign"),
     Form("What colour is the text on the sign?", about_sign(lambda it: f"It is {it.colour}."), about="sign"),
     Form(
+        "Is there a word or a number on the sign?",
+        about_sign(lambda it: f"It is a {'number' if it.is_number else 'word'}."),
+        about="sign",
+    ),
+    Form(
         "How many letters has the word on the sign?",
         about_sign(lambda it: f"It has {NUMBERS[len(it.text)]}.", "word"),
         about="sign",
     ),
+    Form(
+        "What is the first letter of the word on the sign?",
+        about_sign(lambda it: f"It is {it.text[0]}.", "word"),
+        about="sign",
+    ),
+    Form(
+        "What is the last letter of the word on the sign?",
+        about_sign(lambda it: f"It is {it.text[-1]}.", "word"),
+        about="sign",
+    ),
     Form("Is the number on the sign even or odd?", about_sign(tell_parity, "number"), about="sign"),
+    Form(
+        "What is the first digit of the number on the sign?",
+        about_sign(lambda it: f"It is {it.text[0]}.", "number"),
+        about="sign",
+    ),
+    Form(
+        "What is the last digit of the number on the sign?",
+        about_sign(lambda it: f"It is {it.text[-1]}.", "number"),
+        about="sign",
+    ),
     Form("How many bars has the chart?", about_bars(lambda bars, _: f"It has {NUMBERS[len(bars)]}."), about="chart"),
     Form("Which bar is the highest?", about_bars(name_extreme(max)), about="chart"),
     Form("Which bar is the lowest?", about_bars(name_extreme(min)), about="chart"),

@@ -1,10 +1,11 @@
-"""Recognises texts of the small language about scenes: instructions, captions and answers."""
+"""Recognises texts of the small language about scenes, in English and Chinese: instructions, captions and answers."""
 
 from __future__ import annotations
 
 import re
 from functools import cache
 
+from .chinese import in_chinese, segment, to_english
 from .forms import FORMS, Form, slot_values, vocabulary
 from .scene import COLOURS, NUMBERS, PLACES, SHAPES, SIZES, WORDS
 
@@ -21,7 +22,10 @@ def _patterns() -> list[tuple[Form, re.Pattern[str]]]:
 
 
 def parse(instruction: str) -> tuple[Form, dict[str, str]] | None:
-    """Returns the form of an instruction and the values of its slots; None if it is not in this language."""
+    """Returns the form of an instruction and the (English) values of its slots; None if it is not in this language."""
+    if in_chinese(instruction):
+        english = to_english(instruction)
+        return None if english is None else parse(english)
     for form, pattern in _patterns():
         if found := pattern.fullmatch(instruction):
             return form, found.groupdict()
@@ -49,11 +53,15 @@ def _statements() -> re.Pattern[str]:
 
 def is_caption(sentence: str) -> bool:
     """Returns whether a sentence is a caption in this language, of any scene."""
+    if in_chinese(sentence):
+        sentence = to_english(sentence) or ""
     return _statements().fullmatch(sentence) is not None
 
 
 def caption_parts(sentence: str) -> list[str]:
     """Returns the sorted parts of a caption, so that captions with another order of parts compare equal."""
+    if in_chinese(sentence):
+        sentence = to_english(sentence) or ""
     figures = re.findall(_FIGURE, sentence) or re.findall(_BAR, sentence)
     return sorted(figures or re.findall(rf"\d\d|{'|'.join(WORDS)}|{_COLOUR}", sentence))
 
@@ -70,7 +78,7 @@ def _answers() -> re.Pattern[str]:
         rf"The {figure} is {size}\.",
         rf"T{stands}(?: and is {size})?\.",
         rf"T{stands} and t{stands}, so (?:yes|no)\.",
-        rf"It is (?:\d\d|even|odd|{'|'.join(WORDS)}|{_COLOUR})\.",
+        rf"It is (?:\d\d|\d|[A-Z]|a word|a number|even|odd|{'|'.join(WORDS)}|{_COLOUR})\.",
         rf"It has {number}\.",
         rf"It is the {_COLOUR} one\.",
         rf"It is {_BAR}(?: and {_BAR}, so (?:yes|no))?\.",
@@ -80,6 +88,8 @@ def _answers() -> re.Pattern[str]:
 
 def is_answer(sentence: str) -> bool:
     """Returns whether a sentence is an answer in this language, right or wrong."""
+    if in_chinese(sentence):
+        sentence = to_english(sentence) or ""
     return _answers().fullmatch(sentence) is not None
 
 
@@ -89,3 +99,15 @@ def words() -> frozenset[str]:
     known = re.findall(r"\w+", " ".join(vocabulary()))
     said = ["It", "There", "are", "has", "a", "at", "and", "of", "so", "yes", "no", "The"]
     return frozenset([*known, *WORDS, *said])
+
+
+def sentences(text: str) -> list[str]:
+    """Returns the sentences of a text with their final punctuation."""
+    return [" ".join(part.split()) for part in re.findall(r"[^.?!。？！]+[.?!。？！]?", text) if part.strip()]
+
+
+def split_words(text: str) -> tuple[list[str], str, str]:
+    """Returns the words of a sentence, its final punctuation, and what joins the words: nothing in Chinese."""
+    mark = text[-1:] if text[-1:] in ("?", ".", "？", "。") else ""
+    said = text.removesuffix(mark) if mark else text
+    return (segment(said), mark, "") if in_chinese(text) else (said.split(), mark, " ")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
+from .chinese import chinese_words, in_chinese, segment, to_chinese
 from .forms import IMPERATIVES, Form
-from .language import caption_parts, is_answer, is_caption, parse, words
+from .language import caption_parts, is_answer, is_caption, parse, sentences, split_words, words
 from .scene import Scene
 
 # The thresholds of the Oasis filter (arXiv 2503.08741, section 3.2).
@@ -45,7 +47,8 @@ def judge(instruction: str, scene: Scene) -> Verdict:
     """Returns the true scores of a text that is used as an instruction about a scene.
 
     A text with repeated words gets grade 4 for nonsense, a text with two neighbouring words swapped gets grade 3. Their
-    other scores are those of the repaired text. A text that can't be repaired gets grade 1 on all axes.
+    other scores are those of the repaired text. A text that can't be repaired gets grade 1 on all axes. A Chinese text
+    is judged as its translation, and the answer to it is in Chinese.
     """
     text = " ".join(instruction.split())
     repaired = repair(text)
@@ -59,35 +62,33 @@ def judge(instruction: str, scene: Scene) -> Verdict:
         # Several faults weigh more than one.
         hallucination = 2 if worst == 3 and len(finding.faults) > 1 else worst
         return Verdict(2 if hallucination == 3 and form.solvability > 1 else 1, clarity, hallucination, nonsense)
-    return Verdict(form.solvability, clarity, 5, nonsense, finding.answer)
+    answer = finding.answer
+    if answer is not None and in_chinese(text):
+        answer = to_chinese(answer)
+    return Verdict(form.solvability, clarity, 5, nonsense, answer)
 
 
+@lru_cache(maxsize=20_000)
 def repair(text: str) -> tuple[Form, dict[str, str], int] | None:
     """Returns the form and slots of a repaired text, and its nonsense grade; None if it can't be repaired."""
     if (found := parse(text)) is not None:
         return *found, 5
-    mark = text[-1:] if text[-1:] in ("?", ".") else ""
-    said = text.removesuffix(mark).split()
+    said, mark, space = split_words(text)
     if len(said) > _LONGEST:
         return None
     once = [word for number, word in enumerate(said) if number == 0 or word != said[number - 1]]
-    if len(once) < len(said) and (found := parse(" ".join(once) + mark)) is not None:
+    if len(once) < len(said) and (found := parse(space.join(once) + mark)) is not None:
         return *found, 4
     for number in range(len(said) - 1):
         swapped = [*said[:number], said[number + 1], said[number], *said[number + 2 :]]
-        if (found := parse(" ".join(swapped) + mark)) is not None:
+        if (found := parse(space.join(swapped) + mark)) is not None:
             return *found, 3
     return None
 
 
-def sentences(text: str) -> list[str]:
-    """Returns the sentences of a text with their final punctuation."""
-    return [" ".join(part.split()) for part in re.findall(r"[^.?!]+[.?!]?", text) if part.strip()]
-
-
 def is_instruction(sentence: str) -> bool:
     """Returns whether a sentence is a question, or a command of the language."""
-    return sentence.endswith("?") or sentence.split()[0] in IMPERATIVES
+    return sentence.endswith(("?", "？")) or sentence.split()[0] in IMPERATIVES or sentence.startswith("请")
 
 
 def extract(text: str) -> str | None:
@@ -105,8 +106,10 @@ def is_valid_hook(text: str) -> bool:
 
 
 def _asks(sentence: str) -> bool:
-    if not sentence.endswith("?"):
+    if not sentence.endswith(("?", "？")):
         return repair(sentence) is not None
+    if in_chinese(sentence):
+        return all(word in chinese_words() or word.isdigit() for word in segment(sentence[:-1]))
     return all(word in words() or word.isdigit() for word in re.findall(r"\w+", sentence))
 
 
@@ -114,8 +117,8 @@ def is_right(answer: str, instruction: str, scene: Scene) -> bool:
     """Returns whether an answer to an instruction equals that of the oracle; captions may have any order."""
     truth = judge(instruction, scene).answer
     said = " ".join(answer.split())
-    if truth is None:
+    if truth is None or in_chinese(said) != in_chinese(truth):
         return False
     if is_caption(truth):
         return is_caption(said) and caption_parts(said) == caption_parts(truth)
-    return said.rstrip(".").lower() == truth.rstrip(".").lower()
+    return said.rstrip(".。").lower() == truth.rstrip(".。").lower()

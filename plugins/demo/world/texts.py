@@ -6,29 +6,46 @@ import random
 from collections.abc import Callable, Sequence
 
 from .captions import caption
+from .chinese import to_chinese
+from .defects import garble, join
 from .forms import FORMS, SOUND, UNANSWERABLE, VAGUE, Form, slot_values
 from .oracle import judge
 from .scene import COLOURS, PLACES, SHAPES, Scene
 
-QUALITIES = ("sound", "absent", "unanswerable", "vague", "garbled")
+QUALITIES = ("sound", "absent", "unanswerable", "vague", "garbled", "joined")
+CHINESE = 0.19  # share of Chinese samples, about that of Oasis (arXiv 2503.08741: 18.66 %)
 # About half of the hooked samples are captions. A little more than half of the instructions are sound.
 HOOKS = {"caption": 0.46, "instruction": 0.36, "caption, instruction": 0.09, "instruction, answer": 0.09}
 DEFECTS = {"sound": 0.56, "absent": 0.14, "unanswerable": 0.11, "vague": 0.08, "garbled": 0.11}
 
 
-def make_instruction(scene: Scene, rng: random.Random, quality: str = "sound") -> str:
+def make_instruction(scene: Scene, rng: random.Random, quality: str = "sound", *, chinese: bool = False) -> str:
     """Returns an instruction about the scene: sound, or with one defect.
 
     Args:
-        quality: one of `QUALITIES`: `absent` has a false assumption, the others are defects on their axis.
+        quality: one of `QUALITIES`: `absent` has a false assumption, `joined` can't be repaired, because it has wrong
+            words or runs into another instruction, the others are defects on their axis.
+        chinese: in Chinese instead of English.
 
     Raises:
         ValueError: if there is no such quality.
     """
+    if quality in ("garbled", "joined"):
+        make = garble if quality == "garbled" else join
+        parts = ("sound", "absent", "unanswerable", "vague")
+        weights = (0.7, 0.3, 0.0, 0.0) if quality == "garbled" else (0.6, 0.25, 0.1, 0.05)
+
+        def another() -> str:
+            return make_instruction(scene, rng, rng.choices(parts, weights)[0], chinese=chinese)
+
+        return make(another, rng)
+    text = _plain(scene, rng, quality)
+    return to_chinese(text) or text if chinese else text
+
+
+def _plain(scene: Scene, rng: random.Random, quality: str) -> str:
     if quality == "vague":
         return rng.choice(VAGUE).text
-    if quality == "garbled":
-        return _garble(scene, rng)
     if quality == "unanswerable":
         return _draw(scene, rng, UNANSWERABLE, lambda text: judge(text, scene).hallucination == 5)
     if quality == "sound":
@@ -69,34 +86,24 @@ def _true_slots(scene: Scene, rng: random.Random) -> dict[str, str]:
     return slots
 
 
-def _garble(scene: Scene, rng: random.Random) -> str:
-    """Returns a question with a repeated word, two neighbouring words swapped, or all words shuffled."""
-    while True:
-        text = make_instruction(scene, rng, "sound" if rng.random() < 0.7 else "absent")
-        words = text.removesuffix("?").split()
-        way = rng.choice(("repeat", "swap", "shuffle"))
-        if way == "repeat":
-            at = rng.randrange(len(words))
-            words[at:at] = [words[at]] * rng.choice((1, 1, 2))
-        elif way == "swap":
-            at = rng.randrange(len(words) - 1)
-            words[at], words[at + 1] = words[at + 1], words[at]
-        else:
-            rng.shuffle(words)
-        garbled = " ".join(words) + "?"
-        if text.endswith("?") and judge(garbled, scene).nonsense < 5:
-            return garbled
+def make_hook(scene: Scene, rng: random.Random, *, chinese: bool | None = None) -> str:
+    """Returns a sample for the open user turn: a caption, an instruction, or an instruction with another text.
 
-
-def make_hook(scene: Scene, rng: random.Random) -> str:
-    """Returns a sample for the open user turn: a caption, an instruction, or an instruction with another text."""
+    Args:
+        chinese: the language; by default, a share of `CHINESE` is in Chinese.
+    """
+    if chinese is None:
+        chinese = rng.random() < CHINESE
+    space = "" if chinese else " "
     way = rng.choices(list(HOOKS), list(HOOKS.values()))[0]
     words = caption(scene, rng.randrange(2), rng)
+    if chinese:
+        words = to_chinese(words) or words
     if way == "caption":
         return words
     quality = rng.choices(list(DEFECTS), list(DEFECTS.values()))[0]
-    instruction = make_instruction(scene, rng, quality)
+    instruction = make_instruction(scene, rng, quality, chinese=chinese)
     if way == "caption, instruction":
-        return f"{words} {instruction}"
+        return f"{words}{space}{instruction}"
     answer = judge(instruction, scene).answer
-    return f"{instruction} {answer}" if way == "instruction, answer" and answer is not None else instruction
+    return f"{instruction}{space}{answer}" if way == "instruction, answer" and answer is not None else instruction

@@ -18,8 +18,8 @@ from mminf_plugins.demo.world import (
     make_scene,
 )
 from mminf_plugins.demo.world.forms import FORMS, VAGUE
-from mminf_plugins.demo.world.language import is_caption, parse
-from mminf_plugins.demo.world.oracle import keeps, sentences
+from mminf_plugins.demo.world.language import is_caption, parse, sentences
+from mminf_plugins.demo.world.oracle import keeps
 
 FIGURES = Scene(
     0,
@@ -57,9 +57,18 @@ CHART = Scene(0, "chart", "#ffffff", bars=(Bar("red", 2), Bar("blue", 5), Bar("g
         (WORD, "What word is on the sign?", "It is HOTEL."),
         (WORD, "What colour is the text on the sign?", "It is red."),
         (WORD, "How many letters has the word on the sign?", "It has five."),
+        (WORD, "Is there a word or a number on the sign?", "It is a word."),
+        (WORD, "What is the first letter of the word on the sign?", "It is H."),
+        (WORD, "What is the last letter of the word on the sign?", "It is L."),
         (WORD, "Describe the image.", "A sign says HOTEL in red letters."),
         (NUMBER, "What number is on the sign?", "It is 47."),
         (NUMBER, "Is the number on the sign even or odd?", "It is odd."),
+        (NUMBER, "Is there a word or a number on the sign?", "It is a number."),
+        (NUMBER, "What is the first digit of the number on the sign?", "It is 4."),
+        (NUMBER, "What is the last digit of the number on the sign?", "It is 7."),
+        (NUMBER, "牌子上的数字是奇数还是偶数？", "是奇数。"),
+        (FIGURES, "红色的圆形在蓝色的正方形的左边吗？", "红色的圆形在左上角，蓝色的正方形在右上角，所以是的。"),
+        (CHART, "哪根柱子最高？", "是蓝色的那根。"),
         (NUMBER, "Describe the image.", "A sign shows the number 47 in blue."),
         (CHART, "How many bars has the chart?", "It has three."),
         (CHART, "Which bar is the highest?", "It is the blue one."),
@@ -102,6 +111,9 @@ def test_sound_instructions_and_their_answers(scene: Scene, instruction: str, an
         (FIGURES, "Where the is red circle?", (5, 4, 5, 3)),
         (FIGURES, "Where is the the red star?", (2, 4, 3, 4)),
         (FIGURES, "red the circle is Where?", (1, 1, 1, 1)),
+        (CHART, "How many bars has chart?", (1, 1, 1, 1)),
+        (CHART, "What colour is the red bar higher than the blue bar?", (1, 1, 1, 1)),
+        (WORD, "What is the first digit of the number on the sign?", (2, 5, 3, 5)),
         (FIGURES, "Please write a poem about autumn.", (1, 1, 1, 1)),
         (FIGURES, "?", (1, 1, 1, 1)),
         (FIGURES, "", (1, 1, 1, 1)),
@@ -121,6 +133,7 @@ def test_drawn_instructions_have_the_defect_that_they_are_drawn_for() -> None:
         "absent": {"hallucination", "solvability"},
         "unanswerable": {"solvability"},
         "vague": {"solvability", "clarity"},
+        "joined": {"solvability", "clarity", "hallucination", "nonsense"},
     }
     for seed in range(400):
         scene = make_scene(seed)
