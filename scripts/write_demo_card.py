@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from mminf_plugins.demo.evaluate import COLUMNS
+
 FOLDER = Path(__file__).parent.parent / "models" / "demo"
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
 
 def figures(found: dict[str, dict[str, dict[str, float]]]) -> str:
     """Returns the figures as a table, with columns for sampled texts and for drawn texts."""
-    columns = ["sampled", "sampled, new", "drawn", "drawn, new"]
-    lines = [f"| figure | {' | '.join(columns)} |", "|---|---|---|---|---|"]
+    lines = [f"| figure | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
     for name in found["drawn"]:
-        shares = [found[column][name] for column in columns]
+        shares = [found[column][name] for column in COLUMNS]
         cells = ["-" if share["share"] is None else f"{share['share']:.1%} of {share['of']}" for share in shares]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)

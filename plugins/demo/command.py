@@ -18,7 +18,10 @@ def register(app: typer.Typer) -> None:
 
 def evaluate_demo(
     output: Annotated[Path, typer.Argument(help="Folder for the runs; the same command resumes them.")],
-    scenes: int = typer.Option(500, "--scenes", min=1, help="Number of scenes; twice as many texts are drawn."),
+    scenes: int = typer.Option(500, "--scenes", min=1, help="Number of scenes that the model samples for."),
+    texts: int | None = typer.Option(
+        None, "--texts", min=1, help="Number of drawn texts; by default twice the scenes."
+    ),
     first: int = typer.Option(0, "--first", min=0, help="Seed of the first scene."),
     funnel: bool = typer.Option(
         False, "--funnel", help="Measure nothing; compare the funnel of the run in this folder with the truth."
@@ -43,15 +46,16 @@ def evaluate_demo(
     if funnel:
         typer.echo(funnel_text(output))
         return
-    found = evaluate(output, scenes=scenes, first=first, settings=settings, progress=True)
+    found = evaluate(output, scenes=scenes, texts=texts, first=first, settings=settings, progress=True)
     typer.echo(json.dumps(found, indent=2) if as_json else _table(found))
 
 
 def _table(found: dict[str, Any]) -> str:
-    columns = ["sampled", "sampled, new", "drawn", "drawn, new"]
-    lines = [f"{'':26}" + "".join(f"{column:>18}" for column in columns)]
+    from .evaluate import COLUMNS
+
+    lines = [f"{'':26}" + "".join(f"{column:>18}" for column in COLUMNS)]
     lines += [
-        f"{name:26}" + "".join(f"{_cell(found[column][name]):>18}" for column in columns) for name in found["drawn"]
+        f"{name:26}" + "".join(f"{_cell(found[column][name]):>18}" for column in COLUMNS) for name in found["drawn"]
     ]
     lines.append("sampled: by the model; drawn: drawn texts; new: only scenes unlike all training scenes")
     return "\n".join(lines)

@@ -16,47 +16,57 @@ from .items import Item, read_items
 from .measure import measure
 from .scenes import draw_scenes
 from .world import caption, make_hook, make_scene
+from .world.chinese import in_chinese
 
 TRAINED = range(1_000_000, 1_024_000)
 """Seeds of the training scenes of the demo model."""
+COLUMNS = ("sampled", "sampled, new", "sampled, Chinese", "drawn", "drawn, new", "drawn, Chinese")
 MARGIN = 100_000
 """Number of seeds before the training seeds that are excluded, too."""
 
 
 def evaluate(
-    output: Path, *, scenes: int = 500, first: int = 0, settings: Sequence[str] = (), progress: bool = False
+    output: Path,
+    *,
+    scenes: int = 500,
+    texts: int | None = None,
+    first: int = 0,
+    settings: Sequence[str] = (),
+    progress: bool = False,
 ) -> dict[str, Any]:
     """Measures the demo model on scenes that were not used for training.
 
     Makes two runs of the Oasis recipe with its demo profile. The first samples texts for each scene with the model. The
-    second uses drawn texts, twice as many, and no filter, so that every task is measured on texts that do not depend
-    on the model. Both score all axes of every instruction.
+    second uses drawn texts, and no filter, so that every task is measured on texts that do not depend on the model.
+    Both score all axes of every instruction.
 
     Scenes of different seeds can have the same content: there are few signs, and charts of two bars repeat. Therefore
-    every result is also computed for the scenes whose content differs from all training scenes.
+    every result is also computed for the scenes whose content differs from all training scenes, and for Chinese texts.
 
     Args:
-        scenes: number of scenes.
+        scenes: number of scenes for which the model samples.
+        texts: number of scenes with drawn texts; by default twice as many.
         first: seed of the first scene; seeds from 900,000 on are used for training.
         settings: settings of the recipe, as for `--set`.
 
     Returns:
-        `sampled`, `drawn`, `sampled, new` and `drawn, new`: share, part and number for each name that `measure`
+        For each of `COLUMNS`: share, part and number for each name that `measure`
         returns; `model`: a digest of the weights.
 
     Raises:
         UsageError: if a seed is a training seed, or the recipe can't run.
     """
-    if first + 3 * scenes > TRAINED.start - MARGIN:
+    texts = 2 * scenes if texts is None else texts
+    if first + scenes + texts > TRAINED.start - MARGIN:
         raise mminf.UsageError(
-            f"seeds from {TRAINED.start - MARGIN} on are used for training; {scenes} scenes and twice as many texts "
-            f"from seed {first} on end at {first + 3 * scenes - 1}"
+            f"seeds from {TRAINED.start - MARGIN} on are used for training; {scenes} scenes and {texts} texts "
+            f"from seed {first} on end at {first + scenes + texts - 1}"
         )
     if output.exists() and not output.is_dir():
         raise mminf.UsageError(f"{output} is not a folder")
     seeds = range(first, first + scenes)
     sources = {"sampled": _write_source(output, "sampled", seeds, texts=False)}
-    sources["drawn"] = _write_source(output, "drawn", range(first + scenes, first + 3 * scenes), texts=True)
+    sources["drawn"] = _write_source(output, "drawn", range(first + scenes, first + scenes + texts), texts=True)
     changes = {"sampled": ["early_drop=false"], "drawn": ["steps.hook=false", "steps.keep=false"]}
     seen = {caption(make_scene(seed)) for seed in TRAINED}
     found: dict[str, Any] = {"model": weights_digest()}
@@ -66,6 +76,7 @@ def evaluate(
         items, _ = read_items(output / name)
         found[name] = _shares(items)
         found[f"{name}, new"] = _shares([item for item in items if caption(item.scene) not in seen])
+        found[f"{name}, Chinese"] = _shares([item for item in items if in_chinese(item.text)])
     return found
 
 

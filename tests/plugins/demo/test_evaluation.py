@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mminf_plugins.demo.evaluate import TRAINED, evaluate
+from mminf_plugins.demo.evaluate import COLUMNS, TRAINED, evaluate
 from mminf_plugins.demo.funnel import funnel_text
 from mminf_plugins.demo.items import read_items
 from mminf_plugins.demo.measure import measure
@@ -22,8 +22,8 @@ import random, re
 from mminf_plugins.demo.world import extract, judge, make_hook, make_scene
 
 WRONG = {wrong!r}
-AXES = {{"whether the image shows": "solvability", "says or assumes": "hallucination",
-         "how clear it is": "clarity", "makes sense": "nonsense"}}
+AXES = {{"whether the image shows|所需要的信息": "solvability", "says or assumes|说法和假设": "hallucination",
+         "how clear it is|说得是否清楚": "clarity", "makes sense|讲得通": "nonsense"}}
 
 def seed_of(request):
     return next((int(re.search(r"scene-(\\d+)", image.uri)[1]) for image in request.images), None)
@@ -63,15 +63,16 @@ def oracle(folder: Path, wrong: str = "") -> list[str]:
 def test_the_oracle_is_always_right(tmp_path: Path) -> None:
     found = evaluate(tmp_path / "out", scenes=60, first=200, settings=oracle(tmp_path))
     assert found["sampled"]["valid"] == {"share": 1.0, "part": 60, "of": 60}
-    for column in ("sampled", "drawn", "sampled, new", "drawn, new"):
+    for column in COLUMNS:
         shares = found[column]
         for name, share in shares.items():
             if name not in ("kept", "failed"):
                 assert share["part"] == share["of"], name
-                assert share["of"] or column.endswith("new"), name
+                assert share["of"] or column not in ("sampled", "drawn"), name
         assert 0.05 < shares["kept"]["share"] < 0.6
         assert shares["failed"]["part"] == 0
     assert found["drawn"]["classified"]["of"] == 120, "twice as many drawn texts"
+    assert 0.1 < found["drawn, Chinese"]["classified"]["of"] / 120 < 0.3
     assert found["drawn"]["answers"]["of"] > found["sampled"]["answers"]["of"] > 0
 
 
@@ -117,9 +118,9 @@ def test_what_was_kept_is_what_the_run_kept(tmp_path: Path) -> None:
 
 
 def test_another_evaluation_in_the_same_folder_measures_its_own_scenes(tmp_path: Path) -> None:
-    for scenes, first in ((6, 0), (4, 100)):
-        found = evaluate(tmp_path / "out", scenes=scenes, first=first, settings=oracle(tmp_path))
-        assert (found["sampled"]["valid"]["of"], found["drawn"]["valid"]["of"]) == (scenes, 2 * scenes)
+    for scenes, texts, first in ((6, None, 0), (4, 3, 100)):
+        found = evaluate(tmp_path / "out", scenes=scenes, texts=texts, first=first, settings=oracle(tmp_path))
+        assert (found["sampled"]["valid"]["of"], found["drawn"]["valid"]["of"]) == (scenes, texts or 2 * scenes)
 
 
 def test_scenes_that_training_had_are_told_from_new_ones(tmp_path: Path) -> None:
