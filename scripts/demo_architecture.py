@@ -11,9 +11,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mminf_plugins.demo.world import caption, make_hook, make_instruction, make_scene
+from mminf_plugins.demo.world import caption, make_hook, make_instruction, make_questions, make_scene
+from mminf_plugins.demo.world.chinese import chinese_words
 from mminf_plugins.demo.world.forms import vocabulary
 
+import mminf
 from mminf.content import content_folder
 
 # Qwen2-VL's special tokens, in its order.
@@ -48,34 +50,62 @@ VISUAL_TOKENS = (GRID // MERGE) ** 2
 HELD_OUT = 1_000_000  # training uses scenes with this seed or a larger one; smaller seeds are for evaluation
 
 
+def fixed_parts(source: str) -> list[str]:
+    """Returns the fixed parts of a template: the text around its fields, turn by turn, without layout."""
+    parts = []
+    for turn in re.split(r"{{\s*role\(.*?\)\s*}}", source):
+        pieces = re.split(r"({{.*?}}|{%.*?%}\n?)", turn.strip())
+        parts += [piece for piece in pieces if len(piece) > 4 and not piece.startswith("{")]
+    return parts
+
+
 def prompt_parts() -> dict[str, list[str]]:
-    """Returns the fixed parts of each Oasis template: the text around the fields."""
-    parts = {}
-    for path in sorted((content_folder("templates") / "oasis").glob("*.jinja")):
-        pieces = re.split(r"{{.*?}}", path.read_text(encoding="utf-8").strip())
-        parts[path.stem] = [piece for piece in pieces if len(piece) > 4]
+    """Returns the fixed parts of the prompts of the recipes that the demo model plays.
+
+    The prompts of Oasis have the names of their files. Those of the other recipes have their folder before the name;
+    `requests` are the requests of `caption`, `caption_qa` the prompts in the recipe itself.
+    """
+    templates = content_folder("templates")
+    names = {path.stem: path for path in sorted((templates / "oasis").glob("*.jinja"))}
+    others = ["chains/questions", "chains/questions.zh", "allava/describe", "allava/ask", "allava/answer"]
+    names |= {name: templates / f"{name}.jinja" for name in others}
+    parts = {name: fixed_parts(path.read_text(encoding="utf-8")) for name, path in names.items()}
+    for name in ("requests", "requests.zh"):
+        lines = (templates / "captions" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+        parts[name] = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    for name, profile in (("caption_qa", "demo"), ("caption_qa.zh", "zh,demo")):
+        step = mminf.load("caption_qa", profile=profile).steps[0]
+        parts[name] = fixed_parts(step.config.prompt)
     return parts
 
 
 def make_tokenizer() -> Any:
     """Returns a byte-level BPE with Qwen's special tokens. Each fixed part of a prompt is one token."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
+    chinese = sorted(chinese_words(), key=lambda word: (-len(word), word))
     lines = [f"{word} {word}" for word in sorted(vocabulary())] * 2
+    lines += [mark.join(chinese) for mark in "。？、，"] * 2
     for seed in range(HELD_OUT, HELD_OUT + 400):
         scene, rng = make_scene(seed), random.Random(seed)
         lines += [make_hook(scene, rng), f"\n {caption(scene)}", f"x {make_instruction(scene, rng)}"]
+        lines += ["\n".join(make_questions(scene, rng, chinese=seed % 4 == 0))]
     parts = prompt_parts()
-    lines += ["".join(pieces) for pieces in parts.values()]
     lines += [" [[1]] [[2]] system\nuser\nassistant\nInstruction: NO_INST"] * 20
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [
+            # Chinese has no spaces between words: the words of the world are split, the longest first.
+            pre_tokenizers.Split(Regex("|".join([*chinese, "[。？、，]"])), "isolated"),
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
     )
     raw.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    raw.train_from_iterator(lines, trainers.BpeTrainer(vocab_size=1000, initial_alphabet=alphabet, show_progress=False))
+    trainer = trainers.BpeTrainer(vocab_size=2000, min_frequency=2, initial_alphabet=alphabet, show_progress=False)
+    raw.train_from_iterator(lines, trainer)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, model_max_length=8192)
     tokenizer.add_special_tokens({"eos_token": SPECIAL[2], "pad_token": SPECIAL[0]})
     tokenizer.add_special_tokens({"additional_special_tokens": list(SPECIAL)})
@@ -124,6 +154,23 @@ def make_model(tokenizer: Any) -> Any:
     model.generation_config.eos_token_id = [ids["<|im_end|>"], ids["<|endoftext|>"]]
     model.generation_config.pad_token_id = ids["<|endoftext|>"]
     return model
+
+
+def make_optimizers(model: Any, muon: float, adamw: float) -> list[Any]:
+    """Returns the optimizers: Muon for the matrices of the layers, AdamW for the other weights.
+
+    AdamW alone needed several times more steps.
+    """
+    from torch import optim
+
+    named = list(model.named_parameters())
+    inner = {name for name, weight in named if weight.ndim == 2 and "embed" not in name and "lm_head" not in name}
+    matrices = [weight for name, weight in named if name in inner]
+    others = [weight for name, weight in named if name not in inner]
+    return [
+        optim.Muon(matrices, lr=muon, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        optim.AdamW(others, lr=adamw, betas=(0.9, 0.98), weight_decay=0.01),
+    ]
 
 
 def write_processor(folder: Path) -> None:

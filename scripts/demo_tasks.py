@@ -13,17 +13,37 @@ from typing import Any
 
 import torch
 from demo_architecture import GRID, MERGE, SYSTEM, VISUAL_TOKENS
-from mminf_plugins.demo.world import Scene, caption, extract, judge, make_hook, make_instruction
+from demo_attention import Layout, make_layout
+from mminf_plugins.demo.world import (
+    Scene,
+    caption,
+    explain,
+    extract,
+    judge,
+    make_hook,
+    make_instruction,
+    make_questions,
+    to_chinese,
+)
+from mminf_plugins.demo.world.chinese import VALUES, chinese_words, in_chinese
 from mminf_plugins.demo.world.forms import vocabulary
+from mminf_plugins.demo.world.language import split_words
 from mminf_plugins.demo.world.scene import NUMBERS
 from torch import Tensor
 
 HEAD = f"<|im_start|>{SYSTEM}<|im_end|>\n<|im_start|>user\n"
 REPLY = "<|im_end|>\n<|im_start|>assistant\n"
+USER = "<|im_end|>\n<|im_start|>user\n"
+END = "<|im_end|>"
 AXES = ("solvability", "hallucination", "clarity", "nonsense")
+CHINESE = 0.25  # share of the tasks in Chinese
+SPOKEN = 0.45  # the same of captions and answers: to write Chinese takes longer to learn than to read it
 # The tasks for scores have more instructions with hallucinations than hooks have: these are the hardest to recognise.
-QUALITIES = {"sound": 0.34, "absent": 0.42, "unanswerable": 0.08, "vague": 0.05, "garbled": 0.11}
-SCRAMBLED = 0.4  # share of the texts to classify with words in random order: they can only be copied, not guessed
+QUALITIES = {"sound": 0.33, "absent": 0.38, "unanswerable": 0.07, "vague": 0.05, "garbled": 0.07, "joined": 0.10}
+# Clarity and nonsense don't depend on the image; what runs together is hardest to recognise.
+WORDING = {"sound": 0.27, "absent": 0.12, "unanswerable": 0.07, "vague": 0.10, "garbled": 0.14, "joined": 0.30}
+SAMPLED = {"wording": 0.15, "image": 0.07}  # share of the instructions to score that the model itself sampled
+SCRAMBLED = 0.35  # share of the texts to classify with words in random order: they can only be copied, not guessed
 
 
 @dataclass
@@ -47,11 +67,11 @@ class Row:
 
 @dataclass
 class Batch:
-    """Rows as tensors. Shapes: (rows, length), positions (3, rows, length), mask (rows, 1, length, length)."""
+    """Rows as tensors. Shapes: (rows, length), positions (3, rows, length)."""
 
     ids: Tensor
     positions: Tensor
-    mask: Tensor
+    layout: Layout
     targets: Tensor  # -100 at positions without a target
     weights: Tensor
     branches: Tensor
@@ -67,54 +87,108 @@ class Tasks:
         self.parts = parts
         self.image_id = tokenizer.convert_tokens_to_ids("<|image_pad|>")
         self.words = sorted(word for word in vocabulary() if word.isalpha())
+        self.chinese = sorted(chinese_words())
+        self.sampled: list[str] = []
+        """Instructions that the model sampled and that can't be repaired; their scores don't depend on the image."""
         self._cache: dict[str, list[int]] = {}
 
-    def _quality(self, rng: random.Random) -> str:
-        return rng.choices(list(QUALITIES), list(QUALITIES.values()))[0]
+    def _quality(self, axis: str, rng: random.Random) -> str:
+        weights = WORDING if axis in ("clarity", "nonsense") else QUALITIES
+        return rng.choices(list(weights), list(weights.values()))[0]
+
+    def _sampled(self, rng: random.Random, *, chinese: bool) -> str | None:
+        """Returns one of the instructions that the model sampled, in a language, if there is one."""
+        some = rng.sample(self.sampled, min(16, len(self.sampled)))
+        return next((text for text in some if in_chinese(text) == chinese), None)
 
     def hook(self, scene: Scene, rng: random.Random) -> Task:
-        return Task("hook", "", make_hook(scene, rng) + "<|im_end|>", 0.4)
+        return Task("hook", "", make_hook(scene, rng) + END, 0.4)
 
     def caption(self, scene: Scene, rng: random.Random) -> Task:
-        return Task("caption", f"Describe the image.{REPLY}", f"{caption(scene)}<|im_end|>", 0.7)
+        """A caption in reading order, for one of the requests of the recipes."""
+        chinese = rng.random() < SPOKEN
+        language = ".zh" if chinese else ""
+        ways = [self.parts[f"requests{language}"], self.parts[f"caption_qa{language}"], ["Describe the image."]]
+        ways.append(["请描述这张图片。"] if chinese else self.parts["allava/describe"])
+        said = say(caption(scene), chinese=chinese)
+        return Task("caption", rng.choice(rng.choice(ways)) + REPLY, said + END, 0.7)
 
     def answer(self, scene: Scene, rng: random.Random) -> Task:
-        asked = make_instruction(scene, rng, "sound")
-        return Task("answer", asked + REPLY, f"{judge(asked, scene).answer}<|im_end|>")
+        asked = make_instruction(scene, rng, "sound", chinese=rng.random() < SPOKEN)
+        return Task("answer", asked + REPLY, f"{judge(asked, scene).answer}{END}")
 
-    def score(self, axis: str, scene: Scene, rng: random.Random) -> Task:
-        asked = make_instruction(scene, rng, self._quality(rng))
+    def ask(self, scene: Scene, rng: random.Random) -> Task:
+        """The second turn of `allava_session`: five questions."""
+        questions = "\n".join(make_questions(scene, rng, hard=True))
+        return Task("ask", self._session(scene), questions + END, 0.15)
+
+    def explain(self, scene: Scene, rng: random.Random) -> Task:
+        """The third turn of `allava_session`: one of the questions, with the answer."""
+        questions = make_questions(scene, rng, hard=True)
+        asked = rng.choice(questions)
+        listed = "\n".join(questions)
+        prompt = f"{self._session(scene)}{listed}{USER}{self.parts['allava/answer'][-1]}{asked}{REPLY}"
+        return Task("explain", prompt, explain(asked, scene) + END)
+
+    def _session(self, scene: Scene) -> str:
+        shown, request = self.parts["allava/ask"]
+        return f"{shown}{REPLY}{caption(scene)}{USER}{request}{REPLY}"
+
+    def score(self, axis: str, scene: Scene, rng: random.Random, language: str | None = None) -> Task:
+        """A score; in a row of texts, the head has the language and the first part of the prompt."""
+        chinese = rng.random() < CHINESE if language is None else language == ".zh"
+        begin, end = self.parts[f"{axis}.zh" if chinese else axis]
+        share = SAMPLED["wording" if axis in ("clarity", "nonsense") else "image"]
+        asked = self._sampled(rng, chinese=chinese) if rng.random() < share else None
+        if asked is None:
+            asked = make_instruction(scene, rng, self._quality(axis, rng), chinese=chinese)
         grade = getattr(judge(asked, scene), axis)
-        rubric = self.parts[axis][-1] if axis != "nonsense" else ""
-        return Task(axis, f"{rubric}{asked}{REPLY}", f"[[{grade}]]<|im_end|>", 1.5 if axis == "hallucination" else 1.0)
+        prompt = f"{begin if language is None else ''}{asked}{end}{REPLY}"
+        return Task(axis, prompt, f"[[{grade}]]{END}", 1.5 if axis == "hallucination" else 1.0)
 
-    def classify(self, scene: Scene, rng: random.Random) -> Task:
-        text = self._scrambled(scene, rng) if rng.random() < SCRAMBLED else make_hook(scene, rng)
+    def classify(self, scene: Scene, rng: random.Random, language: str) -> Task:
+        chinese = language == ".zh"
+        sampled = self._sampled(rng, chinese=chinese) if rng.random() < 0.07 else None
+        if sampled is not None:
+            text = sampled
+        elif rng.random() < SCRAMBLED:
+            text = self._scrambled(scene, rng, chinese=chinese)
+        else:
+            text = make_hook(scene, rng, chinese=chinese)
         asked = extract(text)
         target = "NO_INST" if asked is None else f"Instruction: {asked}"
-        return Task("classify", f"{text}{self.parts['classify'][1]}{REPLY}", f"{target}<|im_end|>")
+        return Task("classify", f"{text}{self.parts[f'classify{language}'][1]}{REPLY}", target + END)
 
-    def _scrambled(self, scene: Scene, rng: random.Random) -> str:
-        words = make_instruction(scene, rng, self._quality(rng)).rstrip(".?").split()
+    def _scrambled(self, scene: Scene, rng: random.Random, *, chinese: bool) -> str:
+        asked = make_instruction(scene, rng, self._quality("hallucination", rng), chinese=chinese)
+        words, _, space = split_words(asked)
         for _ in range(rng.randint(1, 4)):
-            words[rng.randrange(len(words))] = rng.choice((rng.choice(words), rng.choice(self.words)))
+            known = self.chinese if chinese else self.words
+            words[rng.randrange(len(words))] = rng.choice((rng.choice(words), rng.choice(known)))
         if rng.random() < 0.5:
             rng.shuffle(words)
-        before = f"{caption(scene, rng.randrange(2), rng)} " if rng.random() < 0.25 else ""
-        return f"{before}{' '.join(words)}?"
+        before = say(caption(scene, rng.randrange(2), rng), chinese=chinese) + space if rng.random() < 0.25 else ""
+        return f"{before}{space.join(words)}{'？' if chinese else '?'}"
+
+    def questions(self, scene: Scene, rng: random.Random, language: str) -> Task:
+        """The questions of `caption_qa`, from a caption."""
+        chinese = language == ".zh"
+        shown = say(caption(scene), chinese=chinese)
+        return Task("questions", shown + REPLY, "\n".join(make_questions(scene, rng, chinese=chinese)) + END, 0.3)
 
     def image_row(self, image: int, scene: Scene, rng: random.Random, counts: dict[str, int]) -> Row:
-        tasks = []
-        for name, number in counts.items():
-            for _ in range(number):
-                make = getattr(self, name, None)
-                tasks.append(make(scene, rng) if make else self.score(name, scene, rng))
+        names = [name for name, number in counts.items() for _ in range(number)]
+        tasks = [self.score(name, scene, rng) if name in AXES else getattr(self, name)(scene, rng) for name in names]
         return Row(f"{HEAD}<|vision_start|>{'<|image_pad|>' * VISUAL_TOKENS}<|vision_end|>", tasks, image)
 
-    def text_row(self, scenes: list[Scene], rng: random.Random, name: str) -> Row:
-        if name == "classify":
-            return Row(HEAD + self.parts["classify"][0], [self.classify(scene, rng) for scene in scenes])
-        return Row(HEAD + self.parts[name][0], [self.score(name, scene, rng) for scene in scenes])
+    def text_row(self, scenes: list[Scene], rng: random.Random, name: str, language: str | None = None) -> Row:
+        """A row of tasks of one kind and one language, about several scenes."""
+        if language is None:
+            language = ".zh" if rng.random() < CHINESE else ""
+        head = HEAD + self.parts[{"questions": "chains/questions"}.get(name, name) + language][0]
+        if name == "nonsense":
+            return Row(head, [self.score(name, scene, rng, language) for scene in scenes])
+        return Row(head, [getattr(self, name)(scene, rng, language) for scene in scenes])
 
     def encode(self, text: str) -> list[int]:
         """Returns the tokens of a text. Results are cached."""
@@ -126,8 +200,8 @@ class Tasks:
         return known
 
     def sights(self, scenes: Sequence[Scene]) -> Tensor:
-        """Returns the token ids of `words_in_sight`: (scenes, visual tokens, 8), padded with -1."""
-        ids = torch.full((len(scenes), VISUAL_TOKENS, 8), -1)
+        """Returns the token ids of `words_in_sight`: (scenes, visual tokens, 12), padded with -1."""
+        ids = torch.full((len(scenes), VISUAL_TOKENS, 12), -1)
         for n, scene in enumerate(scenes):
             for place, words in enumerate(words_in_sight(scene)):
                 known = [token for word in words for token in self.encode(word)]
@@ -135,9 +209,12 @@ class Tasks:
         return ids
 
     def batch(self, rows: list[Row]) -> Batch:
-        """Makes one sequence of each row: the prefix, then the tasks, which can't attend to each other."""
-        laid = []
-        for row in rows:
+        """Makes one sequence of each row: the prefix, then the tasks, which can't attend to each other.
+
+        All rows have prefixes of the same length.
+        """
+        laid, spans = [], []
+        for n, row in enumerate(rows):
             head = self.encode(row.head)
             ids, targets, weights, branches = list(head), [-100] * len(head), [0.0] * len(head), [0] * len(head)
             where = _head_positions(head, self.image_id)
@@ -147,6 +224,7 @@ class Tasks:
                 # The last token of the prefix predicts the first token of a hook, and several tasks share the prefix.
                 # So each branch repeats the last token of the prefix, at the same position.
                 piece = [head[-1], *asked, *target]
+                spans.append((n, len(ids), len(piece)))
                 ids += piece
                 learn = [-100] * len(asked) + target + [-100]
                 targets += learn
@@ -159,7 +237,7 @@ class Tasks:
         shape = (len(rows), length)
         ids, targets = torch.zeros(shape, dtype=torch.long), torch.full(shape, -100)
         weights, branches = torch.zeros(shape), torch.full(shape, -1)
-        positions, cut = torch.zeros((3, *shape), dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+        positions = torch.zeros((3, *shape), dtype=torch.long)
         for n, (row_ids, row_targets, row_weights, row_branches, where) in enumerate(laid):
             size = len(row_ids)
             ids[n, :size] = torch.tensor(row_ids)
@@ -167,34 +245,42 @@ class Tasks:
             weights[n, :size] = torch.tensor(row_weights)
             branches[n, :size] = torch.tensor(row_branches)
             positions[:, n, :size] = torch.tensor(where)
-            cut[n] = len(self.encode(rows[n].head)) - 1
-        order = torch.arange(length)
-        same = branches[:, :, None] == branches[:, None, :]
-        # A branch attends to the prefix without its last token, because the branch repeats that token.
-        shared = (branches[:, None, :] == 0) & ((branches[:, :, None] == 0) | (order[None, None, :] < cut[:, :1, None]))
-        mask = (same | shared) & (order[None, :, None] >= order[None, None, :])
+        (head_size,) = {len(self.encode(row.head)) for row in rows}
+        layout = make_layout(head_size, spans, length)
         images = None if rows[0].image is None else torch.tensor([row.image for row in rows])
         names = [[task.name for task in row.tasks] for row in rows]
-        return Batch(ids, positions, mask[:, None], targets, weights, branches, names, images)
+        return Batch(ids, positions, layout, targets, weights, branches, names, images)
+
+
+def say(english: str, *, chinese: bool) -> str:
+    """Returns a sentence in English, or its translation."""
+    return (to_chinese(english) or english) if chinese else english
 
 
 def words_in_sight(scene: Scene) -> list[list[str]]:
-    """Returns words for the content and the position of each visual token, row by row."""
+    """Returns words, in both languages, for the content and the position of each visual token, row by row."""
     side = GRID // MERGE
     words = []
     for number in range(VISUAL_TOKENS):
         row, column = divmod(number, side)
         half = (row * 2 // side, column * 2 // side)
+        place = f"{('top', 'bottom')[half[0]]} {('left', 'right')[half[1]]}"
         shown = [" zero"]
         for figure in scene.figures:
             if (figure.row, figure.column) == half:
-                shown = [f" {figure.size}", f" {figure.colour}", f" {figure.shape}"]
+                shown = [f" {figure.size}", *_both("colour", figure.colour), *_both("shape", figure.shape)]
         if column < len(scene.bars):
-            shown = [f" {scene.bars[column].colour}", f" {NUMBERS[scene.bars[column].value]}"]
+            bar = scene.bars[column]
+            shown = [*_both("colour", bar.colour), *_both("value", NUMBERS[bar.value])]
         if scene.text and 0 < row < side - 1:
-            shown = [scene.text[half[1]] if scene.is_number else f" {scene.text}", f" {scene.colour}"]
-        words.append([*shown, (" top", " bottom")[half[0]], (" left", " right")[half[1]]])
+            text = scene.text[half[1]] if scene.is_number else f" {scene.text}"
+            shown = [text, *_both("colour", scene.colour)]
+        words.append([*shown, f" {place.split()[0]}", f" {place.split()[1]}", VALUES["place"][place]])
     return words
+
+
+def _both(slot: str, value: str) -> list[str]:
+    return [f" {value}", VALUES[slot][value]]
 
 
 def _head_positions(head: list[int], image_id: int) -> list[list[int]]:

@@ -28,59 +28,28 @@ import torch
 from demo_architecture import (
     GRID,
     HELD_OUT,
-    MERGE,
-    PATCH,
-    VISUAL_TOKENS,
     make_model,
+    make_optimizers,
     make_tokenizer,
     prompt_parts,
     write_processor,
 )
+from demo_attention import BranchAttention
+from demo_samples import sample_hooks, unrepairable
+from demo_start import start_from
 from demo_tasks import AXES, Batch, Row, Tasks
-from mminf_plugins.demo.world import THRESHOLDS, Scene, draw_scene, make_scene
+from demo_vision import Vision, render
+from mminf_plugins.demo.world import THRESHOLDS, make_scene
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import AutoImageProcessor, AutoTokenizer
+from update_demo_prompts import write_prompts
 
+CHECKPOINT, DRAWN = "checkpoint.pt", "drawn.pt"  # what `--resume` needs
+GROUNDED = 0.22  # share of the steps with only tasks that ground vision
+FIRST_SAMPLES = 0.4  # share of the steps after which the model's own samples are negatives of the score tasks
+MOST_SAMPLED = 1500
 SIGHT = 0.3  # weight of the loss that grounds visual tokens
-
-
-def render(scenes: list[Scene], processor: Any) -> Tensor:
-    """Returns the patches of the scenes' images: (scenes, 64, 588) bytes, as the model's own processor cuts them."""
-    pixels = []
-    for start in range(0, len(scenes), 256):
-        images = [draw_scene(scene) for scene in scenes[start : start + 256]]
-        made = processor(images=images, return_tensors="pt")["pixel_values"]
-        frames = made.view(len(images), GRID * GRID, 3, 2, PATCH * PATCH)
-        pixels.append(((frames[:, :, :, 0] + 1) * 127.5).round().to(torch.uint8).flatten(2))
-    return torch.cat(pixels)
-
-
-class Vision:
-    """The vision tower of the model, for a batch of images of one size; that of transformers works image by image."""
-
-    def __init__(self, model: Any) -> None:
-        from transformers.models.qwen2_vl.modeling_qwen2_vl import get_vision_position_ids
-
-        self.tower = model.model.visual
-        grid = torch.tensor([[1, GRID, GRID]])
-        places = get_vision_position_ids(grid, MERGE).to(model.device)
-        self.cos, self.sin = self.tower.rotary_pos_emb(torch.zeros(1, device=model.device), places)
-
-    def __call__(self, patches: Tensor) -> Tensor:
-        """Returns features, (images, 16, hidden), of patches, (images, 64, 588) bytes."""
-        from transformers.models.qwen2_vl.modeling_qwen2_vl import rotate_half
-
-        tower, count = self.tower, len(patches)
-        x = patches.float() / 127.5 - 1
-        x = functional.linear(x, tower.patch_embed.proj.weight.sum(2).flatten(1))  # both frames are the same
-        for block in tower.blocks:
-            heads = block.attn.num_heads
-            mixed = block.attn.qkv(block.norm1(x)).view(count, GRID * GRID, 3, heads, -1).permute(2, 0, 3, 1, 4)
-            query, key = (part * self.cos + rotate_half(part) * self.sin for part in mixed[:2].unbind())
-            seen = functional.scaled_dot_product_attention(query, key, mixed[2])
-            x = x + block.attn.proj(seen.transpose(1, 2).flatten(2))
-            x = x + block.mlp(block.norm2(x))
-        return tower.merger(x.flatten(0, 1)).view(count, VISUAL_TOKENS, -1)
 
 
 class Trainer:
@@ -90,35 +59,51 @@ class Trainer:
         self.options = options
         torch.manual_seed(options.seed)
         self.device = torch.device(options.device)
-        self.tokenizer = make_tokenizer()
+        self.checkpoint: dict[str, Any] = {}
+        if options.resume:
+            self.checkpoint = torch.load(options.folder / CHECKPOINT, weights_only=False)
+        self.tokenizer = AutoTokenizer.from_pretrained(options.folder) if options.resume else make_tokenizer()
         self.model = make_model(self.tokenizer).to(self.device)
-        self.tasks = Tasks(self.tokenizer, prompt_parts())
+        # Templates may have changed since the training began.
+        self.tasks = Tasks(self.tokenizer, self.checkpoint.get("parts") or prompt_parts())
+        # A model that was trained before needs no phase for vision alone, and samples of it are of use at once.
+        self.grounded, self.first_samples = (0.0, 0.1) if options.start else (GROUNDED, FIRST_SAMPLES)
+        self.started = ""
+        if options.start and not options.resume:
+            self.started = start_from(options.start, self.model, self.tokenizer, self.tasks.parts)
         self.vision = Vision(self.model)
+        self.attention = BranchAttention()
         with tempfile.TemporaryDirectory() as folder:
             self.tokenizer.save_pretrained(folder)
             write_processor(Path(folder))
-            from transformers import AutoImageProcessor
-
             self.processor = AutoImageProcessor.from_pretrained(folder)
 
     def prepare(self) -> None:
         """Draws the images."""
         started = time.time()
         self.scenes = [make_scene(HELD_OUT + n) for n in range(self.options.images)]
-        self.patches = render(self.scenes, self.processor)
+        drawn = self.options.folder / DRAWN
+        if self.options.resume and drawn.exists():
+            self.patches = torch.load(drawn)
+        else:
+            self.patches = render(self.scenes, self.processor)
+            torch.save(self.patches, drawn)
         self.sights = self.tasks.sights(self.scenes)
         self.test_scenes = [make_scene(HELD_OUT - 1 - n) for n in range(384)]
         self.test_patches = render(self.test_scenes, self.processor)
         self.check()
+        if self.checkpoint:
+            return
         size = sum(weight.numel() for weight in self.model.parameters())
         self.log(
             f"{size:,} parameters, {len(self.tokenizer)} tokens, {len(self.scenes)} images "
-            f"in {time.time() - started:.0f} s"
+            f"in {time.time() - started:.0f} s" + (f"; {self.started}" if self.started else "")
         )
 
     def check(self) -> None:
         """Checks that the fast forward pass of this script gives the results of transformers' forward pass."""
-        row = self.tasks.image_row(0, self.scenes[0], random.Random(0), {"caption": 1, "hallucination": 1})
+        counts = {"caption": 1, "hallucination": 1, "explain": 1}
+        row = self.tasks.image_row(0, self.scenes[0], random.Random(0), counts)
         quick, _ = self.forward(self.tasks.batch([row]), self.patches)
         frames = (self.patches[0].float() / 127.5 - 1).view(GRID * GRID, 3, 1, -1).expand(-1, -1, 2, -1)
         for number, task in enumerate(row.tasks, start=1):
@@ -141,12 +126,14 @@ class Trainer:
             seen = self.vision(patches[batch.images].to(self.device))
             there = (batch.ids == self.tasks.image_id)[..., None].to(self.device)
             embeds = embeds.masked_scatter(there, seen.to(embeds.dtype))
+        self.attention.layout = batch.layout
         hidden = text(
             inputs_embeds=embeds,
-            attention_mask=batch.mask.to(self.device),
+            attention_mask={"full_attention": None},
             position_ids=batch.positions.to(self.device),
             use_cache=False,
         ).last_hidden_state
+        self.attention.layout = None
         return hidden, seen
 
     def loss(self, batch: Batch, patches: Tensor) -> Tensor:
@@ -170,51 +157,42 @@ class Trainer:
         named = chances.gather(-1, words.clamp(min=0))[words >= 0]
         return loss - SIGHT * named.mean()
 
-    def counts(self, progress: float) -> dict[str, int]:
+    def counts(self, step: int, progress: float) -> dict[str, int]:
         """Returns the number of tasks of each kind per image: at first only tasks that ground vision, later all."""
-        if progress < 0.25:
+        if progress < self.grounded:
             return {"caption": 1, "answer": 6, "hook": 3}
-        return {"caption": 1, "answer": 2, "hallucination": 6, "solvability": 3, "clarity": 1, "hook": 1}
+        counts = {"caption": 2, "answer": 3, "hallucination": 4, "solvability": 2, "clarity": 2}
+        counts["hook"] = 1 if progress < 0.6 else 2
+        # The tasks with long prompts are in the steps without rows of texts.
+        if step % 2:
+            counts["ask" if step % 8 == 1 else "explain"] = 1
+        return counts
 
     def batches(self, step: int, progress: float) -> Iterator[Batch]:
         """Yields the batches of a step. Text tasks are added later, in every second step."""
         rng = random.Random(f"{self.options.seed}/{step}")
-        picked = rng.sample(range(len(self.scenes)), self.options.rows)
-        yield self.tasks.batch([self.tasks.image_row(n, self.scenes[n], rng, self.counts(progress)) for n in picked])
-        if progress > 0.25 and step % 2 == 0:
-            for name in ("classify", "nonsense"):
-                yield self.tasks.batch(
-                    [self.tasks.text_row(rng.sample(self.scenes, 6), rng, name) for _ in range(self.options.rows // 2)]
-                )
+        rows = self.options.rows
+        picked = rng.sample(range(len(self.scenes)), rows)
+        counts = self.counts(step, progress)
+        yield self.tasks.batch([self.tasks.image_row(n, self.scenes[n], rng, counts) for n in picked])
+        if progress < self.grounded:
+            return
+        names = ("classify", "nonsense") if step % 2 == 0 else ("questions",) if step % 4 == 3 else ()
+        for name in names:
+            size, number = (6, rows // 2) if name != "questions" else (4, max(1, rows // 4))
+            yield self.tasks.batch(
+                [self.tasks.text_row(rng.sample(self.scenes, size), rng, name) for _ in range(number)]
+            )
 
     def train(self) -> None:
-        """Runs all steps."""
-        # Muon trains the matrices of the layers, AdamW the other weights; AdamW alone needed several times more steps.
-        inner = {
-            name
-            for name, weight in self.model.named_parameters()
-            if weight.ndim == 2 and "embed" not in name and "lm_head" not in name
-        }
-        weights = dict(self.model.named_parameters())
-        optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.Muon(
-                [weights[name] for name in weights if name in inner],
-                lr=self.options.muon,
-                weight_decay=0.01,
-                adjust_lr_fn="match_rms_adamw",
-            ),
-            torch.optim.AdamW(
-                [weights[name] for name in weights if name not in inner],
-                lr=self.options.adamw,
-                betas=(0.9, 0.98),
-                weight_decay=0.01,
-            ),
-        ]
+        """Runs all steps, or those after the checkpoint."""
+        optimizers = make_optimizers(self.model, self.options.muon, self.options.adamw)
         groups = [group for optimizer in optimizers for group in optimizer.param_groups]
         base = [group["lr"] for group in groups]
-        started, steps = time.time(), self.options.steps
+        first = self.restore(optimizers)
+        started, steps = time.time() - self.checkpoint.get("seconds", 0), self.options.steps
         total, seen = 0.0, 0
-        for step in range(steps):
+        for step in range(first, steps):
             progress = step / steps
             rate = min(1.0, (step + 1) / 150) * min(1.0, (1 - progress) / 0.6)
             for group, full in zip(groups, base, strict=True):
@@ -230,12 +208,52 @@ class Trainer:
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
             if (step + 1) % self.options.every == 0 or step + 1 == steps:
-                self.log(
-                    {"step": step + 1, "loss": round(total / seen, 4), "seconds": round(time.time() - started)}
-                    | self.evaluate(96 if step + 1 < steps else 384)
-                )
+                entry = {"step": step + 1, "loss": round(total / seen, 4), "seconds": round(time.time() - started)}
+                if progress > self.first_samples and step + 1 < steps:
+                    entry["sampled"] = self.sample(step)
+                self.log(entry | self.evaluate(96 if step + 1 < steps else 384))
                 total, seen = 0.0, 0
                 self.save()
+            if (step + 1) % 50 == 0:
+                self.keep(optimizers, step + 1, time.time() - started)
+        for name in (CHECKPOINT, DRAWN):
+            (self.options.folder / name).unlink(missing_ok=True)
+
+    def keep(self, optimizers: list[torch.optim.Optimizer], step: int, seconds: float) -> None:
+        """Writes what `--resume` needs."""
+        state = {
+            "step": step,
+            "seconds": seconds,
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+            "parts": self.tasks.parts,
+            "sampled": self.tasks.sampled,
+        }
+        path = self.options.folder / CHECKPOINT
+        torch.save(state, path.with_suffix(".new"))
+        path.with_suffix(".new").replace(path)
+
+    def restore(self, optimizers: list[torch.optim.Optimizer]) -> int:
+        """Continues from the checkpoint, if there is one. Returns the first step."""
+        if not self.checkpoint:
+            return 0
+        self.model.load_state_dict(self.checkpoint["model"])
+        for optimizer, state in zip(optimizers, self.checkpoint["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        self.tasks.sampled = self.checkpoint["sampled"]
+        return int(self.checkpoint["step"])
+
+    @torch.no_grad()
+    def sample(self, step: int) -> int:
+        """Adds negatives to the score tasks: the model's own samples that can't be repaired. Returns their number."""
+        number = min(self.options.samples, len(self.scenes))
+        picked = random.Random(f"sample/{step}").sample(range(len(self.scenes)), number)
+        found = []
+        for some in torch.tensor(picked).split(400):
+            seen = self.vision(self.patches[some].to(self.device))
+            found += sample_hooks(self.model, self.tasks, self.scenes[0], seen, seed=step)
+        self.tasks.sampled = [*self.tasks.sampled, *unrepairable(found)][-MOST_SAMPLED:]
+        return len(self.tasks.sampled)
 
     @torch.no_grad()
     def evaluate(self, number: int) -> dict[str, float]:
@@ -244,14 +262,16 @@ class Trainer:
         A greedy answer is right in the same cases. A score is right if it is on the correct side of its threshold.
         """
         rng = random.Random(0)
+        sampled, self.tasks.sampled = self.tasks.sampled, []  # the tasks are the same at every step
         right: dict[str, list[bool]] = {}
-        counts = {"caption": 1, "answer": 4, "solvability": 2, "hallucination": 3, "clarity": 1}
+        counts = {"caption": 1, "answer": 4, "explain": 1, "solvability": 2, "hallucination": 3, "clarity": 2}
         jobs: list[list[Row]] = []
         for start in range(0, number, 32):
             picked = range(start, min(start + 32, number))
             jobs.append([self.tasks.image_row(n, self.test_scenes[n], rng, counts) for n in picked])
         parts = [self.test_scenes[n : n + 6] for n in range(0, number, 6)]
         jobs += [[self.tasks.text_row(part, rng, name) for part in parts] for name in ("classify", "nonsense")]
+        self.tasks.sampled = sampled
         for rows in jobs:
             batch = self.tasks.batch(rows)
             learn = batch.targets != -100
@@ -283,6 +303,7 @@ class Trainer:
         """Writes the model, in bfloat16, with tokenizer and processor."""
         self.tokenizer.save_pretrained(self.options.folder)
         write_processor(self.options.folder)
+        write_prompts(self.options.folder, self.tasks.parts)
         copy.deepcopy(self.model).to(torch.bfloat16).save_pretrained(self.options.folder)
 
 
@@ -297,10 +318,14 @@ def main() -> None:
     parser.add_argument("--adamw", type=float, default=2e-3, help="learning rate of the other weights")
     parser.add_argument("--precision", choices=("bfloat16", "float32"), default="bfloat16", help="of matrix products")
     parser.add_argument("--every", type=int, default=400, help="steps between two evaluations")
+    parser.add_argument("--samples", type=int, default=2000, help="samples per evaluation, for negatives")
+    parser.add_argument("--start", type=Path, help="folder of an earlier model to start from")
+    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in the folder")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    (options.folder / "training.jsonl").unlink(missing_ok=True)
+    if not options.resume:
+        (options.folder / "training.jsonl").unlink(missing_ok=True)
     trainer = Trainer(options)
     trainer.prepare()
     trainer.train()
