@@ -46,9 +46,9 @@ def check_dataset(output: Path, ids: list[str], kept: int) -> None:
         assert Path(row["images"][0]).is_file()  # type: ignore[index]
 
 
-def run_on(engine: Engine, images: Path, output: Path, **options: object) -> mminf.RunResult:
-    """Runs the recipe on an engine that is loaded already."""
-    prepared = api.prepare(mminf.load("oasis", input=images, **options), output=output)  # type: ignore[arg-type]
+def run_on(engine: Engine, images: Path, output: Path, recipe: str = "oasis", **options: object) -> mminf.RunResult:
+    """Runs a recipe on an engine that is loaded already."""
+    prepared = api.prepare(mminf.load(recipe, input=images, **options), output=output)  # type: ignore[arg-type]
     for named in prepared.session.engines.values():
         named.backend = engine.backend
         named._loaded = True
