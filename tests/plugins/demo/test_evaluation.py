@@ -33,7 +33,7 @@ def answer(request):
     seed = seed_of(request)
     if request.open_turn == "user":
         text = make_hook(make_scene(seed), random.Random(request.seed))
-        return text.upper() if WRONG == "hook" else text
+        return text.upper()[::-1] if WRONG == "hook" else text
     if "[Begin of Text]" in text:
         sampled = text.rsplit("[Begin of Text]", 1)[1].split("[End of Text]")[0].strip()
         found = extract(sampled)
