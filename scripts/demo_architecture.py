@@ -15,7 +15,6 @@ from mminf_plugins.demo.world import caption, make_hook, make_instruction, make_
 from mminf_plugins.demo.world.chinese import chinese_words
 from mminf_plugins.demo.world.forms import vocabulary
 
-import mminf
 from mminf.content import content_folder
 
 # Qwen2-VL's special tokens, in its order.
@@ -63,19 +62,17 @@ def prompt_parts() -> dict[str, list[str]]:
     """Returns the fixed parts of the prompts of the recipes that the demo model plays.
 
     The prompts of Oasis have the names of their files. Those of the other recipes have their folder before the name;
-    `requests` are the requests of `caption`, `caption_qa` the prompts in the recipe itself.
+    `requests` are the requests of `caption` and `caption_qa`.
     """
     templates = content_folder("templates")
     names = {path.stem: path for path in sorted((templates / "oasis").glob("*.jinja"))}
-    others = ["chains/questions", "chains/questions.zh", "allava/describe", "allava/ask", "allava/answer"]
+    others = ["captions/caption", "captions/caption.zh", "chains/questions", "chains/questions.zh"]
+    others += ["allava/describe", "allava/ask", "allava/answer"]
     names |= {name: templates / f"{name}.jinja" for name in others}
     parts = {name: fixed_parts(path.read_text(encoding="utf-8")) for name, path in names.items()}
     for name in ("requests", "requests.zh"):
         lines = (templates / "captions" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
         parts[name] = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    for name, profile in (("caption_qa", "demo"), ("caption_qa.zh", "zh,demo")):
-        step = mminf.load("caption_qa", profile=profile).steps[0]
-        parts[name] = fixed_parts(step.config.prompt)
     return parts
 
 

@@ -108,10 +108,12 @@ class Tasks:
         """A caption in reading order, for one of the requests of the recipes."""
         chinese = rng.random() < SPOKEN
         language = ".zh" if chinese else ""
-        ways = [self.parts[f"requests{language}"], self.parts[f"caption_qa{language}"], ["Describe the image."]]
-        ways.append(["请描述这张图片。"] if chinese else self.parts["allava/describe"])
+        if rng.random() < 0.3:
+            request = "请描述这张图片。" if chinese else self.parts["allava/describe"][0]
+        else:
+            request = rng.choice(self.parts[f"requests{language}"]) + self.parts[f"captions/caption{language}"][0]
         said = say(caption(scene), chinese=chinese)
-        return Task("caption", rng.choice(rng.choice(ways)) + REPLY, said + END, 0.7)
+        return Task("caption", request + REPLY, said + END, 0.7)
 
     def answer(self, scene: Scene, rng: random.Random) -> Task:
         asked = make_instruction(scene, rng, "sound", chinese=rng.random() < SPOKEN)
@@ -126,8 +128,9 @@ class Tasks:
         """The third turn of `allava_session`: one of the questions, with the answer."""
         questions = make_questions(scene, rng, hard=True)
         asked = rng.choice(questions)
-        listed = "\n".join(questions)
-        prompt = f"{self._session(scene)}{listed}{USER}{self.parts['allava/answer'][-1]}{asked}{REPLY}"
+        listed = "\n".join(f"{number}. {question}" for number, question in enumerate(questions, start=1))
+        begin, end = self.parts["allava/answer"][-2:]
+        prompt = f"{self._session(scene)}{listed}{USER}{begin}{asked}{end}{REPLY}"
         return Task("explain", prompt, explain(asked, scene) + END)
 
     def _session(self, scene: Scene) -> str:
@@ -174,7 +177,8 @@ class Tasks:
         """The questions of `caption_qa`, from a caption."""
         chinese = language == ".zh"
         shown = say(caption(scene), chinese=chinese)
-        return Task("questions", shown + REPLY, "\n".join(make_questions(scene, rng, chinese=chinese)) + END, 0.3)
+        prompt = f"{shown}{self.parts[f'chains/questions{language}'][1]}{REPLY}"
+        return Task("questions", prompt, "\n".join(make_questions(scene, rng, chinese=chinese)) + END, 0.3)
 
     def image_row(self, image: int, scene: Scene, rng: random.Random, counts: dict[str, int]) -> Row:
         names = [name for name, number in counts.items() for _ in range(number)]
