@@ -48,10 +48,10 @@ class Echo:
 
     Args:
         texts: the template's texts between its expressions.
-        source: the whole template.
+        sources: the whole templates.
     """
 
-    def __init__(self, texts: Iterable[str], source: str = "") -> None:
+    def __init__(self, texts: Iterable[str], *sources: str) -> None:
         texts = tuple(texts)
         self._parts: dict[_Size, _Runs] = {}
         for text in texts:
@@ -63,12 +63,12 @@ class Echo:
                 known.long.update(_runs(words, size.long))
                 known.short.update(_runs(words, size.short))
         self._marks = frozenset(found.casefold() for text in texts for found in _MARK.findall(text))
-        cue = _CUE.search(source)
-        self._cue = cue[1].strip() if cue is not None else ""
+        self._cues = [cue[1].strip() for cue in map(_CUE.search, sources) if cue is not None]
 
     def without_cue(self, text: str) -> str:
         """Returns an answer without the cue that the prompt ends with (`Answer:`), which some models repeat."""
-        return text.removeprefix(self._cue).lstrip() if self._cue else text
+        cue = next((cue for cue in self._cues if text.startswith(cue)), None)
+        return text if cue is None else text.removeprefix(cue).lstrip()
 
     def refuse(self, value: object) -> None:
         """Raises UnusableAnswer if a text in a value of an answer repeats the template."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
 from mminf.answer.clean import short
-from mminf.answer.echo import Echo
 from mminf.errors import ImageError, NoUsableAnswer, RecordError, RequestError, UnusableAnswer
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Fields, Record
@@ -158,11 +156,6 @@ class BaseGenerate(PromptStep[G]):
                 raise UnusableAnswer("the model answered without reasoning")
             written[self.config.reasoning] = str(answer.reasoning).strip()
         return written
-
-    @cached_property
-    def echo(self) -> Echo:
-        """Finds parts of the template in an answer."""
-        return Echo(self.template.texts, self.template.source)
 
     def written(self, text: str) -> Fields:
         """Returns the fields of an answer. Raises UnusableAnswer if one is missing."""

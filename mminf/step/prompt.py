@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator, Field
 
+from mminf.answer.echo import Echo
 from mminf.config import Config
 from mminf.errors import RecordError, UnusableAnswer
 from mminf.language import Language, language_of
@@ -90,6 +91,12 @@ class PromptStep(Step[P]):
         """Stop strings; the step reads nothing after them."""
         found: Sequence[str] = getattr(self.config, "ends", ())
         return found
+
+    @cached_property
+    def echo(self) -> Echo:
+        """Finds parts of the templates in an answer."""
+        templates = [self.template, *self.translations.values()]
+        return Echo((text for found in templates for text in found.texts), *(found.source for found in templates))
 
     @property
     def shown(self) -> Shown:

@@ -21,7 +21,7 @@ from mminf.step import (
     step,
 )
 
-from .reading import instructions_in, parse_instruction, read_answer
+from .reading import before_verdict, instructions_in, parse_instruction, read_answer
 
 _SHOWN = "sampled_text"
 """Name of the sampled text in the template, regardless of the field that contains it."""
@@ -83,6 +83,7 @@ class Classify(PromptStep[ClassifyConfig]):
         if not answer.complete and not reading.ended:
             raise UnusableAnswer(cut_off(answer))
         if reading.instruction is None:
+            self.echo.refuse(before_verdict(answer.text))
             found = {"kind": "caption"}
             return found if self.config.captions == "keep" else Drop("caption: contains no instruction", found)
         return {self.config.writes: reading.instruction, "kind": "instruction"}

@@ -79,6 +79,7 @@ _SENTENCE = re.compile(
     rf"(?<=[?])(?=\s+[A-Z¿¡\"'“(]|\s*[{UNSPACED}])\s*|(?<=[？!！。؟])(?!\s*[\"'”’)）\]])\s*|(?<=[^\s][^A-Z\s]\.)\s+(?=[A-Z\d\"'“(\[{UNSPACED}])"
 )
 _PREFIX = re.compile(r"^(?:the\s+(?:text|user)\s+asks|question|q|问题|问)\s*[:：]\s*", re.IGNORECASE)
+_MARKS = [("**", "**"), ("<", ">"), *zip("\"“'‘「『[（({`*", "\"”'’」』]）)}`*", strict=True)]
 _TRAILING = frozenset({"So", "Sk", "Cf", "Cn", "Co", "Mn"})
 
 
@@ -149,7 +150,7 @@ def tidy(value: str, sampled: str) -> str:
     text = value.strip()
     if text[:1] == '"' and text.endswith('",'):
         text = text[:-1]  # a line of a JSON object
-    text = _without_lone_marks(text)
+    text = _without_added(_without_lone_marks(text), sampled)
     text = unwrap(text.removeprefix('\\"').removesuffix('\\"'))
     if text.startswith("```") and text.endswith("```") and "\n" not in text:
         text = text.strip("`").strip()
@@ -163,6 +164,17 @@ def _without_lone_marks(text: str) -> str:
         opened = mark == "”" and "“" in text
         if text.count(mark) == 1 and not opened and (text.endswith(mark) or text.startswith(mark)):
             text = text.removesuffix(mark).removeprefix(mark).strip()
+    return text
+
+
+def _without_added(text: str, sampled: str) -> str:
+    """Removes marks around a text that the sampled text has without them; the text may contain such marks."""
+    source = " ".join(sampled.split())
+    for first, last in _MARKS:
+        inner = text[len(first) : len(text) - len(last)].strip()
+        added = text.startswith(first) and text.endswith(last) and " ".join(text.split()) not in source
+        if added and inner and " ".join(inner.split()) in source:
+            return inner
     return text
 
 
@@ -197,6 +209,15 @@ def drop_stray(value: str, sampled: str) -> str:
     while len(pieces) > 1 and (_is_aside(pieces[-1], sampled) or coverage(pieces[-1], sampled) < _STRAY):
         pieces.pop()
     return "".join(pieces).strip() or value
+
+
+def has_sentence(text: str, sentence: str) -> bool:
+    """Returns whether a sentence or line of two words or more is in a text, as a whole."""
+    wanted = sentence.split()
+    plain = " ".join(wanted)
+    if len(wanted) < 2 and not re.search(f"[{UNSPACED}]{{2}}", plain):
+        return False
+    return any(" ".join(piece.split()) == plain for piece in _pieces(text))
 
 
 def _without_answers(pieces: list[str]) -> list[str]:

@@ -20,7 +20,7 @@ from mminf.step import (
     unwrap,
 )
 
-from .extent import cut, drop_stray, tidy
+from .extent import cut, drop_stray, has_sentence, tidy
 
 GROUNDED = 0.75
 """Share of an instruction's words that must be in the sampled text."""
@@ -128,6 +128,11 @@ def read_answer(text: str, sampled: str | None = None, examples: Sequence[str] =
     raise refused or UnusableAnswer(f"the classifier named no instruction and did not say NO_INST: {short(text)}")
 
 
+def before_verdict(text: str) -> str:
+    """Returns what an answer says before it first says NO_INST, or all of it."""
+    return re.split(_NO_INST, final_text(text), maxsplit=1, flags=re.IGNORECASE)[0]
+
+
 def _without_frame(text: str) -> str:
     """Returns an answer without reasoning, fences, end tokens and JSON. Raises UnusableAnswer if it is too long."""
     answer = unfence(_ENDED.split(final_text(text), maxsplit=1)[0])
@@ -199,7 +204,7 @@ def _read_value(rest: str, sampled: str | None, examples: Sequence[str]) -> Read
     value = tidy(value, source)
     if _NONE_VALUE.match(rest.strip()) is not None or value.casefold().strip(" .。!") in _NO_WORDS:
         return Reading(None, ended=True)
-    if not value or value.casefold() in _N_A or is_placeholder(value):
+    if not value or value.casefold() in _N_A or (is_placeholder(value) and not has_sentence(source, value)):
         raise Echo(f"the classifier wrote {short(rest.strip())} instead of an instruction")
     if sampled is None:
         return Reading(value, ended)

@@ -12,6 +12,8 @@ from mminf_plugins.oasis.reading import instructions_in, parse_instruction, read
 
 import mminf
 from mminf.errors import UnusableAnswer
+from mminf.step import Drop
+from mminf.testing import StubGateway, make_step, run_step
 
 from ..conftest import ROOT, read_rows
 
@@ -219,3 +221,73 @@ def test_cut_off_answers_in_a_run(
     assert "was truncated after 7 tokens" in str(result.failures[0][2])
     assert len(asked) == 4, "one call for what can be read, three for what can't"
     assert all("\n[Begin of Text]" in request.stop for request in asked)
+
+
+FORM_WORDS = [
+    "Caption this.",
+    "Caption this image in one line.",
+    "Answer this question.",
+    "Complete the description.",
+    "描述图片。",
+]
+
+
+@pytest.mark.parametrize("asked", FORM_WORDS)
+def test_instructions_in_words_of_the_form_are_read_if_the_text_has_them(asked: str) -> None:
+    sampled = f"{CAPTION} {asked}"
+    assert parse_instruction(f"Instruction: {asked}", sampled) == asked
+    with pytest.raises(UnusableAnswer):
+        parse_instruction(f"Instruction: {asked}", "What do the caption, the question and the description say?")
+
+
+@pytest.mark.parametrize("word", ["caption", "...", "<instruction>", "[the instruction]", "the instruction"])
+def test_placeholders_stay_placeholders(word: str) -> None:
+    with pytest.raises(UnusableAnswer):
+        answer = parse_instruction(f"Instruction: {word}", f"Which {word} is this? Text: the instruction.")
+        if answer is None:
+            raise UnusableAnswer("NO_INST")
+
+
+MARKED = [
+    'What does the sign "EXIT" say?',
+    "What does the sign “EXIT” say?",
+    "What is in box [3]?",
+    'Copy "A" and "B"',
+    "输出 [3] 是什么？",
+]
+
+
+@pytest.mark.parametrize("asked", MARKED)
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [('"', '"'), ("“", "”"), ("[", "]"), ("(", ")"), ("'", "'"), ("<", ">"), ("「", "」"), ("`", "`"), ("**", "**")],
+)
+def test_added_marks_around_an_instruction_with_marks_are_removed(asked: str, first: str, last: str) -> None:
+    assert parse_instruction(f"Instruction: {first}{asked}{last}", f"{CAPTION}\n{asked}") == asked
+
+
+@pytest.mark.parametrize("name", ["classify", "classify.zh"])
+def test_a_copy_of_the_prompt_is_no_answer(name: str) -> None:
+    source = (ROOT / "templates" / "oasis" / f"{name}.jinja").read_text(encoding="utf-8")
+    for copied in (
+        source.replace("{{ sampled_text }}", TEXT),
+        source.partition("{{")[0],
+        source.partition("{{")[0][:-40],
+    ):
+        gateway = StubGateway([copied])
+        step = make_step("classify", {"engine": "llm", "languages": ["zh"]}, templates=[ROOT / "templates"])
+        with pytest.raises(UnusableAnswer):
+            run_step(step, None, {"sampled_text": CHINESE if name.endswith("zh") else TEXT}, gateway=gateway)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "NO_INST",
+        "NO_INST\n\n[Begin of Text]\nA cat.\n[End of Text]\nAnswer:\nNO_INST",
+        "Answer: NO_INST, it only describes the image.",
+    ],
+)
+def test_a_verdict_before_another_example_counts(answer: str) -> None:
+    step = make_step("classify", {"engine": "llm"}, templates=[ROOT / "templates"])
+    assert isinstance(run_step(step, None, {"sampled_text": CAPTION}, gateway=StubGateway([answer])), Drop)

@@ -14,8 +14,6 @@ from prompt_texts import AXES, NO_INST, SCENE_AXES, TEXT_AXES, draw_cases, read_
 
 import mminf
 
-from .test_prompt_texts import MISREAD
-
 # Answers from the labels. The line for grade 5 says which prompt it is.
 PERFECT = """
 import json
@@ -90,12 +88,11 @@ def test_a_perfect_model_is_always_right(perfect: str, check: Check) -> None:
     figures = check(perfect)
     for axis in AXES:
         found = figures[axis]
-        lost = len(MISREAD) if axis == "classify" else 0
-        assert found["right"] == found["exact"] == found["texts"] - lost, axis
-        assert (found["unreadable"], found["failed"]) == (lost, 0)
+        assert found["right"] == found["exact"] == found["texts"], axis
+        assert (found["unreadable"], found["failed"]) == (0, 0)
         assert sum(language["texts"] for language in found["languages"].values()) == found["texts"]
         assert sum(group["texts"] for kind in found["kinds"].values() for group in kind.values()) == found["texts"]
-    assert figures["wrong"].count("===") == len(MISREAD)
+    assert figures["wrong"].count("===") == 0
 
 
 def test_a_model_that_finds_no_instruction(check: Check) -> None:
