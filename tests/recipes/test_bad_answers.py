@@ -90,6 +90,19 @@ if text.endswith("New set:"):
     return bad("evolve", good)
 return bad("grade", "[[7]]") if text.endswith("Score:") else bad("better", "Yes")
 """
+REQUEST = 'return bad("request", f"What does the small cat of kind_{kind} do on the sofa?")'
+OASIS = """
+AXES = {"solvability": "is needed to carry out", "hallucination": "says or assumes", "clarity": "how clear it is", "nonsense": "makes sense"}
+asked = f"What does the small cat of kind_{kind} do on the sofa?"
+if request.open_turn == "user":
+    return bad("hook", asked)
+if "[Begin of Text]" in text:
+    sampled = between("Text")
+    return bad("classify", f"Instruction: {sampled}" if sampled[-1] == "?" else "NO_INST", repeated=sampled)
+if text.endswith("Score:"):
+    return bad(next(name for name, words in AXES.items() if words in text), "[[5]]")
+return bad("respond", f"It sits on the sofa of kind_{kind} and it sleeps.", repeated=text.strip())
+"""
 PAIR = {
     "instruction": "What does the cat of kind_KIND do on the sofa?",
     "response": "It sits there and it sleeps.",
@@ -97,7 +110,7 @@ PAIR = {
 }
 SETS = {"qa": [{"question": PAIR["instruction"], "answer": PAIR["response"]}]}
 # A bad answer of these steps is not in a row, or replaced by an earlier one, so a good row may follow.
-BETWEEN = {("thinking", "caption"), ("prompt_evolve", "answer"), ("prompt_evolve", "improve")}
+BETWEEN = {("thinking", "caption"), ("prompt_evolve", "answer"), ("prompt_evolve", "improve"), ("oasis", "hook")}
 
 PLAYS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "caption": (CAPTION, {}, ["caption"]),
@@ -107,6 +120,8 @@ PLAYS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "thinking": (THINKING, PAIR, ["caption", "reason", "rewrite", "verify"]),
     "prompt_evolve": (EVOLVE, {"instruction": PAIR["instruction"]}, ["answer", "improve", "answer_new", "rate"]),
     "match_score": (MATCH, PAIR, ["match"]),
+    "detailed_instruction": (REQUEST, {"description": "A small red cat of kind_KIND sits on the sofa, and it sleeps there."}, ["request"]),
+    "oasis": (OASIS, {}, ["hook", "classify", "solvability", "hallucination", "clarity", "nonsense", "respond"]),
     "mmevol": (MMEVOL, SETS, ["evolve", "question", "answer", "better", "grade"]),
 }
 
@@ -121,7 +136,7 @@ def test_a_bad_answer_is_no_row(play: Play, pictures: Pictures, recipe: str, ste
         reply = reply.replace('"State only" in text', "True").replace('split("State only")[0]', 'split("\\n\\n")[0]')
     found = play(recipe, items, f"STEP = {step!r}\n{START}{reply}", max_same_failures=None)
     assert not [reason for reason in found.failed.values() if "scripted" in reason]
-    rows = {row["id"].split("/")[0]: row for row in next(iter(found.rows.values()))}
+    rows = {row["id"].split("/")[0]: row for row in found.rows.get(f"{recipe}.jsonl", next(iter(found.rows.values())))}
     if (recipe, step) == ("thinking", "caption"):
         assert rows.keys() == {"fine", "chinese"}, "only the language of a caption does not matter"
     if (recipe, step) not in BETWEEN:
