@@ -42,10 +42,11 @@ STEPS = (
     Step("oasis", "demo", "hook", "hook"),
     Step("oasis", "demo", "respond", "answer"),
     *(Step("oasis", "demo", name, name) for name in ("classify", *AXES)),
-    Step("caption", "demo", "caption", "caption", "requests"),
-    Step("caption", "zh,demo", "caption", "caption", "requests.zh"),
-    Step("caption_qa", "demo", "caption", "caption", "caption_qa"),
-    Step("caption_qa", "zh,demo", "caption", "caption", "caption_qa.zh"),
+    *(
+        Step(recipe, f"{language}demo", "caption", "caption", f"captions/caption{'.zh' if language else ''}")
+        for recipe in ("caption", "caption_qa")
+        for language in ("", "zh,")
+    ),
     Step("caption_qa", "demo", "ask", "questions"),
     Step("caption_qa", "zh,demo", "ask", "questions"),
     Step("caption_qa", "demo", "respond", "answer"),
@@ -105,7 +106,7 @@ def fields_of(prompt: str, tasks: Tasks, step: Step) -> dict[str, Any]:
     turns = prompt.removesuffix(REPLY).split("<|im_start|>")
     asked = turns[-1].removeprefix("user\n").split("<|vision_end|>")[-1]
     if step.kind == "caption":
-        return {"instruction": asked}
+        return {"instruction": asked.removesuffix(tasks.parts[step.parts][-1])}
     for part in sorted({part for pieces in tasks.parts.values() for part in pieces}, key=len, reverse=True):
         asked = asked.removeprefix(part).removesuffix(part)
     fields: dict[str, Any] = {"sampled_text": asked, "instruction": asked, "caption": asked}
@@ -113,7 +114,7 @@ def fields_of(prompt: str, tasks: Tasks, step: Step) -> dict[str, Any]:
     if said:
         fields["caption"] = said[0]
     if len(said) > 1:
-        fields["candidates"] = said[1].split("\n")
+        fields["candidates"] = [line.partition(". ")[2] for line in said[1].split("\n")]
     return fields
 
 

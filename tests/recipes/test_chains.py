@@ -39,7 +39,7 @@ def test_captions_go_with_the_request_that_was_really_sent(play: Play, pictures:
     for row in found.rows["captions.jsonl"]:
         user, assistant = (message["content"] for message in row["messages"])
         assert user.removeprefix("<image>") in requests
-        assert assistant == f"A picture: \n{user.removeprefix('<image>')}"
+        assert assistant == f"A picture: {user.removeprefix('<image>')}"
         assert "guess" not in user
 
 
