@@ -16,7 +16,7 @@ from ..conftest import ROOT
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 OASIS = """
     hook classify degenerate_instruction refused_instruction solvability hallucination clarity nonsense keep respond
-    refusal degenerate
+    refusal degenerate language
 """
 JUDGED = "helpfulness truthfulness following good_response"
 CAPTION = "draw caption refusal degenerate language parts true"
