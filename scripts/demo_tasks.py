@@ -43,6 +43,7 @@ QUALITIES = {"sound": 0.33, "absent": 0.38, "unanswerable": 0.07, "vague": 0.05,
 # Clarity and nonsense don't depend on the image; what runs together is hardest to recognise.
 WORDING = {"sound": 0.27, "absent": 0.12, "unanswerable": 0.07, "vague": 0.10, "garbled": 0.14, "joined": 0.30}
 SAMPLED = {"wording": 0.15, "image": 0.07}  # share of the instructions to score that the model itself sampled
+GARBLED = 0.2  # share of the texts to classify that the model sampled itself, and that can't be repaired
 SCRAMBLED = 0.35  # share of the texts to classify with words in random order: they can only be copied, not guessed
 
 
@@ -90,6 +91,8 @@ class Tasks:
         self.chinese = sorted(chinese_words())
         self.sampled: list[str] = []
         """Instructions that the model sampled and that can't be repaired; their scores don't depend on the image."""
+        self.garbled: list[str] = []
+        """Whole texts that the model sampled and that contain such an instruction."""
         self._cache: dict[str, list[int]] = {}
 
     def _quality(self, axis: str, rng: random.Random) -> str:
@@ -102,7 +105,7 @@ class Tasks:
         return next((text for text in some if in_chinese(text) == chinese), None)
 
     def hook(self, scene: Scene, rng: random.Random) -> Task:
-        return Task("hook", "", make_hook(scene, rng) + END, 0.4)
+        return Task("hook", "", make_hook(scene, rng) + END, 0.6)
 
     def caption(self, scene: Scene, rng: random.Random) -> Task:
         """A caption in reading order, for one of the requests of the recipes."""
@@ -151,7 +154,8 @@ class Tasks:
 
     def classify(self, scene: Scene, rng: random.Random, language: str) -> Task:
         chinese = language == ".zh"
-        sampled = self._sampled(rng, chinese=chinese) if rng.random() < 0.07 else None
+        some = rng.sample(self.garbled, min(16, len(self.garbled))) if rng.random() < GARBLED else []
+        sampled = next((text for text in some if in_chinese(text) == chinese), None)
         if sampled is not None:
             text = sampled
         elif rng.random() < SCRAMBLED:
@@ -166,7 +170,7 @@ class Tasks:
         asked = make_instruction(scene, rng, self._quality("hallucination", rng), chinese=chinese)
         words, _, space = split_words(asked)
         for _ in range(rng.randint(1, 4)):
-            known = self.chinese if chinese else self.words
+            known = self.chinese if chinese and rng.random() < 0.8 else self.words
             words[rng.randrange(len(words))] = rng.choice((rng.choice(words), rng.choice(known)))
         if rng.random() < 0.5:
             rng.shuffle(words)

@@ -209,7 +209,7 @@ class Trainer:
                 optimizer.zero_grad(set_to_none=True)
             if (step + 1) % self.options.every == 0 or step + 1 == steps:
                 entry = {"step": step + 1, "loss": round(total / seen, 4), "seconds": round(time.time() - started)}
-                if progress > self.first_samples and step + 1 < steps:
+                if progress >= self.first_samples and step + 1 < steps:
                     entry["sampled"] = self.sample(step)
                 self.log(entry | self.evaluate(96 if step + 1 < steps else 384))
                 total, seen = 0.0, 0
@@ -228,6 +228,7 @@ class Trainer:
             "optimizers": [optimizer.state_dict() for optimizer in optimizers],
             "parts": self.tasks.parts,
             "sampled": self.tasks.sampled,
+            "garbled": self.tasks.garbled,
         }
         path = self.options.folder / CHECKPOINT
         torch.save(state, path.with_suffix(".new"))
@@ -240,7 +241,7 @@ class Trainer:
         self.model.load_state_dict(self.checkpoint["model"])
         for optimizer, state in zip(optimizers, self.checkpoint["optimizers"], strict=True):
             optimizer.load_state_dict(state)
-        self.tasks.sampled = self.checkpoint["sampled"]
+        self.tasks.sampled, self.tasks.garbled = self.checkpoint["sampled"], self.checkpoint["garbled"]
         return int(self.checkpoint["step"])
 
     @torch.no_grad()
@@ -253,6 +254,8 @@ class Trainer:
             seen = self.vision(self.patches[some].to(self.device))
             found += sample_hooks(self.model, self.tasks, self.scenes[0], seen, seed=step)
         self.tasks.sampled = [*self.tasks.sampled, *unrepairable(found)][-MOST_SAMPLED:]
+        garbled = [text for text in found if unrepairable([text])]
+        self.tasks.garbled = [*self.tasks.garbled, *garbled][-MOST_SAMPLED:]
         return len(self.tasks.sampled)
 
     @torch.no_grad()
@@ -262,7 +265,8 @@ class Trainer:
         A greedy answer is right in the same cases. A score is right if it is on the correct side of its threshold.
         """
         rng = random.Random(0)
-        sampled, self.tasks.sampled = self.tasks.sampled, []  # the tasks are the same at every step
+        sampled, garbled = self.tasks.sampled, self.tasks.garbled
+        self.tasks.sampled, self.tasks.garbled = [], []  # the tasks are the same at every step
         right: dict[str, list[bool]] = {}
         counts = {"caption": 1, "answer": 4, "explain": 1, "solvability": 2, "hallucination": 3, "clarity": 2}
         jobs: list[list[Row]] = []
@@ -271,7 +275,7 @@ class Trainer:
             jobs.append([self.tasks.image_row(n, self.test_scenes[n], rng, counts) for n in picked])
         parts = [self.test_scenes[n : n + 6] for n in range(0, number, 6)]
         jobs += [[self.tasks.text_row(part, rng, name) for part in parts] for name in ("classify", "nonsense")]
-        self.tasks.sampled = sampled
+        self.tasks.sampled, self.tasks.garbled = sampled, garbled
         for rows in jobs:
             batch = self.tasks.batch(rows)
             learn = batch.targets != -100
