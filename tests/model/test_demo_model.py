@@ -86,7 +86,7 @@ def test_it_is_small_and_says_what_it_is() -> None:
     assert sum(path.stat().st_size for path in files) < 15e6
     assert json.loads((find_model("builtin:demo").folder / "config.json").read_text())["dtype"] == "bfloat16"
     log = [json.loads(line) for line in (find_model("builtin:demo").folder / "training.jsonl").read_text().splitlines()]
-    assert log[-1]["step"] >= 1000
+    assert max(entry.get("step", 0) for entry in log) >= 1000
     assert f"{len(TRAINED)} images" in log[0]["note"]
     assert TRAINED.start == HELD_OUT
     assert model_identity("builtin:demo") == model_identity("builtin:demo")

@@ -65,10 +65,9 @@ def test_questions_about_captions_are_sound_and_answered(
     engine: Engine, tmp_path: Path, profile: str, chinese: bool
 ) -> None:
     found, output = play(engine, tmp_path, "caption_qa", profile)
-    captions = [(scene, fields) for scene, fields in found if "questions" in fields]
     asked = [(scene, fields) for scene, fields in found if "response" in fields]
-    assert most([shows(fields["caption"], scene) for scene, fields in captions])
-    assert most([judge(fields["instruction"], scene).sound for scene, fields in asked])
+    assert most([shows(fields["caption"], scene) for scene, fields in asked])
+    assert most([judge(fields["instruction"], scene).sound for scene, fields in asked], 0.75)
     assert all(in_chinese(fields["instruction"]) == chinese for _, fields in asked)
     answered = [(scene, fields) for scene, fields in asked if judge(fields["instruction"], scene).sound]
     assert most([is_right(fields["response"], fields["instruction"], scene) for scene, fields in answered])
@@ -80,8 +79,8 @@ def test_a_session_is_described_asked_and_explained(engine: Engine, tmp_path: Pa
     assert most([shows(fields["caption"], scene) for scene, fields in found])
     candidates = [(scene, text) for scene, fields in found for text in fields.get("candidates", ())]
     assert len(candidates) >= 4 * len(SCENES)
-    assert most([judge(text, scene).sound for scene, text in candidates])
+    assert most([judge(text, scene).sound for scene, text in candidates], 0.75)
     asked = [(scene, fields) for scene, fields in found if "response" in fields]
     sound = [(scene, fields) for scene, fields in asked if judge(fields["instruction"], scene).sound]
-    assert most([is_explained(fields["response"], fields["instruction"], scene) for scene, fields in sound])
+    assert most([is_explained(fields["response"], fields["instruction"], scene) for scene, fields in sound], 0.7)
     assert (output / "caption.json").is_file() and (output / "instruct.json").is_file()

@@ -120,7 +120,11 @@ PLAYS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "thinking": (THINKING, PAIR, ["caption", "reason", "rewrite", "verify"]),
     "prompt_evolve": (EVOLVE, {"instruction": PAIR["instruction"]}, ["answer", "improve", "answer_new", "rate"]),
     "match_score": (MATCH, PAIR, ["match"]),
-    "detailed_instruction": (REQUEST, {"description": "A small red cat of kind_KIND sits on the sofa, and it sleeps there."}, ["request"]),
+    "detailed_instruction": (
+        REQUEST,
+        {"description": "A small red cat of kind_KIND sits on the sofa, and it sleeps there."},
+        ["request"],
+    ),
     "oasis": (OASIS, {}, ["hook", "classify", "solvability", "hallucination", "clarity", "nonsense", "respond"]),
     "mmevol": (MMEVOL, SETS, ["evolve", "question", "answer", "better", "grade"]),
 }
