@@ -45,7 +45,7 @@ setup(
         **{f"mminf_content.models.{name}": f"models/{name}" for name in MODELS},
     },
     package_data={
-        "": ["*.yaml", "*.jinja", "*.txt", "py.typed"],
+        "": ["*.yaml", "*.jinja", "*.txt", "*.css", "*.js", "py.typed"],
         "mminf_content.recipes": ["*"],
         **{".".join(("mminf_content.templates", *folder.parts)): ["*"] for folder in TEMPLATES},
         **{f"mminf_content.models.{name}": ["*.safetensors", "*.json", "*.jsonl", "*.md"] for name in MODELS},
@@ -77,6 +77,7 @@ setup(
         "safetensors>=0.5",
         "psutil>=5.9",
         "rapidfuzz>=3.0",
+        "bokeh>=3.7",
         "py3langid>=0.4",
         "fsspec>=2025.3",
         "universal-pathlib>=0.3",

@@ -49,7 +49,10 @@ class StepStatus(TypedDict):
 
 
 class RunStatus(TypedDict):
-    """The status of a run. `parts` has the states of the shards that wait to be merged, by name."""
+    """The status of a run. `parts` has the states of the shards that wait to be merged, by name.
+
+    `stages` has the names of the steps of each stage, in order.
+    """
 
     recipe: str | None
     state: RunState | None
@@ -59,6 +62,7 @@ class RunStatus(TypedDict):
     dropped: int
     failed: int
     pending: int | None
+    stages: list[list[str]]
     steps: dict[str, StepStatus]
     failures: list[FailureStatus]
     parts: dict[str, RunState | None]
@@ -105,6 +109,7 @@ def run_status(output: str | Path) -> RunStatus:
             dropped=counts.dropped,
             failed=counts.failed,
             pending=counts.pending,
+            stages=first.meta.stages,
             steps=_steps(journals),
             failures=[_failure(item) for item in itertools.islice(failures, SHOWN_FAILURES)],
             parts={

@@ -10,6 +10,8 @@ OWN_FOLDERS = frozenset({"images", "parts"})
 """Images that were embedded in rows, and the journals of shards."""
 JOURNAL = re.compile(r"journal\..*", re.DOTALL)
 """The journal, its lock, and the files that SQLite writes next to it."""
+OWN_FILES = frozenset({"report.html"})
+"""The page that `mminf report` writes."""
 LONGEST_NAME, LONGEST_PATH = 200, 1000
 """Maximum lengths in bytes. File systems allow 255 per name; the name of an unfinished file is longer."""
 
@@ -34,7 +36,7 @@ def check_dataset_path(text: str) -> str:
     if any(part.startswith(".") for part in path.parts):
         raise ValueError(f"{text[:80]!r} begins with a dot; such names are reserved for unfinished files")
     first = path.parts[0].casefold()
-    if first in OWN_FOLDERS or JOURNAL.fullmatch(first):
+    if first in OWN_FOLDERS or first in OWN_FILES or JOURNAL.fullmatch(first):
         raise ValueError(f"{text[:80]!r}: the name {path.parts[0]!r} is reserved for the run; choose another")
     return str(path)
 

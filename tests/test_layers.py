@@ -72,8 +72,21 @@ EDGES: dict[str, set[str]] = {
     "executor": {"backend", "engine", "journal", "plugin", "report", "sharding", *VALUES},
     # what users call
     "inspection": {"content", "engine", "journal", "plugin", "sharding", *VALUES},
+    "page": {"inspection", "redact", *VALUES},
     "testing": {"backend", "step", "engine", "plugin", *VALUES},
-    "api": {"content", "engine", "executor", "inspection", "journal", "plugin", "report", "sharding", "sink", "source"}
+    "api": {
+        "content",
+        "engine",
+        "executor",
+        "inspection",
+        "journal",
+        "page",
+        "plugin",
+        "report",
+        "sharding",
+        "sink",
+        "source",
+    }
     | set(VALUES),
     "cli": {"api", "inspection", "sink", "engine", "executor", "plugin", "redact", "report", "terminal", *VALUES},
     "__main__": {"cli"},

@@ -54,6 +54,7 @@ def _register() -> None:
         plugin,
         render,
         repair,
+        report,
         retry,
         run,
         schema,
@@ -62,7 +63,7 @@ def _register() -> None:
         validate,
     )
 
-    runs = (run, merge, validate, plan, render, status, show, retry, export, repair)
+    runs = (run, merge, validate, plan, render, status, show, report, retry, export, repair)
     for module in (*runs, lists, schema, doctor, plugin):
         module.register(app)
     add_commands(app)

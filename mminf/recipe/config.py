@@ -59,6 +59,16 @@ class BudgetConfig(Config):
     money: float | None = Field(None, gt=0, description="Maximum cost, computed from the `price` of each engine.")
 
 
+class PublishedConfig(Config):
+    """Figures that the paper of a method reports; `mminf report` shows them next to those of a run."""
+
+    source: str = Field(description="Where the figures are from.")
+    pass_rates: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict, description="Share of the records that pass a step, by the step's name."
+    )
+    kept: float | None = Field(None, ge=0, le=1, description="Share of the records that are kept in the end.")
+
+
 class EngineConfig(Config):
     """The keys of every engine. A backend's config adds its own keys."""
 
@@ -152,6 +162,9 @@ class RunConfig(Config):
         20,
         ge=1,
         description="Stop the run if the first N records of a step all fail in the same way; null turns this off.",
+    )
+    published: PublishedConfig | None = Field(
+        None, description="Pass rates that the paper of the method reports, for `mminf report`."
     )
     plugins: Names = Field(default_factory=list, description="Plugins: files, relative to the recipe, or modules.")
     templates: list[Path] = Field(default_factory=list, description="Additional template folders.")

@@ -1,0 +1,111 @@
+"""Collects what the page says about a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mminf.inspection import RunStatus, read_outcomes, read_recipe, run_status
+from mminf.page.figures import Figures, FunnelStep, Reason, ScoreFigure, final_outcomes, score_fields, steps_of
+from mminf.page.gallery import MOST, Chosen, Shown, policy_of, show_records
+from mminf.storage import to_path
+
+
+@dataclass(frozen=True, slots=True)
+class StepCost:
+    """What the calls of a step cost. `seconds` is the sum over its calls, which overlap."""
+
+    name: str
+    engine: str | None
+    calls: int
+    prompt_tokens: int
+    generated_tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What the page says about a run.
+
+    Attributes:
+        label: distinguishes the runs of one page.
+        total: records with an outcome.
+        published_kept: the share of records that the method's paper reports to be kept; None if it reports none.
+        gallery: some kept, dropped and failed records.
+    """
+
+    label: str
+    status: RunStatus
+    recipe: Mapping[str, Any]
+    total: int
+    done: int
+    funnel: tuple[FunnelStep, ...]
+    reasons: tuple[Reason, ...]
+    scores: tuple[ScoreFigure, ...]
+    costs: tuple[StepCost, ...]
+    gallery: tuple[Shown, ...]
+    published_kept: float | None = None
+
+    @property
+    def kept(self) -> float | None:
+        """The share of the records with a result that was not dropped; None if there are none."""
+        judged = self.total - sum(step.failed for step in self.funnel)
+        return self.done / judged if judged else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the figures as JSON values, without the gallery's thumbnails."""
+        found = {**asdict(self), "kept": self.kept}
+        found["gallery"] = [{**record, "thumbnails": len(record["thumbnails"])} for record in found["gallery"]]
+        for step, figure in zip(found["funnel"], self.funnel, strict=True):
+            step["passed"] = figure.passed
+        return found
+
+
+def collect_run(output: str | Path, label: str, records: int = MOST) -> RunReport:
+    """Reads a run once, streamed; memory does not grow with the number of records.
+
+    Args:
+        records: maximum number of records in the gallery.
+
+    Raises:
+        JournalError: if there is no run.
+    """
+    status, recipe = run_status(output), read_recipe(output)
+    stages = status["stages"]
+    figures, chosen = Figures(stages, list(score_fields(recipe))), Chosen(records)
+    for outcome in final_outcomes(read_outcomes(output), len(stages)):
+        figures.add(outcome)
+        chosen.add(outcome)
+    published = recipe.get("published") or {}
+    policy = policy_of(recipe, to_path(str(output)))
+    return RunReport(
+        label=label,
+        status=status,
+        recipe=recipe,
+        total=figures.total,
+        done=figures.done,
+        funnel=tuple(figures.funnel(published.get("pass_rates"))),
+        reasons=tuple(figures.most_frequent()),
+        scores=tuple(figures.score_figures()),
+        costs=_costs(status, recipe),
+        gallery=tuple(show_records(chosen.records(), policy)),
+        published_kept=published.get("kept"),
+    )
+
+
+def _costs(status: RunStatus, recipe: Mapping[str, Any]) -> tuple[StepCost, ...]:
+    engines = {config["name"]: config.get("engine") for _, config in steps_of(recipe)}
+    return tuple(
+        StepCost(
+            name,
+            engines.get(name),
+            step["calls"],
+            step.get("prompt_tokens", 0),
+            step.get("completion_tokens", 0),
+            step.get("seconds", 0.0),
+        )
+        for name, step in status["steps"].items()
+        if "calls" in step
+    )
