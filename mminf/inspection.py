@@ -12,7 +12,8 @@ from typing import Any, NotRequired, TypedDict
 
 from mminf.content import builtin_recipes
 from mminf.engine.result import count_records, last_wanted
-from mminf.errors import JournalError
+from mminf.errors import JournalError, MminfError
+from mminf.image import ImagePolicy
 from mminf.journal import CallHistory, FailedRecord, Journal, Row, Totals, is_locked
 from mminf.journal.folders import shard_folder
 from mminf.journal.memo import add_totals
@@ -233,6 +234,26 @@ def read_recipe(output: str | Path) -> dict[str, Any]:
     """
     with open_journals(to_path(str(output))) as journals:
         return journals[0].meta.recipe
+
+
+def image_policy(output: str | Path) -> ImagePolicy | str:
+    """Returns the rules of a run's source for the images that may be read, or why they are not known.
+
+    Raises:
+        JournalError: if there is no run.
+    """
+    path = to_path(str(output))
+    with open_journals(path) as journals:
+        recipe, recipe_path = journals[0].meta.recipe, journals[0].meta.recipe_path
+    if not recipe.get("source") or recipe_path is None:
+        return "images are not shown: the run has no source with files"
+    ((kind, settings),) = recipe["source"].items()
+    try:
+        made = SOURCES.get(kind)
+        config = made.Config.model_validate(settings)
+        return made(config, Path(recipe_path).absolute().parent, (path / "images").absolute()).policy()
+    except (MminfError, ValueError, OSError) as error:
+        return f"images are not shown: the source {kind!r} of the run is not available: {error}"
 
 
 def list_members(plugins: Iterable[str] = ()) -> dict[str, dict[str, str]]:

@@ -116,6 +116,11 @@ class RunMeta:
         return self.recipe.get("name")
 
     @property
+    def recipe_path(self) -> str | None:
+        """Path of the recipe file of the last run."""
+        return self.get("recipe_path")
+
+    @property
     def digest(self) -> str | None:
         """Digest of the recipe and the limit of the last run."""
         return self.get("recipe_digest")

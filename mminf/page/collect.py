@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mminf.inspection import RunStatus, read_outcomes, read_recipe, run_status
+from mminf.inspection import RunStatus, image_policy, read_outcomes, read_recipe, run_status
 from mminf.page.figures import Figures, FunnelStep, Reason, ScoreFigure, final_outcomes, score_fields, steps_of
-from mminf.page.gallery import MOST, Chosen, Shown, policy_of, show_records
-from mminf.storage import to_path
+from mminf.page.gallery import MOST, Chosen, Shown, show_records
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,6 @@ def collect_run(output: str | Path, label: str, records: int = MOST) -> RunRepor
         figures.add(outcome)
         chosen.add(outcome)
     published = recipe.get("published") or {}
-    policy = policy_of(recipe, to_path(str(output)))
     return RunReport(
         label=label,
         status=status,
@@ -90,7 +88,7 @@ def collect_run(output: str | Path, label: str, records: int = MOST) -> RunRepor
         reasons=tuple(figures.most_frequent()),
         scores=tuple(figures.score_figures()),
         costs=_costs(status, recipe),
-        gallery=tuple(show_records(chosen.records(), policy)),
+        gallery=tuple(show_records(chosen.records(), image_policy(output))),
         published_kept=published.get("kept"),
     )
 

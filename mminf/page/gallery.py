@@ -8,9 +8,8 @@ import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from mminf.errors import ImageError, PluginError, SourceError
+from mminf.errors import ImageError
 from mminf.image.decode import decode_image
 from mminf.image.policy import ImagePolicy, is_url
 from mminf.image.read import read_image
@@ -137,18 +136,6 @@ def thumbnail(uri: str, policy: ImagePolicy | str) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def policy_of(recipe: Mapping[str, Any], output: Any) -> ImagePolicy | str:
-    """Returns the rules of a run's source for images, or why there are none."""
-    from mminf.registry import SOURCES
-
-    ((kind, config),) = (recipe.get("source") or {"": {}}).items()
-    try:
-        made = SOURCES.get(kind)
-        return made(made.Config.model_validate(config), output, output / "images").policy()
-    except (PluginError, SourceError, ValueError) as error:
-        return f"the source {kind!r} of the run is not available: {error}"
 
 
 def _text(value: object) -> str:

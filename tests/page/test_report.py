@@ -1,0 +1,165 @@
+"""`mminf report`: the page and the figures of real runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import mminf
+from mminf import api
+from mminf.cli.main import app
+from mminf.errors import JournalError
+from mminf.image import ImagePolicy
+from mminf.inspection import image_policy
+from mminf.registry import Registry
+
+from ..conftest import tiny_image
+
+RECIPE = """
+name: {name}
+published: {{source: a paper, pass_rates: {{keep: 0.6}}, kept: 0.5}}
+engines: {{e: {{backend: scripted, script: {script}}}}}
+source: {{jsonl: rows.jsonl}}
+steps:
+  - generate: {{engine: e, prompt: "Ask {{{{ text }}}}", writes: instruction}}
+  - score: {{name: clarity, engine: e, prompt: "Rate {{{{ text }}}}", scale: [1, 5]}}
+  - keep: clarity >= 3
+sinks:
+  - jsonl: out.jsonl
+"""
+SCRIPT = """
+def answer(request):
+    text = request.turns[-1].text
+    return f"[[{1 + len(text) % 5}]]" if text.startswith("Rate") else text
+"""
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)></textarea>\u202egnp.exe"
+
+
+class Tags(HTMLParser):
+    """Collects the tags and attributes of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+@pytest.fixture
+def run(write_recipe: Callable[..., Path], rows: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    def made(name: str, *items: dict[str, object]) -> Path:
+        rows(*items)
+        (tmp_path / "answers.py").write_text(SCRIPT)
+        mminf.run(
+            write_recipe(RECIPE.format(name=name, script=tmp_path / "answers.py"), f"{name}.yaml"),
+            output=tmp_path / name,
+        )
+        return tmp_path / name
+
+    return made
+
+
+def items(number: int, **more: object) -> list[dict[str, object]]:
+    return [{"id": f"r{n}", "text": f"{'x' * n} thing {n}", **more} for n in range(number)]
+
+
+def tags_of(page: str) -> list[tuple[str, dict[str, str | None]]]:
+    parser = Tags()
+    parser.feed(page)
+    return parser.found
+
+
+def test_the_page_has_figures_records_and_published_rates(run: Callable[..., Path], tmp_path: Path) -> None:
+    tiny_image(tmp_path / "a.png")
+    output = run("one", *items(20, images=["a.png"]))
+    result = CliRunner().invoke(app, ["report", str(output)])
+    assert result.exit_code == 0 and result.output.strip() == f"{output}/report.html"
+    page = (output / "report.html").read_text()
+    (report,) = api.report(output)
+    assert report.total == 20 and report.done == 12 and report.kept == 0.6
+    assert report.funnel[2].passed == 0.6 and report.funnel[2].published == 0.6
+    for text in ("60.0 %", "50.0 %", "a paper", "clarity", "at least 3", "scripted", "name: one", "r19", "xx thing 2"):
+        assert text in page, text
+    articles = [attributes for tag, attributes in tags_of(page) if tag == "article"]
+    assert len(articles) == 20
+    assert {attributes["data-state"] for attributes in articles} == {"done", "dropped"}
+    assert sum(tag == "img" for tag, _ in tags_of(page)) == 20
+
+
+def test_the_page_needs_no_network(run: Callable[..., Path]) -> None:
+    output = run("two", *items(3))
+    api.report(output, html=output / "page.html")
+    page = (output / "page.html").read_text()
+    for tag, attributes in tags_of(page):
+        for name in ("src", "href", "srcset", "action"):
+            assert (attributes.get(name) or "data:").startswith("data:"), (tag, attributes)
+    assert "@import" not in page and "default-src 'none'" in page
+    assert len(page) < 5_000_000
+
+
+def test_texts_of_models_are_no_markup(run: Callable[..., Path]) -> None:
+    evil = [{"id": f"{EVIL}{n}", "text": f"{EVIL} {n}", "images": [f"{EVIL}.png"]} for n in range(10)]
+    output = run("evil", *evil)
+    api.report(output, html=output / "page.html")
+    page = (output / "page.html").read_text()
+    tags = tags_of(page)
+    assert sum(tag == "script" for tag, _ in tags) == 2
+    assert not any(name.startswith("on") for _, attributes in tags for name in attributes)
+    assert not [attributes for tag, attributes in tags if tag == "img"]
+    assert "&lt;script&gt;alert(1)" in page
+    assert not re.search(r"<script>alert", page)
+
+
+def test_several_runs_are_side_by_side(run: Callable[..., Path], tmp_path: Path) -> None:
+    one, two = run("one", *items(10)), run("two", *items(20))
+    result = CliRunner().invoke(app, ["report", str(one), str(two), "--html", str(tmp_path / "both.html")])
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "both.html").read_text()
+    assert page.count('<section class="cell">') == 10 and "<h3>two</h3>" in page
+    assert not (one / "report.html").exists()
+
+
+def test_figures_as_json(run: Callable[..., Path]) -> None:
+    output = run("one", *items(5))
+    result = CliRunner().invoke(app, ["report", str(output), "--json"])
+    (found,) = json.loads(result.output)
+    assert found["total"] == 5 and found["funnel"][0]["name"] == "generate" and found["funnel"][2]["passed"] == 0.6
+    assert not (output / "report.html").exists(), "--json alone writes no page"
+
+
+def test_a_run_without_records(run: Callable[..., Path]) -> None:
+    output = run("empty")
+    api.report(output, html=output / "page.html")
+    assert "No record has an outcome yet." in (output / "page.html").read_text()
+
+
+def test_no_run(tmp_path: Path) -> None:
+    with pytest.raises(JournalError):
+        api.report(tmp_path)
+    assert CliRunner().invoke(app, ["report", str(tmp_path)]).exit_code != 0
+
+
+def test_a_page_that_was_there_is_replaced_at_once(run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    output = run("one", *items(3))
+    (output / "report.html").write_text("before")
+    monkeypatch.setattr(api, "render_page", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        api.report(output, html=output / "report.html")
+    assert (output / "report.html").read_text() == "before"
+
+
+def test_a_source_that_is_not_there_any_more_shows_no_images(
+    run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_image(tmp_path / "a.png")
+    output = run("one", *items(1, images=["a.png"]))
+    assert isinstance(image_policy(output), ImagePolicy)
+    monkeypatch.setattr("mminf.inspection.SOURCES", Registry("source"))
+    assert "unknown source 'jsonl'" in str(image_policy(output))
