@@ -36,6 +36,7 @@ demo: setup
 	$(BIN)/mminf run recipes/oasis.yaml --profile demo --input demo/images --output demo/out
 	@echo; echo "the funnel, next to the truth about the drawn scenes:"; $(BIN)/mminf evaluate-demo demo/out --funnel
 	@echo; echo "the first rows of the dataset (demo/out/oasis.jsonl):"; head -n 2 demo/out/oasis.jsonl
+	@echo; echo "a page about the run, to open in a browser:"; $(BIN)/mminf report demo/out
 	@echo; echo "next: $(BIN)/mminf status demo/out; $(BIN)/mminf show demo/out scene-000000.png; $(BIN)/mminf plan oasis"
 
 test: setup
@@ -85,6 +86,7 @@ check: lint types test
 bench: setup
 	$(BIN)/python scripts/bench/overhead.py
 	$(BIN)/python scripts/bench/scaling.py
+	$(BIN)/python scripts/bench/report.py
 	$(BIN)/python scripts/bench/vllm_oasis.py
 
 docs: setup

@@ -34,9 +34,7 @@ from mminf.inspection import (
 from mminf.journal import Journal
 from mminf.journal.repair import Repaired, repair_journal
 from mminf.journal.retries import WrittenOff
-from mminf.page.collect import RunReport, collect_run
-from mminf.page.gallery import MOST
-from mminf.page.render import render_page
+from mminf.page.report import report
 from mminf.plugin import discover
 from mminf.recipe.loader import load_recipe
 from mminf.recipe.model import Recipe
@@ -216,32 +214,6 @@ def show(output: str | Path, record: str) -> RecordHistory:
     return record_history(output, record)
 
 
-def report(
-    output: str | Path, *others: str | Path, html: str | Path | None = None, plugins: Sequence[str] = ()
-) -> list[RunReport]:
-    """Returns figures and some records of one or several runs, and writes them as a page that needs no network.
-
-    Args:
-        html: the page's file; None: no page is written.
-        plugins: plugin files or modules of the runs' sources, whose images the page shows.
-
-    Raises:
-        JournalError: if there is no run.
-    """
-    discover(plugins)
-    places = [output, *others]
-    names = [to_path(str(place)).name or str(place) for place in places]
-    labels = [str(place) if names.count(name) > 1 else name for place, name in zip(places, names, strict=True)]
-    found = [collect_run(place, label, MOST // len(places)) for place, label in zip(places, labels, strict=True)]
-    if html is not None:
-        target = Path(html)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f".{target.name}.unfinished")
-        unfinished.write_text(render_page(found, f"mminf: {', '.join(labels)}"), encoding="utf-8")
-        unfinished.replace(target)
-    return found
-
-
 def retry(output: str | Path, *, step: str | None = None, ids: Sequence[str] = ()) -> int:
     """Marks failed records so that the next run retries them with new seeds. Returns how many were marked.
 
@@ -348,6 +320,7 @@ __all__ = [
     "recipe_schema",
     "render",
     "repair",
+    "report",
     "retry",
     "run",
     "show",

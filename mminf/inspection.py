@@ -251,9 +251,10 @@ def image_policy(output: str | Path) -> ImagePolicy | str:
     try:
         made = SOURCES.get(kind)
         config = made.Config.model_validate(settings)
-        return made(config, Path(recipe_path).absolute().parent, (path / "images").absolute()).policy()
+        policy: ImagePolicy = made(config, Path(recipe_path).absolute().parent, (path / "images").absolute()).policy()
     except (MminfError, ValueError, OSError) as error:
         return f"images are not shown: the source {kind!r} of the run is not available: {error}"
+    return policy
 
 
 def list_members(plugins: Iterable[str] = ()) -> dict[str, dict[str, str]]:

@@ -72,7 +72,7 @@ EDGES: dict[str, set[str]] = {
     "executor": {"backend", "engine", "journal", "plugin", "report", "sharding", *VALUES},
     # what users call
     "inspection": {"content", "engine", "journal", "plugin", "sharding", *VALUES},
-    "page": {"inspection", "redact", *VALUES},
+    "page": {"inspection", "plugin", "redact", *VALUES},
     "testing": {"backend", "step", "engine", "plugin", *VALUES},
     "api": {
         "content",

@@ -91,8 +91,8 @@ def score_fields(recipe: Mapping[str, Any]) -> Iterator[ScoreField]:
     """Yields the fields that `score` steps of a run's recipe write."""
     for kind, config in steps_of(recipe):
         if kind == "score" and config.get("for_each") is None:
-            scale = config.get("scale") or (1, 5)
-            yield ScoreField(config.get("writes") or config["name"], *map(int, scale), config.get("expected"))
+            low, high = config.get("scale") or (1, 5)
+            yield ScoreField(config.get("writes") or config["name"], int(low), int(high), config.get("expected"))
 
 
 def steps_of(recipe: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -106,7 +106,8 @@ def show_records(records: Sequence[OutcomeHistory], policy: ImagePolicy | str) -
         policy: the images that may be read, or why none may be. Images from the web are not fetched.
     """
     for outcome in records:
-        thumbnails, notes = [], []
+        thumbnails: list[str] = []
+        notes: list[str] = []
         images = outcome["fields"].get("images")
         for uri in (images if isinstance(images, list) else [])[:_IMAGES]:
             shown = thumbnail(str(uri), policy)

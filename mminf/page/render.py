@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,7 @@ def render_page(reports: Sequence[RunReport], title: str) -> str:
 
 def _summary(reports: Sequence[RunReport]) -> Iterator[tuple[str, list[str]]]:
     """Yields the lines of the first table, each with a value per run."""
-    counts = {
+    values: dict[str, Callable[[RunReport], object]] = {
         "recipe": lambda report: report.status["recipe"] or "–",
         "state": lambda report: report.status["state"] or "–",
         "records with an outcome": lambda report: f"{report.total:,}",
@@ -77,7 +77,7 @@ def _summary(reports: Sequence[RunReport]) -> Iterator[tuple[str, list[str]]]:
         "prompt tokens": lambda report: f"{sum(cost.prompt_tokens for cost in report.costs):,}",
         "generated tokens": lambda report: f"{sum(cost.generated_tokens for cost in report.costs):,}",
     }
-    for name, value in counts.items():
+    for name, value in values.items():
         yield name, [str(value(report)) for report in reports]
 
 

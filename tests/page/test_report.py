@@ -149,7 +149,7 @@ def test_no_run(tmp_path: Path) -> None:
 def test_a_page_that_was_there_is_replaced_at_once(run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     output = run("one", *items(3))
     (output / "report.html").write_text("before")
-    monkeypatch.setattr(api, "render_page", lambda *_: 1 / 0)
+    monkeypatch.setattr("mminf.page.report.render_page", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         api.report(output, html=output / "report.html")
     assert (output / "report.html").read_text() == "before"
