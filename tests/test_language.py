@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from pathlib import Path
 
-from mminf.language import is_chinese, language_of
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mminf.language import find_language, is_chinese, language_of, likely_language
 from mminf.template import Expression
 
 
@@ -33,3 +38,39 @@ def test_chinese_is_told_from_other_languages(text: str, chinese: bool) -> None:
 
 def test_other_values_are_not_chinese() -> None:
     assert Expression("value is not chinese").test({"value": ["球"]})
+
+
+SHORT = [
+    json.loads(line)
+    for line in (Path(__file__).parent.parent / "evaluation" / "languages" / "short.jsonl").read_text().splitlines()
+]
+
+
+def test_the_likeliest_language_of_short_texts_is_right() -> None:
+    """docs/looking.md states the figures of all libraries."""
+    wrong = {(row["text"], likely_language(row["text"])) for row in SHORT} - {
+        (row["text"], row["language"]) for row in SHORT
+    }
+    assert len(SHORT) == 236
+    assert len(wrong) <= 6, wrong
+    assert sum(find_language(row["text"]).startswith("und") for row in SHORT) > 20
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "und"),
+        ("2 + 2 = ?", "und"),
+        ("```print(1)```", "und"),
+        ("写真には猫が二匹いて", "ja"),
+        ("Hvor mange personer er det på bildet som ble tatt i går?", "no"),
+        ("What is in this picture? " * 20 + "这是什么？" * 300, "en"),
+    ],
+)
+def test_the_likeliest_language_of_odd_texts(text: str, code: str) -> None:
+    assert likely_language(text) == code
+
+
+@given(st.text(max_size=300))
+def test_any_text_has_a_likeliest_language(text: str) -> None:
+    assert 2 <= len(likely_language(text)) <= 3

@@ -11,6 +11,7 @@ from mminf.answer.score import parse_score
 from mminf.answer.verdict import parse_letter, parse_verdict
 from mminf.config import Names
 from mminf.errors import ImageError, MissingField, RecordError, RequestError, UnusableAnswer
+from mminf.language import find_language, find_not_in, find_other_language, find_other_script, known_languages
 from mminf.recipe.config import StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Fields, Json, Record
@@ -60,8 +61,13 @@ __all__ = [
     "coverage",
     "cut_off",
     "final_text",
+    "find_language",
+    "find_not_in",
+    "find_other_language",
+    "find_other_script",
     "is_placeholder",
     "is_quoted",
+    "known_languages",
     "parse_json",
     "parse_letter",
     "parse_lines",

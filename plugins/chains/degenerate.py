@@ -9,10 +9,9 @@ from collections.abc import Iterable
 from pydantic import Field
 from rapidfuzz.distance import Levenshtein
 
-from mminf.step import Context, Drop, Names, Outcome, Record, Step, StepConfig, step
+from mminf.step import Context, Drop, Names, Outcome, Record, Step, StepConfig, find_other_script, step
 
 from .repetition import find_repetition
-from .scripts import find_other_script
 from .texts import as_text, one_of, shorten, texts_of, word_set, words_of
 
 # Default system turns of chat templates.

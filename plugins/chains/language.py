@@ -6,9 +6,21 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from mminf.step import Context, Drop, Names, Outcome, Record, Step, StepConfig, step
+from mminf.step import (
+    Context,
+    Drop,
+    Names,
+    Outcome,
+    Record,
+    Step,
+    StepConfig,
+    find_language,
+    find_not_in,
+    find_other_language,
+    known_languages,
+    step,
+)
 
-from .languages import find_language, find_not_in, find_other_language, known_languages
 from .texts import as_text, shorten, texts_of
 
 

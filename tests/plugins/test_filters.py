@@ -13,10 +13,10 @@ from mminf_plugins.chains.degenerate import Degenerate, find_debris, is_echo, is
 from mminf_plugins.chains.leaks import find_leak
 from mminf_plugins.chains.refusals import find_refusal
 from mminf_plugins.chains.repetition import find_repetition
-from mminf_plugins.chains.scripts import find_other_script
 
 import mminf
 from mminf.journal import Journal
+from mminf.language import find_other_script
 
 from ..conftest import read_rows
 

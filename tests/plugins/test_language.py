@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mminf_plugins.chains.language import Language
-from mminf_plugins.chains.languages import find_language, find_not_in, find_other_language
 from pydantic import ValidationError
 
+from mminf.language import find_language, find_not_in, find_other_language
 from mminf.step import Drop
 from mminf.testing import make_step, run_step
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from .scripts import asks_for_language, count_scripts, find_other_script, without_quotes
+from mminf.language.scripts import asks_for_language, count_scripts, find_other_script, without_quotes
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
@@ -30,6 +30,10 @@ _UNLIKELY = 0.01
 """Maximum probability of the expected language in a text that is dropped: related languages are not told apart."""
 _LEAST_WORDS = 4
 """Shorter texts are names, numbers or terms, which may be in any language."""
+_HEAD = 200
+"""Number of characters of a text that `likely_language` looks at: more cost time and rarely change the result."""
+_SAME = {"nb": "no"}
+"""py3langid has a class for Norwegian and one for Bokmål, its written form. Their probabilities are added."""
 
 
 def find_language(text: str) -> str:
@@ -44,6 +48,19 @@ def find_language(text: str) -> str:
     if probability >= _FOR_CODE:
         return likely
     return f"und-{_TAGS[script]}" if script in _TAGS else "und"
+
+
+def likely_language(text: str) -> str:
+    """Returns the most likely language of a text as an ISO 639-1 code, even if it is uncertain; or `und`.
+
+    For shares of languages: `find_language` leaves a tenth of short texts undecided. Only the first 200 characters
+    count, without code, formulas, addresses and quotations.
+    """
+    head = text[:_HEAD]
+    script = _find_script(head)
+    if script is None:
+        return "und"
+    return next(iter(_rank(head, script)))
 
 
 def find_other_language(text: str, other: str) -> str | None:
@@ -71,7 +88,7 @@ def find_not_in(text: str, expected: str) -> str | None:
     likely, probability = next(iter(languages.items()))
     if script == "LATIN" and probability < _TO_DROP:
         return None  # in other scripts, names of other languages are not expected
-    if languages.get(expected, 0.0) > _UNLIKELY:
+    if languages.get(_SAME.get(expected, expected), 0.0) > _UNLIKELY:
         return None
     return f"is in another language ({likely}) than {expected}"
 
@@ -93,9 +110,10 @@ def _rank(text: str, script: str) -> dict[str, float]:
     """Returns the probabilities of languages, the highest first."""
     if script in _BY_SCRIPT:
         return {_BY_SCRIPT[script]: 1.0}
-    weights = {
-        code: share * (_PRIOR if code in _COMMON else 1.0) for code, share in _identifier().rank(without_quotes(text))
-    }
+    weights: dict[str, float] = {}
+    for code, share in _identifier().rank(without_quotes(text)):
+        name = _SAME.get(code, code)
+        weights[name] = weights.get(name, 0.0) + share * (_PRIOR if code in _COMMON else 1.0)
     total = sum(weights.values())
     return {code: weights[code] / total for code in sorted(weights, key=lambda code: -weights[code])}
 

@@ -1,6 +1,6 @@
 """Finds texts in another writing system than the text that they belong to: a Chinese caption of an English seed.
 
-Languages that share a script are not distinguished; the module `languages` does this. Quoted text, code and formulas
+Languages that share a script are not distinguished; the module `identify` does this. Quoted text, code and formulas
 don't count: a sign in an image may have any script. The rules are our own.
 """
 
@@ -82,6 +82,9 @@ def count_scripts(text: str, *, quoted: bool = False) -> Counter[str]:
     words: Counter[str] = Counter()
     characters: Counter[str] = Counter()
     for word in _SPACED.findall(text):
+        if word.isascii():
+            words["LATIN"] += 1
+            continue
         scripts = Counter(_script_of(char) for char in word)
         characters.update({script: count for script, count in scripts.items() if script in _UNSPACED})
         words.update({script: 1 for script in scripts if script not in _UNSPACED})
