@@ -6,7 +6,7 @@ import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mminf.content import content_folder, find_recipe
 from mminf.engine.export import export_run
@@ -45,6 +45,9 @@ from mminf.sharding.journals import open_journals
 from mminf.sink.base import Written
 from mminf.source.guess import guess_source
 from mminf.storage import is_remote, to_path
+
+if TYPE_CHECKING:
+    from mminf.properties import PathProperties
 
 log = logging.getLogger("mminf")
 
@@ -212,6 +215,21 @@ def show(output: str | Path, record: str) -> RecordHistory:
         JournalError: if there is no such run or record.
     """
     return record_history(output, record)
+
+
+def properties(path: str | Path, **options: Any) -> PathProperties:
+    """Returns the properties of a file of rows, or of each dataset of a run: lengths, languages, duplicates, ...
+
+    Args:
+        path: output folder of a run, or a file or folder of ms-swift, LLaVA or ShareGPT rows.
+        options: `exact`, `tokenizer`, `image_root`, `spacy_model` and `sample`, as for `measure_path`.
+
+    Raises:
+        SourceError: if there is no conversation to measure.
+    """
+    from mminf.properties.path import measure_path
+
+    return measure_path(path, **options)
 
 
 def retry(output: str | Path, *, step: str | None = None, ids: Sequence[str] = ()) -> int:

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from mminf.content import builtin_recipes
+from mminf.engine.output import read_marker
 from mminf.engine.result import count_records, last_wanted
 from mminf.errors import JournalError, MminfError
 from mminf.image import ImagePolicy
 from mminf.journal import CallHistory, FailedRecord, Journal, Row, Totals, is_locked
-from mminf.journal.folders import shard_folder
+from mminf.journal.folders import list_shards, shard_folder
 from mminf.journal.memo import add_totals
 from mminf.journal.remote_lock import is_held
+from mminf.journal.schema import FILE
 from mminf.plugin import discover
 from mminf.recipe.lines import load_document
 from mminf.record import Fields
@@ -87,6 +89,13 @@ class RecordHistory(TypedDict):
     id: str
     outcomes: list[OutcomeHistory]
     calls: list[CallHistory]
+
+
+class RunDatasets(TypedDict):
+    """Paths of the datasets of a run, which may not be written yet, and the models of its engines."""
+
+    paths: list[Path]
+    models: list[str]
 
 
 def run_status(output: str | Path) -> RunStatus:
@@ -255,6 +264,23 @@ def image_policy(output: str | Path) -> ImagePolicy | str:
     except (MminfError, ValueError, OSError) as error:
         return f"images are not shown: the source {kind!r} of the run is not available: {error}"
     return policy
+
+
+def run_datasets(output: str | Path) -> RunDatasets | None:
+    """Returns the datasets that runs or exports have written into a folder, or None if there are none."""
+    path = to_path(str(output))
+    if not is_remote(path) and not path.is_dir():
+        return None
+    if not (path / FILE).exists() and not list_shards(path):
+        names, recipe = ({} if is_remote(path) else read_marker(path)), {}
+    else:
+        with open_journals(path) as journals:
+            names, recipe = journals[0].meta.datasets, journals[0].meta.recipe
+    if not names:
+        return None
+    engines = recipe.get("engines") or {}
+    models = [str(engine["model"]) for engine in engines.values() if isinstance(engine, dict) and engine.get("model")]
+    return RunDatasets(paths=[path / name for name in names], models=list(dict.fromkeys(models)))
 
 
 def list_members(plugins: Iterable[str] = ()) -> dict[str, dict[str, str]]:

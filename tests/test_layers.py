@@ -68,11 +68,12 @@ EDGES: dict[str, set[str]] = {
     # a run in one process; in shards; in several processes
     "engine": {"backend", "journal", "reasoning", "sink", "source", "step", "template", *VALUES},
     "sharding": {"engine", "journal", *VALUES},
-    "report": {"engine", "plugin", "server", *VALUES},
+    "report": {"engine", "plugin", "properties", "server", *VALUES},
     "executor": {"backend", "engine", "journal", "plugin", "report", "sharding", *VALUES},
     # what users call
     "inspection": {"content", "engine", "journal", "plugin", "sharding", *VALUES},
-    "page": {"inspection", "plugin", "redact", *VALUES},
+    "page": {"inspection", "plugin", "properties", "redact", *VALUES},
+    "properties": {"answer", "backend", "inspection", "language", "source", *VALUES},
     "testing": {"backend", "step", "engine", "plugin", *VALUES},
     "api": {
         "content",
@@ -82,6 +83,7 @@ EDGES: dict[str, set[str]] = {
         "journal",
         "page",
         "plugin",
+        "properties",
         "report",
         "sharding",
         "sink",

@@ -52,6 +52,7 @@ def _register() -> None:
         merge,
         plan,
         plugin,
+        properties,
         render,
         repair,
         report,
@@ -63,7 +64,7 @@ def _register() -> None:
         validate,
     )
 
-    runs = (run, merge, validate, plan, render, status, show, report, retry, export, repair)
+    runs = (run, merge, validate, plan, render, status, show, report, retry, export, repair, properties)
     for module in (*runs, lists, schema, doctor, plugin):
         module.register(app)
     add_commands(app)

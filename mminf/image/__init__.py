@@ -13,6 +13,7 @@ from mminf.image.formats import (
     looks_like_image_name,
 )
 from mminf.image.identity import ImageStat, image_digest, stat_image, stat_object
+from mminf.image.measure import Measured, measure_image
 from mminf.image.normalise import scale_down
 from mminf.image.policy import MAX_PIXELS, ImagePolicy, check_allowed, hub_blobs, local_path
 from mminf.image.read import read_image
@@ -31,6 +32,7 @@ __all__ = [
     "ImageStat",
     "ImageStore",
     "LoadedImage",
+    "Measured",
     "View",
     "check_allowed",
     "decode_image",
@@ -42,6 +44,7 @@ __all__ = [
     "local_path",
     "looks_like_image_bytes",
     "looks_like_image_name",
+    "measure_image",
     "read_image",
     "scale_down",
     "stat_image",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
@@ -58,16 +59,33 @@ def decode_image(data: bytes, uri: str, max_pixels: int = MAX_PIXELS) -> Decoded
     Raises:
         ImageError: if it is not an image, is broken or truncated, or has more than `max_pixels` pixels.
     """
+    from PIL import Image
+
+    with opened(data, uri, max_pixels) as image:
+        mode, kind = image.mode, wide_kind(image)
+        found = normalise(image, lambda: _open(data, _find_decoder(data, uri)))
+        plain = mode == "RGB" and kind is None and not found.changed and _is_sendable(image)
+        return Decoded(share(found.pixels), Image.MIME.get(image.format or "", "image/png"), plain, kind)
+
+
+@contextlib.contextmanager
+def opened(data: bytes, uri: str, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """Opens an image; its header is read, its pixels are not decoded yet. Errors in the block become ImageErrors.
+
+    Args:
+        uri: how the image is named in errors.
+        max_pixels: images with more are refused.
+
+    Raises:
+        ImageError: as `decode_image`.
+    """
     from PIL import Image, UnidentifiedImageError
 
     name = _find_decoder(data, uri)
     try:
         with _open(data, name) as image:
             _check_size(image.size, max_pixels)
-            mode, kind = image.mode, wide_kind(image)
-            found = normalise(image, lambda: _open(data, name))
-            plain = mode == "RGB" and kind is None and not found.changed and _is_sendable(image)
-            return Decoded(share(found.pixels), Image.MIME.get(image.format or "", "image/png"), plain, kind)
+            yield image
     except ImageError as error:
         raise ImageError(f"image {shorten_text(uri)!r} {error}") from error
     except Image.DecompressionBombError as error:

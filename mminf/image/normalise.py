@@ -12,7 +12,7 @@ from mminf.image.wide import check_layout, scale_wide, wide_kind
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Normalised", "normalise", "scale_down", "share", "wide_kind"]
+__all__ = ["Normalised", "find_turn", "normalise", "scale_down", "share", "wide_kind"]
 
 _ORIENTATION = 0x0112
 
@@ -38,12 +38,12 @@ def normalise(image: Image.Image, reopen: Callable[[], Image.Image]) -> Normalis
     """
     check_layout(image)
     rgb = _to_rgb(image) if wide_kind(image) is None else scale_wide(image, reopen)
-    turn = _find_turn(image)  # after decoding: the TIFF decoder turns the image itself
+    turn = find_turn(image)  # after decoding: the TIFF decoder turns the image itself
     transparent = bool(image.has_transparency_data)
     return Normalised(rgb if turn is None else rgb.transpose(turn), turn is not None or transparent)
 
 
-def _find_turn(image: Image.Image) -> Image.Transpose | None:
+def find_turn(image: Image.Image) -> Image.Transpose | None:
     """Returns the transposition to upright, by EXIF or XMP orientation; None if the image is upright."""
     from PIL.Image import Transpose
 

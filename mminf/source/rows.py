@@ -116,7 +116,7 @@ class _Rows(RowSource):
         place = 0
         try:
             for place, row in _ROWS[self._kind(file)](file):
-                where = f"{file.name}{_PLACE[self._kind(file)].format(place)}"
+                where = f"{file.name}{PLACE[self._kind(file)].format(place)}"
                 if isinstance(row, str):
                     yield from reader.numbered.maybe_bad(where, f"{where} {row}")
                 elif not isinstance(row, dict):
@@ -130,7 +130,7 @@ class _Rows(RowSource):
             )
 
 
-def _lines(file: Path) -> Iterator[tuple[int, object]]:
+def json_lines(file: Path) -> Iterator[tuple[int, object]]:
     """Yields the JSON value of each line with its number; a text is the reason why the line is bad."""
     with open_unpacked(file) as opened:
         for number, line in enumerate(limited_lines(opened), 1):
@@ -209,7 +209,7 @@ def _read_parquet(_: _Rows, file: Path, reader: RowReader) -> Iterator[Record | 
 
     index = 0
     try:
-        for row in _parquet_rows(file):
+        for row in parquet_rows(file):
             where = f"{file.name}[{index}]"
             if isinstance(row, Exception):
                 yield from reader.numbered.maybe_bad(where, f"{where} can't be read: {row}")
@@ -221,7 +221,7 @@ def _read_parquet(_: _Rows, file: Path, reader: RowReader) -> Iterator[Record | 
         yield from reader.numbered.maybe_bad(f"{file.name}[{index}]", reason)
 
 
-def _parquet_rows(file: Path) -> Iterator[Mapping[str, object] | Exception]:
+def parquet_rows(file: Path) -> Iterator[Mapping[str, object] | Exception]:
     """Yields the rows of a Parquet file; for a row that can't be read, yields the error."""
     opened = _parquet_file(file)
     names = opened.schema_arrow.names
@@ -277,7 +277,7 @@ def _first_of_parquet(file: Path) -> Iterator[tuple[int, object]]:
     import pyarrow
 
     with contextlib.suppress(pyarrow.ArrowException):
-        yield from enumerate(itertools.islice(_parquet_rows(file), FEW))
+        yield from enumerate(itertools.islice(parquet_rows(file), FEW))
 
 
 def _rows_of(batch: RecordBatch) -> list[Mapping[str, object] | Exception]:
@@ -295,7 +295,7 @@ def _rows_of(batch: RecordBatch) -> list[Mapping[str, object] | Exception]:
 
 
 _ROWS: dict[Kind, Callable[[Path], Iterator[tuple[int, object]]]] = {
-    "lines": _lines,
+    "lines": json_lines,
     "array": _array,
     "csv": _table("csv"),
     "tsv": _table("tsv"),
@@ -310,7 +310,7 @@ _READERS: dict[Kind, Callable[[_Rows, Path, RowReader], Iterator[Record | BadRow
     "empty": _Rows.read_rows,
     "parquet": _read_parquet,
 }
-_PLACE: dict[Kind, str] = {"lines": ":{}", "array": "[{}]", "csv": ":{}", "tsv": ":{}", "empty": ""}
+PLACE: dict[Kind, str] = {"lines": ":{}", "array": "[{}]", "csv": ":{}", "tsv": ":{}", "empty": ""}
 _BY_ENDING: dict[str, Kind] = {
     ".jsonl": "lines",
     ".ndjson": "lines",

@@ -6,13 +6,12 @@ defaults make results comparable.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
+from mminf.answer.shingles import shingles
 from mminf.errors import RecordError
 from mminf.recipe.config import Names, StepConfig
 from mminf.record import Record, digest
@@ -85,20 +84,14 @@ class _MinHash:
         from datasketch import MinHash
 
         sketch = MinHash(num_perm=self.config.permutations)
-        sketch.update_batch([shingle.encode() for shingle in _shingles(record, self.config.reads)])
+        text = " ".join(str(record[name]) for name in self.config.reads)
+        sketch.update_batch([shingle.encode() for shingle in shingles(text)])
         twins = self.index.query(sketch)
         if twins:
             return str(min(twins, key=self.order.__getitem__))
         self.order[record.id] = len(self.order)
         self.index.insert(record.id, sketch)
         return None
-
-
-def _shingles(record: Record, names: list[str]) -> set[str]:
-    """Word 3-grams; a character of a script without spaces counts as a word."""
-    text = unicodedata.normalize("NFKC", " ".join(str(record[name]) for name in names)).lower()
-    words = re.findall(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]+", text)
-    return {" ".join(words[index : index + 3]) for index in range(max(1, len(words) - 2))}
 
 
 class _ImageHash:
