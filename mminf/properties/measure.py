@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mminf.answer.ground import tokens as find_words
+from mminf.errors import shorten_text
 from mminf.properties.costly import SAMPLE, Costly
 from mminf.properties.duplicates import Distinct, normalised
 from mminf.properties.figures import Missing, Problems, Properties, Share, Texts
@@ -101,7 +102,7 @@ def measure(
     turns, images, shapes, broken = Numbers(), ImageCounts(), Counter[str](), Problems()
     for row in rows:
         if isinstance(row, BrokenRow):
-            broken = Problems(broken.count + 1, broken.first or f"{row.where}: {row.reason}")
+            broken = Problems(broken.count + 1, broken.first or f"{row.where}: {shorten_text(row.reason, 300)}")
             continue
         shapes[row.shape] += 1
         turns.add(max(len(row.instructions), len(row.responses)))

@@ -12,7 +12,7 @@ from mminf.properties.figures import Distribution, Histogram
 _BITS = 12
 """Values of more bits are counted by their first 12 bits, so that there are few counters."""
 _BINS = 20
-_MAIN = 0.99
+_MAIN = 0.95
 """The bins of equal width reach to this quantile; one more bin contains the values above them."""
 
 
@@ -53,7 +53,7 @@ class Numbers:
 
 
 def make_histogram(values: Mapping[int, int], most: int) -> Histogram:
-    """Returns a histogram with about 20 bins of equal width, and a last one for the largest hundredth of the values.
+    """Returns a histogram with about 20 bins of equal width, and a last one for the largest values, at most a twentieth.
 
     Args:
         values: counts of values, at least one.

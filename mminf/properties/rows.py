@@ -12,11 +12,13 @@ SHAPES = (
     "`messages` (ms-swift), `conversations` (LLaVA, ShareGPT), `conversation` (pairs of `human` and `assistant`), "
     "`query` (and `response`), or `instruction` with `response` or `output`"
 )
-_USER = frozenset({"user", "human"})
-_ASSISTANT = frozenset({"assistant", "gpt", "bot", "model", "chatgpt"})
-_OTHERS = frozenset(
-    {"system", "developer", "tool", "tool_response", "observation", "function_response", "tool_call", "function_call"}
-)
+_ROLES: dict[str, str | None] = {
+    **dict.fromkeys(("user", "human"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "bot", "model", "chatgpt"), "assistant"),
+    **dict.fromkeys(("system", "developer", "tool", "tool_response", "observation"), None),
+    **dict.fromkeys(("function_response", "tool_call", "function_call"), None),
+}
+"""Roles, and whose text a turn is; None: it is neither an instruction nor a response."""
 _TAG = re.compile(r"<(?:image|video|audio)>")
 
 ImageValue: TypeAlias = str | bytes
@@ -59,12 +61,12 @@ def read_conversation(row: Mapping[str, object], where: str = "") -> Conversatio
     images = [*_images(row.get("images")), *_images(row.get("image"))]
     shape = _find_shape(row)
     for role, content in _turns(shape, row):
-        if role in _USER or role in _ASSISTANT:
+        if not isinstance(role, str) or role not in _ROLES:
+            raise ValueError(f"a turn of `{shape}` has the unknown role {role!r:.60}")
+        if (side := _ROLES[role]) is not None:
             text, shown = _read_content(content)
             images += shown
-            turns.append(("user" if role in _USER else "assistant", text))
-        elif role not in _OTHERS:
-            raise ValueError(f"a turn of `{shape}` has the unknown role {role!r:.60}")
+            turns.append((side, text))
     if not turns:
         raise ValueError(f"`{shape}` has no turn of a user or an assistant")
     return Conversation(

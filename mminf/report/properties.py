@@ -162,7 +162,7 @@ def _verbs(found: Verbs, mark: str) -> Iterator[str]:
 
 def _problems(label: str, found: Problems) -> Iterator[str]:
     if found.count:
-        yield from _wrap(f"{found.count:,} {label}; the first: {found.first}")
+        yield from _wrap(f"{label}: {found.count:,}; the first: {found.first}")
 
 
 def _of(found: Share) -> str:
