@@ -266,12 +266,17 @@ def image_policy(output: str | Path) -> ImagePolicy | str:
     return policy
 
 
+def is_run(output: Path) -> bool:
+    """Returns whether a folder has the journal of a run, or of its shards."""
+    return (output / FILE).exists() or bool(list_shards(output))
+
+
 def run_datasets(output: str | Path) -> RunDatasets | None:
     """Returns the datasets that runs or exports have written into a folder, or None if there are none."""
     path = to_path(str(output))
     if not is_remote(path) and not path.is_dir():
         return None
-    if not (path / FILE).exists() and not list_shards(path):
+    if not is_run(path):
         names, recipe = ({} if is_remote(path) else read_marker(path)), {}
     else:
         with open_journals(path) as journals:

@@ -86,7 +86,13 @@ def histogram_chart(title: str, unit: str, edges: Sequence[float], counts: Seque
 def share_chart(title: str, shares: Mapping[str, float]) -> figure:
     """Bars of shares, given from 0 to 1."""
     names = list(shares)
-    chart = _figure(height=70 + _ROW * len(names), y_range=names[::-1], title=title, tooltips="@name: @share{0.0%}")
+    chart = _figure(
+        height=70 + _ROW * len(names),
+        y_range=names[::-1],
+        title=title,
+        tooltips="@name: @share{0.0%}",
+        sizing_mode="stretch_width",
+    )
     chart.hbar(
         y="name", right="share", height=0.75, color=PASSED, source={"name": names, "share": list(shares.values())}
     )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mminf.inspection import RunStatus, image_policy, read_outcomes, read_recipe, run_status
+from mminf.errors import MminfError
+from mminf.inspection import RunStatus, image_policy, is_run, read_outcomes, read_recipe, run_status
 from mminf.page.figures import Figures, FunnelStep, Reason, ScoreFigure, final_outcomes, score_fields, steps_of
 from mminf.page.gallery import MOST, Chosen, Shown, show_records
+from mminf.properties import PathProperties
+from mminf.properties.path import measure_path
+from mminf.storage import to_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +29,24 @@ class StepCost:
 
 
 @dataclass(frozen=True, slots=True)
+class DatasetReport:
+    """What the page says about a dataset that is not the output of a run."""
+
+    label: str
+    properties: PathProperties
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the figures as JSON values."""
+        return {"label": self.label, "properties": self.properties.to_json()}
+
+
+@dataclass(frozen=True, slots=True)
 class RunReport:
     """What the page says about a run.
 
     Attributes:
         label: distinguishes the runs of one page.
+        properties: those of the run's datasets, or why there are none.
         total: records with an outcome.
         published_kept: the share of records that the method's paper reports to be kept; None if it reports none.
         gallery: some kept, dropped and failed records.
@@ -45,6 +62,7 @@ class RunReport:
     scores: tuple[ScoreFigure, ...]
     costs: tuple[StepCost, ...]
     gallery: tuple[Shown, ...]
+    properties: PathProperties | str
     published_kept: float | None = None
 
     @property
@@ -55,18 +73,37 @@ class RunReport:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the figures as JSON values, without the gallery's thumbnails."""
-        found = {**asdict(self), "kept": self.kept}
+        properties = self.properties if isinstance(self.properties, str) else self.properties.to_json()
+        found = {**asdict(replace(self, properties="")), "kept": self.kept, "properties": properties}
         found["gallery"] = [{**record, "thumbnails": len(record["thumbnails"])} for record in found["gallery"]]
         for step, figure in zip(found["funnel"], self.funnel, strict=True):
             step["passed"] = figure.passed
         return found
 
 
-def collect_run(output: str | Path, label: str, records: int = MOST) -> RunReport:
+def collect(path: str | Path, label: str, records: int = MOST, *, exact: bool = False) -> RunReport | DatasetReport:
+    """Returns the report of a run, or of a dataset in a file or folder.
+
+    Args:
+        records: maximum number of records in the gallery.
+        exact: measure the costly properties for all rows, not for a sample.
+
+    Raises:
+        JournalError: if there is neither.
+        SourceError: if the dataset has no conversations.
+    """
+    place = to_path(str(path))
+    if place.is_file() or (place.is_dir() and not is_run(place)):
+        return DatasetReport(label, measure_path(path, exact=exact))
+    return collect_run(path, label, records, exact=exact)
+
+
+def collect_run(output: str | Path, label: str, records: int = MOST, *, exact: bool = False) -> RunReport:
     """Reads a run once, streamed; memory does not grow with the number of records.
 
     Args:
         records: maximum number of records in the gallery.
+        exact: measure the costly properties for all rows, not for a sample.
 
     Raises:
         JournalError: if there is no run.
@@ -89,8 +126,16 @@ def collect_run(output: str | Path, label: str, records: int = MOST) -> RunRepor
         scores=tuple(figures.score_figures()),
         costs=_costs(status, recipe),
         gallery=tuple(show_records(chosen.records(), image_policy(output))),
+        properties=_properties(output, exact=exact),
         published_kept=published.get("kept"),
     )
+
+
+def _properties(output: str | Path, *, exact: bool) -> PathProperties | str:
+    try:
+        return measure_path(output, exact=exact)
+    except MminfError as error:
+        return str(error)
 
 
 def _costs(status: RunStatus, recipe: Mapping[str, Any]) -> tuple[StepCost, ...]:

@@ -13,5 +13,7 @@ function filter() {
   }
   document.getElementById("count").textContent = `${shown} of ${records.length} records`;
 }
-for (const input of inputs) input.addEventListener("input", filter);
-filter();
+if (records.length) {
+  for (const input of inputs) input.addEventListener("input", filter);
+  filter();
+}

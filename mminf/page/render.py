@@ -10,7 +10,8 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 
 from mminf.page.charts import funnel_chart, score_chart
-from mminf.page.collect import RunReport
+from mminf.page.collect import DatasetReport, RunReport
+from mminf.page.properties import image_lines, property_charts, text_lines
 from mminf.redact import redact
 
 if TYPE_CHECKING:
@@ -42,10 +43,12 @@ class _Charts:
         return f"{code}\n{script}".replace("</", r"<\/"), dict(elements)
 
 
-def render_page(reports: Sequence[RunReport], title: str) -> str:
-    """Returns the page about one or several runs, next to each other. All texts of records are escaped."""
+def render_page(reports: Sequence[RunReport | DatasetReport], title: str) -> str:
+    """Returns the page about runs and datasets, next to each other. All texts of records are escaped."""
     charts = _Charts()
-    parts = [_part(report, charts) for report in reports]
+    runs = [report for report in reports if isinstance(report, RunReport)]
+    parts = [_part(report, charts) for report in runs]
+    datasets = [_dataset(report, charts) for report in reports]
     script, elements = charts.embed()
     folder = files("mminf.page")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -54,9 +57,10 @@ def render_page(reports: Sequence[RunReport], title: str) -> str:
     return template.render(
         title=title,
         parts=parts,
-        summary=list(_summary(reports)),
-        states=sorted({record.state for report in reports for record in report.gallery}),
-        steps=list(dict.fromkeys(step.name for report in reports for step in report.funnel)),
+        datasets=datasets,
+        summary=list(_summary(runs)),
+        states=sorted({record.state for report in runs for record in report.gallery}),
+        steps=list(dict.fromkeys(step.name for report in runs for step in report.funnel)),
         script=script,
         elements=elements,
         style=(folder / "page.css").read_text(encoding="utf-8"),
@@ -89,6 +93,27 @@ def _part(report: RunReport, charts: _Charts) -> dict[str, Any]:
         "published": (report.recipe.get("published") or {}).get("source"),
         "scores": [charts.place(score_chart(score)) for score in report.scores],
         "recipe": redact(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=110)),
+    }
+
+
+def _dataset(report: RunReport | DatasetReport, charts: _Charts) -> dict[str, Any]:
+    """Returns what the page says about the properties of a run's datasets, or of a dataset."""
+    found = report.properties
+    if isinstance(found, str):
+        return {"label": report.label, "reason": found, "files": [], "skipped": []}
+    return {
+        "label": report.label,
+        "reason": None,
+        "skipped": found.skipped,
+        "files": [
+            {
+                "properties": properties,
+                "charts": [charts.place(chart) for chart in property_charts(properties)],
+                "texts": list(text_lines(properties)),
+                "images": list(image_lines(properties)),
+            }
+            for properties in found.datasets
+        ],
     }
 
 

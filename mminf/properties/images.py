@@ -133,7 +133,9 @@ class ImageFiles:
         """
         if isinstance(found, Unread):
             before = self._problems[found.kind]
-            self._problems[found.kind] = Problems(before.count + 1, before.first or f"{where}: {shorten_text(found.reason, 300)}")
+            self._problems[found.kind] = Problems(
+                before.count + 1, before.first or f"{where}: {shorten_text(found.reason, 300)}"
+            )
             return
         self._width.add(found.width)
         self._height.add(found.height)

@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 import mminf
 from mminf import api
 from mminf.cli.main import app
-from mminf.errors import JournalError
+from mminf.errors import SourceError
 from mminf.image import ImagePolicy
 from mminf.inspection import image_policy
+from mminf.page.collect import DatasetReport, RunReport
 from mminf.registry import Registry
 
 from ..conftest import tiny_image
@@ -122,7 +123,7 @@ def test_several_runs_are_side_by_side(run: Callable[..., Path], tmp_path: Path)
     result = CliRunner().invoke(app, ["report", str(one), str(two), "--html", str(tmp_path / "both.html")])
     assert result.exit_code == 0, result.output
     page = (tmp_path / "both.html").read_text()
-    assert page.count('<section class="cell">') == 10 and "<h3>two</h3>" in page
+    assert page.count('<section class="cell">') == 12 and "<h3>two</h3>" in page
     assert not (one / "report.html").exists()
 
 
@@ -141,7 +142,7 @@ def test_a_run_without_records(run: Callable[..., Path]) -> None:
 
 
 def test_no_run(tmp_path: Path) -> None:
-    with pytest.raises(JournalError):
+    with pytest.raises(SourceError):
         api.report(tmp_path)
     assert CliRunner().invoke(app, ["report", str(tmp_path)]).exit_code != 0
 
@@ -163,3 +164,26 @@ def test_a_source_that_is_not_there_any_more_shows_no_images(
     assert isinstance(image_policy(output), ImagePolicy)
     monkeypatch.setattr("mminf.inspection.SOURCES", Registry("source"))
     assert "unknown source 'jsonl'" in str(image_policy(output))
+
+
+def test_properties_of_the_run_and_of_a_dataset_are_next_to_each_other(
+    run: Callable[..., Path], tmp_path: Path
+) -> None:
+    output = run("one", *items(20))
+    rows = [
+        {"messages": [{"role": "user", "content": f"<image>Describe thing {n}, </script>"}, {"role": "assistant", "content": "图中有一只猫。"}],
+         "images": [str(tiny_image(tmp_path / f"{n}.png", size=(40 + n, 20)))]}
+        for n in range(6)
+    ]  # fmt: skip
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = api.report(output, other, html=tmp_path / "page.html")
+    assert isinstance(found[0], RunReport) and isinstance(found[1], DatasetReport)
+    assert "no dataset" in str(found[0].properties), "out.jsonl has no conversations"
+    page = (tmp_path / "page.html").read_text()
+    for text in ("other.jsonl", "6 rows", "landscape, portrait, square", "type-token ratio", "width of images"):
+        assert text in page, text
+    assert sum(tag == "script" for tag, _ in tags_of(page)) == 2
+    assert json.loads(json.dumps(found[1].to_json()))["properties"]["datasets"][0]["rows"] == 6
+    alone = CliRunner().invoke(app, ["report", str(other), "--html", str(tmp_path / "alone.html")])
+    assert alone.exit_code == 0 and "Funnel" not in (tmp_path / "alone.html").read_text()
