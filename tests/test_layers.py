@@ -33,6 +33,7 @@ EDGES: dict[str, set[str]] = {
     "errors": set(),
     "states": set(),
     "lazy": set(),
+    "reasons": {"states"},
     "builtin_model": set(),
     "output_names": set(),
     "config": set(),
@@ -66,7 +67,7 @@ EDGES: dict[str, set[str]] = {
     "backend": {"builtin_model", "lazy", "plugin", "reasoning", "redact", "special_tokens", "template", *VALUES},
     "journal": {"redact", *VALUES},
     # a run in one process; in shards; in several processes
-    "engine": {"backend", "journal", "reasoning", "sink", "source", "step", "template", *VALUES},
+    "engine": {"backend", "journal", "reasoning", "reasons", "sink", "source", "step", "template", *VALUES},
     "sharding": {"engine", "journal", *VALUES},
     "report": {"engine", "plugin", "properties", "server", *VALUES},
     "executor": {"backend", "engine", "journal", "plugin", "report", "sharding", *VALUES},
@@ -74,6 +75,7 @@ EDGES: dict[str, set[str]] = {
     "inspection": {"content", "engine", "journal", "plugin", "sharding", *VALUES},
     "page": {"inspection", "plugin", "properties", "redact", *VALUES},
     "properties": {"answer", "backend", "inspection", "language", "source", *VALUES},
+    "inspection": {"content", "engine", "journal", "plugin", "reasons", "sharding", "template", *VALUES},
     "testing": {"backend", "step", "engine", "plugin", *VALUES},
     "api": {
         "content",

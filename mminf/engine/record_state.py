@@ -19,7 +19,7 @@ from mminf.record import Fields, Json, Record
 from mminf.states import RecordStatus
 from mminf.step.base import Drop
 from mminf.step.outcome import is_fields
-from mminf.template import failed_check
+from mminf.template import false_statement
 
 _AT_STEP = sys.maxsize
 """Number of the end by a step itself: the checks at the same position come before it."""
@@ -186,7 +186,7 @@ class RecordState:
         try:
             if gate.condition is not None and not gate.condition.test(fields):
                 return None
-            return None if check.condition.test(fields) else failed_check(check.condition, fields)
+            return None if check.condition.test(fields) else false_statement(check.condition, fields)
         except RecordError:  # the step itself reports the error, unless another condition drops the record
             return None
 

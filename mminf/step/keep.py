@@ -11,7 +11,7 @@ from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
 from mminf.step.base import Drop, Outcome, Step, step
 from mminf.step.context import Context
-from mminf.template import Expression, failed_check
+from mminf.template import Expression, false_statement
 
 
 class KeepConfig(StepConfig):
@@ -42,4 +42,4 @@ class Keep(Step[KeepConfig]):
     async def run(self, record: Record, ctx: Context) -> Outcome:
         if self.expression.test(record.fields):
             return {}
-        return Drop(failed_check(self.expression, record.fields))
+        return Drop(false_statement(self.expression, record.fields))

@@ -9,10 +9,10 @@ from functools import lru_cache
 import jinja2
 import jinja2.meta
 
-from mminf.errors import shorten_text
 from mminf.record import Json
 from mminf.sandbox import begin, end
 from mminf.template.environment import ENVIRONMENT, compiling, evaluation_error, make_context
+from mminf.template.operators import parse, split
 
 
 class Expression:
@@ -65,28 +65,9 @@ class Expression:
 
     def parts(self) -> tuple[Expression, ...]:
         """Returns the operands of the outermost `and`s, or the expression itself if there is no `and`."""
-        (output,) = ENVIRONMENT.parse("{{ (" + self.source + ") }}").body
-        assert isinstance(output, jinja2.nodes.Output)
-        if not isinstance(output.nodes[0], jinja2.nodes.And):
+        if not isinstance(parse(self.source), jinja2.nodes.And):
             return (self,)
-        texts, depth = [""], 0
-        # The outermost operator is `and`, so an `and` outside of brackets is not inside of an `or`, `not` or `if`.
-        for _, kind, text in list(ENVIRONMENT.lex("{{" + self.source + "}}"))[1:-1]:
-            depth += (text in "([{") - (text in ")]}") if kind == "operator" else 0
-            if kind == "name" and text == "and" and depth == 0:
-                texts.append("")
-            else:
-                texts[-1] += text
-        return tuple(Expression(text.strip()) for text in texts)
-
-
-def failed_check(check: Expression, fields: Mapping[str, object]) -> str:
-    """Returns why a record was dropped: the false condition and the values of its fields."""
-    values = ", ".join(
-        f"{name}={shorten_text(repr(fields[name]), 200)}" if name in fields else f"no {name}"
-        for name in sorted(check.reads)
-    )
-    return f"not {check.source} ({values[:200]})"
+        return tuple(Expression(text) for text in split(self.source, {"and"})[0])
 
 
 @lru_cache(maxsize=512)

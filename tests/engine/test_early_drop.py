@@ -51,8 +51,8 @@ sinks: [{jsonl: out.jsonl}]
     made = run(recipe, tmp_path / "out")
     assert made.session.stats.steps["g"].calls == 2, "a and b are dropped before they are asked about"
     reasons = {row[1]: (row[3], row[5]) for row in outcomes(tmp_path / "out")}
-    assert reasons["a"] == ("dropped", "not x > 2 (x=1)")
-    assert reasons["b"] == ("dropped", "not y > 2 (y=1)")
+    assert reasons["a"] == ("dropped", "x 1 <= 2")
+    assert reasons["b"] == ("dropped", "y 1 <= 2")
     assert reasons["c"] == ("done", None)
     assert reasons["d"][0] == "failed" and "'y' is undefined" in str(reasons["d"][1])
 
