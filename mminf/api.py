@@ -35,6 +35,7 @@ from mminf.journal import Journal
 from mminf.journal.repair import Repaired, repair_journal
 from mminf.journal.retries import WrittenOff
 from mminf.page.report import report
+from mminf.listing import list_records
 from mminf.plugin import discover
 from mminf.recipe.loader import load_recipe
 from mminf.recipe.model import Recipe
@@ -332,6 +333,7 @@ __all__ = [
     "failures",
     "list_members",
     "list_recipes",
+    "list_records",
     "load",
     "merge",
     "prepare",

@@ -32,6 +32,7 @@ EDGES: dict[str, set[str]] = {
     # values and text
     "errors": set(),
     "states": set(),
+    "layout": set(),
     "lazy": set(),
     "reasons": {"states"},
     "builtin_model": set(),
@@ -76,6 +77,11 @@ EDGES: dict[str, set[str]] = {
     "page": {"inspection", "plugin", "properties", "redact", *VALUES},
     "properties": {"answer", "backend", "inspection", "language", "source", *VALUES},
     "inspection": {"content", "engine", "journal", "plugin", "reasons", "sharding", "template", *VALUES},
+    "report": {"engine", "layout", "plugin", "server", *VALUES},
+    "executor": {"backend", "engine", "journal", "plugin", "report", "sharding", *VALUES},
+    # what users call
+    "inspection": {"content", "engine", "journal", "plugin", "reasons", "sharding", *VALUES},
+    "listing": {"engine", "journal", "reasons", "sharding", "template", *VALUES},
     "testing": {"backend", "step", "engine", "plugin", *VALUES},
     "api": {
         "content",
@@ -86,13 +92,29 @@ EDGES: dict[str, set[str]] = {
         "page",
         "plugin",
         "properties",
+        "listing",
+        "plugin",
         "report",
         "sharding",
         "sink",
         "source",
     }
     | set(VALUES),
-    "cli": {"api", "inspection", "sink", "engine", "executor", "plugin", "redact", "report", "terminal", *VALUES},
+    "cli": {
+        "api",
+        "inspection",
+        "layout",
+        "listing",
+        "sink",
+        "engine",
+        "executor",
+        "plugin",
+        "reasons",
+        "redact",
+        "report",
+        "terminal",
+        *VALUES,
+    },
     "__main__": {"cli"},
 }
 EDGES = {part: others - {part} for part, others in EDGES.items()}

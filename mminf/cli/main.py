@@ -10,7 +10,7 @@ import traceback
 import typer
 
 from mminf.cli.contributed import add_commands
-from mminf.cli.terminal import echo
+from mminf.cli.terminal import echo, echo_wrapped
 from mminf.errors import MminfError, RecipeError, shorten_text
 from mminf.executor.torchrun import LAUNCHER, end_with_parent
 from mminf.terminal import printable
@@ -53,6 +53,7 @@ def _register() -> None:
         plan,
         plugin,
         properties,
+        records,
         render,
         repair,
         report,
@@ -65,6 +66,7 @@ def _register() -> None:
     )
 
     runs = (run, merge, validate, plan, render, status, show, report, retry, export, repair, properties)
+    runs = (run, merge, validate, plan, render, status, records, show, retry, export, repair)
     for module in (*runs, lists, schema, doctor, plugin):
         module.register(app)
     add_commands(app)
@@ -82,16 +84,16 @@ def main() -> None:
         app()
     except RecipeError as error:
         for problem in error.problems:
-            echo(f"error: {problem}", err=True)
+            echo_wrapped(f"error: {problem}", indent="  ", err=True)
         sys.exit(2)
     except MminfError as error:
-        echo(f"error: {error}", err=True)
+        echo_wrapped(f"error: {error}", indent="  ", err=True)
         sys.exit(2)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
     except OSError as error:  # an invalid path, or an unreachable store
-        echo(f"error: {error}", err=True)
+        echo_wrapped(f"error: {error}", indent="  ", err=True)
         sys.exit(2)
     except Exception:  # a bug in mminf
         echo(traceback.format_exc().rstrip(), err=True)

@@ -12,6 +12,7 @@ from mminf.engine.plan import RunPlan
 from mminf.errors import OutputError
 from mminf.image import ImagePolicy, read_image
 from mminf.journal import FailedRecord, Journal, Place
+from mminf.reasons import ReasonGroup, group_reasons, step_types
 from mminf.recipe.model import Recipe
 from mminf.record import Record
 from mminf.registry import SINKS
@@ -194,6 +195,18 @@ def last_wanted(journal: Journal) -> Place | None:
     if (target := meta.target) is None or meta.state is not RunState.FINISHED:
         return None
     return journal.outcomes.nth_done(len(meta.stages) - 1, target)
+
+
+def count_reasons(*journals: Journal) -> list[ReasonGroup]:
+    """Returns why records were dropped and failed, up to the target as in `count_records`.
+
+    Args:
+        journals: journal of the run, and those of its shards that are not merged yet.
+    """
+    meta = journals[0].meta
+    types = {name: "" for stage in meta.stages for name in stage} | step_types(meta.recipe)
+    last = last_wanted(journals[0])
+    return group_reasons((count for journal in journals for count in journal.outcomes.reasons(last)), types)
 
 
 def count_records(*journals: Journal) -> Counts:

@@ -3,7 +3,19 @@
 from mminf.journal.journal import Journal
 from mminf.journal.lock import is_locked
 from mminf.journal.meta import RunHeader, RunMeta, Scope
-from mminf.journal.row import Call, CallHistory, FailedRecord, Place, Prompt, Row, StepProgress, Totals, Tree, Waiting
+from mminf.journal.row import (
+    Call,
+    CallHistory,
+    FailedRecord,
+    Place,
+    Prompt,
+    ReasonCount,
+    Row,
+    StepProgress,
+    Totals,
+    Tree,
+    Waiting,
+)
 
 __all__ = [
     "Call",
@@ -12,6 +24,7 @@ __all__ = [
     "Journal",
     "Place",
     "Prompt",
+    "ReasonCount",
     "Row",
     "RunHeader",
     "RunMeta",

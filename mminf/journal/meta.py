@@ -159,6 +159,25 @@ class RunMeta:
             raise JournalError(f"{self._database.path} is damaged: {error}") from error
 
     @property
+    def started_at(self) -> float | None:
+        """Time at which the last run began, in seconds since 1970; None if unknown."""
+        return self._time("started_at")
+
+    @property
+    def ended_at(self) -> float | None:
+        """Time at which the last run ended; None while it runs, after a kill, and if unknown."""
+        started, ended = self.started_at, self._time("finished_at")
+        if self.state in (RunState.RUNNING, RunState.WRITING) or started is None or ended is None:
+            return None
+        return ended if ended >= started else None  # otherwise it is that of the run before
+
+    def _time(self, key: str) -> float | None:
+        try:
+            return float(self.get(key) or "")
+        except ValueError:
+            return None
+
+    @property
     def is_finished(self) -> bool:
         """Whether the last run has processed all records."""
         return self.get("finished_run") == self.get("run")
@@ -194,8 +213,11 @@ class RunMeta:
             self.set_phase("")
 
     def set_state(self, state: RunState) -> None:
-        """Writes the state."""
-        self.set("state", state)
+        """Writes the state, and the time at which the run has ended."""
+        with self._database.together():
+            self.set("state", state)
+            if state not in (RunState.RUNNING, RunState.WRITING):
+                self.set("finished_at", str(time.time()))
 
     def end_work(self, state: RunState, position: int | None) -> None:
         """Writes the state and the time at the end of the work on records.
@@ -206,7 +228,6 @@ class RunMeta:
         with self._database.together():
             self.set_state(state)
             self.set("position", json.dumps(position))
-            self.set("finished_at", str(time.time()))
 
     # Shards
 

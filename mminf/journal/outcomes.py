@@ -10,7 +10,7 @@ from mminf.journal.checksum import RUN_FACTOR, SEQ_FACTOR, SqlValue
 from mminf.journal.codec import BELOW, below, clean, path_numbers, path_text
 from mminf.journal.database import Database, Values, inserting
 from mminf.journal.meta import RunMeta
-from mminf.journal.row import FailedRecord, OutcomeCount, Place, Row, row_of
+from mminf.journal.row import LISTED, FailedRecord, OutcomeCount, Place, ReasonCount, Row, listed_row, row_of
 from mminf.limits import REASON_CHARACTERS
 from mminf.record import Record, to_json
 from mminf.redact import redact
@@ -86,12 +86,18 @@ class Outcomes:
     # The result
 
     def rows(
-        self, stage: int, *, states: Iterable[RecordStatus] = (RecordStatus.DONE,), step: str | None = None
+        self,
+        stage: int,
+        *,
+        states: Iterable[RecordStatus] = (RecordStatus.DONE,),
+        step: str | None = None,
+        fields: bool = True,
     ) -> Iterator[Row]:
         """Yields the rows of a stage in source order, streamed; can be used in any thread, and several times at once.
 
         Args:
             step: only rows with this step; None: all rows.
+            fields: False: without the fields, which can be large, and without verifying the checksum.
         """
         wanted = [str(state) for state in states]
         where = f"WHERE stage = ? AND run >= ? AND state IN ({','.join('?' * len(wanted))})"
@@ -99,8 +105,36 @@ class Outcomes:
         if step is not None:
             where += " AND step = ?"
             arguments.append(step)
-        for row in self._database.stream(self._database.select("rows", f"{where} {_IN_ORDER}"), *arguments):
-            yield row_of(self._database.verify("rows", row))
+        yield from self.select(f"{where} {_IN_ORDER}", *arguments, fields=fields)
+
+    def select(self, where: str, *arguments: SqlValue, fields: bool = True) -> Iterator[Row]:
+        """Yields the rows that meet a condition in SQL; see `rows`."""
+        if fields:
+            for row in self._database.stream(self._database.select("rows", where), *arguments):
+                yield row_of(self._database.verify("rows", row))
+            return
+        for row in self._database.stream(f"SELECT {', '.join(LISTED)} FROM rows {where}", *arguments):  # noqa: S608
+            yield listed_row(row)
+
+    def has_outcome(self, stage: int, root: str, path: str) -> bool:
+        """Returns whether a record has an outcome in a stage."""
+        sql = f"SELECT 1 FROM rows {_AT} AND run >= ?"  # noqa: S608
+        return self._database.one(sql, stage, root, path, self._meta.since) is not None
+
+    def reasons(self, last: Place | None = None) -> Iterator[ReasonCount]:
+        """Yields the number of dropped and failed records by step and reason, streamed.
+
+        Args:
+            last: position in the source of the last record that counts.
+        """
+        where = "WHERE run >= ? AND state IN ('dropped', 'failed')"
+        arguments: list[SqlValue] = [self._meta.since]
+        if last is not None:
+            where += " AND (seq, path) <= (?, ?)"
+            arguments += [last[0], path_text(last[1])]
+        sql = f"SELECT step, state, reason, count(*) FROM rows {where} GROUP BY step, state, reason"  # noqa: S608
+        for step, state, reason, number in self._database.stream(sql, *arguments):
+            yield ReasonCount(step, RecordStatus(state), reason, number)
 
     def check(self) -> None:
         """Checks that no row is hidden by a damaged index or a damaged value. Raises JournalError."""
@@ -116,8 +150,15 @@ class Outcomes:
 
     def ids_like(self, part: str, limit: int = 5) -> list[str]:
         """Returns some ids that contain a text."""
-        rows = self._database.all("SELECT DISTINCT id FROM rows WHERE instr(id, ?) > 0 LIMIT ?", part, limit)
-        return [row[0] for row in rows]
+        return self._ids("instr(id, ?1) > 0", clean(part), limit)
+
+    def ids_from(self, prefix: str, limit: int) -> list[str]:
+        """Returns some ids that begin with a text, in order."""
+        return self._ids("id >= ?1 AND id < ?1 || char(1114111)", clean(prefix), limit)
+
+    def _ids(self, condition: str, text: str, limit: int) -> list[str]:
+        rows = self._database.all(f"SELECT DISTINCT id FROM rows WHERE {condition} LIMIT ?2", text, limit)  # noqa: S608
+        return [str(row[0]) for row in rows]
 
     def count_before(self, stage: int, seq: int) -> int:
         """Returns how many records are done in a stage that come before a position in the source."""

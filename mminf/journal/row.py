@@ -107,6 +107,15 @@ class FailedRecord(NamedTuple):
     reason: str | None
 
 
+class ReasonCount(NamedTuple):
+    """The number of records that a step dropped or failed for a reason."""
+
+    step: str | None
+    state: RecordStatus
+    reason: str | None
+    number: int
+
+
 class OutcomeCount(NamedTuple):
     """The number of records of a stage that had the same outcome at the same step."""
 
@@ -143,6 +152,16 @@ class CallHistory(TypedDict):
     run: int
     reasoning: str | None
     chat: Chat | None
+
+
+LISTED = ("stage", "id", "root", "seq", "path", "state", "step", "reason")
+"""Columns of `listed_row`."""
+
+
+def listed_row(values: tuple[Any, ...]) -> Row:
+    """Returns the row of values in the order of `LISTED`, without its fields and its key. Raises JournalError."""
+    stage, record, root, seq, path, *end = values
+    return row_of((stage, record, root, seq, path, None, None, *end, "{}"))
 
 
 def row_of(values: tuple[Any, ...]) -> Row:

@@ -7,9 +7,11 @@ locks, which do not work on network file systems.
 from __future__ import annotations
 
 import contextlib
+import heapq
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from mminf.journal.checksum import add_functions
@@ -23,10 +25,11 @@ from mminf.journal.memo import Memo, MemoTables
 from mminf.journal.meta import RunMeta, Scope
 from mminf.journal.outcomes import Outcomes, count_of, place
 from mminf.journal.retries import Retries
-from mminf.journal.row import OutcomeCount, Place, Row
+from mminf.journal.row import OutcomeCount, Place, ReasonCount, Row
 from mminf.journal.schema import FILE, TABLES, insert
 from mminf.record import Record
 from mminf.shard import Shard
+from mminf.states import RecordStatus
 
 _KEEP = (
     f"{insert('touched')} ON CONFLICT DO UPDATE "
@@ -117,6 +120,43 @@ class ShardOutcomes(Outcomes):
 
     def counts(self, last: Place | None = None) -> list[OutcomeCount]:
         return [*super().counts(last), *self._counts_kept()]
+
+    def rows(
+        self,
+        stage: int,
+        *,
+        states: Iterable[RecordStatus] = (RecordStatus.DONE,),
+        step: str | None = None,
+        fields: bool = True,
+    ) -> Iterator[Row]:
+        """Yields the rows of this shard, and those that it has kept in the main journal, in source order."""
+        wanted = list(states)
+        own = super().rows(stage, states=wanted, step=step, fields=fields)
+        kept = (row for row in self._kept(stage, fields=fields) if row.state in wanted and step in (None, row.step))
+        return heapq.merge(own, kept, key=lambda row: (row.seq, row.path))
+
+    def _kept(self, stage: int, *, fields: bool) -> Iterator[Row]:
+        """Yields the rows in the main journal of the records that this shard has kept, and of their descendants."""
+        touched = "SELECT root, path, seq FROM touched WHERE stage = ? AND kept = 1 AND run >= ? ORDER BY seq, path"
+        for root, path, seq in self._database.stream(touched, stage, self._meta.since):
+            where = f"WHERE {BELOW} ORDER BY path"
+            for row in self._base.select(where, *below_path(stage, root, path), fields=fields):
+                yield replace(row, seq=seq)
+
+    def has_outcome(self, stage: int, root: str, path: str) -> bool:
+        kept = "SELECT 1 FROM touched WHERE stage = ? AND root = ? AND path = ? AND kept = 1 AND run >= ?"
+        return (
+            super().has_outcome(stage, root, path)
+            or self._database.one(kept, stage, root, path, self._meta.since) is not None
+        )
+
+    def reasons(self, last: Place | None = None) -> Iterator[ReasonCount]:
+        yield from super().reasons(last)
+        stages = self._database.all("SELECT DISTINCT stage FROM touched WHERE kept = 1 AND run >= ?", self._meta.since)
+        for (stage,) in stages:
+            for row in self._kept(stage, fields=False):
+                if row.state is RecordStatus.DROPPED:
+                    yield ReasonCount(row.step, row.state, row.reason, 1)
 
     def count_final(self) -> int:
         """Returns how many source records are final in the first stage; the main journal counts later stages."""

@@ -29,6 +29,7 @@ def test_help_and_version() -> None:
         "plan",
         "render",
         "status",
+        "list",
         "show",
         "retry",
         "export",
