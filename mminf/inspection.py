@@ -6,6 +6,7 @@ All results are JSON values with a type, for the command line, the Python API an
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -17,6 +18,12 @@ from mminf.errors import JournalError, MminfError
 from mminf.image import ImagePolicy
 from mminf.journal import CallHistory, FailedRecord, Journal, Row, Totals, is_locked
 from mminf.journal.folders import list_shards, shard_folder
+from mminf.engine.result import count_reasons, count_records, last_wanted
+from mminf.errors import JournalError
+from mminf.journal import CallHistory as CallHistory
+from mminf.journal import FailedRecord, Journal, Row, RunMeta, Totals, is_locked
+from mminf.journal.codec import clean
+from mminf.journal.folders import shard_folder
 from mminf.journal.memo import add_totals
 from mminf.journal.remote_lock import is_held
 from mminf.journal.schema import FILE
@@ -30,6 +37,10 @@ from mminf.states import RecordStatus, RunState
 from mminf.storage import is_remote, to_path
 
 SHOWN_FAILURES = 20
+SIMILAR = 5
+"""Maximum number of similar ids that the error of an unknown record names."""
+MOST_COMPARED = 5000
+"""About the number of ids that are compared with an unknown id."""
 
 
 class FailureStatus(TypedDict):
@@ -51,15 +62,40 @@ class StepStatus(TypedDict):
     seconds: NotRequired[float]
 
 
+class ReasonStatus(TypedDict):
+    """The number of rows that a step dropped or failed for the same reason, with other values."""
+
+    step: str
+    state: RecordStatus
+    reason: str
+    rows: int
+
+
+class DatasetStatus(TypedDict):
+    """A dataset of a run. `rows` is None until it is written."""
+
+    path: str
+    rows: int | None
+    exists: bool
+
+
 class RunStatus(TypedDict):
     """The status of a run. `parts` has the states of the shards that wait to be merged, by name.
 
     `stages` has the names of the steps of each stage, in order.
+    """The status of a run.
+
+    `total` and `pending` count records of the source; `done`, `dropped` and `failed` count rows: of a source record
+    that was replaced by its children, the children are counted. `started_at` is in seconds since 1970, and `seconds` is
+    the duration of the last run up to now or to its end; None if unknown. `reasons` is in the order of the steps, the
+    largest number first. `parts` has the states of the shards that wait to be merged, by name.
     """
 
     recipe: str | None
     state: RunState | None
     run: int
+    started_at: float | None
+    seconds: float | None
     total: int | None
     done: int
     dropped: int
@@ -67,7 +103,9 @@ class RunStatus(TypedDict):
     pending: int | None
     stages: list[list[str]]
     steps: dict[str, StepStatus]
+    reasons: list[ReasonStatus]
     failures: list[FailureStatus]
+    datasets: list[DatasetStatus]
     parts: dict[str, RunState | None]
     versions: dict[str, str]
 
@@ -110,10 +148,13 @@ def run_status(output: str | Path) -> RunStatus:
         store = path if is_remote(path) else None
         counts = count_records(*journals)
         failures = itertools.chain.from_iterable(journal.outcomes.failures(SHOWN_FAILURES) for journal in journals)
+        state = _whole_state([_state(journal, store) for journal in journals])
         return RunStatus(
             recipe=first.meta.recipe_name,
-            state=_whole_state([_state(journal, store) for journal in journals]),
+            state=state,
             run=first.meta.run,
+            started_at=first.meta.started_at,
+            seconds=_elapsed(first.meta, state),
             total=first.meta.total,
             done=counts.done,
             dropped=counts.dropped,
@@ -121,12 +162,26 @@ def run_status(output: str | Path) -> RunStatus:
             pending=counts.pending,
             stages=first.meta.stages,
             steps=_steps(journals),
+            reasons=[
+                ReasonStatus(step=found.step, state=found.state, reason=found.form, rows=found.rows)
+                for found in count_reasons(*journals)
+            ],
             failures=[_failure(item) for item in itertools.islice(failures, SHOWN_FAILURES)],
+            datasets=[
+                DatasetStatus(path=name, rows=rows, exists=(path / name).exists())
+                for name, rows in first.meta.datasets.items()
+            ],
             parts={
                 journal.folder.name: _state(journal, store) for journal in journals if isinstance(journal, ShardJournal)
             },
             versions=first.meta.versions,
         )
+
+
+def _elapsed(meta: RunMeta, state: RunState | None) -> float | None:
+    """Returns the duration of the last run; None if it was killed at an unknown time."""
+    end = time.time() if state in (RunState.RUNNING, RunState.WRITING) else meta.ended_at
+    return None if end is None or meta.started_at is None else max(0.0, end - meta.started_at)
 
 
 def _steps(journals: Sequence[Journal]) -> dict[str, StepStatus]:
@@ -193,6 +248,7 @@ def record_history(output: str | Path, record: str) -> RecordHistory:
     Raises:
         JournalError: if there is no such run or record.
     """
+    record = clean(record)  # as the journal stores it
     with open_journals(to_path(str(output))) as journals:
         rows = [row for journal in journals for row in journal.outcomes.find(record)]
         order = {name: n for n, name in enumerate(itertools.chain.from_iterable(journals[0].meta.stages))}
@@ -207,10 +263,28 @@ def record_history(output: str | Path, record: str) -> RecordHistory:
             ),
         )
         if not rows and not calls:
-            like = [name for journal in journals for name in journal.outcomes.ids_like(record)]
-            hint = f"; ids that contain it: {', '.join(like)}" if like else ""
+            like = _similar_ids(journals, record)
+            hint = f"; similar ids: {', '.join(like)}" if like else "; `mminf list` lists the records"
             raise JournalError(f"no record {record!r} in {output}{hint}")
         return RecordHistory(id=record, outcomes=[_outcome(row) for row in rows], calls=calls)
+
+
+def _similar_ids(journals: Sequence[Journal], record: str) -> list[str]:
+    """Returns ids that contain an unknown id, or are similar to it."""
+    part = record.strip().removeprefix("…")  # as `mminf list` shortens a long id
+    like = [name for journal in journals for name in journal.outcomes.ids_like(part, SIMILAR)] if part else []
+    if like:
+        return like[:SIMILAR]
+    from rapidfuzz import process
+
+    # The longest common beginning first: of a million records, only some thousand are compared.
+    known: set[str] = set()
+    for length in range(len(part), -1, -1):
+        for journal in journals:
+            known.update(journal.outcomes.ids_from(part[:length], MOST_COMPARED))
+        if len(known) >= MOST_COMPARED:
+            break
+    return [name for name, *_ in process.extract(part, sorted(known), limit=SIMILAR, score_cutoff=70)]
 
 
 def _outcome(row: Row) -> OutcomeHistory:

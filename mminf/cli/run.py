@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,15 +24,13 @@ from mminf.cli.options import (
     SET,
     load_options,
 )
-from mminf.cli.terminal import echo
+from mminf.cli.terminal import echo_wrapped
 from mminf.executor.options import read_options
+from mminf.layout import amount
 from mminf.states import RunState
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mminf.engine.result import RunResult
-    from mminf.sink.base import Written
 
 
 def register(app: typer.Typer) -> None:
@@ -90,7 +89,7 @@ def run(
     prepared = api.prepare(loaded, output=output, limit=limit, force=force)
     if shown:
         for line in [*([loaded.run.note] if loaded.run.note else []), *prepared.warnings()]:
-            echo(f"note: {line}", err=True)
+            echo_wrapped(f"note: {line}", indent="  ", err=True)
     result = api.execute(prepared, executor=choose_executor(options, rank), progress=shown)
     if shown:
         print_result(result)
@@ -106,42 +105,44 @@ def run(
 def print_result(result: RunResult) -> None:
     """Prints the result of a run, and the command to run next."""
     counts = result.counts
-    pending = f", {counts.pending} pending" if counts.pending else ""
     what = f"shard {result.shard} " if result.shard is not None else ""
-    waiting = f", {counts.waiting} waiting for the next step over all records" if counts.waiting else ""
-    echo(
-        f"{what}{result.state}: {counts.done} done, {counts.dropped} dropped, {counts.failed} failed{waiting}{pending}"
+    waiting = f", {counts.waiting:,} waiting for the next step over all records" if counts.waiting else ""
+    pending = f"; {amount(counts.pending, 'source record')} pending" if counts.pending else ""
+    echo_wrapped(
+        f"{what}{result.state}: {counts.done:,} rows done, {counts.dropped:,} dropped, {counts.failed:,} failed"
+        f"{waiting}{pending}",
+        indent="  ",
     )
-    for written in result.written:
-        _print_dataset(result.output, written)
-    _print_failures(result)
+    for line in [*_datasets(result), *_failures(result)]:
+        echo_wrapped(line, indent="    ")
     if (advice := _what_next(result)) is not None:
-        echo(advice)
+        echo_wrapped(advice, indent="  ")
 
 
-def _print_dataset(output: Path, written: Written) -> None:
-    less = f" ({written.before} before)" if written.before and written.before > written.rows else ""
-    echo(f"  {output / written.path}: {written.rows} rows{less}")
-    if written.kept is not None:
-        echo(
-            f"    {output / written.kept} was kept: it has more rows, and this run has failed or left-out records; "
-            "`mminf export ... --force` replaces it"
-        )
-    if written.left_out:
-        echo(f"    {written.left_out} records left out, such as {written.example}")
+def _datasets(result: RunResult) -> Iterator[str]:
+    for written in result.written:
+        less = f" ({written.before:,} before)" if written.before and written.before > written.rows else ""
+        yield f"  {result.output / written.path}: {amount(written.rows, 'row')}{less}"
+        if written.kept is not None:
+            yield (
+                f"  {result.output / written.kept} was kept: it has more rows, and this run has failed or left-out "
+                "records; `mminf export ... --force` replaces it"
+            )
+        if written.left_out:
+            yield f"  {amount(written.left_out, 'record')} left out, such as {written.example}"
 
 
-def _print_failures(result: RunResult) -> None:
+def _failures(result: RunResult) -> Iterator[str]:
     failed = result.counts.failed
     for failure in result.failures:
-        echo(f"  failed at {failure.step}: {failure.id}: {failure.reason}")
+        yield f"  failed at {failure.step}: {failure.id}: {failure.reason}"
     if failed > len(result.failures):
-        echo(f"  and {failed - len(result.failures)} more")
+        yield f"  and {failed - len(result.failures):,} more"
     if failed:
-        echo(
-            f"  all failures: mminf status {result.output} --failures; "
-            f"to retry them with new seeds: mminf retry {result.output}, then run again"
-        )
+        yield f"  to list all failures: mminf list {result.output} --failed"
+        yield f"  to retry them with new seeds: mminf retry {result.output}, then run again"
+    if result.counts.dropped:
+        yield f"  to see why records were dropped: mminf status {result.output}"
 
 
 def _what_next(result: RunResult) -> str | None:

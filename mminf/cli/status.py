@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
+import shlex
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mminf.cli.options import RUN_FOLDER
-from mminf.cli.terminal import echo
+from mminf.cli.terminal import echo, echo_wrapped, terminal_width
+from mminf.layout import amount, duration, table
+from mminf.reasons import OTHER
 from mminf.states import RunState
 
 if TYPE_CHECKING:
-    from mminf.inspection import FailureStatus, StepStatus
+    from mminf.inspection import FailureStatus, ReasonStatus, RunStatus, StepStatus
+
+MOST_REASONS = 10
+"""Maximum number of reasons that are printed for a step."""
+_TITLES = ("step", "calls", "prompt\ntokens", "generated\ntokens", "rows\ndropped", "rows\nfailed")
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +37,8 @@ def status(
     failures: bool = typer.Option(False, "--failures", help="List only the failed records, all of them."),
 ) -> None:
     """Show the progress of a run, even while it runs.
+
+    `mminf list` lists its records.
 
     Example:
 
@@ -45,29 +56,74 @@ def status(
     if as_json:
         echo(json.dumps(found, ensure_ascii=False, indent=2))
         return
-    total = "?" if found["total"] is None else found["total"]
-    echo(f"{found['recipe']}: {found['state']} (run {found['run']}, {total} records in the source)")
+    for line in _summary(output, found):
+        echo_wrapped(line, indent="    ")
+    echo()
+    for line in table(_TITLES, list(_step_rows(found["steps"])), terminal_width()):
+        echo(line)
+    for line in [*_reasons(found["reasons"]), *_how_to_list(output, found["reasons"])]:
+        echo_wrapped(line, indent="    ")
+
+
+def _summary(output: str, found: RunStatus) -> Iterator[str]:
+    yield f"{found['recipe']}: {found['state']} ({_when(found)})"
     if found["state"] in (RunState.KILLED, RunState.INTERRUPTED):
-        echo("run the same command to resume")
-    pending = "" if found["pending"] is None else f", {found['pending']} pending"
-    echo(f"{found['done']} done, {found['dropped']} dropped, {found['failed']} failed{pending}")
+        yield "  run the same command to resume"
+    total = "unknown" if found["total"] is None else f"{found['total']:,}"
+    pending = "" if found["pending"] is None else f", {found['pending']:,} pending"
+    yield f"  source records: {total} in total{pending}"
+    yield f"  rows: {found['done']:,} done, {found['dropped']:,} dropped, {found['failed']:,} failed"
+    for dataset in found["datasets"]:
+        rows = dataset["rows"]
+        said = "not written yet" if rows is None else amount(rows, "row")
+        gone = "" if dataset["exists"] or rows is None else "; the file was removed"
+        yield f"  dataset {output.rstrip('/')}/{dataset['path']}: {said}{gone}"
+    if found["run"] > 1:
+        yield f"  calls and tokens are those of all {found['run']} runs, rows those of the last one"
     if found["parts"]:
         parts = ", ".join(f"{name} {state}" for name, state in found["parts"].items())
-        echo(f"shards that are not merged yet: {parts}")
-    for line in _step_lines(found["steps"]):
-        echo(line)
-    for failure in found["failures"]:
-        echo(f"  {_line(failure)}")
-    if found["failed"] > len(found["failures"]):
-        echo(f"  and {found['failed'] - len(found['failures'])} more: mminf status {output} --failures")
+        yield f"  shards that are not merged yet: {parts}"
 
 
-def _step_lines(steps: Mapping[str, StepStatus]) -> Iterator[str]:
+def _when(found: RunStatus) -> str:
+    parts = [f"run {found['run']}"]
+    if (started := found["started_at"]) is not None:
+        parts.append(time.strftime("started %Y-%m-%d %H:%M:%S", time.localtime(started)))
+    if (seconds := found["seconds"]) is not None:
+        active = found["state"] in (RunState.RUNNING, RunState.WRITING)
+        parts.append(f"{'running for' if active else 'took'} {duration(seconds)}")
+    return ", ".join(parts)
+
+
+def _step_rows(steps: Mapping[str, StepStatus]) -> Iterator[Sequence[str]]:
     for name, step in steps.items():
         if re.fullmatch(r".+\.\d+", name) and not any(step.values()):
             continue  # a later round of a `repeat` in which nothing happened
-        calls = f"{step['calls']} calls, {step['completion_tokens']} tokens, " if "calls" in step else ""
-        yield f"  {name}: {calls}{step.get('dropped', 0)} dropped, {step.get('failed', 0)} failed"
+        calls = (step.get("calls"), step.get("prompt_tokens"), step.get("completion_tokens"))
+        counts = (step["dropped"], step["failed"])
+        yield (name, *("" if number is None else f"{number:,}" for number in calls), *(f"{n:,}" for n in counts))
+
+
+def _reasons(reasons: Sequence[ReasonStatus]) -> Iterator[str]:
+    for (step, state), group in itertools.groupby(reasons, lambda reason: (reason["step"], reason["state"])):
+        found = list(group)
+        yield ""
+        yield f"{step}: {amount(sum(reason['rows'] for reason in found), 'row')} {state}"
+        shown = found if len(found) <= MOST_REASONS else found[: MOST_REASONS - 1]
+        lines = [(amount(reason["rows"], "row"), reason["reason"]) for reason in shown]
+        if rest := found[len(shown) :]:
+            lines.append((amount(sum(reason["rows"] for reason in rest), "row"), f"{len(rest)} other reasons"))
+        wide = max(len(rows) for rows, _ in lines)
+        yield from (f"  {rows:>{wide}}: {reason}" for rows, reason in lines)
+
+
+def _how_to_list(output: str, reasons: Sequence[ReasonStatus]) -> Iterator[str]:
+    known = [reason for reason in reasons if reason["reason"] not in ("", OTHER)]
+    if known:
+        first = max(known, key=lambda reason: reason["rows"])
+        command = ["mminf", "list", output, f"--{first['state']}", "--step", first["step"], "--reason", first["reason"]]
+        yield ""
+        yield f"to list such records: {shlex.join(command)}"
 
 
 def _line(failure: FailureStatus) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,30 +15,9 @@ from hypothesis import strategies as st
 from mminf.terminal import printable
 
 from ..fuzz import fuzz
+from .in_terminal import run as in_terminal
 
 EVIL = "\x1b]0;OWNED\x07\x1b[2J\x9b31m\x08‮txt\r"
-
-
-def in_terminal(*arguments: str, env: dict[str, str] | None = None) -> str:
-    """What a command prints to a terminal."""
-    leader, follower = pty.openpty()
-    command = [sys.executable, "-m", "mminf.cli.main", *arguments]
-    process = subprocess.Popen(
-        command, stdin=follower, stdout=follower, stderr=follower, env={**os.environ, **(env or {})}
-    )
-    os.close(follower)
-    said = b""
-    while True:
-        try:
-            chunk = os.read(leader, 1 << 16)
-        except OSError:
-            break
-        if not chunk:
-            break
-        said += chunk
-    process.wait(60)
-    os.close(leader)
-    return said.decode("utf-8", "replace")
 
 
 @fuzz(300)
@@ -80,7 +57,11 @@ def test_commands_print_neither_escapes_nor_secrets(output: Path) -> None:
         ["status", str(output)],
         ["status", str(output), "--json"],
         ["status", str(output), "--failures"],
+        ["list", str(output)],
+        ["list", str(output), "--failed", "--json"],
+        ["list", str(output), "--where", f"no{EVIL}"],
         ["show", str(output), first],
+        ["show", str(output), first, "--full"],
         ["show", str(output), first, "--json"],
         ["show", str(output), f"no{EVIL}"],
         ["retry", str(output), "--id", f"no{EVIL}"],
@@ -102,12 +83,10 @@ def test_the_journal_has_no_secret_either(output: Path) -> None:
 
 def test_all_failures_are_listed(output: Path) -> None:
     recipe = str(output.parent / "recipe.yaml")
-    assert f"mminf status {output} --failures" in in_terminal("run", recipe, "--output", str(output)).replace(
-        "\r\n", ""
-    )
-    status = in_terminal("status", str(output)).replace("\r\n", "\n")
-    assert status.count("failed at generate") == 20
-    assert "and 10 more" in status
-    command = [sys.executable, "-m", "mminf.cli.main", "status", str(output), "--failures", "--json"]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert [json.loads(line)["id"] for line in lines] == [f"r{number}{EVIL}" for number in range(30)]
+    ran = " ".join(in_terminal("run", recipe, "--output", str(output)).split())
+    assert f"mminf list {output} --failed" in ran
+    assert "30 rows: " in in_terminal("status", str(output)), "they have the same reason"
+    command = [sys.executable, "-m", "mminf.cli.main"]
+    for arguments in (["status", str(output), "--failures", "--json"], ["list", str(output), "--failed", "--json"]):
+        lines = subprocess.run([*command, *arguments], capture_output=True, text=True, check=True).stdout.splitlines()
+        assert [json.loads(line)["id"] for line in lines] == [f"r{number}{EVIL}" for number in range(30)]

@@ -55,7 +55,8 @@ def test_rounds_in_which_nothing_happened_are_left_out(
     rows({"id": "a"})
     mminf.run(write_recipe(RECIPE.replace("ROUNDS", "9")), output=tmp_path / "out")
     shown = CliRunner().invoke(app, ["status", str(tmp_path / "out")]).output
-    assert "  ask: 1 calls" in shown
-    assert "  ask.2: 1 calls" in shown
+    rows = [line.split() for line in shown.splitlines()]
+    assert ["ask", "1", "2", "1", "0", "0"] in rows
+    assert ["ask.2", "1", "2", "1", "0", "0"] in rows
     assert "ask.3" not in shown
-    assert "  keep: 0 dropped, 0 failed" in shown, "steps outside of rounds are always shown"
+    assert ["keep", "0", "0"] in rows, "steps outside of rounds are always shown"
