@@ -78,6 +78,7 @@ EDGES: dict[str, set[str]] = {
     "properties": {"answer", "backend", "inspection", "language", "source", *VALUES},
     "inspection": {"content", "engine", "journal", "plugin", "reasons", "sharding", "template", *VALUES},
     "report": {"engine", "layout", "plugin", "server", *VALUES},
+    "report": {"engine", "layout", "plugin", "server", "terminal", *VALUES},
     "executor": {"backend", "engine", "journal", "plugin", "report", "sharding", *VALUES},
     # what users call
     "inspection": {"content", "engine", "journal", "plugin", "reasons", "sharding", *VALUES},

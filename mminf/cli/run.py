@@ -109,7 +109,7 @@ def print_result(result: RunResult) -> None:
     waiting = f", {counts.waiting:,} waiting for the next step over all records" if counts.waiting else ""
     pending = f"; {amount(counts.pending, 'source record')} pending" if counts.pending else ""
     echo_wrapped(
-        f"{what}{result.state}: {counts.done:,} rows done, {counts.dropped:,} dropped, {counts.failed:,} failed"
+        f"{what}{result.state}: {amount(counts.done, 'row')} done, {counts.dropped:,} dropped, {counts.failed:,} failed"
         f"{waiting}{pending}",
         indent="  ",
     )

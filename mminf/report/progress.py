@@ -1,23 +1,31 @@
-"""The progress of a run: a live table in a terminal, plain lines elsewhere."""
+"""The display of a run's progress: a live table in a terminal or a notebook, lines elsewhere."""
 
 from __future__ import annotations
 
+import html
+import importlib
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mminf.engine.run import Run
-from mminf.engine.stats import EngineStats, RunStats, StepStats
-from mminf.states import EngineState
+from mminf.engine.stats import RunStats
+from mminf.report.rates import Rates
+from mminf.report.table import progress_line, progress_lines
+from mminf.terminal import printable
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
 log = logging.getLogger("mminf")
+lines_log = logging.getLogger("mminf.progress")
 LIVE_SECONDS = 0.5
+NOTEBOOK_SECONDS = 1.0
 LINE_SECONDS = 10.0
+NOTEBOOK_WIDTH, NOTEBOOK_HEIGHT = 100, 40
 
 
 def show_progress(run: Run) -> Callable[[], None]:
@@ -27,7 +35,16 @@ def show_progress(run: Run) -> Callable[[], None]:
 
 def show_stats(stats: Callable[[], RunStats]) -> Callable[[], None]:
     """Shows counters until the returned function is called; `stats` is called for every update."""
-    return _show_live(stats) if sys.stderr.isatty() else _log_lines(stats)
+    if is_notebook():
+        return _show_in_notebook(stats)
+    return _show_live(stats) if sys.stderr.isatty() else _print_lines(stats)
+
+
+def is_notebook() -> bool:
+    """Returns whether this process is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None
 
 
 def _show_live(stats: Callable[[], RunStats]) -> Callable[[], None]:
@@ -36,8 +53,9 @@ def _show_live(stats: Callable[[], RunStats]) -> Callable[[], None]:
     from rich.logging import RichHandler
 
     console = Console(stderr=True)
+    rates = Rates()
     live = Live(
-        get_renderable=lambda: render_progress(stats()),
+        get_renderable=lambda: render_progress(stats(), rates, console),
         console=console,
         refresh_per_second=1 / LIVE_SECONDS,
         transient=False,
@@ -53,12 +71,64 @@ def _show_live(stats: Callable[[], RunStats]) -> Callable[[], None]:
     return stop
 
 
-def _log_lines(stats: Callable[[], RunStats]) -> Callable[[], None]:
+def render_progress(stats: RunStats, rates: Rates, console: Console) -> RenderableType:
+    """Returns a run's progress, folded to the size of a window: steps, engines, and last the whole run."""
+    from rich.text import Text
+
+    rates.note(stats)
+    # One line stays free: a line of the log is printed above the display.
+    parts, whole = progress_lines(stats, rates, console.width, console.height - 1)
+    text = Text(printable("\n".join(parts)), no_wrap=True, end="\n")
+    text.append(printable("\n" + "\n".join(whole)), style="bold")
+    return text
+
+
+def _show_in_notebook(stats: Callable[[], RunStats]) -> Callable[[], None]:
+    """Shows the table in the output of a cell. Rich's own display would need ipywidgets."""
+    display: Any = importlib.import_module("IPython.display")
+    name = f"mminf-progress-{time.monotonic_ns()}"
+    rates = Rates()
+
+    def draw(show: Callable[..., None]) -> None:
+        now = stats()
+        rates.note(now)
+        parts, whole = progress_lines(now, rates, NOTEBOOK_WIDTH, NOTEBOOK_HEIGHT)
+        text = printable("\n".join([*parts, *whole]))
+        data = {"text/plain": text, "text/html": f"<pre>{html.escape(text)}</pre>"}
+        show(data, raw=True, display_id=name)
+
+    def update() -> None:
+        draw(display.update_display)
+
+    draw(display.display)
+    return _repeat(update, NOTEBOOK_SECONDS, update)
+
+
+def _print_lines(stats: Callable[[], RunStats]) -> Callable[[], None]:
+    # A program that uses mminf without configuring its log gets the lines on stderr: it has asked for them.
+    is_logged = lines_log.isEnabledFor(logging.INFO) and lines_log.hasHandlers()
+
+    def say() -> None:
+        line = progress_line(stats())
+        if is_logged:
+            lines_log.info("%s", line)
+        else:
+            print(time.strftime("%H:%M:%S"), printable(line), file=sys.stderr, flush=True)
+
+    def last() -> None:
+        if stats().read:
+            say()
+
+    return _repeat(say, LINE_SECONDS, last)
+
+
+def _repeat(draw: Callable[[], None], seconds: float, last: Callable[[], None]) -> Callable[[], None]:
+    """Calls a function periodically in a thread. Returns a function that ends it, and then calls `last`."""
     over = threading.Event()
 
     def work() -> None:
-        while not over.wait(LINE_SECONDS):
-            log.info("%s", progress_line(stats()))
+        while not over.wait(seconds):
+            draw()
 
     thread = threading.Thread(target=work, name="mminf-progress", daemon=True)
     thread.start()
@@ -66,86 +136,6 @@ def _log_lines(stats: Callable[[], RunStats]) -> Callable[[], None]:
     def stop() -> None:
         over.set()
         thread.join()
-        if (last := stats()).read:
-            log.info("%s", progress_line(last))
+        last()
 
     return stop
-
-
-def progress_line(stats: RunStats) -> str:
-    """Returns a run's progress as one line."""
-    total = "" if stats.total is None else f"/{stats.total}"
-    steps = ", ".join(f"{step.name} {step.done}" for step in stats.steps.values() if step.settled)
-    calls = sum(step.calls for step in stats.steps.values())
-    parts = [f"{stats.settled}{total} records", f"{_rate(stats):.1f}/s", f"{calls} calls", f"{stats.failed} failed"]
-    if stats.resumed:
-        parts.insert(1, f"{stats.resumed} resumed")
-    if (left := eta(stats)) is not None:
-        parts.append(f"{_clock(left)} left")
-    loading = [engine.model for engine in _engines(stats) if engine.state is EngineState.LOADING]
-    if loading:
-        parts.append(f"loading {', '.join(loading)}")
-    return "; ".join(parts) + (f" (passed: {steps})" if steps else "")
-
-
-def render_progress(stats: RunStats) -> RenderableType:
-    """Returns a run's progress: one row per step, one line per engine, and one line for the whole run."""
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("step")
-    for title in ("done", "dropped", "failed", "pass", "rows/s", "tokens/s", "calls", "cache hits"):
-        table.add_column(title, justify="right")
-    for step in stats.steps.values():
-        table.add_row(*_cells(step, max(stats.seconds, 1e-9)))
-    lines = [Text(_engine_line(engine, stats), style="dim") for engine in _engines(stats)]
-    whole = Text(progress_line(stats).partition(" (")[0], style="bold")
-    if stats.draining:
-        whole.append("  draining", style="yellow")
-    return Group(table, *lines, whole)
-
-
-def _cells(step: StepStats, seconds: float) -> list[str]:
-    passed = f"{step.done / step.settled:.0%}" if step.settled else ""
-    counts = [step.done, step.dropped, step.failed]
-    rates = [step.settled / seconds, step.tokens / seconds]
-    return [
-        step.name,
-        *(str(count) if count else "" for count in counts),
-        passed,
-        *(f"{rate:.1f}" if rate else "" for rate in rates),
-        *(str(count) if count else "" for count in (step.calls, step.cache_hits)),
-    ]
-
-
-def _engine_line(engine: EngineStats, stats: RunStats) -> str:
-    tokens = (engine.prompt_tokens + engine.completion_tokens) / max(stats.seconds, 1e-9)
-    state = f"{engine.state} ({engine.load_seconds:.0f} s)" if engine.state is EngineState.READY else engine.state
-    return f"{engine.model} ({engine.backend}): {state}, {engine.in_flight} in flight, {tokens:,.0f} tokens/s"
-
-
-def _engines(stats: RunStats) -> list[EngineStats]:
-    """Returns the engines; engines that share a model are listed once."""
-    return list({id(engine): engine for engine in stats.engines.values()}.values())
-
-
-def _rate(stats: RunStats) -> float:
-    return (stats.settled - stats.resumed) / max(stats.seconds, 1e-9)
-
-
-def eta(stats: RunStats) -> float | None:
-    """Returns the estimated remaining seconds, or None if there is no estimate yet."""
-    rate = _rate(stats)
-    # Records that fail at once say nothing about the speed of the others.
-    worked = stats.settled - stats.resumed - stats.failed
-    if stats.total is None or worked <= 0 or rate <= 0 or stats.settled >= stats.total:
-        return None
-    return (stats.total - stats.settled) / rate
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -47,7 +47,7 @@ def test_run_status_show(images: Path, scripted_oasis: list[str], tmp_path: Path
     assert found.returncode == 0, found.stderr
     assert found.stdout.startswith("finished: ")
     assert f"{out}/oasis.jsonl: {len(read_rows(out / 'oasis.jsonl'))} rows" in found.stdout
-    assert "12/12 records" in found.stderr, "plain progress lines where it is no terminal"
+    assert "12/12 source records" in found.stderr, "plain progress lines where it is no terminal"
     assert "Traceback" not in found.stderr
     status = json.loads(mminf("status", str(out), "--json").stdout)
     assert (status["state"], status["done"] + status["dropped"], status["pending"]) == ("finished", 12, 0)

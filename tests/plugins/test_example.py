@@ -33,4 +33,4 @@ def test_a_step_of_a_package_of_its_own(
     )
     assert found.returncode == 0, found.stderr
     assert [(row["id"], row["ease"]) for row in read_rows(tmp_path / "out" / "out.jsonl")] == [("easy", 116.15)]
-    assert "1 rows done, 1 dropped, 1 failed" in found.stdout
+    assert "1 row done, 1 dropped, 1 failed" in found.stdout
