@@ -27,6 +27,7 @@ from mminf.journal.folders import shard_folder
 from mminf.journal.memo import add_totals
 from mminf.journal.remote_lock import is_held
 from mminf.journal.schema import FILE
+from mminf.journal.schema import LOG
 from mminf.plugin import discover
 from mminf.recipe.lines import load_document
 from mminf.record import Fields
@@ -88,7 +89,8 @@ class RunStatus(TypedDict):
     `total` and `pending` count records of the source; `done`, `dropped` and `failed` count rows: of a source record
     that was replaced by its children, the children are counted. `started_at` is in seconds since 1970, and `seconds` is
     the duration of the last run up to now or to its end; None if unknown. `reasons` is in the order of the steps, the
-    largest number first. `parts` has the states of the shards that wait to be merged, by name.
+    largest number first. `log` is the name of the log in the output folder, if there is one. `parts` has the states of
+    the shards that wait to be merged, by name.
     """
 
     recipe: str | None
@@ -106,6 +108,7 @@ class RunStatus(TypedDict):
     reasons: list[ReasonStatus]
     failures: list[FailureStatus]
     datasets: list[DatasetStatus]
+    log: str | None
     parts: dict[str, RunState | None]
     versions: dict[str, str]
 
@@ -171,6 +174,7 @@ def run_status(output: str | Path) -> RunStatus:
                 DatasetStatus(path=name, rows=rows, exists=(path / name).exists())
                 for name, rows in first.meta.datasets.items()
             ],
+            log=LOG if (path / LOG).is_file() else None,
             parts={
                 journal.folder.name: _state(journal, store) for journal in journals if isinstance(journal, ShardJournal)
             },

@@ -85,6 +85,7 @@ EXPRESSION_WORK = Limit(
 EXPRESSION_SECONDS = Limit("expression_seconds", 10, "seconds", "one evaluation of an expression or template")
 EXPRESSION_DIGITS = Limit("expression_digits", 1000, "digits", "a number in an expression or template")
 REASON_CHARACTERS = Limit("reason_characters", 400, "characters", "the reason why a record failed or was dropped")
+LOG_BYTES = Limit("log_bytes", 16 * MIB, "bytes", "the log of a run, `run.log` and `run.log.1` together")
 
 LIMITS = (
     ANSWER_BYTES,
@@ -104,5 +105,6 @@ LIMITS = (
     EXPRESSION_SECONDS,
     EXPRESSION_DIGITS,
     REASON_CHARACTERS,
+    LOG_BYTES,
 )
 """All limits, in the order of docs/limits.md."""

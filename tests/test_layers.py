@@ -68,7 +68,7 @@ EDGES: dict[str, set[str]] = {
     "backend": {"builtin_model", "lazy", "plugin", "reasoning", "redact", "special_tokens", "template", *VALUES},
     "journal": {"redact", *VALUES},
     # a run in one process; in shards; in several processes
-    "engine": {"backend", "journal", "reasoning", "reasons", "sink", "source", "step", "template", *VALUES},
+    "engine": {"backend", "journal", "reasoning", "reasons", "sink", "terminal", "source", "step", "template", *VALUES},
     "sharding": {"engine", "journal", *VALUES},
     "report": {"engine", "plugin", "properties", "server", *VALUES},
     "executor": {"backend", "engine", "journal", "plugin", "report", "sharding", *VALUES},

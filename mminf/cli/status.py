@@ -78,6 +78,8 @@ def _summary(output: str, found: RunStatus) -> Iterator[str]:
         said = "not written yet" if rows is None else amount(rows, "row")
         gone = "" if dataset["exists"] or rows is None else "; the file was removed"
         yield f"  dataset {output.rstrip('/')}/{dataset['path']}: {said}{gone}"
+    if found["log"] is not None:
+        yield f"  log {output.rstrip('/')}/{found['log']}"
     if found["run"] > 1:
         yield f"  calls and tokens are those of all {found['run']} runs, rows those of the last one"
     if found["parts"]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mminf.engine.plan import RunPlan
+from mminf.engine.run_log import file_log
 from mminf.errors import OutputError
 from mminf.image import ImagePolicy, read_image
 from mminf.journal import FailedRecord, Journal, Place
@@ -22,6 +25,8 @@ from mminf.sink.placing import Guard
 from mminf.states import RecordStatus, RunState
 
 log = logging.getLogger("mminf")
+MOST_LOGGED = 100
+"""Maximum number of reasons that the log of a run lists."""
 FEW = 5
 """Maximum number of failures that a result lists."""
 
@@ -94,6 +99,25 @@ class RunResult:
         if self.state == RunState.INTERRUPTED:
             return 130 if self.stopped is None else 3
         return 0 if self.counts.done or self.shard is not None or self.state == RunState.WAITING else 1
+
+
+def log_result(result: RunResult, journals: Sequence[Journal]) -> None:
+    """Writes the end of a run to its log: datasets, why records were dropped and failed, and the counts."""
+    for written in result.written:
+        file_log.info("dataset %s: %d rows", result.output / written.path, written.rows)
+    for group in itertools.islice(count_reasons(*journals), MOST_LOGGED):
+        level = logging.WARNING if group.state is RecordStatus.FAILED else logging.INFO
+        file_log.log(level, "%d rows %s at %s: %s", group.rows, group.state, group.step, group.form)
+    counts, meta = result.counts, journals[0].meta
+    seconds = f" after {time.time() - meta.started_at:.1f} s" if meta.started_at is not None else ""
+    name = f"run {meta.run}" if result.shard is None else f"shard {result.shard}"
+    # The number of records of a shard is unknown.
+    pending = f"; {counts.pending} source records pending" if counts.pending and result.shard is None else ""
+    stopped = f"; {result.stopped}" if result.stopped else ""
+    file_log.info(
+        "%s %s%s: %d rows done, %d dropped, %d failed; %d calls in all runs%s%s",
+        *(name, result.state, seconds, counts.done, counts.dropped, counts.failed, result.calls, pending, stopped),
+    )
 
 
 def open_sinks(recipe: Recipe, output: Path) -> list[Sink]:

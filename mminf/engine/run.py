@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import itertools
 import platform
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from mminf.engine.output import check_recipe, check_targets, note_datasets, warn_of_limit
 from mminf.engine.plan import RunPlan, check_fields, make_plan
-from mminf.engine.result import RunResult, open_sinks, tell_target, write_sinks
+from mminf.engine.result import RunResult, log_result, open_sinks, tell_target, write_sinks
+from mminf.engine.run_log import file_log, process_name, run_log
 from mminf.engine.session import Session
 from mminf.engine.workspace import Workspace
 from mminf.errors import SourceError
@@ -56,13 +56,18 @@ class Run:
         """Returns the same run with another workspace."""
         return replace(self, workspace=workspace)
 
-    def lead(self) -> AbstractAsyncContextManager[None]:
-        """Holds the lock of the output. If another process takes the lock of an output in a store, the run drains.
+    @contextlib.asynccontextmanager
+    async def lead(self) -> AsyncIterator[None]:
+        """Holds the lock of the output, and writes the log of the run.
+
+        If another process takes the lock of an output in a store, the run drains.
 
         Raises:
             JournalError: if another run holds it.
         """
-        return self.workspace.lead(self.session.drain)
+        async with self.workspace.lead(self.session.drain):
+            with run_log(self.workspace.folder):
+                yield
 
     def check(self) -> None:
         """Checks input, fields and engines before anything is loaded or written.
@@ -115,6 +120,18 @@ class Run:
             ),
             phase,
         )
+        self._log_begin(journal, total)
+
+    def _log_begin(self, journal: Journal, total: int | None) -> None:
+        recipe, versions = self.plan.recipe, installed_versions()
+        records = "an unknown number of" if total is None else total
+        file_log.info("run %d of recipe %s (%s) begins: %s", journal.meta.run, recipe.name, recipe.path, process_name())
+        file_log.info("versions: %s", ", ".join(f"{name} {number}" for name, number in versions.items()))
+        file_log.info("output %s, %s source records, seed %d", self.target, records, recipe.run.seed)
+        for name, engine in self.session.engines.items():
+            file_log.info("engine %s: %s (%s)", name, engine.stats.model, engine.stats.backend)
+        for warning in self.warnings():
+            file_log.warning("%s", warning)
 
     async def end(self, journal: Journal, state: RunState) -> RunResult:
         """Writes the datasets of a run that is finished, and returns its result."""
@@ -131,7 +148,9 @@ class Run:
             finally:
                 journal.meta.set_state(state)
                 await journal.flush()
-        return self.result(journal, state, written)
+        result = self.result(journal, state, written)
+        log_result(result, [journal])
+        return result
 
     def result(self, journal: Journal, state: RunState, written: Sequence[Written] = ()) -> RunResult:
         """Returns the result of a run from its journal."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from mminf.engine.engines import Engine
 from mminf.engine.pool import Pool
 from mminf.engine.replicas import make_engines
+from mminf.engine.run_log import file_log
 from mminf.engine.stats import RunStats, StepStats
 from mminf.recipe.model import Recipe
 from mminf.states import EngineState
@@ -70,4 +71,7 @@ class Session:
 
     async def close(self) -> None:
         """Frees the models."""
-        await asyncio.gather(*(engine.close() for engine in set(self.engines.values())), return_exceptions=True)
+        loaded = [engine for engine in set(self.engines.values()) if engine.loaded]
+        await asyncio.gather(*(engine.close() for engine in loaded), return_exceptions=True)
+        for engine in loaded:
+            file_log.info("unloaded %s", engine.stats.model)

@@ -19,6 +19,7 @@ from mminf.engine.parking import Parking
 from mminf.engine.plan import StagePlan
 from mminf.engine.pool import fits
 from mminf.engine.run import Run
+from mminf.engine.run_log import file_log
 from mminf.engine.scheduler import Scheduler
 from mminf.engine.step_runner import StepRunner
 from mminf.engine.tree_runner import TreeRunner
@@ -111,6 +112,8 @@ class StageWorker:
     async def run(self, stages: Sequence[StagePlan]) -> None:
         """Runs stages, until all are finished or the run is stopped."""
         for stage in stages:
+            what = "over all records" if stage.dataset else "record by record"
+            file_log.info("stage %d, %s: %s", stage.index + 1, what, ", ".join(stage.names))
             if stage.dataset:
                 await self._run_dataset_stage(stage)
             else:

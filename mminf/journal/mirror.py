@@ -23,7 +23,7 @@ from pathlib import Path
 from mminf.errors import JournalError
 from mminf.journal.folders import list_shards, shard_folder
 from mminf.journal.remote_lock import RemoteLock
-from mminf.journal.schema import FILE, SHARDS
+from mminf.journal.schema import FILE, LOG, SHARDS
 from mminf.shard import Shard
 from mminf.storage import fetch_file, send_file
 
@@ -132,17 +132,18 @@ class Mirror:
             folder = shard_folder(self.target, shard)
             with contextlib.suppress(FileNotFoundError):
                 if _version(folder) == version:  # a journal that was sent since then is merged next time
-                    (folder / FILE).unlink()
+                    for name in (FILE, LOG, f"{LOG}.1"):
+                        (folder / name).unlink(missing_ok=True)
         self._pulled = {}
 
     def _pull(self) -> None:
         theirs, ours = _read(self.target / SYNC), _read(self.folder / SYNC)
         if theirs is None or theirs not in (ours or "").split():
             self._set_aside()
-            for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
+            for name in (FILE, f"{FILE}-wal", f"{FILE}-shm", LOG, f"{LOG}.1"):
                 (self.folder / name).unlink(missing_ok=True)
             shutil.rmtree(self.folder / SHARDS, ignore_errors=True)
-            fetch_journal(self.target, self.folder)
+            fetch_journal(self.target, self.folder, log=True)
         # From now on, the local journal is newer than that in the store, until another machine takes the lock.
         sync = secrets.token_hex(8)
         (self.folder / SYNC).write_text(f"{theirs or ''} {sync}")  # both, because either may be in the store now
@@ -218,10 +219,18 @@ def push_journal(folder: Path, target: Path) -> None:
         ):
             source.backup(to)  # in one step: with several steps, each commit would restart the backup
         send_file(copy, target / FILE)
+    for path in (folder / LOG, folder / f"{LOG}.1"):
+        if path.is_file():
+            with contextlib.suppress(FileNotFoundError):  # it was renamed just now, because it became too large
+                send_file(path, target / path.name)
 
 
-def fetch_journal(target: Path, folder: Path) -> bool:
-    """Fetches a journal into a folder, unless it has one. Returns whether there is one now. Raises OSError."""
+def fetch_journal(target: Path, folder: Path, *, log: bool = False) -> bool:
+    """Fetches a journal into a folder, unless it has one. Returns whether there is one now. Raises OSError.
+
+    Args:
+        log: fetch the log of the run as well, to which the caller will add.
+    """
     if (folder / FILE).is_file():
         return True
     folder.mkdir(parents=True, exist_ok=True)
@@ -232,6 +241,9 @@ def fetch_journal(target: Path, folder: Path) -> bool:
         partial.unlink(missing_ok=True)
         return False
     partial.rename(folder / FILE)
+    for name in (LOG, f"{LOG}.1") if log else ():
+        with contextlib.suppress(OSError):
+            fetch_file(target / name, folder / name)
     return True
 
 
@@ -275,7 +287,7 @@ class ShardMirror:
         """
         await asyncio.to_thread(self._lock.take, _in_loop(on_lost))
         try:
-            await asyncio.to_thread(fetch_journal, self._store, self._folder)
+            await asyncio.to_thread(fetch_journal, self._store, self._folder, log=True)
             async with sending(self._folder, self._push):
                 yield
         finally:

@@ -11,6 +11,8 @@ FILE = "journal.sqlite"
 VERSION = 3
 READABLE = frozenset({2, 3})
 """Versions that can be read. Opening one for writing upgrades it."""
+LOG = "run.log"
+"""The log of the run, next to the journal; see `mminf.engine.run_log`."""
 SHARDS = "parts"
 """Folder in an output folder with the journals of shards."""
 

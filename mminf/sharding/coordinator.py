@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
-from mminf.engine.result import Counts, RunResult
+from mminf.engine.result import Counts, RunResult, log_result
 from mminf.engine.run import Run
+from mminf.engine.run_log import file_log
 from mminf.engine.work import work
 from mminf.errors import Interrupted, JournalError
 from mminf.journal import Journal, Scope
@@ -43,6 +44,7 @@ class Coordinator:
         try:
             phase = await self.begin()
             while phase is not None:
+                file_log.info("phase %d: stage %d in %d shards", phase.number + 1, phase.stage + 1, self._shards)
                 await run_phase(phase)
                 phase = await self.merge(phase)
         except Interrupted:
@@ -97,7 +99,9 @@ class Coordinator:
         with self._journal() as journal:
             journal.meta.set_state(RunState.WAITING)
             await journal.flush()
-            return self._run.result(journal, RunState.WAITING)
+            result = self._run.result(journal, RunState.WAITING)
+            log_result(result, [journal])
+            return result
 
     async def end(self) -> RunResult:
         """Writes the datasets, unless the run is ending, and returns its result."""
@@ -114,7 +118,9 @@ class Coordinator:
         if not (self._folder / FILE).is_file():  # before the run has begun
             return RunResult(RunState.INTERRUPTED, self._run.target, Counts(pending=None), stopped=stopped)
         with open_journals(self._folder) as journals:
-            return RunResult.of(RunState.INTERRUPTED, self._run.target, journals, stopped=stopped)
+            result = RunResult.of(RunState.INTERRUPTED, self._run.target, journals, stopped=stopped)
+            log_result(result, journals)
+            return result
 
     def _journal(self) -> Journal:
         # The journal is opened several times during the run; this scope excludes earlier runs each time.

@@ -12,6 +12,7 @@ import sqlite3
 import time
 from pathlib import Path
 
+from mminf.engine.run_log import copy_log
 from mminf.errors import JournalError
 from mminf.journal import Journal
 from mminf.journal.codec import BELOW, below_path
@@ -104,6 +105,7 @@ def merge_shards(output: Path) -> int:
             progress = read_progress(output)
         for shard, folder in found.items():
             merge_shard(output, folder, shard, progress[shard])
+            copy_log(folder, f"shard {shard}")
         for folder in found.values():
             # A folder that is only partly removed must not look like that of a shard.
             shutil.rmtree(folder.with_name(f"{_MERGED}{folder.name}"), ignore_errors=True)

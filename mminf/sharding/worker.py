@@ -8,7 +8,9 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from mminf.engine.result import RunResult, log_result
 from mminf.engine.run import Run
+from mminf.engine.run_log import run_log
 from mminf.engine.work import work
 from mminf.engine.workspace import Workspace
 from mminf.errors import JournalError
@@ -31,11 +33,12 @@ async def work_shard(run: Run, shard: Shard, phase: Phase) -> RunState:
         UsageError: if it can't continue; progress is saved.
     """
     async with _journals(run, shard) as output:
-        with ShardJournal(output, shard, write=True) as journal:
+        with ShardJournal(output, shard, write=True) as journal, run_log(shard_folder(output, shard)):
             run.begin(journal, lambda _: phase.dump())
             stage = run.plan.stages[phase.stage]
             quota = phase.quota_of(run.plan.target, shard.count)
             worked = await work(run, journal, [stage], shard=shard, quota=quota)
+            log_result(RunResult.of(worked.state, run.target, [journal], shard=shard), [journal])
     return worked.state
 
 

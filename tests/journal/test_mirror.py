@@ -121,9 +121,11 @@ def test_checkpoints_go_to_the_store_while_a_run_goes_on(
     real = mminf.journal.mirror.send_file
 
     def count(file: Path, path: Any) -> None:
+        if path.name != "journal.sqlite":
+            return real(file, path)
         with sqlite3.connect(file) as journal:
             sent.append(journal.execute("SELECT count(*) FROM memo").fetchone()[0])
-        real(file, path)
+        return real(file, path)
 
     monkeypatch.setattr("mminf.journal.mirror.send_file", count)
     mminf.run(
@@ -133,6 +135,18 @@ def test_checkpoints_go_to_the_store_while_a_run_goes_on(
     assert sent == sorted(sent)
     assert any(0 < calls < 12 for calls in sent)
     assert sent[-1] == 12
+
+
+def test_the_log_goes_to_the_store_and_another_machine_continues_it(
+    memory: Any, store_recipe: Path, images: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for machine in ("one", "two"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / machine))
+        mminf.run(store_recipe, input=images, output=str(memory / "out"))
+    text = (memory / "out" / "run.log").read_text()
+    assert [line.split()[4] for line in text.splitlines() if " begins: " in line] == ["1", "2"]
+    assert " run 2 finished " in text.splitlines()[-1]
+    assert mminf.status(str(memory / "out"))["log"] == "run.log"
 
 
 def test_a_shard_that_can_not_be_sent_is_kept(

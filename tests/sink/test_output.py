@@ -69,7 +69,7 @@ def test_a_run_replaces_what_runs_have_written_whatever_its_kind(make: Make, tmp
     )
     for sink in (*kinds, *reversed(kinds)):
         assert run(make(sink), output).written[0].rows == 5
-    assert sorted(path.name for path in output.iterdir()) == ["journal.lock", "journal.sqlite", "o"]
+    assert sorted(path.name for path in output.iterdir()) == ["journal.lock", "journal.sqlite", "o", "run.log"]
 
 
 def test_what_a_user_has_put_into_a_datasets_folder_stays_there(make: Make, tmp_path: Path) -> None:
