@@ -34,8 +34,8 @@ from mminf.inspection import (
 from mminf.journal import Journal
 from mminf.journal.repair import Repaired, repair_journal
 from mminf.journal.retries import WrittenOff
-from mminf.page.report import report
 from mminf.listing import list_records
+from mminf.page.report import report
 from mminf.plugin import discover
 from mminf.recipe.loader import load_recipe
 from mminf.recipe.model import Recipe

@@ -12,12 +12,6 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from mminf.content import builtin_recipes
-from mminf.engine.output import read_marker
-from mminf.engine.result import count_records, last_wanted
-from mminf.errors import JournalError, MminfError
-from mminf.image import ImagePolicy
-from mminf.journal import CallHistory, FailedRecord, Journal, Row, Totals, is_locked
-from mminf.journal.folders import list_shards, shard_folder
 from mminf.engine.result import count_reasons, count_records, last_wanted
 from mminf.errors import JournalError
 from mminf.journal import CallHistory as CallHistory
@@ -26,7 +20,6 @@ from mminf.journal.codec import clean
 from mminf.journal.folders import shard_folder
 from mminf.journal.memo import add_totals
 from mminf.journal.remote_lock import is_held
-from mminf.journal.schema import FILE
 from mminf.journal.schema import LOG
 from mminf.plugin import discover
 from mminf.recipe.lines import load_document
@@ -81,16 +74,13 @@ class DatasetStatus(TypedDict):
 
 
 class RunStatus(TypedDict):
-    """The status of a run. `parts` has the states of the shards that wait to be merged, by name.
-
-    `stages` has the names of the steps of each stage, in order.
     """The status of a run.
 
     `total` and `pending` count records of the source; `done`, `dropped` and `failed` count rows: of a source record
     that was replaced by its children, the children are counted. `started_at` is in seconds since 1970, and `seconds` is
-    the duration of the last run up to now or to its end; None if unknown. `reasons` is in the order of the steps, the
-    largest number first. `log` is the name of the log in the output folder, if there is one. `parts` has the states of
-    the shards that wait to be merged, by name.
+    the duration of the last run up to now or to its end; None if unknown. `stages` has the names of the steps of each
+    stage, in order. `reasons` is in the order of the steps, the largest number first. `log` is the name of the log in
+    the output folder, if there is one. `parts` has the states of the shards that wait to be merged, by name.
     """
 
     recipe: str | None
@@ -130,13 +120,6 @@ class RecordHistory(TypedDict):
     id: str
     outcomes: list[OutcomeHistory]
     calls: list[CallHistory]
-
-
-class RunDatasets(TypedDict):
-    """Paths of the datasets of a run, which may not be written yet, and the models of its engines."""
-
-    paths: list[Path]
-    models: list[str]
 
 
 def run_status(output: str | Path) -> RunStatus:
@@ -321,49 +304,6 @@ def read_recipe(output: str | Path) -> dict[str, Any]:
     """
     with open_journals(to_path(str(output))) as journals:
         return journals[0].meta.recipe
-
-
-def image_policy(output: str | Path) -> ImagePolicy | str:
-    """Returns the rules of a run's source for the images that may be read, or why they are not known.
-
-    Raises:
-        JournalError: if there is no run.
-    """
-    path = to_path(str(output))
-    with open_journals(path) as journals:
-        recipe, recipe_path = journals[0].meta.recipe, journals[0].meta.recipe_path
-    if not recipe.get("source") or recipe_path is None:
-        return "images are not shown: the run has no source with files"
-    ((kind, settings),) = recipe["source"].items()
-    try:
-        made = SOURCES.get(kind)
-        config = made.Config.model_validate(settings)
-        policy: ImagePolicy = made(config, Path(recipe_path).absolute().parent, (path / "images").absolute()).policy()
-    except (MminfError, ValueError, OSError) as error:
-        return f"images are not shown: the source {kind!r} of the run is not available: {error}"
-    return policy
-
-
-def is_run(output: Path) -> bool:
-    """Returns whether a folder has the journal of a run, or of its shards."""
-    return (output / FILE).exists() or bool(list_shards(output))
-
-
-def run_datasets(output: str | Path) -> RunDatasets | None:
-    """Returns the datasets that runs or exports have written into a folder, or None if there are none."""
-    path = to_path(str(output))
-    if not is_remote(path) and not path.is_dir():
-        return None
-    if not is_run(path):
-        names, recipe = ({} if is_remote(path) else read_marker(path)), {}
-    else:
-        with open_journals(path) as journals:
-            names, recipe = journals[0].meta.datasets, journals[0].meta.recipe
-    if not names:
-        return None
-    engines = recipe.get("engines") or {}
-    models = [str(engine["model"]) for engine in engines.values() if isinstance(engine, dict) and engine.get("model")]
-    return RunDatasets(paths=[path / name for name in names], models=list(dict.fromkeys(models)))
 
 
 def list_members(plugins: Iterable[str] = ()) -> dict[str, dict[str, str]]:

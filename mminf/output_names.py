@@ -8,12 +8,8 @@ from pathlib import Path, PurePosixPath
 
 OWN_FOLDERS = frozenset({"images", "parts"})
 """Images that were embedded in rows, and the journals of shards."""
-JOURNAL = re.compile(r"journal\..*", re.DOTALL)
-"""The journal, its lock, and the files that SQLite writes next to it."""
-OWN_FILES = frozenset({"report.html"})
-"""The page that `mminf report` writes."""
-OWN_FILES = re.compile(r"journal\..*|run\.log(\..*)?", re.DOTALL)
-"""The journal, its lock, and the files that SQLite writes next to it; the log of the run."""
+OWN_FILES = re.compile(r"journal\..*|run\.log(\..*)?|report\.html", re.DOTALL)
+"""The journal, its lock, and the files that SQLite writes next to it; the log of the run; the page about it."""
 LONGEST_NAME, LONGEST_PATH = 200, 1000
 """Maximum lengths in bytes. File systems allow 255 per name; the name of an unfinished file is longer."""
 
@@ -38,7 +34,6 @@ def check_dataset_path(text: str) -> str:
     if any(part.startswith(".") for part in path.parts):
         raise ValueError(f"{text[:80]!r} begins with a dot; such names are reserved for unfinished files")
     first = path.parts[0].casefold()
-    if first in OWN_FOLDERS or first in OWN_FILES or JOURNAL.fullmatch(first):
     if first in OWN_FOLDERS or OWN_FILES.fullmatch(first):
         raise ValueError(f"{text[:80]!r}: the name {path.parts[0]!r} is reserved for the run; choose another")
     return str(path)

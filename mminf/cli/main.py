@@ -65,8 +65,7 @@ def _register() -> None:
         validate,
     )
 
-    runs = (run, merge, validate, plan, render, status, show, report, retry, export, repair, properties)
-    runs = (run, merge, validate, plan, render, status, records, show, retry, export, repair)
+    runs = (run, merge, validate, plan, render, status, records, show, report, retry, export, repair, properties)
     for module in (*runs, lists, schema, doctor, plugin):
         module.register(app)
     add_commands(app)

@@ -41,7 +41,7 @@ def report(
         mminf report out/oasis llava_v1_5_mix665k.json --html compared.html
     """
     from mminf import api
-    from mminf.inspection import is_run
+    from mminf.run_folder import is_run
     from mminf.storage import is_remote, to_path
 
     if page is None and not as_json:

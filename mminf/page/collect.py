@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from mminf.errors import MminfError
-from mminf.inspection import RunStatus, image_policy, is_run, read_outcomes, read_recipe, run_status
-from mminf.page.figures import Figures, FunnelStep, Reason, ScoreFigure, final_outcomes, score_fields, steps_of
+from mminf.inspection import RunStatus, read_outcomes, read_recipe, run_status
+from mminf.page.figures import Figures, FunnelStep, ScoreFigure, final_outcomes, score_fields, steps_of
 from mminf.page.gallery import MOST, Chosen, Shown, show_records
 from mminf.properties import PathProperties
 from mminf.properties.path import measure_path
+from mminf.run_folder import image_policy, is_run
 from mminf.storage import to_path
 
 
@@ -58,7 +59,6 @@ class RunReport:
     total: int
     done: int
     funnel: tuple[FunnelStep, ...]
-    reasons: tuple[Reason, ...]
     scores: tuple[ScoreFigure, ...]
     costs: tuple[StepCost, ...]
     gallery: tuple[Shown, ...]
@@ -122,7 +122,6 @@ def collect_run(output: str | Path, label: str, records: int = MOST, *, exact: b
         total=figures.total,
         done=figures.done,
         funnel=tuple(figures.funnel(published.get("pass_rates"))),
-        reasons=tuple(figures.most_frequent()),
         scores=tuple(figures.score_figures()),
         costs=_costs(status, recipe),
         gallery=tuple(show_records(chosen.records(), image_policy(output))),

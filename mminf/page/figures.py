@@ -1,8 +1,7 @@
-"""Counts the outcomes of a run: the funnel, the reasons, the scores. Pure accumulators, which see each outcome once."""
+"""Counts the outcomes of a run: the funnel and the scores. Pure accumulators, which see each outcome once."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +12,6 @@ from mminf.states import RecordStatus
 
 BINS = 20
 """Number of bins in a histogram of expected scores."""
-_VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|“[^”]*”|\d+(?:[.,]\d+)*")
-_LONGEST = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +34,6 @@ class FunnelStep:
         """The share of the records with a result that was not dropped; None if there are none."""
         judged = self.entered - self.failed
         return (judged - self.dropped) / judged if judged > 0 else None
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """A group of reasons that differ in their numbers and quotations only."""
-
-    step: str
-    state: str
-    text: str
-    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +69,6 @@ class ScoreFigure:
         return least / total if total else None
 
 
-def group_of(reason: str) -> str:
-    """Returns a reason with its numbers and quotations replaced, so that reasons of one kind are equal."""
-    return _VALUE.sub("…", " ".join(reason.split()))[:_LONGEST]
-
-
 def score_fields(recipe: Mapping[str, Any]) -> Iterator[ScoreField]:
     """Yields the fields that `score` steps of a run's recipe write."""
     for kind, config in steps_of(recipe):
@@ -115,7 +97,6 @@ class Figures:
     stages: Sequence[Sequence[str]]
     scores: Sequence[ScoreField] = ()
     ended: Counter[tuple[str, str]] = field(default_factory=Counter)
-    reasons: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     done: int = 0
     _values: dict[str, Counter[int]] = field(default_factory=dict)
     _expected: dict[str, list[int]] = field(default_factory=dict)
@@ -126,9 +107,7 @@ class Figures:
         if state is RecordStatus.DONE:
             self.done += 1
         else:
-            step = outcome["step"] or "source"
-            self.ended[step, str(state)] += 1
-            self.reasons[step, str(state), group_of(outcome["reason"] or "no reason")] += 1
+            self.ended[outcome["step"] or "source", str(state)] += 1
         for score in self.scores:
             self._count_score(score, fields)
 
@@ -158,10 +137,6 @@ class Figures:
                 found.append(FunnelStep(name, left, dropped, failed, (published or {}).get(name)))
             left -= dropped + failed
         return found
-
-    def most_frequent(self, number: int = 40) -> list[Reason]:
-        """Returns the most frequent groups of reasons."""
-        return [Reason(step, state, text, count) for (step, state, text), count in self.reasons.most_common(number)]
 
     def score_figures(self) -> list[ScoreFigure]:
         """Returns the distributions of the scores that at least one record has."""

@@ -79,6 +79,7 @@ def _summary(reports: Sequence[RunReport]) -> Iterator[tuple[str, list[str]]]:
         "failed": lambda report: f"{report.status['failed']:,}",
         "calls": lambda report: f"{sum(cost.calls for cost in report.costs):,}",
         "prompt tokens": lambda report: f"{sum(cost.prompt_tokens for cost in report.costs):,}",
+        "duration of the last run": lambda report: _duration(report.status["seconds"]),
         "generated tokens": lambda report: f"{sum(cost.generated_tokens for cost in report.costs):,}",
     }
     for name, value in values.items():
@@ -115,6 +116,10 @@ def _dataset(report: RunReport | DatasetReport, charts: _Charts) -> dict[str, An
             for properties in found.datasets
         ],
     }
+
+
+def _duration(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{int(seconds) // 3600}:{int(seconds) // 60 % 60:02}:{int(seconds) % 60:02} h"
 
 
 def _percent(share: float | None) -> str:

@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 from mminf.errors import SourceError
-from mminf.inspection import run_datasets
 from mminf.properties.costly import SAMPLE
 from mminf.properties.figures import PathProperties, Properties, Skipped
 from mminf.properties.measure import measure
 from mminf.properties.reader import Dataset
 from mminf.properties.tokenizer import find_tokenizer, load_tokenizer
 from mminf.properties.verbs import MODEL
+from mminf.run_folder import run_datasets
 from mminf.storage import reaching, to_path
 
 

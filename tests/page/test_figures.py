@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mminf.inspection import OutcomeHistory
-from mminf.page.figures import Figures, ScoreField, final_outcomes, group_of, score_fields
+from mminf.page.figures import Figures, ScoreField, final_outcomes, score_fields
 from mminf.states import RecordStatus
 
 STEPS = ["hook", "classify", "keep", "respond"]
@@ -61,19 +60,6 @@ def test_records_that_continue_in_a_later_stage_are_counted_once() -> None:
         yield outcome("dropped", "hook")
 
     assert len(list(final_outcomes(outcomes(), 2))) == 2
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("solvability 2 < 3", "solvability 1 < 3"),
-        ("image 'a.png' does not exist", "image 'b/c.png' does not exist"),
-        ("answer was truncated after 1,024 tokens", "answer was truncated after 512 tokens"),
-    ],
-)
-def test_reasons_that_differ_in_values_are_one_group(one: str, other: str) -> None:
-    assert group_of(one) == group_of(other)
-    assert group_of(one) != group_of("something else")
 
 
 def test_scores() -> None:

@@ -16,9 +16,9 @@ from mminf import api
 from mminf.cli.main import app
 from mminf.errors import SourceError
 from mminf.image import ImagePolicy
-from mminf.inspection import image_policy
 from mminf.page.collect import DatasetReport, RunReport
 from mminf.registry import Registry
+from mminf.run_folder import image_policy
 
 from ..conftest import tiny_image
 
@@ -162,7 +162,7 @@ def test_a_source_that_is_not_there_any_more_shows_no_images(
     tiny_image(tmp_path / "a.png")
     output = run("one", *items(1, images=["a.png"]))
     assert isinstance(image_policy(output), ImagePolicy)
-    monkeypatch.setattr("mminf.inspection.SOURCES", Registry("source"))
+    monkeypatch.setattr("mminf.run_folder.SOURCES", Registry("source"))
     assert "unknown source 'jsonl'" in str(image_policy(output))
 
 

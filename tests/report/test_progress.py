@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -81,7 +82,7 @@ def test_the_time_left_is_visible_in_every_window(width: int, height: int, engin
     parts, whole = progress_lines(made, rates, width, height)
     assert len(parts) + len(whole) <= max(height, len(whole))
     assert all(columns(line) <= width for line in [*parts, *whole])
-    assert whole[0].startswith("345,678/2,000,000 source records, 0:47 left, ")
+    assert re.match(r"345,678/2,000,000 source records, 0:\d\d left, ", whole[0])
     assert height < 24 or any(line.startswith("a_step") for line in parts)
     assert height < 60 or sum(line.startswith("a_step") for line in parts) == 26
 

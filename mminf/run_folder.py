@@ -1,0 +1,65 @@
+"""What the output folder of a run has: its journal, its datasets, and the images that its source allows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypedDict
+
+from mminf.engine.output import read_marker
+from mminf.errors import MminfError
+from mminf.image import ImagePolicy
+from mminf.journal.folders import list_shards
+from mminf.journal.schema import FILE
+from mminf.registry import SOURCES
+from mminf.sharding.journals import open_journals
+from mminf.storage import is_remote, to_path
+
+
+class RunDatasets(TypedDict):
+    """Paths of the datasets of a run, which may not be written yet, and the models of its engines."""
+
+    paths: list[Path]
+    models: list[str]
+
+
+def image_policy(output: str | Path) -> ImagePolicy | str:
+    """Returns the rules of a run's source for the images that may be read, or why they are not known.
+
+    Raises:
+        JournalError: if there is no run.
+    """
+    path = to_path(str(output))
+    with open_journals(path) as journals:
+        recipe, recipe_path = journals[0].meta.recipe, journals[0].meta.recipe_path
+    if not recipe.get("source") or recipe_path is None:
+        return "images are not shown: the run has no source with files"
+    ((kind, settings),) = recipe["source"].items()
+    try:
+        made = SOURCES.get(kind)
+        config = made.Config.model_validate(settings)
+        policy: ImagePolicy = made(config, Path(recipe_path).absolute().parent, (path / "images").absolute()).policy()
+    except (MminfError, ValueError, OSError) as error:
+        return f"images are not shown: the source {kind!r} of the run is not available: {error}"
+    return policy
+
+
+def is_run(output: Path) -> bool:
+    """Returns whether a folder has the journal of a run, or of its shards."""
+    return (output / FILE).exists() or bool(list_shards(output))
+
+
+def run_datasets(output: str | Path) -> RunDatasets | None:
+    """Returns the datasets that runs or exports have written into a folder, or None if there are none."""
+    path = to_path(str(output))
+    if not is_remote(path) and not path.is_dir():
+        return None
+    if not is_run(path):
+        names, recipe = ({} if is_remote(path) else read_marker(path)), {}
+    else:
+        with open_journals(path) as journals:
+            names, recipe = journals[0].meta.datasets, journals[0].meta.recipe
+    if not names:
+        return None
+    engines = recipe.get("engines") or {}
+    models = [str(engine["model"]) for engine in engines.values() if isinstance(engine, dict) and engine.get("model")]
+    return RunDatasets(paths=[path / name for name in names], models=list(dict.fromkeys(models)))
