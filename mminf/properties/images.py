@@ -75,15 +75,15 @@ class ImageReader:
         return found
 
     def _read_file(self, value: str) -> Found:
-        path = local_path(value)
-        if path is None or is_remote(self._folder):
-            return Unread("remote", value)
-        uri = str(self._folder / path)
         try:
+            path = local_path(value)
+            if path is None or is_remote(self._folder):
+                return Unread("remote", value)
+            uri = str(self._folder / path)
             if not Path(uri).exists():
                 return Unread("missing", uri)
-        except OSError as error:  # a name that is too long
-            return Unread("missing", f"{shorten_text(uri)}: {error.strerror}")
+        except (OSError, ValueError) as error:  # a name that is too long, or not a valid URI
+            return Unread("missing", f"{shorten_text(value)}: {error}")
         try:
             return _measure(read_image(uri, _POLICY), uri)
         except ImageError as error:

@@ -53,7 +53,7 @@ class Numbers:
 
 
 def make_histogram(values: Mapping[int, int], most: int) -> Histogram:
-    """Returns a histogram with about 20 bins of equal width, and a last one for the largest values (up to 5 %).
+    """Returns a histogram with about 20 bins of equal width, and one more for the largest values, at most 5 %.
 
     Args:
         values: counts of values, at least one.

@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from mminf.errors import shorten_text
 from mminf.properties.figures import Noun, Verb, Verbs
 
 if TYPE_CHECKING:
@@ -64,12 +65,17 @@ class SpacyParser:
             import spacy
         except ImportError as error:
             raise NoParser("spaCy is not installed", f"pip install 'mminf[verbs]' && {install}") from error
+        except Exception as error:  # such as an error of a library that does not fit
+            raise NoParser(f"spaCy can't be imported: {shorten_text(str(error))}", "pip install -U spacy") from error
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of a model for another minor version
                 self._pipeline: Language = spacy.load(model, exclude=self._unused)
         except OSError as error:  # also of a broken folder
             raise NoParser(f"spaCy's model {model} is not installed", install) from error
+        except Exception as error:  # a model that needs other packages, or another version of spaCy
+            reason = f"spaCy's model {model} can't be loaded: {shorten_text(str(error))}"
+            raise NoParser(reason, install) from error
         if "parser" not in self._pipeline.pipe_names:
             raise NoParser(f"spaCy's model {model} has no parser", f"python -m spacy download {MODEL}")
         meta = self._pipeline.meta

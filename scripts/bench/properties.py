@@ -1,11 +1,10 @@
 """Measures `mminf properties`: seconds and peak memory for drawn rows. No model is involved.
 
-    python scripts/bench/properties.py [--rows 100000] [--spacy-model en_core_web_sm] [--exact] [--folder FOLDER]
+    python scripts/bench/properties.py [few] [lines] [array] [tokens] [exact] [--rows 100000] [--spacy-model NAME]
 
 A row has an English or Chinese instruction of 12 words on average, a response of 70 words, and one of 2,000 JPEG files
 of 640x480 pixels. A fifth of the responses repeat an earlier one, with one word changed. The same rows are written as
-JSON Lines and as one JSON array. The first line is about a tenth of the rows: memory that does not grow with the rows
-is the same there.
+JSON Lines and as one JSON array. The part `few` is a tenth of the rows, whose peak memory shows whether memory grows.
 """
 
 from __future__ import annotations
@@ -22,6 +21,13 @@ from pathlib import Path
 
 from mminf_plugins.demo.world import draw_scene, make_scene
 
+PARTS: dict[str, tuple[str, ...]] = {
+    "few": ("few.jsonl",),
+    "lines": ("rows.jsonl",),
+    "array": ("rows.json",),
+    "tokens": ("rows.jsonl", "--tokenizer", "builtin:demo"),
+    "exact": ("rows.jsonl", "--exact"),
+}
 FILES, WORDS = 2_000, 30_000
 VERBS = ("Describe", "Count", "List", "Compare", "Explain", "Read", "Identify", "Summarize", "What is", "Where is")
 NOUNS = ("image", "chart", "sign", "person", "table", "scene", "number", "object", "text", "building")
@@ -62,45 +68,41 @@ def draw_rows(number: int, images: list[str]) -> Iterator[dict[str, object]]:
 
 
 def run(path: Path, *options: str) -> str:
-    """Returns wall seconds and peak memory of the command as text."""
+    """Returns CPU seconds, wall seconds and peak memory of the command as text."""
     command = [sys.executable, "-m", "mminf.cli.main", "properties", str(path), "--json", *options]
     child = f"""
-import resource, subprocess, sys
+import resource, subprocess
 code = subprocess.run({command!r}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
-print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(code, used.ru_utime + used.ru_stime, used.ru_maxrss)
 """
     start = time.perf_counter()
     out = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, check=True).stdout
-    code, peak = out.split()
+    code, cpu, peak = out.split()
     assert code == "0", f"mminf properties {path} failed"
-    return f"{time.perf_counter() - start:.0f} s, {int(peak) / 1024:.0f} MB"
+    return f"{float(cpu):.0f} CPU-s, {time.perf_counter() - start:.0f} s, {int(peak) / 1024:.0f} MB"
 
 
 def main() -> None:
-    """Prints one line per file and mode."""
+    """Prints one line per part."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--spacy-model", default="en_core_web_sm")
-    parser.add_argument("--exact", action="store_true", help="also with --exact")
-    parser.add_argument("--folder", type=Path, help="folder for the drawn rows and images; a temporary one by default")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        folder: Path = given.folder or Path(temporary)
-        folder.mkdir(exist_ok=True)
-        images = write_images(folder / "images")
-        rows = list(draw_rows(given.rows, images))
-        few = rows[: given.rows // 10]
-        for name, part in (("few.jsonl", few), ("rows.jsonl", rows)):
+        folder = Path(temporary)
+        rows = list(draw_rows(given.rows, write_images(folder / "images")))
+        few = given.rows // 10
+        for name, part in (("few.jsonl", rows[:few]), ("rows.jsonl", rows)):
             (folder / name).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in part))
         (folder / "rows.json").write_text(json.dumps(rows, ensure_ascii=False))
-        options = ["--spacy-model", given.spacy_model]
-        print(f"{len(few):,} rows, JSON Lines: {run(folder / 'few.jsonl', *options)}")
         del rows
-        print(f"{given.rows:,} rows, JSON Lines: {run(folder / 'rows.jsonl', *options)}")
-        print(f"{given.rows:,} rows, one JSON array: {run(folder / 'rows.json', *options)}")
-        print(f"{given.rows:,} rows, tokens: {run(folder / 'rows.jsonl', '--tokenizer', 'builtin:demo', *options)}")
-        if given.exact:
-            print(f"{given.rows:,} rows, --exact: {run(folder / 'rows.jsonl', '--exact', *options)}")
+        for part in given.parts:
+            name, *options = PARTS[part]
+            number = few if part == "few" else given.rows
+            found = run(folder / name, "--spacy-model", given.spacy_model, *options)
+            print(f"{part}: {number:,} rows, {' '.join(PARTS[part])}: {found}", flush=True)
 
 
 if __name__ == "__main__":

@@ -61,10 +61,11 @@ def test_images_that_are_not_read_are_counted_and_the_first_is_named(tmp_path: P
         ("data:image/png;base64,AAAA",),
         ("a\0b.png",),
         (str(tmp_path),),
+        ("file://[a.png",),
     ]
     found = images_of(*rows, folder=tmp_path)
     assert found.measured == 0
-    assert (found.missing.count, found.missing.first) == (3, f"rows:0: {tmp_path / 'none.png'}")
+    assert (found.missing.count, found.missing.first) == (4, f"rows:0: {tmp_path / 'none.png'}")
     assert found.broken.count == 4
     assert str(found.broken.first).startswith("rows:0: image ")
     assert (found.remote.count, found.remote.first) == (2, "rows:2: https://example.com/a.png")

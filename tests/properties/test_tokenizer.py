@@ -51,6 +51,14 @@ def test_a_model_in_the_cache_of_hugging_face(letters: Path, tmp_path: Path, mon
     assert load_tokenizer("org/name").count(["a b"]) == [2]
 
 
+def test_a_model_in_the_cache_of_modelscope(letters: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path / "ms"))
+    place = tmp_path / "ms" / "models" / "org" / "name-2___5"
+    place.mkdir(parents=True)
+    shutil.copy(letters / "tokenizer.json", place)
+    assert load_tokenizer("org/name-2.5").count(["a b"]) == [2]
+
+
 @pytest.mark.parametrize("name", ["org/none", "none", "a/b/c", "/nowhere/model", "builtin:none", "", "org/na me"])
 def test_a_tokenizer_that_is_not_here_is_an_error(name: str) -> None:
     with pytest.raises(UsageError, match="is not on this machine"):

@@ -115,7 +115,7 @@ def test_missing_spacy_is_named_with_the_command_that_installs_it(monkeypatch: p
     assert error.value.remedy == "pip install 'mminf[verbs]' && python -m spacy download en_core_web_sm"
 
 
-def test_a_model_without_a_parser_and_a_broken_one_are_errors(tmp_path: Path) -> None:
+def test_a_model_without_a_parser_and_a_broken_one_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spacy = pytest.importorskip("spacy")
     spacy.blank("en").to_disk(tmp_path / "blank")
     with pytest.raises(NoParser, match="blank has no parser"):
@@ -126,3 +126,11 @@ def test_a_model_without_a_parser_and_a_broken_one_are_errors(tmp_path: Path) ->
     (tmp_path / "broken" / "config.cfg").write_text("nonsense")
     with pytest.raises(NoParser, match="broken"):
         SpacyParser(str(tmp_path / "broken"))
+    monkeypatch.setattr(spacy, "load", _fail)
+    with pytest.raises(NoParser, match="spaCy's model any can't be loaded: E002: no factory") as error:
+        SpacyParser("any")
+    assert error.value.remedy == "python -m spacy download any"
+
+
+def _fail(*_: object, **__: object) -> None:
+    raise ValueError("E002: no factory")
