@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -104,7 +104,7 @@ def _number(value: float | None, digits: int = 2) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
 
-_TEXT_LINES = {
+_TEXT_LINES: dict[str, Callable[[Texts], str]] = {
     "texts": lambda texts: f"{texts.texts:,}",
     "without words": lambda texts: f"{texts.empty:,}" if texts.empty else "",
     "words": lambda texts: _spread(texts.words),
