@@ -246,7 +246,8 @@ def retry(output: str | Path, *, step: str | None = None, ids: Sequence[str] = (
     with workspace.hold():
         marked = _find_failed(workspace.folder, step, ids)
         if ids and not marked:
-            raise JournalError(f"no failed record {', '.join(map(repr, ids))} in {output}; `mminf status` lists them")
+            names = ", ".join(map(repr, ids))
+            raise JournalError(f"no failed record {names} in {output}; `mminf list {output} --failed` lists them")
         with Journal(workspace.folder, write=True, locked=True) as journal:
             journal.retries.write_off(marked)
         return len(marked)

@@ -14,6 +14,8 @@ from mminf.journal.database import Database
 from mminf.record import Json
 from mminf.states import RunState
 
+_LATEST = 1e11
+"""No time is later, in seconds since 1970."""
 _TOKENS = "special_tokens:"
 _DATASETS = "datasets"
 _MERGED = "merged:"
@@ -173,9 +175,10 @@ class RunMeta:
 
     def _time(self, key: str) -> float | None:
         try:
-            return float(self.get(key) or "")
+            found = float(self.get(key) or "")
         except ValueError:
             return None
+        return found if 0 < found < _LATEST else None
 
     @property
     def is_finished(self) -> bool:

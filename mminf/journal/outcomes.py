@@ -10,7 +10,17 @@ from mminf.journal.checksum import RUN_FACTOR, SEQ_FACTOR, SqlValue
 from mminf.journal.codec import BELOW, below, clean, path_numbers, path_text
 from mminf.journal.database import Database, Values, inserting
 from mminf.journal.meta import RunMeta
-from mminf.journal.row import LISTED, FailedRecord, OutcomeCount, Place, ReasonCount, Row, listed_row, row_of
+from mminf.journal.row import (
+    LISTED,
+    FailedRecord,
+    OutcomeCount,
+    Place,
+    ReasonCount,
+    Row,
+    listed_row,
+    reason_count,
+    row_of,
+)
 from mminf.limits import REASON_CHARACTERS
 from mminf.record import Record, to_json
 from mminf.redact import redact
@@ -133,8 +143,8 @@ class Outcomes:
             where += " AND (seq, path) <= (?, ?)"
             arguments += [last[0], path_text(last[1])]
         sql = f"SELECT step, state, reason, count(*) FROM rows {where} GROUP BY step, state, reason"  # noqa: S608
-        for step, state, reason, number in self._database.stream(sql, *arguments):
-            yield ReasonCount(step, RecordStatus(state), reason, number)
+        for row in self._database.stream(sql, *arguments):
+            yield reason_count(row)
 
     def check(self) -> None:
         """Checks that no row is hidden by a damaged index or a damaged value. Raises JournalError."""

@@ -161,7 +161,24 @@ LISTED = ("stage", "id", "root", "seq", "path", "state", "step", "reason")
 def listed_row(values: tuple[Any, ...]) -> Row:
     """Returns the row of values in the order of `LISTED`, without its fields and its key. Raises JournalError."""
     stage, record, root, seq, path, *end = values
+    if not all(isinstance(text, str) for text in (record, root, *(text for text in end if text is not None))):
+        raise _damaged(record, "it is not a text")
     return row_of((stage, record, root, seq, path, None, None, *end, "{}"))
+
+
+def reason_count(values: tuple[Any, ...]) -> ReasonCount:
+    """Returns the count of step, state, reason and number. Raises JournalError if they are damaged."""
+    step, state, reason, number = values
+    if not all(isinstance(text, str | None) for text in (step, reason)):
+        raise _damaged(step, "it is not a text")
+    return ReasonCount(step, RecordStatus(state), reason, number)
+
+
+def _damaged(record: object, why: object) -> JournalError:
+    return JournalError(
+        f"the journal is damaged: an outcome of record {record!r:.80} can't be read: {why}; `mminf repair` "
+        "saves what can be read"
+    )
 
 
 def row_of(values: tuple[Any, ...]) -> Row:
@@ -172,10 +189,7 @@ def row_of(values: tuple[Any, ...]) -> Row:
             stage, record, root, seq, path_numbers(path), RecordStatus(state), step, reason, json.loads(fields), key
         )
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise JournalError(
-            f"the journal is damaged: an outcome of record {values[1]!r:.80} can't be read: {error}; `mminf repair` "
-            "saves what can be read"
-        ) from error
+        raise _damaged(values[1], error) from error
     if not isinstance(found.fields, dict):
         raise JournalError(f"the journal is damaged: the fields of record {values[1]!r:.80} are not an object")
     return found

@@ -77,7 +77,14 @@ def test_a_flipped_bit_is_noticed_or_changes_nothing(run: tuple[Path, Path], tmp
             assert "mminf repair" in str(error) or "version" in str(error) or "had other steps" in str(error), error
         else:
             assert (output / "to" / "o.jsonl").read_bytes() == expected, f"seed {seed}"
-        for look in (api.status, lambda out: api.show(out, "3"), lambda out: list(api.failures(out))):
+        looks = (
+            api.status,
+            lambda out: api.show(out, "3"),
+            lambda out: list(api.failures(out)),
+            lambda out: list(api.list_records(out)),
+            lambda out: list(api.list_records(out, fields=True)),
+        )
+        for look in looks:
             try:
                 look(output)
             except JournalError:

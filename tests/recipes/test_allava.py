@@ -79,7 +79,7 @@ def test_all_parts_or_nothing(play: Play, pictures: Pictures) -> None:
     assert "no <answer>" in found.failed["cut"]
     assert "4 candidate questions, not 5" in found.failed["few"]
     assert "no <answer>" in found.failed["empty"]
-    assert found.dropped["small"][1] == "not short_side >= 512 (short_side=511)"
+    assert found.dropped["small"][1] == "short_side 511 < 512"
     assert captions[0]["conversations"][1]["value"] == "A good."
     assert instructions[0]["conversations"] == [
         {"from": "human", "value": "<image>\nWhy good?"},

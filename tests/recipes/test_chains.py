@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -252,8 +253,8 @@ def test_thoughts_are_rewritten_and_verified_the_right_way_round(play: Play, pic
     response = "<think>\nIn the image I see kind-fine.\n</think>\n\nTwo, kind-fine."
     assert written["fine"]["messages"][1]["content"] == response
     assert found.dropped["leaky"][0] == "no_leak"
-    assert found.dropped["wrong"] == ("keep", "not right (right=False)")
-    assert found.dropped["other"][1].startswith("not word_changes <= 15")
+    assert found.dropped["wrong"] == ("keep", "right is false")
+    assert re.fullmatch(r"word_changes \d+(\.\d+)? > 15", found.dropped["other"][1])
     # The released code showed the model's answer as the right one.
     verified = next(prompt for prompt in found.asked("[Begin of Given Answer]") if "kind-fine" in prompt)
     assert "[Begin of Correct Answer]\ngold kind-fine\n[End of Correct Answer]" in verified

@@ -228,7 +228,7 @@ def test_bad_answers_leave_the_conversation(
         ("Does the question below fit", "**No.** There is no dog.", "not relevant"),
         ("Does the question below fit", "It may fit.", "neither"),
         ("Does the question below fit", f"Yes{CUT}", "truncated"),
-        ("Rate the answer", "[[7]]", "not quality >= 8"),
+        ("Rate the answer", "[[7]]", "quality 7 < 8"),
         ("Rate the answer", "[[8]] or [[9]]", "no score"),
         ("Rate the answer", "It is good.", "no score"),
         ("Rate the answer", "[[11]]", "no score"),

@@ -41,7 +41,7 @@ def test_captions_are_recycled_beside_instructions(play: Play, pictures: Picture
     lines = (ROOT / "templates/captions/requests.txt").read_text().splitlines()
     assert row["messages"][0]["content"].removeprefix("<image>") in lines
     assert row["messages"][1]["content"] == "A caption of a red thing on a wide table."
-    assert found.dropped["bad"] == ("good_caption", "not detail >= 3 (detail=1)")
+    assert found.dropped["bad"] == ("good_caption", "detail 1 < 3")
     assert found.dropped["odd"][0] == "clean_caption"
     assert len(found.asked("how much detail the caption gives")) == 2, "an instruction is not rated as a caption"
     assert not any("A caption of" in prompt for prompt in found.asked("whether the image shows"))
@@ -56,7 +56,7 @@ def test_the_likeliest_of_five_responses_needs_log_probabilities(play: Play, pic
 def test_judged_responses_need_full_marks(play: Play, pictures: Pictures) -> None:
     found = play("oasis", items(pictures("a", "low")), OASIS, profile="judged")
     assert [row["id"] for row in found.rows["oasis.jsonl"]] == ["a"]
-    assert found.dropped["low"] == ("good_response", "not truthfulness == 5 (truthfulness=4)")
+    assert found.dropped["low"] == ("good_response", "truthfulness 4, not 5")
 
 
 def test_without_a_profile_no_response_is_judged(play: Play, pictures: Pictures) -> None:
@@ -68,7 +68,7 @@ def test_without_a_profile_no_response_is_judged(play: Play, pictures: Pictures)
 def test_the_ocr_variant_hooks_only_what_is_rich_in_text(play: Play, pictures: Pictures) -> None:
     found = play("oasis", items(pictures("a", "b", "low")), OASIS, profile="ocr")
     assert [row["id"] for row in found.rows["oasis.jsonl"]] == ["a", "low"]
-    assert found.dropped["b"] == ("rich_in_text", "not text_richness >= 4 (text_richness=2)")
+    assert found.dropped["b"] == ("rich_in_text", "text_richness 2 < 4")
     assert len(found.calls) == 3 + 2 * 7
 
 
