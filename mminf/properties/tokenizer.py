@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,7 +102,10 @@ def _in_modelscope(name: str) -> Path | None:
     try:
         from modelscope.hub.snapshot_download import snapshot_download
 
-        path = Path(snapshot_download(name, local_files_only=True)) / FILE
+        # modelscope reads the variable when it is imported, which may be earlier.
+        cache = os.environ.get("MODELSCOPE_CACHE")
+        folder = str(Path(cache) / "models") if cache else None
+        path = Path(snapshot_download(name, cache_dir=folder, local_files_only=True)) / FILE
     except Exception:  # it is not in the cache, or modelscope is not installed
         return None
     return path if path.is_file() else None
