@@ -224,8 +224,8 @@ def test_bad_answers_leave_the_conversation(
 @pytest.mark.parametrize(
     ("part", "said", "reason"),
     [
-        ("Does the question below fit", "No", "not relevant"),
-        ("Does the question below fit", "**No.** There is no dog.", "not relevant"),
+        ("Does the question below fit", "No", "relevant is false"),
+        ("Does the question below fit", "**No.** There is no dog.", "relevant is false"),
         ("Does the question below fit", "It may fit.", "neither"),
         ("Does the question below fit", f"Yes{CUT}", "truncated"),
         ("Rate the answer", "[[7]]", "quality 7 < 8"),
