@@ -150,7 +150,12 @@ def test_a_changed_template_recomputes_its_step_and_readers_only(
     options = {"input": images, "output": tmp_path / "out", "settings": scripted_oasis}
     mminf.run("oasis", **options)
     made = calls_by_step(tmp_path / "out")
-    changed = [*scripted_oasis, "steps.clarity.template=null", "steps.clarity.prompt=in double square brackets"]
+    prompt = [
+        "steps.clarity.template=null",
+        "steps.clarity.languages=[]",
+        "steps.clarity.prompt=in double square brackets",
+    ]
+    changed = [*scripted_oasis, *prompt]
     mminf.run("oasis", input=images, output=tmp_path / "out", settings=changed)
     again = calls_by_step(tmp_path / "out")
     assert again.pop("clarity") == 2 * made.pop("clarity") > 0
