@@ -153,7 +153,7 @@ def test_a_changed_template_recomputes_its_step_and_readers_only(
     prompt = [
         "steps.clarity.template=null",
         "steps.clarity.languages=[]",
-        "steps.clarity.prompt=in double square brackets",
+        "steps.clarity.prompt=as one of [[1]] or [[5]]",
     ]
     changed = [*scripted_oasis, *prompt]
     mminf.run("oasis", input=images, output=tmp_path / "out", settings=changed)
