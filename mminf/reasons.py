@@ -19,7 +19,7 @@ MOST_FORMS = 1000
 OTHER = "other reasons"
 
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
-_VALUE = rf"(?:-?\d[\w.+-]*|-?inf|nan|true|false|none|{_QUOTED}|\[[^\[\]]*\]|\{{[^{{}}]*\}}|\([^()]*\))"
+_VALUE = rf"(?:-?\d[\w.+…-]*|-?inf|nan|true|false|none|{_QUOTED}|\[[^\[\]]*\]|\{{[^{{}}]*\}}|\([^()]*\))"
 _OWN_VALUE = re.compile(
     rf"(?<=[\w)\]'\"])(?<!\bnot)(?<!\bin)(?<!\bis)(?<!\band)(?<!\bor) (?:= )?{_VALUE}"
     r"(?=$| (?:[<>]=?|==|is|and) |, not )"
