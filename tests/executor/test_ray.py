@@ -232,7 +232,7 @@ def test_the_launch_example(cluster: Any, recipe: Path, tmp_path: Path) -> None:
         timeout=120,
     )
     assert found.returncode == 0, found.stderr
-    assert f"finished: {whole.counts.done} done" in found.stdout
+    assert f"finished: {whole.counts.done} rows done" in found.stdout
     same(tmp_path / "whole", tmp_path / "cut")
 
 
