@@ -11,7 +11,7 @@ from mminf.answer.score import parse_score
 from mminf.answer.verdict import parse_letter, parse_verdict
 from mminf.config import Names
 from mminf.errors import ImageError, MissingField, RecordError, RequestError, UnusableAnswer
-from mminf.language import find_language, find_not_in, find_other_language, find_other_script, known_languages
+from mminf.language import find_language, find_not_in, find_other_language, known_languages
 from mminf.recipe.config import StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Fields, Json, Record
@@ -64,7 +64,6 @@ __all__ = [
     "find_language",
     "find_not_in",
     "find_other_language",
-    "find_other_script",
     "is_placeholder",
     "is_quoted",
     "known_languages",

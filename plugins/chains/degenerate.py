@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from pydantic import Field
 from rapidfuzz.distance import Levenshtein
 
-from mminf.step import Context, Drop, Names, Outcome, Record, Step, StepConfig, find_other_script, step
+from mminf.step import Context, Drop, Names, Outcome, Record, Step, StepConfig, step
 
 from .repetition import find_repetition
-from .texts import as_text, one_of, shorten, texts_of, word_set, words_of
+from .texts import one_of, shorten, texts_of, word_set, words_of
 
 # Default system turns of chat templates.
 _SYSTEM = (
@@ -63,11 +63,6 @@ class DegenerateConfig(StepConfig):
         default_factory=list,
         description="System prompts that a text must not repeat, in addition to those of common chat templates.",
     )
-    script_of: str | None = Field(
-        None,
-        description="Field whose writing system the texts must have, for example the request: a Chinese answer to an "
-        "English request is dropped, unless the request asks for a translation or contains Chinese text.",
-    )
     similarity: float = Field(
         0.9, ge=0.5, le=1, description="Minimum share of equal words at which a text counts as an echo."
     )
@@ -75,7 +70,7 @@ class DegenerateConfig(StepConfig):
 
 @step("degenerate")
 class Degenerate(Step[DegenerateConfig]):
-    """Drops texts with endless repetition, echoes of the system prompt or the request, another script, and debris.
+    """Drops texts with endless repetition, echoes of the system prompt or the request, and debris.
 
     Debris is special tokens, replacement characters, punctuation without words, and values like "undefined". Refrains,
     tables, lists, code and numbers are kept. An answer that quotes the request and continues is not an echo.
@@ -90,7 +85,7 @@ class Degenerate(Step[DegenerateConfig]):
     @property
     def reads(self) -> frozenset[str]:
         """The texts, and the fields that they are compared with."""
-        return super().reads.union(self.config.echo_of, [self.config.script_of] if self.config.script_of else [])
+        return super().reads.union(self.config.echo_of)
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Drops the record if one of its texts is degenerate."""
@@ -98,9 +93,8 @@ class Degenerate(Step[DegenerateConfig]):
             requests = [
                 (other, text) for other in self.config.echo_of if other != name for text in texts_of(record[other])
             ]
-            expected = as_text(record[self.config.script_of]) if self.config.script_of is not None else ""
             for text in texts_of(record[name]):
-                if (found := self._find_fault(text, requests) or find_other_script(text, expected)) is not None:
+                if (found := self._find_fault(text, requests)) is not None:
                     return Drop(f"{name} {found}")
         return {}
 

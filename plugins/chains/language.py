@@ -54,7 +54,7 @@ class Language(Step[LanguageConfig]):
     The language is found by the script and by py3langid, a model that is a part of the installation. Codes are those of
     ISO 639-1; `und-Cyrl`, `und-Latn`, ... if only the script is certain; and `und` for a text without words. Code,
     formulas, addresses and quotations do not count. A text is only dropped if its language is certain: names, numbers
-    and short answers are kept. `degenerate` with `script_of` compares scripts only.
+    and short answers are kept.
     """
 
     @property

@@ -433,14 +433,17 @@ def test_names_quotes_and_translations_may_have_another_script(text: str, other:
 
 
 def test_texts_in_another_script_are_dropped(run_filter: Filter) -> None:
-    steps = "- degenerate: {reads: [caption, text], script_of: request}\n"
+    steps = "- language: {reads: [caption, text], same_as: request}\n"
     row = {"caption": "A cat.", "request": EN}
     found = run_filter(
         steps,
         {"id": "good", "text": "A red cat sits on the sofa.", **row},
         {"id": "bad", "text": "一只红色的猫坐在沙发上，旁边有一个蓝色的球。", **row},
     )
-    assert found == (["good"], {"bad": "text is in another script (han) than the latin"})
+    assert found == (
+        ["good"],
+        {"bad": "text is in another script (han) than the latin: '一只红色的猫坐在沙发上，旁边有一个蓝色的球。'"},
+    )
 
 
 SEED = "A brown dog runs on the beach."

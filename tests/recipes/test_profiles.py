@@ -27,8 +27,8 @@ INFINITY = """
 PREFERENCE = "not_empty draw refusal degenerate language words different two quality ranked pair margin"
 VERIFIABLE = "all_kinds split ask refused_question degenerate_question language solution draws answer match count"
 UNICORN = """
-    same_seed densify caption_leak refused_caption degenerate_caption same_caption request kind choices questions
-    reasoning no_turns turn_leak refusal degenerate embed
+    same_seed densify caption_leak refused_caption degenerate_caption caption_language same_caption request kind choices questions
+    reasoning no_turns turn_leak refusal degenerate language embed
 """
 
 
@@ -54,7 +54,7 @@ UNICORN = """
         ("unicorn", None, UNICORN),
         ("unicorn", "labels", f"article phrase split fill make_seed {UNICORN}"),
         ("unicorn", "annotated,web", f"one_per_image annotation web_caption {UNICORN}"),
-        ("allava_text", "wizardlm", "first_question respond refusal degenerate"),
+        ("allava_text", "wizardlm", "first_question respond refusal degenerate language"),
         ("preference", None, PREFERENCE),
         ("preference", "compared", f"{PREFERENCE} compare preferred"),
         ("verifiable", "hard", f"{VERIFIABLE} trusted not_trivial"),

@@ -314,7 +314,7 @@ def test_bad_captions_are_retried_and_fail(play: Play, tmp_path: Path, answer: s
     [
         ('"I cannot write a caption of this image, because it may show real people. " + prose(seed)', None),
         ('"I am sorry, but I cannot help with that request. As an AI model, I am not able to write such a text. " * 3', "refused_caption"),
-        ('ZH', "degenerate_caption"),
+        ('ZH', "caption_language"),
         ('"A bad seed at a harbour. " * 20', "degenerate_caption"),
         ('" ".join(f"A {w} bad seed at a harbour." for w in "big red old new wet dry hot odd sad wee low raw".split())', "degenerate_caption"),
         ('"The caption mentions a seed. " + prose(seed)', "caption_leak"),
