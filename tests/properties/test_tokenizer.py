@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from tokenizers import models, pre_tokenizers
 from mminf.errors import UsageError
 from mminf.properties import find_tokenizer, load_tokenizer
 from mminf.properties.tokenizer import find_file
+
+from ..conftest import subprocess_env
 
 
 @pytest.fixture
@@ -51,12 +55,14 @@ def test_a_model_in_the_cache_of_hugging_face(letters: Path, tmp_path: Path, mon
     assert load_tokenizer("org/name").count(["a b"]) == [2]
 
 
-def test_a_model_in_the_cache_of_modelscope(letters: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path / "ms"))
+def test_a_model_in_the_cache_of_modelscope(letters: Path, tmp_path: Path) -> None:
     place = tmp_path / "ms" / "models" / "org" / "name-2___5"
     place.mkdir(parents=True)
     shutil.copy(letters / "tokenizer.json", place)
-    assert load_tokenizer("org/name-2.5").count(["a b"]) == [2]
+    code = "from mminf.properties import load_tokenizer; print(load_tokenizer('org/name-2.5').count(['a b']))"
+    env = subprocess_env(MODELSCOPE_CACHE=str(tmp_path / "ms"))  # modelscope reads it when it is imported
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    assert found.stdout.splitlines()[-1:] == ["[2]"], found.stderr
 
 
 @pytest.mark.parametrize("name", ["org/none", "none", "a/b/c", "/nowhere/model", "builtin:none", "", "org/na me"])
