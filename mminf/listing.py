@@ -64,7 +64,7 @@ class Listing:
         pending: number of source records that have no outcome yet; None if unknown.
 
     Raises:
-        UsageError: if `where` is not an expression.
+        UsageError: if `where` is not an expression, or there is no such outcome.
     """
 
     def __init__(
@@ -78,6 +78,9 @@ class Listing:
         fields: bool = False,
     ) -> None:
         self._output = output
+        for name in outcomes:
+            if name not in (*OUTCOMES, WAITING):
+                raise UsageError(f"no outcome {name!r}{nearest(name, [*OUTCOMES, WAITING])}")
         self._outcomes = frozenset(outcomes or {*OUTCOMES, WAITING})
         self._step = step
         self._reason = None if reason is None else reason.casefold()

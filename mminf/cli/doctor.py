@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mminf.cli.terminal import echo
+from mminf.cli.terminal import echo_wrapped
 
 
 def register(app: typer.Typer) -> None:
@@ -22,4 +22,4 @@ def doctor() -> None:
     from mminf.report.doctor import examine
 
     for line in examine():
-        echo(line)
+        echo_wrapped(line, indent="  ")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mminf.cli.options import FORCE, IMAGE_ROOT, INPUT, PLUGIN, PROFILE, RECIPE, SEED, SET, load_options
-from mminf.cli.terminal import echo
+from mminf.cli.terminal import echo_wrapped
 
 
 def register(app: typer.Typer) -> None:
@@ -38,9 +38,10 @@ def export(
     from pathlib import Path
 
     from mminf import api
+    from mminf.layout import amount
 
     loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
     for written in api.export(loaded, output, to=to, force=force):
-        echo(f"{Path(to or output) / written.path}: {written.rows} rows")
+        echo_wrapped(f"{Path(to or output) / written.path}: {amount(written.rows, 'row')}")
         if written.left_out:
-            echo(f"  {written.left_out} records left out, such as {written.example}")
+            echo_wrapped(f"  {amount(written.left_out, 'record')} left out, such as {written.example}", indent="    ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from mminf.cli.options import PLUGIN
-from mminf.cli.terminal import echo
+from mminf.cli.terminal import echo, echo_wrapped
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +26,7 @@ def steps(plugins: list[str] = PLUGIN) -> None:
     for kind, members in api.list_members(plugins).items():
         echo(f"{kind}:")
         for name, line in members.items():
-            echo(f"  {name:13} {line}")
+            echo_wrapped(f"  {name:13} {line}", indent=" " * 16)
 
 
 def recipes() -> None:
@@ -39,4 +39,4 @@ def recipes() -> None:
     from mminf import api
 
     for name, line in api.list_recipes().items():
-        echo(f"{name:20} {line}")
+        echo_wrapped(f"{name:20} {line}", indent=" " * 21)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mminf.cli.options import RUN_FOLDER
-from mminf.cli.terminal import echo
+from mminf.cli.terminal import echo_wrapped
 
 
 def register(app: typer.Typer) -> None:
@@ -29,13 +29,13 @@ def repair(output: Annotated[str, RUN_FOLDER]) -> None:
 
     found = api.repair(output)
     if not found.damaged:
-        echo("the journal is not damaged")
+        echo_wrapped("the journal is not damaged")
         return
     for path in found.damaged:
-        echo(f"the damaged file was kept: {path}")
+        echo_wrapped(f"the damaged file was kept: {path}")
     lost = found.lost.get("memo", 0)
     unreadable = f"; {lost} had a wrong checksum" if lost else ""
-    echo(f"{found.saved.get('memo', 0)} model answers were saved{unreadable}")
+    echo_wrapped(f"{found.saved.get('memo', 0)} model answers were saved{unreadable}")
     if not found.outcomes:
-        echo("outcomes of records are damaged: the next run computes them again from the saved answers")
-    echo("run the same command to resume the run; `mminf export` writes its datasets")
+        echo_wrapped("outcomes of records are damaged: the next run computes them again from the saved answers")
+    echo_wrapped("run the same command to resume the run; `mminf export` writes its datasets")

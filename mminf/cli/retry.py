@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mminf.cli.options import RUN_FOLDER
-from mminf.cli.terminal import echo
+from mminf.cli.terminal import echo_wrapped
 
 
 def register(app: typer.Typer) -> None:
@@ -29,4 +29,4 @@ def retry(
     from mminf import api
 
     marked = api.retry(output, step=step, ids=ids or [])
-    echo(f"{marked} failed records are marked; run the same command to retry them with new seeds")
+    echo_wrapped(f"{marked} failed records are marked; run the same command to retry them with new seeds")

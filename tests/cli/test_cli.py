@@ -61,6 +61,7 @@ def test_run_status_show(images: Path, scripted_oasis: list[str], tmp_path: Path
 def test_quiet_prints_nothing(images: Path, scripted_oasis: list[str], tmp_path: Path) -> None:
     found = mminf("run", "oasis", "-q", "-i", str(images), "-o", str(tmp_path / "out"), *options(scripted_oasis))
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+    assert "INFO    loading scripted" in (tmp_path / "out" / "run.log").read_text(), "the log has it"
 
 
 def test_exit_1_if_nothing_was_done(images: Path, tmp_path: Path) -> None:

@@ -106,6 +106,8 @@ def test_no_run_and_no_records(tmp_path: Path, write_recipe: Callable[[str], Pat
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(JournalError, match="no run in"):
         list(api.list_records(tmp_path / "notes.txt"))
+    with pytest.raises(UsageError, match="no outcome 'drop'; did you mean 'dropped'?"):
+        api.list_records(tmp_path, outcomes=["drop"])
     with pytest.raises(UsageError, match="is not an expression"):
         api.list_records(tmp_path, where="{{ x }}")
     (tmp_path / "rows.jsonl").write_text("")

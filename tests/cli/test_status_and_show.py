@@ -197,6 +197,11 @@ def test_the_end_of_a_run_fits_into_80_columns(small: Path) -> None:
     assert f"to see why records were dropped: mminf status {small}" in text
 
 
+@pytest.mark.parametrize("command", ["recipes", "steps", "doctor"])
+def test_other_lists_fit_as_well(command: str) -> None:
+    assert len(in_terminal.lines(command)) > 10
+
+
 def test_errors_break_between_words(tmp_path: Path) -> None:
     shown = in_terminal.lines("status", "a_folder_that_does_not_exist/and_has_a_long_name")
     assert shown[0].startswith("error: no run in ")
