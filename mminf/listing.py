@@ -78,10 +78,11 @@ class Listing:
         fields: bool = False,
     ) -> None:
         self._output = output
+        known = [*(state.value for state in OUTCOMES), WAITING]
         for name in outcomes:
-            if name not in (*OUTCOMES, WAITING):
-                raise UsageError(f"no outcome {name!r}{nearest(name, [*OUTCOMES, WAITING])}")
-        self._outcomes = frozenset(outcomes or {*OUTCOMES, WAITING})
+            if name not in known:
+                raise UsageError(f"no outcome {name!r}{nearest(name, known)}")
+        self._outcomes = frozenset(outcomes or known)
         self._step = step
         self._reason = None if reason is None else reason.casefold()
         self._where = None if where is None else _expression(where)
