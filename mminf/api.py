@@ -35,6 +35,7 @@ from mminf.journal import Journal
 from mminf.journal.repair import Repaired, repair_journal
 from mminf.journal.retries import WrittenOff
 from mminf.listing import list_records
+from mminf.marks import marks
 from mminf.page.report import report
 from mminf.plugin import discover
 from mminf.recipe.loader import load_recipe
@@ -179,6 +180,8 @@ def check(recipe: Recipe) -> None:
         RecipeError: if a field is not provided; the message lists all of them.
     """
     columns = SOURCES.get(recipe.source.type).columns if recipe.source is not None else None
+    if columns is not None and recipe.source is not None:
+        columns |= recipe.source.config.added
     check_fields(recipe, columns, open_sinks(recipe, Path("out")))
 
 
@@ -264,18 +267,27 @@ def _find_failed(folder: Path, step: str | None, ids: Sequence[str]) -> list[Wri
         return [WrittenOff(record, at, attempts.get(at, 1)) for record, at in dict.fromkeys(failed)]
 
 
-def export(recipe: Recipe, output: str | Path, *, to: str | Path | None = None, force: bool = False) -> list[Written]:
+def export(
+    recipe: Recipe,
+    output: str | Path,
+    *,
+    to: str | Path | None = None,
+    force: bool = False,
+    marks: str | Path | None = None,
+) -> list[Written]:
     """Writes a recipe's datasets from what a journal contains, finished or not.
 
     Args:
         to: folder for the datasets; by default the output of the run, which must then be writable.
         force: as for `prepare`.
+        marks: file with marks, as `mminf view` writes it; records get the fields `mark` and `note`.
 
     Raises:
         JournalError: if there is no run, or the recipe has other steps than the run.
         OutputError: if a dataset can't be written, or would replace a file that mminf did not write.
     """
-    return export_run(recipe, to_path(str(output)), to=None if to is None else to_path(str(to)), force=force)
+    target, named = (None if place is None else to_path(str(place)) for place in (to, marks))
+    return export_run(recipe, to_path(str(output)), to=target, force=force, marks=named)
 
 
 def repair(output: str | Path) -> Repaired:
@@ -336,6 +348,7 @@ __all__ = [
     "list_recipes",
     "list_records",
     "load",
+    "marks",
     "merge",
     "prepare",
     "recipe_schema",

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 
 OWN_FOLDERS = frozenset({"images", "parts"})
 """Images that were embedded in rows, and the journals of shards."""
-OWN_FILES = re.compile(r"journal\..*|run\.log(\..*)?|report\.html", re.DOTALL)
-"""The journal, its lock, and the files that SQLite writes next to it; the log of the run; the page about it."""
+OWN_FILES = re.compile(r"journal\..*|run\.log(\..*)?|report\.html|marks\.jsonl", re.DOTALL)
+"""The journal, its lock, and the files that SQLite writes next to it; the log of the run; the page about it; marks."""
 LONGEST_NAME, LONGEST_PATH = 200, 1000
 """Maximum lengths in bytes. File systems allow 255 per name; the name of an unfinished file is longer."""
 

@@ -26,6 +26,9 @@ def export(
     seed: int | None = SEED,
     plugins: list[str] = PLUGIN,
     force: bool = FORCE,
+    marks: str | None = typer.Option(
+        None, "--marks", help="File with marks of `mminf view`; records get the fields `mark` and `note`."
+    ),
 ) -> None:
     """Write a recipe's datasets from the records that are finished so far; the run may be active.
 
@@ -34,6 +37,8 @@ def export(
         mminf export oasis --output out/oasis --set 'sinks=[{llava: oasis.llava.jsonl}]'
 
         mminf export oasis --output /shared/colleagues/run --to my_datasets
+
+        mminf export oasis -o out/oasis --to marked --marks out/oasis/marks.jsonl
     """
     from pathlib import Path
 
@@ -41,7 +46,7 @@ def export(
     from mminf.layout import amount
 
     loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
-    for written in api.export(loaded, output, to=to, force=force):
+    for written in api.export(loaded, output, to=to, force=force, marks=marks):
         echo_wrapped(f"{Path(to or output) / written.path}: {amount(written.rows, 'row')}")
         if written.left_out:
             echo_wrapped(f"  {amount(written.left_out, 'record')} left out, such as {written.example}", indent="    ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from mminf.engine.output import check_targets, read_marker, write_marker
@@ -14,6 +15,7 @@ from mminf.journal import Journal
 from mminf.journal.folders import list_shards
 from mminf.journal.mirror import copied
 from mminf.journal.schema import FILE
+from mminf.marks import Mark, read_marks
 from mminf.recipe.model import Recipe
 from mminf.sink.base import Written
 from mminf.sink.placing import Guard
@@ -23,28 +25,32 @@ from mminf.storage import is_remote
 log = logging.getLogger("mminf")
 
 
-def export_run(recipe: Recipe, output: Path, *, to: Path | None = None, force: bool = False) -> list[Written]:
+def export_run(
+    recipe: Recipe, output: Path, *, to: Path | None = None, force: bool = False, marks: Path | None = None
+) -> list[Written]:
     """Writes a recipe's datasets from the journal in an output.
 
     Args:
         to: folder for the datasets; by default the output.
         force: see `RunPlan`.
+        marks: file with marks, which become the fields `mark` and `note` of the records.
 
     Raises:
         JournalError: if there is no run, or the recipe has other steps than the run.
         OutputError: if a dataset can't be written, or would replace a file that mminf did not write.
     """
     run = open_run(recipe, output, force=force)
+    given = None if marks is None else read_marks(marks)
     with copied(output) if is_remote(output) else contextlib.nullcontext(output) as folder:
         if not (folder / FILE).is_file() and list_shards(output):
             raise JournalError(f"{output} contains shards that are not merged yet: `mminf merge` writes the datasets")
         with Journal(folder) as journal:
             if list_shards(folder):
                 log.warning("%s contains shards that are not merged; their records are left out", output)
-            return _export(run, journal, output if to is None else to)
+            return _export(run, journal, output if to is None else to, given)
 
 
-def _export(run: Run, journal: Journal, to: Path) -> list[Written]:
+def _export(run: Run, journal: Journal, to: Path, marks: Mapping[str, Mark] | None) -> list[Written]:
     plan = run.plan
     if plan.names != journal.meta.stages:
         raise JournalError(
@@ -58,7 +64,7 @@ def _export(run: Run, journal: Journal, to: Path) -> list[Written]:
     noted = {} if is_remote(to) else read_marker(to)
     known = noted | journal.meta.datasets if own or is_remote(to) else noted
     guard = Guard(failed=partial, force=plan.force, rows=known)
-    written = write_sinks(plan, to, journal, run.source.policy(), guard=guard)
+    written = write_sinks(plan, to, journal, run.source.policy(), guard=guard, marks=marks)
     if not is_remote(to):
         write_marker(to, written)
     return written

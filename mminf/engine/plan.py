@@ -9,6 +9,7 @@ from functools import cached_property
 from mminf.engine.engines import Engine
 from mminf.errors import Problem, RecipeError
 from mminf.image import stat_image
+from mminf.marks import marks_digest, read_marks
 from mminf.recipe.dataflow import (
     Check,
     Stage,
@@ -23,6 +24,7 @@ from mminf.recipe.model import Recipe
 from mminf.record import Fields, Record, digest
 from mminf.sink.base import Sink
 from mminf.step.base import AnyStep
+from mminf.storage import to_path
 from mminf.template import Expression
 
 READING = 4
@@ -93,7 +95,8 @@ class RunPlan:
         limit: number of records of the source that are taken; None: all.
         force: replace files that mminf did not write, datasets of another recipe, and datasets with
             more rows.
-        digest: digest of the resolved recipe and of the limit; runs with the same digest belong together.
+        digest: digest of the resolved recipe, of the limit, and of the source's marks; runs with the same digest belong
+            together.
     """
 
     recipe: Recipe
@@ -128,7 +131,16 @@ def make_plan(
         limit: overrides the recipe's limit.
     """
     limit = recipe.run.limit if limit is None else limit
-    return RunPlan(recipe, plan_stages(recipe, engines), digest([_without_bounds(recipe), limit]), limit, force)
+    identity = digest([_without_bounds(recipe), limit, *_marks_of(recipe)])
+    return RunPlan(recipe, plan_stages(recipe, engines), identity, limit, force)
+
+
+def _marks_of(recipe: Recipe) -> list[str]:
+    """Returns the digest of the source's marks, if it has any. `Run.check` reports a file that can't be read."""
+    if recipe.source is None or recipe.source.config.marks is None:
+        return []
+    path = to_path(recipe.source.config.marks, recipe.path.parent).expanduser()
+    return [marks_digest(read_marks(path, problems=[]))]
 
 
 def _without_bounds(recipe: Recipe) -> Fields:

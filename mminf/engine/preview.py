@@ -14,6 +14,7 @@ from mminf.journal import Journal
 from mminf.recipe.model import Recipe, StepLike
 from mminf.record import Fields, Record
 from mminf.request import Generation, Rendered, Request
+from mminf.source.marks import add_marks
 from mminf.step.base import AnyStep
 from mminf.step.context import Context, StepCall
 from mminf.step.for_each import ForEach
@@ -97,7 +98,7 @@ def render_prompt(recipe: Recipe, step: str, *, record: str | None = None, outpu
 
 
 def _find_record(run: Run, record: str | None) -> Record:
-    for row in run.source.read():
+    for row in add_marks(run.source, run.source.read(), whole=False):
         if isinstance(row, Record) and record in (None, row.id):
             return row
     raise UsageError(f"no record {record!r} in {run.source.path}" if record else f"no record in {run.source.path}")

@@ -6,8 +6,8 @@ import itertools
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mminf.engine.plan import RunPlan
@@ -15,6 +15,7 @@ from mminf.engine.run_log import file_log
 from mminf.errors import OutputError
 from mminf.image import ImagePolicy, read_image
 from mminf.journal import FailedRecord, Journal, Place
+from mminf.marks import Mark, mark_fields
 from mminf.reasons import ReasonGroup, group_reasons, step_types
 from mminf.recipe.model import Recipe
 from mminf.record import Record
@@ -157,7 +158,15 @@ class RunAssets:
         return read_image(uri, self.policy)
 
 
-def write_sinks(plan: RunPlan, output: Path, journal: Journal, policy: ImagePolicy, *, guard: Guard) -> list[Written]:
+def write_sinks(
+    plan: RunPlan,
+    output: Path,
+    journal: Journal,
+    policy: ImagePolicy,
+    *,
+    guard: Guard,
+    marks: Mapping[str, Mark] | None = None,
+) -> list[Written]:
     """Writes every dataset of a run from its journal.
 
     If the recipe has a target of N, the datasets end with the Nth accepted record in source order, so that they do not
@@ -167,6 +176,7 @@ def write_sinks(plan: RunPlan, output: Path, journal: Journal, policy: ImagePoli
         output: folder of the datasets.
         policy: rules for the images that sinks read.
         guard: rules for replacing existing datasets.
+        marks: marks by the ids of records, which become fields; None: no such fields.
 
     Raises:
         OutputError: if a dataset can't be written; the existing one is kept then.
@@ -182,7 +192,7 @@ def write_sinks(plan: RunPlan, output: Path, journal: Journal, policy: ImagePoli
         opened.escape(tokens)
         opened.protect(guard)
         try:
-            written.append(opened.write(_SinkRecords(opened, plan, journal, last)))
+            written.append(opened.write(_SinkRecords(opened, plan, journal, last, marks)))
         except OSError as error:
             raise OutputError(
                 f"{opened.path} can't be written: {error.strerror or error}. Progress is saved in the journal: free "
@@ -199,6 +209,7 @@ class _SinkRecords:
     plan: RunPlan
     journal: Journal
     last: Place | None
+    marks: Mapping[str, Mark] | None = None
 
     def __iter__(self) -> Iterator[Record]:
         dropped_by = self.sink.config.dropped_by
@@ -210,7 +221,10 @@ class _SinkRecords:
         for row in rows:
             if self.last is not None and (row.seq, row.path) > self.last:
                 return
-            yield row.record()
+            record = row.record()
+            if self.marks is not None:
+                record = replace(record, fields={**record.fields, **mark_fields(self.marks.get(record.id))})
+            yield record
 
 
 def last_wanted(journal: Journal) -> Place | None:

@@ -77,6 +77,7 @@ class Run:
         """
         with reaching(self.source.path):
             self.source.check()
+            self.source.marks()
         if not self.plan.force:
             check_targets(self.target, self.sinks)
         for sink in self.sinks:
@@ -169,8 +170,9 @@ class Run:
         return min(total, limit) if total is not None and limit is not None else total
 
     def _columns(self) -> frozenset[str] | None:
+        added = self.source.config.added
         if self.source.columns is not None:
-            return self.source.columns
+            return self.source.columns | added
         columns: set[str] = set()
         rows = 0
         for row in itertools.islice(self.source.read(), PEEK):
@@ -178,7 +180,7 @@ class Run:
             if isinstance(row, Record):
                 columns |= set(row.fields)
         # The columns that an input lacks are known only if all of it was read.
-        return frozenset(columns) if columns and rows < PEEK else None
+        return frozenset(columns) | added if columns and rows < PEEK else None
 
 
 def open_run(

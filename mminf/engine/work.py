@@ -29,6 +29,7 @@ from mminf.journal import Journal
 from mminf.record import Record
 from mminf.shard import Shard
 from mminf.source.base import BadRow, Source
+from mminf.source.marks import add_marks
 from mminf.states import RunState
 
 MIN_WINDOW, MAX_WINDOW = 64, 4096
@@ -177,11 +178,15 @@ class StageWorker:
 
 
 def read_source(source: Source, limit: int | None, shard: Shard | None) -> Iterator[Record | BadRow]:
-    """Yields the records of a source that a run, or a shard of it, takes.
+    """Yields the records of a source that a run, or a shard of it, takes; with their marks, if the source has any.
 
     Args:
         limit: only the first records, counted over all shards.
     """
+    return add_marks(source, _read_rows(source, limit, shard), shard=shard, whole=limit is None)
+
+
+def _read_rows(source: Source, limit: int | None, shard: Shard | None) -> Iterator[Record | BadRow]:
     if shard is None:
         return itertools.islice(source.read(), limit)
     if source.cuts and limit is None:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from mminf.config import Config, Names
 from mminf.image import MAX_PIXELS
+from mminf.marks import FIELDS
 from mminf.output_names import check_dataset_path
 from mminf.request import Sampling
 from mminf.storage import Location
@@ -109,6 +110,16 @@ class SourceConfig(Config):
     max_image_pixels: int = Field(
         MAX_PIXELS, ge=1, description="Maximum number of pixels; larger images fail before they are decoded."
     )
+    marks: Location | None = Field(
+        None,
+        description="File with marks, as `mminf view` writes it; records get the fields `mark` (`good`, `bad` or null) "
+        "and `note`.",
+    )
+
+    @property
+    def added(self) -> frozenset[str]:
+        """The fields that every record gets in addition to the columns of its row."""
+        return FIELDS if self.marks is not None else frozenset()
 
 
 def _check_dataset(value: Any) -> Any:

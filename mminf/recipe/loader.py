@@ -117,7 +117,7 @@ class _Builder:
         sinks = self._sinks(steps)
         complete = not self.problems
         if complete and source is not None and (columns := SOURCES.get(source.type).columns) is not None:
-            for problem in undefined_reads(steps, columns, self.places):
+            for problem in undefined_reads(steps, columns | source.config.added, self.places):
                 self.problems.append(problem)
         if self.problems or run is None:
             raise RecipeError(sorted(self.problems, key=_line))

@@ -13,6 +13,7 @@ from typing import ClassVar, TypeVar
 
 from mminf.errors import SourceError
 from mminf.image import ImagePolicy, hub_blobs
+from mminf.marks import Mark, read_marks
 from mminf.recipe.config import SourceConfig
 from mminf.record import Fields, Json, Record
 from mminf.registry import SOURCES
@@ -85,6 +86,16 @@ class Source(ABC):
     def fingerprint(self) -> str | None:
         """Returns a text that changes if rows are added, removed or changed, or None if that is expensive to detect."""
         return str(self.count())
+
+    def marks(self) -> dict[str, Mark] | None:
+        """Returns the marks of the file that `marks` names, by the ids of records; None if it names none.
+
+        Raises:
+            UsageError: if the file can't be read, or a line of it is broken.
+        """
+        if self.config.marks is None:
+            return None
+        return read_marks(to_path(self.config.marks, self.base).expanduser())
 
     def policy(self) -> ImagePolicy:
         """Returns the policy for the images that rows name."""
