@@ -92,6 +92,7 @@ class RunStatus(TypedDict):
     done: int
     dropped: int
     failed: int
+    waiting: int
     pending: int | None
     stages: list[list[str]]
     steps: dict[str, StepStatus]
@@ -145,6 +146,7 @@ def run_status(output: str | Path) -> RunStatus:
             done=counts.done,
             dropped=counts.dropped,
             failed=counts.failed,
+            waiting=counts.waiting,
             pending=counts.pending,
             stages=first.meta.stages,
             steps=_steps(journals),
@@ -238,16 +240,8 @@ def record_history(output: str | Path, record: str) -> RecordHistory:
     record = clean(record)  # as the journal stores it
     with open_journals(to_path(str(output))) as journals:
         rows = [row for journal in journals for row in journal.outcomes.find(record)]
-        order = {name: n for n, name in enumerate(itertools.chain.from_iterable(journals[0].meta.stages))}
-        calls = sorted(
-            itertools.chain.from_iterable(journal.memo.calls(record) for journal in journals),
-            key=lambda call: (
-                call["record"],
-                order.get(call["step"], -1),
-                call["run"],
-                call["attempt"],
-                call["sample"],
-            ),
+        calls = sort_calls(
+            itertools.chain.from_iterable(journal.memo.calls(record) for journal in journals), journals[0].meta.stages
         )
         if not rows and not calls:
             like = _similar_ids(journals, record)
@@ -272,6 +266,25 @@ def _similar_ids(journals: Sequence[Journal], record: str) -> list[str]:
         if len(known) >= MOST_COMPARED:
             break
     return [name for name, *_ in process.extract(part, sorted(known), limit=SIMILAR, score_cutoff=70)]
+
+
+def sort_calls(calls: Iterable[CallHistory], stages: Sequence[Sequence[str]]) -> list[CallHistory]:
+    """Returns calls by record, then in the order of the steps.
+
+    Args:
+        stages: names of the steps of each stage.
+    """
+    order = {name: n for n, name in enumerate(itertools.chain.from_iterable(stages))}
+    return sorted(
+        calls,
+        key=lambda call: (
+            call["record"],
+            order.get(call["step"], -1),
+            call["run"],
+            call["attempt"],
+            call["sample"],
+        ),
+    )
 
 
 def _outcome(row: Row) -> OutcomeHistory:

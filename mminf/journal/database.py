@@ -90,9 +90,15 @@ class Database:
         with reading(self.path):
             return self._reader.execute(sql, arguments).fetchall()
 
-    def stream(self, sql: str, *arguments: SqlValue) -> Iterator[Values]:
-        """Yields the rows of a query on a separate connection: in any thread, and while others are read."""
+    def stream(self, sql: str, *arguments: SqlValue, lenient: bool = False) -> Iterator[Values]:
+        """Yields the rows of a query on a separate connection: in any thread, and while others are read.
+
+        Args:
+            lenient: yield rows with a text that is not UTF-8; their checksums are wrong. Otherwise they end the query.
+        """
         with reading(self.path), self._opener() as connection:
+            if lenient:
+                connection.text_factory = lambda data: data.decode("utf-8", "replace")
             yield from connection.execute(sql, arguments)
 
     def select(self, table: str, where: str, names: Iterable[str] | None = None) -> str:

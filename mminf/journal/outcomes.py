@@ -28,6 +28,8 @@ from mminf.states import RecordStatus
 
 _AT = "WHERE stage = ? AND root = ? AND path = ?"
 _IN_ORDER = "ORDER BY seq, path"
+OF_RECORD = "WHERE id = ? OR (id >= ? AND id < ?)"
+"""Selects the rows of a record and its children, with the index on ids; its arguments are those that `of` returns."""
 KEEP = (
     f"UPDATE rows SET run = ?1, seq = ?2, "  # noqa: S608
     f"checksum = checksum + {RUN_FACTOR} * (?1 - run) + {SEQ_FACTOR} * (?2 - seq) WHERE {BELOW}"
@@ -154,8 +156,7 @@ class Outcomes:
 
     def find(self, record: str) -> list[Row]:
         """Returns the rows of a record and its children, in all stages."""
-        where = "WHERE id = ? OR substr(id, 1, ?) = ? ORDER BY stage, seq, path"
-        rows = self._database.all(self._database.select("rows", where), record, len(record) + 1, record + "/")
+        rows = self._database.all(self._database.select("rows", f"{OF_RECORD} ORDER BY stage, seq, path"), *of(record))
         return [row_of(self._database.verify("rows", row)) for row in rows]
 
     def ids_like(self, part: str, limit: int = 5) -> list[str]:
@@ -209,6 +210,12 @@ class Outcomes:
     def has_failures(self) -> bool:
         """Returns whether a record failed."""
         return next(self.failures(1), None) is not None
+
+
+def of(record: str) -> tuple[str, str, str]:
+    """Returns the arguments of `OF_RECORD`."""
+    record = clean(record)
+    return record, f"{record}/", f"{record}{chr(ord('/') + 1)}"
 
 
 def place(stage: int, record: Record) -> tuple[int, str, str]:
