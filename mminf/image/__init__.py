@@ -16,6 +16,7 @@ from mminf.image.identity import ImageStat, image_digest, stat_image, stat_objec
 from mminf.image.measure import Measured, measure_image
 from mminf.image.normalise import scale_down
 from mminf.image.policy import MAX_PIXELS, ImagePolicy, check_allowed, hub_blobs, local_path
+from mminf.image.preview import make_preview
 from mminf.image.read import read_image
 from mminf.image.store import FULL, DigestCache, ImageStore, LoadedImage, View
 
@@ -44,6 +45,7 @@ __all__ = [
     "local_path",
     "looks_like_image_bytes",
     "looks_like_image_name",
+    "make_preview",
     "measure_image",
     "read_image",
     "scale_down",

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mminf.errors import ImageError
-from mminf.image.decode import decode_image
-from mminf.image.policy import ImagePolicy, is_url
-from mminf.image.read import read_image
+from mminf.image import ImagePolicy, make_preview
 from mminf.inspection import OutcomeHistory
 
 MOST = 200
@@ -21,7 +18,7 @@ _PER_PLACE = 100
 """Number of records that are remembered of each step and state, from which the shown ones are chosen."""
 _LONGEST = 1_500
 """Number of characters of a value that a page shows."""
-_SIDE, _QUALITY = 176, 70
+_SIDE = 176
 _IMAGES = 4
 """Number of images of a record that a page shows."""
 _HIDDEN = frozenset({"images", "id"})
@@ -127,16 +124,11 @@ def thumbnail(uri: str, policy: ImagePolicy | str) -> str:
     """Returns a small JPEG of an image as a `data:` URI, or why there is none."""
     if isinstance(policy, str):
         return policy
-    if is_url(uri):
-        return f"not fetched: {uri[:80]}"
     try:
-        image = decode_image(read_image(uri, policy), uri, policy.max_pixels).pixels
+        data = make_preview(uri, policy, _SIDE)
     except (ImageError, OSError) as error:
         return str(error)
-    image.thumbnail((_SIDE, _SIDE))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=_QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
 
 
 def _text(value: object) -> str:
