@@ -46,6 +46,7 @@ setup(
     },
     package_data={
         "": ["*.yaml", "*.jinja", "*.txt", "*.css", "*.js", "py.typed"],
+        "mminf.view": ["static/*"],
         "mminf_content.recipes": ["*"],
         **{".".join(("mminf_content.templates", *folder.parts)): ["*"] for folder in TEMPLATES},
         **{f"mminf_content.models.{name}": ["*.safetensors", "*.json", "*.jsonl", "*.md"] for name in MODELS},
@@ -90,8 +91,13 @@ setup(
         "s3": ["s3fs>=2026.1"],
         "heic": ["pillow-heif>=0.20"],
         "verbs": ["spacy>=3.8"],
+        "view": ["fastapi>=0.115", "uvicorn>=0.30"],
         "dev": [
             "sentence-transformers>=5.0",
+            "fastapi>=0.115",
+            "uvicorn>=0.30",
+            "httpx2>=2.0",
+            "playwright>=1.45",
             "build",
             "hypothesis>=6.100",
             "jsonschema>=4.20",

@@ -25,6 +25,7 @@ VALUES = [
     "media",
     "turns",
     "storage",
+    "marks",
     "image",
     "recipe",
 ]
@@ -51,6 +52,7 @@ EDGES: dict[str, set[str]] = {
     "language": set(),
     "template": {"errors", "language", "media", "record", "sandbox", "turns"},
     "storage": {"errors", "record"},
+    "marks": {"errors", "record", "storage"},
     "image": {"errors", "limits", "storage"},
     "request": {"config", "image", "record", "turns"},
     "registry": {"builtin_model", "errors"},
@@ -78,6 +80,7 @@ EDGES: dict[str, set[str]] = {
     "run_folder": {"engine", "journal", "sharding", *VALUES},
     "properties": {"answer", "backend", "language", "run_folder", "source", *VALUES},
     "page": {"inspection", "plugin", "properties", "redact", "run_folder", *VALUES},
+    "view": {"engine", "inspection", "journal", "page", "plugin", "redact", "run_folder", "sharding", *VALUES},
     "testing": {"backend", "step", "engine", "plugin", *VALUES},
     "api": {
         "content",
@@ -109,6 +112,7 @@ EDGES: dict[str, set[str]] = {
         "report",
         "run_folder",
         "terminal",
+        "view",
         *VALUES,
     },
     "__main__": {"cli"},

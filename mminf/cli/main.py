@@ -49,6 +49,7 @@ def _register() -> None:
         doctor,
         export,
         lists,
+        marks,
         merge,
         plan,
         plugin,
@@ -63,9 +64,10 @@ def _register() -> None:
         show,
         status,
         validate,
+        view,
     )
 
-    runs = (run, merge, validate, plan, render, status, records, show, report, retry, export, repair, properties)
+    runs = (run, merge, validate, plan, render, status, records, show, report, view, marks, retry, export, repair, properties)
     for module in (*runs, lists, schema, doctor, plugin):
         module.register(app)
     add_commands(app)
