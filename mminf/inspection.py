@@ -79,7 +79,8 @@ class RunStatus(TypedDict):
     `total` and `pending` count records of the source; `done`, `dropped` and `failed` count rows: of a source record
     that was replaced by its children, the children are counted. `started_at` is in seconds since 1970, and `seconds` is
     the duration of the last run up to now or to its end; None if unknown. `stages` has the names of the steps of each
-    stage, in order. `reasons` is in the order of the steps, the largest number first. `log` is the name of the log in
+    stage, in order. `waiting` is the number of records that are done so far, if the run waits for a dataset step.
+    `reasons` is in the order of the steps, the largest number first. `log` is the name of the log in
     the output folder, if there is one. `parts` has the states of the shards that wait to be merged, by name.
     """
 

@@ -13,10 +13,9 @@ import jinja2
 from mminf.engine.result import count_records, last_wanted
 from mminf.errors import JournalError, RecordError, UsageError, nearest
 from mminf.journal import Journal, Place, Row
-from mminf.journal.codec import path_text
 from mminf.reasons import reason_form, step_types
 from mminf.record import Fields
-from mminf.sharding.journals import open_journals
+from mminf.sharding.journals import has_later_outcome, open_journals
 from mminf.states import RecordStatus, RunState
 from mminf.storage import to_path
 from mminf.template import Expression
@@ -130,7 +129,7 @@ class Listing:
         for row in journal.outcomes.rows(stage, states=states, step=self._step, fields=with_fields):
             if last is not None and (row.seq, row.path) > last:
                 return
-            if is_last or row.state is not RecordStatus.DONE or not _continues(journals, row):
+            if is_last or row.state is not RecordStatus.DONE or not has_later_outcome(journals, row):
                 yield row
 
     def _is_wanted(self, row: Row, types: Mapping[str, str]) -> bool:
@@ -181,12 +180,6 @@ def list_records(
 
 def _position(row: Row) -> tuple[int, tuple[int, ...], int]:
     return row.seq, row.path, row.stage
-
-
-def _continues(journals: Sequence[Journal], row: Row) -> bool:
-    """Returns whether a later stage has an outcome for a record."""
-    path = path_text(row.path)
-    return any(journal.outcomes.has_outcome(row.stage + 1, row.root, path) for journal in journals)
 
 
 def _has_reason(row: Row, wanted: str, types: Mapping[str, str]) -> bool:

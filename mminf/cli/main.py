@@ -67,8 +67,8 @@ def _register() -> None:
         view,
     )
 
-    runs = (run, merge, validate, plan, render, status, records, show, report, view, marks, retry, export, repair, properties)
-    for module in (*runs, lists, schema, doctor, plugin):
+    runs = (run, merge, validate, plan, render, status, records, show, report, view, marks, retry, export, repair)
+    for module in (*runs, properties, lists, schema, doctor, plugin):
         module.register(app)
     add_commands(app)
 

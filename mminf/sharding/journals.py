@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mminf.errors import JournalError
-from mminf.journal import Journal, Scope
+from mminf.journal import Journal, Row, Scope
+from mminf.journal.codec import path_text
 from mminf.journal.folders import list_shards
 from mminf.journal.mirror import copied
 from mminf.journal.schema import FILE
@@ -42,6 +43,12 @@ def open_journals(output: Path) -> Iterator[list[Journal]]:
         # Rows of earlier runs in the main journal are counted by the shards that have kept them.
         scope = Scope.SHARDS if shards else Scope.RESULT
         yield [stack.enter_context(Journal(output, scope=scope)), *shards]
+
+
+def has_later_outcome(journals: Iterable[Journal], row: Row) -> bool:
+    """Returns whether the next stage has an outcome for a record."""
+    path = path_text(row.path)
+    return any(journal.outcomes.has_outcome(row.stage + 1, row.root, path) for journal in journals)
 
 
 def _merged(output: Path) -> frozenset[str]:

@@ -171,16 +171,3 @@ def scan_record(journal: Journal, record: str) -> Iterator[Scanned]:
     where = f"{OF_RECORD} ORDER BY stage, seq, path"
     for values in database.stream(database.select("rows", where), *of(record), lenient=True):
         yield _scanned(database, values, values[0] if isinstance(values[0], int) else 0)
-
-
-def has_outcome(journals: Iterable[Journal], stage: int, root: str, path: str) -> bool:
-    """Returns whether a record has an outcome in a stage."""
-    at = "stage = ? AND root = ? AND path = ? AND run >= ?"
-    for journal in journals:
-        tables = [f"rows WHERE {at}"]
-        if isinstance(journal, ShardJournal):
-            tables.append(f"touched WHERE {at} AND kept = 1")
-        for table in tables:
-            if journal.database.one(f"SELECT 1 FROM {table}", stage, root, path, journal.meta.since) is not None:  # noqa: S608
-                return True
-    return False

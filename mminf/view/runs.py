@@ -14,11 +14,12 @@ from typing import Any
 from mminf.engine.result import last_wanted
 from mminf.errors import ImageError, JournalError
 from mminf.image import ImagePolicy, make_preview
-from mminf.inspection import RunStatus, StepStatus, image_policy, read_recipe, run_status
+from mminf.inspection import RunStatus, StepStatus, read_recipe, run_status
 from mminf.journal import CallHistory, Journal, Place
 from mminf.journal.schema import VERSION
 from mminf.marks import FILE, Mark, MarkFile
 from mminf.page.figures import Figures, ScoreField, score_fields
+from mminf.run_folder import image_policy
 from mminf.sharding.journals import open_journals
 from mminf.sharding.overlay import ShardJournal
 from mminf.states import RecordStatus, RunState

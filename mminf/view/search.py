@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypedDict
 
 from mminf.journal import Journal, Place, Row
-from mminf.journal.codec import path_text
 from mminf.journal.database import Values
 from mminf.journal.schema import COLUMNS
 from mminf.marks import Mark
 from mminf.record import Fields, Json
+from mminf.sharding.journals import has_later_outcome
 from mminf.sharding.overlay import ShardJournal
-from mminf.sharding.scan import Scanned, Wanted, has_outcome, scan_outcomes
+from mminf.sharding.scan import Scanned, Wanted, scan_outcomes
 from mminf.states import RecordStatus, RunState
 from mminf.view.query import WAITING, Cursor, Query, Range
 from mminf.view.text import safe
@@ -179,7 +179,7 @@ class Search:
         """Returns whether an outcome is the last one of a record that counts, with scores in the wanted ranges."""
         if self._last is not None and (row.seq, row.path) > self._last:
             return False
-        if waits and has_outcome(self._journals, row.stage + 1, row.root, path_text(row.path)):
+        if waits and has_later_outcome(self._journals, row):
             return False
         return all(_is_in(row.fields.get(wanted.field), wanted) for wanted in self._query.ranges)
 

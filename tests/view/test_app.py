@@ -186,7 +186,7 @@ def test_a_source_that_is_not_there_shows_no_images(
 ) -> None:
     tiny_image(tmp_path / "a.png")
     app = client(make_run({"id": "a", "text": "x", "images": ["a.png"]}))
-    monkeypatch.setattr("mminf.inspection.SOURCES", Registry("source"))
+    monkeypatch.setattr("mminf.run_folder.SOURCES", Registry("source"))
     assert "unknown source 'jsonl'" in str(get(app, "0/summary")["images"])
     assert "unknown source" in str(get(app, "0/image", 404, record="a")["detail"])
 
