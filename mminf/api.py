@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from mminf.engine.plan import check_fields
 from mminf.engine.result import RunResult, open_sinks
 from mminf.engine.run import Run, open_run
 from mminf.engine.workspace import Workspace
-from mminf.errors import EngineError, JournalError
+from mminf.errors import EngineError
 from mminf.executor.base import Executor
 from mminf.executor.choice import choose_executor
 from mminf.executor.local import LocalExecutor
@@ -31,9 +30,7 @@ from mminf.inspection import (
     record_history,
     run_status,
 )
-from mminf.journal import Journal
 from mminf.journal.repair import Repaired, repair_journal
-from mminf.journal.retries import WrittenOff
 from mminf.listing import list_records
 from mminf.marks import marks
 from mminf.page.report import report
@@ -43,7 +40,7 @@ from mminf.recipe.model import Recipe
 from mminf.registry import BACKENDS, SOURCES
 from mminf.request import Rendered
 from mminf.shard import Shard
-from mminf.sharding.journals import open_journals
+from mminf.sharding.retry import retry_failed
 from mminf.sink.base import Written
 from mminf.source.guess import guess_source
 from mminf.storage import is_remote, to_path
@@ -242,29 +239,7 @@ def retry(output: str | Path, *, step: str | None = None, ids: Sequence[str] = (
     Raises:
         JournalError: if there is no run, or no such record has failed.
     """
-    path = to_path(str(output))
-    with open_journals(path):
-        pass  # raises JournalError if there is no run
-    workspace = Workspace(path)
-    with workspace.hold():
-        marked = _find_failed(workspace.folder, step, ids)
-        if ids and not marked:
-            names = ", ".join(map(repr, ids))
-            raise JournalError(f"no failed record {names} in {output}; `mminf list {output} --failed` lists them")
-        with Journal(workspace.folder, write=True, locked=True) as journal:
-            journal.retries.write_off(marked)
-        return len(marked)
-
-
-def _find_failed(folder: Path, step: str | None, ids: Sequence[str]) -> list[WrittenOff]:
-    with open_journals(folder) as journals:
-        attempts: dict[str, int] = {}
-        for item in journals[0].meta.recipe.get("steps", []):
-            for kind, config in item.items():
-                if isinstance(config, dict):
-                    attempts[config.get("name") or kind] = int(config.get("attempts", 1))
-        failed = itertools.chain.from_iterable(journal.retries.failed(step=step, ids=ids) for journal in journals)
-        return [WrittenOff(record, at, attempts.get(at, 1)) for record, at in dict.fromkeys(failed)]
+    return retry_failed(to_path(str(output)), step=step, ids=ids)
 
 
 def export(

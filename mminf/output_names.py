@@ -8,8 +8,10 @@ from pathlib import Path, PurePosixPath
 
 OWN_FOLDERS = frozenset({"images", "parts"})
 """Images that were embedded in rows, and the journals of shards."""
-OWN_FILES = re.compile(r"journal\..*|run\.log(\..*)?|report\.html|marks\.jsonl", re.DOTALL)
-"""The journal, its lock, and the files that SQLite writes next to it; the log of the run; the page about it; marks."""
+CARD, RESOLVED = "README.md", "recipe.resolved.yaml"
+OWN_FILES = re.compile(r"journal\..*|run\.log(\..*)?|report\.html|marks\.jsonl|readme\.md|recipe\.resolved\.yaml", re.DOTALL)
+"""The journal, its lock, and the files that SQLite writes next to it; the log of the run; the page about it; marks; the
+files that `mminf card` writes."""
 LONGEST_NAME, LONGEST_PATH = 200, 1000
 """Maximum lengths in bytes. File systems allow 255 per name; the name of an unfinished file is longer."""
 
@@ -37,6 +39,11 @@ def check_dataset_path(text: str) -> str:
     if first in OWN_FOLDERS or OWN_FILES.fullmatch(first):
         raise ValueError(f"{text[:80]!r}: the name {path.parts[0]!r} is reserved for the run; choose another")
     return str(path)
+
+
+def part_path(path: Path, part: str) -> Path:
+    """Returns the path of a part of a dataset: `oasis.jsonl` becomes `oasis.train.jsonl`."""
+    return path.with_name(f"{path.stem}.{part}{path.suffix}")
 
 
 def conflicts(paths: Sequence[Path]) -> Iterator[tuple[int, str]]:

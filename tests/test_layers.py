@@ -70,7 +70,7 @@ EDGES: dict[str, set[str]] = {
     "backend": {"builtin_model", "lazy", "plugin", "reasoning", "redact", "special_tokens", "template", *VALUES},
     "journal": {"redact", *VALUES},
     # a run in one process; in shards; in several processes
-    "engine": {"backend", "journal", "reasoning", "reasons", "sink", "source", "step", "template", "terminal", *VALUES},
+    "engine": {"backend", "journal", "output_names", "reasoning", "reasons", "sink", "source", "step", "template", "terminal", *VALUES},
     "sharding": {"engine", "journal", *VALUES},
     "report": {"engine", "layout", "plugin", "properties", "server", "terminal", *VALUES},
     "executor": {"backend", "engine", "journal", "plugin", "report", "sharding", *VALUES},

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from mminf.errors import JournalError, OutputError
 from mminf.journal import Journal, RunMeta
@@ -91,18 +92,51 @@ def known_datasets(output: Path) -> frozenset[str]:
         return known  # the run itself reports the error
 
 
+class Exported(NamedTuple):
+    """A dataset that an export has written.
+
+    Attributes:
+        rows: None if unknown.
+        whole, part: as in `Written`.
+    """
+
+    rows: int | None
+    whole: str | None = None
+    part: str | None = None
+
+
 def read_marker(folder: Path) -> dict[str, int | None]:
     """Returns the rows of the datasets that exports have written into a folder without a journal, by path."""
+    return {path: found.rows for path, found in read_exported(folder).items()}
+
+
+def read_exported(folder: Path) -> dict[str, Exported]:
+    """Returns the datasets that exports have written into a folder, by path."""
     try:
-        found = json.loads((folder / MARKER).read_bytes())
+        noted = json.loads((folder / MARKER).read_bytes())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return {path: _exported(found) for path, found in noted.items()} if isinstance(noted, dict) else {}
+
+
+def _exported(noted: object) -> Exported:
+    """Returns a dataset from the marker: its rows, or an object with its rows, its whole and its part."""
+    found = noted if isinstance(noted, dict) else {"rows": noted}
+    rows, whole, part = found.get("rows"), found.get("whole"), found.get("part")
+    return Exported(
+        rows if isinstance(rows, int) else None,
+        whole if isinstance(whole, str) else None,
+        part if isinstance(part, str) else None,
+    )
 
 
 def write_marker(folder: Path, written: Iterable[Written]) -> None:
     """Notes in a folder without a journal which datasets were exported there."""
-    noted = read_marker(folder) | {item.path: item.rows for item in written}
+    new = {item.path: Exported(item.rows, item.whole, item.part) for item in written}
+    noted = {
+        path: found.rows if found.part is None else found._asdict()
+        for path, found in (read_exported(folder) | new).items()
+    }
     (folder / MARKER).write_text(json.dumps(noted, indent=1) + "\n")
 
 

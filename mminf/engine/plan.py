@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mminf.engine.engines import Engine
-from mminf.errors import Problem, RecipeError
+from mminf.errors import Problem, RecipeError, nearest
 from mminf.image import stat_image
 from mminf.marks import marks_digest, read_marks
 from mminf.recipe.dataflow import (
@@ -205,6 +205,10 @@ def check_fields(recipe: Recipe, columns: frozenset[str] | None, sinks: Sequence
                 problems.append(
                     Problem(f"sink {sink.config.path}", f"writes field {name!r}, but no step and no column provides it")
                 )
+        by = recipe.run.split.stratify if recipe.run.split is not None else None
+        if by is not None and by not in left:
+            message = f"stratify: no step and no column provides {by!r}{nearest(by, left)}"
+            problems.append(Problem("split", message))
     if problems:
         raise RecipeError(problems)
 

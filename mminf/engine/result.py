@@ -6,16 +6,19 @@ import itertools
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from mminf.engine.plan import RunPlan
 from mminf.engine.run_log import file_log
+from mminf.engine.split import Splitter
 from mminf.errors import OutputError
 from mminf.image import ImagePolicy, read_image
-from mminf.journal import FailedRecord, Journal, Place
+from mminf.journal import FailedRecord, Journal, Place, Row
 from mminf.marks import Mark, mark_fields
+from mminf.output_names import part_path
 from mminf.reasons import ReasonGroup, group_reasons, step_types
 from mminf.recipe.model import Recipe
 from mminf.record import Record
@@ -102,6 +105,19 @@ class RunResult:
         return 0 if self.counts.done or self.shard is not None or self.state == RunState.WAITING else 1
 
 
+class Opened(NamedTuple):
+    """A sink that writes a dataset, or a part of one.
+
+    Attributes:
+        whole: path of the dataset in the recipe.
+        part: name of the part; None if the dataset is not divided.
+    """
+
+    sink: Sink
+    whole: Path
+    part: str | None
+
+
 def log_result(result: RunResult, journals: Sequence[Journal]) -> None:
     """Writes the end of a run to its log: datasets, why records were dropped and failed, and the counts."""
     for written in result.written:
@@ -122,12 +138,22 @@ def log_result(result: RunResult, journals: Sequence[Journal]) -> None:
 
 
 def open_sinks(recipe: Recipe, output: Path) -> list[Sink]:
-    """Returns a recipe's sinks."""
-    sinks = [SINKS.get(sink.type)(sink.config, output) for sink in recipe.sinks]
+    """Returns a recipe's sinks; one for each part of a dataset, if the recipe divides its datasets."""
+    return [opened.sink for opened in open_parts(recipe, output)]
+
+
+def open_parts(recipe: Recipe, output: Path) -> list[Opened]:
+    """Returns the sinks, each with its dataset and part."""
     made = frozenset[str]().union(*(step.writes for step in recipe.steps))
-    for opened in sinks:
-        opened.follow(made)
-    return sinks
+    parts = [] if recipe.run.split is None else list(recipe.run.split.shares)
+    found = []
+    for member in recipe.sinks:
+        kind, whole = SINKS.get(member.type), member.config.path
+        for part in parts if parts and kind.divisible else [None]:
+            path = whole if part is None else part_path(whole, part)
+            found.append(Opened(kind(member.config.model_copy(update={"path": path}), output), whole, part))
+            found[-1].sink.follow(made)
+    return found
 
 
 def tell_target(journal: Journal, stage: int, target: int) -> None:
@@ -186,16 +212,21 @@ def write_sinks(
     last = journal.outcomes.nth_done(plan.last.index, target) if target is not None else None
     assets = RunAssets(journal, policy)
     tokens = journal.meta.tokens()
+    splitter = None if plan.recipe.run.split is None else Splitter(plan.recipe.run.split)
+    if splitter is not None:
+        splitter.stratify(_record(row, marks) for row in _until(last, journal.outcomes.rows(plan.last.index)))
     written = []
-    for opened in open_sinks(plan.recipe, output):
-        opened.attach(assets)
-        opened.escape(tokens)
-        opened.protect(guard)
+    for sink, whole, part in open_parts(plan.recipe, output):
+        sink.attach(assets)
+        sink.escape(tokens)
+        sink.protect(guard)
+        records = _SinkRecords(sink, plan, journal, last, splitter, part, marks)
         try:
-            written.append(opened.write(_SinkRecords(opened, plan, journal, last, marks)))
+            found = sink.write(records)
+            written.append(found if part is None else found._replace(part=part, whole=str(whole)))
         except OSError as error:
             raise OutputError(
-                f"{opened.path} can't be written: {error.strerror or error}. Progress is saved in the journal: free "
+                f"{sink.path} can't be written: {error.strerror or error}. Progress is saved in the journal: free "
                 "some space or fix the folder, then run the same command: it writes the datasets and calls no model"
             ) from error
     return written
@@ -209,6 +240,8 @@ class _SinkRecords:
     plan: RunPlan
     journal: Journal
     last: Place | None
+    splitter: Splitter | None
+    part: str | None
     marks: Mapping[str, Mark] | None = None
 
     def __iter__(self) -> Iterator[Record]:
@@ -218,13 +251,23 @@ class _SinkRecords:
         else:
             stage = next(stage.index for stage in self.plan.stages if dropped_by in stage.names)
             rows = self.journal.outcomes.rows(stage, states=[RecordStatus.DROPPED], step=dropped_by)
-        for row in rows:
-            if self.last is not None and (row.seq, row.path) > self.last:
-                return
-            record = row.record()
-            if self.marks is not None:
-                record = replace(record, fields={**record.fields, **mark_fields(self.marks.get(record.id))})
-            yield record
+        for row in _until(self.last, rows):
+            record = _record(row, self.marks)
+            if self.part is None or self.splitter is None or self.splitter.part(record.origin) == self.part:
+                yield record
+
+
+def _record(row: Row, marks: Mapping[str, Mark] | None) -> Record:
+    """Returns the record of a row, with the fields of its mark if there are marks."""
+    record = row.record()
+    if marks is None:
+        return record
+    return replace(record, fields={**record.fields, **mark_fields(marks.get(record.id))})
+
+
+def _until(last: Place | None, rows: Iterable[Row]) -> Iterator[Row]:
+    """Yields the rows up to a position in the source."""
+    return itertools.takewhile(lambda row: last is None or (row.seq, row.path) <= last, rows)
 
 
 def last_wanted(journal: Journal) -> Place | None:

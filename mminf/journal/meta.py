@@ -266,7 +266,7 @@ class RunMeta:
             str(body["path"]): None
             for sink in self.recipe.get("sinks", [])
             for body in sink.values()
-            if isinstance(body, dict) and "path" in body
+            if isinstance(body, dict) and "path" in body and not self.recipe.get("split")
         }
         noted: dict[str, int | None] = self.json(_DATASETS, {})
         return named | noted

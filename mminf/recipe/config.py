@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator
 
 from mminf.config import Config, Names
 from mminf.image import MAX_PIXELS
@@ -68,6 +69,32 @@ class PublishedConfig(Config):
         default_factory=dict, description="Share of the records that pass a step, by the step's name."
     )
     kept: float | None = Field(None, ge=0, le=1, description="Share of the records that are kept in the end.")
+
+
+PartName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,20}$")]
+"""Name of a part: a valid name of a split in `datasets`, and a part of a file name that is short enough."""
+
+
+class SplitConfig(Config):
+    """Parts of the datasets, such as train and validation. All rows of a source record are in the same part."""
+
+    shares: dict[PartName, Annotated[float, Field(gt=0, le=1)]] = Field(
+        min_length=1,
+        description="Share of the source records of each part, such as {train: 0.95, validation: 0.05}. The shares "
+        "sum to 1.",
+    )
+    stratify: str | None = Field(
+        None, description="Field; the source records with each of its values are divided by the shares, too."
+    )
+    seed: int = Field(0, description="Seed of the split; other seeds put other records into each part.")
+
+    @field_validator("shares")
+    @classmethod
+    def _complete(cls, shares: dict[str, float]) -> dict[str, float]:
+        total = sum(Fraction(str(share)) for share in shares.values())
+        if total != 1:
+            raise ValueError(f"the shares sum to {float(total):g}, not to 1")
+        return shares
 
 
 class EngineConfig(Config):
@@ -177,8 +204,21 @@ class RunConfig(Config):
     published: PublishedConfig | None = Field(
         None, description="Pass rates that the paper of the method reports, for `mminf report`."
     )
+    split: SplitConfig | None = Field(
+        None, description="Divide each dataset into parts: `oasis.jsonl` becomes `oasis.train.jsonl` and so on."
+    )
     plugins: Names = Field(default_factory=list, description="Plugins: files, relative to the recipe, or modules.")
     templates: list[Path] = Field(default_factory=list, description="Additional template folders.")
 
 
-__all__ = ["Config", "EngineConfig", "Names", "RunConfig", "Sampling", "SinkConfig", "SourceConfig", "StepConfig"]
+__all__ = [
+    "Config",
+    "EngineConfig",
+    "Names",
+    "RunConfig",
+    "Sampling",
+    "SinkConfig",
+    "SourceConfig",
+    "SplitConfig",
+    "StepConfig",
+]

@@ -31,6 +31,8 @@ class Written(NamedTuple):
         example: the first of these records, and why it was left out.
         before: rows of the dataset that it replaced; None if there was none.
         kept: path of a larger dataset that was not replaced; this one was written next to it.
+        part: name of the part, if the recipe divides its datasets.
+        whole: path of the dataset in the recipe, if this is a part of it.
     """
 
     path: str
@@ -39,6 +41,8 @@ class Written(NamedTuple):
     example: str | None
     before: int | None
     kept: str | None = None
+    part: str | None = None
+    whole: str | None = None
 
 
 class Assets(Protocol):
@@ -67,6 +71,8 @@ class Sink(ABC):
     Config: ClassVar[type[SinkConfig]] = SinkConfig
     ending: ClassVar[str] = "jsonl"
     """Ending of the files of a dataset of several files."""
+    divisible: ClassVar[bool] = True
+    """Whether a recipe's `split` applies; not to a dataset whose rows depend on each other."""
 
     def __init__(self, config: SinkConfig, output: Path) -> None:
         self.config = config

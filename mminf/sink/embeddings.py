@@ -50,6 +50,7 @@ class Embeddings(Sink):
 
     config: EmbeddingsConfig
     Config = EmbeddingsConfig
+    divisible = False  # each part would have its own mean
 
     def __init__(self, config: EmbeddingsConfig, output: Path) -> None:
         super().__init__(config, output)

@@ -32,6 +32,7 @@ class TextStats(Sink):
 
     config: TextStatsConfig
     Config = TextStatsConfig
+    divisible = False
 
     @property
     def reads(self) -> frozenset[str]:
