@@ -79,6 +79,8 @@ setup(
         "psutil>=5.9",
         "rapidfuzz>=3.0",
         "bokeh>=3.7",
+        "huggingface-hub>=1.0",
+        "modelscope>=1.40",
         "py3langid>=0.4",
         "fsspec>=2025.3",
         "universal-pathlib>=0.3",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mminf.card.write import card
 from mminf.content import content_folder, find_recipe
 from mminf.engine.export import export_run
 from mminf.engine.plan import check_fields
@@ -313,6 +314,7 @@ def recipe_schema(plugins: Sequence[str] = ()) -> dict[str, Any]:
 
 __all__ = [
     "RunResult",
+    "card",
     "check",
     "describe_plan",
     "end_children",

@@ -15,6 +15,13 @@ def content_folder(kind: str) -> Path:
     return package / kind if (package / kind).is_dir() else package.parent / kind
 
 
+def content_file(name: str) -> Path:
+    """Returns a bundled file with facts, such as `citations.yaml`."""
+    import mminf_content
+
+    return Path(str(mminf_content.__file__)).parent / name
+
+
 def find_recipe(name: str) -> Path:
     """Returns the file of a recipe, given by its path or, for a bundled recipe, by its name.
 

@@ -22,6 +22,28 @@ class RunDatasets(TypedDict):
     models: list[str]
 
 
+class RunOrigin(TypedDict):
+    """Where the results of a run are from: digest of the recipe and the limit, and path of the recipe file.
+
+    `datasets` has the rows of the datasets that were written, by path; None if unknown.
+    """
+
+    digest: str | None
+    recipe_path: str | None
+    datasets: dict[str, int | None]
+
+
+def read_origin(output: str | Path) -> RunOrigin:
+    """Returns where the results of a run are from.
+
+    Raises:
+        JournalError: if there is no run.
+    """
+    with open_journals(to_path(str(output))) as journals:
+        meta = journals[0].meta
+        return RunOrigin(digest=meta.digest, recipe_path=meta.recipe_path, datasets=meta.datasets)
+
+
 def image_policy(output: str | Path) -> ImagePolicy | str:
     """Returns the rules of a run's source for the images that may be read, or why they are not known.
 

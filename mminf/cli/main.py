@@ -46,6 +46,7 @@ def common(
 
 def _register() -> None:
     from mminf.cli import (
+        card,
         doctor,
         export,
         lists,
@@ -68,7 +69,7 @@ def _register() -> None:
     )
 
     runs = (run, merge, validate, plan, render, status, records, show, report, view, marks, retry, export, repair)
-    for module in (*runs, properties, lists, schema, doctor, plugin):
+    for module in (*runs, card, properties, lists, schema, doctor, plugin):
         module.register(app)
     add_commands(app)
 

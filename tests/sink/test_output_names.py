@@ -13,7 +13,7 @@ import mminf
 from mminf.errors import RecipeError
 from mminf.executor.marker import NONCE
 from mminf.journal import lock, schema
-from mminf.output_names import check_dataset_path, conflicts
+from mminf.output_names import CARD, RESOLVED, check_dataset_path, conflicts
 
 from ..fuzz import fuzz
 from .runs import Make
@@ -71,6 +71,9 @@ def test_all_of_the_runs_own_names_are_reserved() -> None:
         schema.SHARDS,
         NONCE,
         "images",
+        "report.html",
+        CARD,
+        RESOLVED,
     ]
     for name in own:
         with pytest.raises(ValueError, match="reserved for the run|begins with a dot"):

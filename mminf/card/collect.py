@@ -1,0 +1,170 @@
+"""Collects what a card says about a run and its datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mminf.card.citations import Paper, find_papers
+from mminf.card.datasets import Dataset, find_datasets
+from mminf.card.hide import hide_text, hide_values
+from mminf.card.models import Model, list_models
+from mminf.card.properties import CardProperties, sample_properties
+from mminf.card.rows import Row, sample_rows
+from mminf.errors import OutputError
+from mminf.inspection import RunStatus, read_outcomes, read_recipe, run_status
+from mminf.run_folder import read_origin
+from mminf.page.figures import Figures, FunnelStep, final_outcomes
+from mminf.states import RunState
+from mminf.storage import is_remote, to_path
+
+
+@dataclass(frozen=True, slots=True)
+class ImageUse:
+    """How the rows of a dataset name images.
+
+    Attributes:
+        rows: number of rows that were read.
+        with_images: number of those with images.
+        local: number of those whose images are files of this machine.
+        example: path of such a file.
+    """
+
+    rows: int
+    with_images: int
+    local: int
+    example: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What a card says.
+
+    Attributes:
+        status: status of the run.
+        recipe: the recipe as JSON values, without secrets and paths of this machine.
+        digest: digest of the recipe and the limit.
+        seen: records with an outcome. With a `target`, some of them come after it, and are not in the datasets.
+        published_kept: the share of records that the method's paper reports to be kept.
+        images: how the rows name images, by dataset.
+        questions: whether most texts of the user are questions about images.
+        folders: folders of this machine whose paths must not be in the card.
+    """
+
+    status: RunStatus
+    recipe: Mapping[str, Any]
+    digest: str | None
+    seen: int
+    funnel: Sequence[FunnelStep]
+    published_kept: float | None
+    datasets: Sequence[Dataset]
+    images: Mapping[str, ImageUse]
+    questions: bool
+    properties: CardProperties
+    models: Sequence[Model]
+    papers: Sequence[Paper]
+    folders: Sequence[Path]
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status["state"] is RunState.FINISHED
+
+    @property
+    def total(self) -> int:
+        """Number of records that were kept, dropped or failed, up to the target."""
+        return self.status["done"] + self.status["dropped"] + self.status["failed"]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of all datasets, as far as they are known."""
+        return sum(dataset.rows or 0 for dataset in self.datasets if dataset.format is not None)
+
+    @property
+    def has_images(self) -> bool:
+        return any(use.with_images for use in self.images.values())
+
+
+def collect_facts(
+    output: str | Path, datasets: str | Path | None = None, properties: CardProperties | None = None
+) -> CardFacts:
+    """Reads a run and some rows of its datasets; memory does not grow with the number of records.
+
+    Args:
+        output: output folder of a run.
+        datasets: folder that `mminf export --to` has written; by default the output.
+        properties: measured elsewhere; by default those of a sample of the rows.
+
+    Raises:
+        JournalError: if there is no run.
+        OutputError: if the datasets are in a store.
+    """
+    status, recipe, origin = run_status(output), read_recipe(output), read_origin(output)
+    figures = Figures(status["stages"])
+    for outcome in final_outcomes(read_outcomes(output), len(status["stages"])):
+        figures.add(outcome)
+    folder = local_folder(output, datasets)
+    found = find_datasets(to_path(str(output)), folder, recipe)
+    rows = {dataset.path: sample_rows(folder, dataset) for dataset in found if dataset.format is not None}
+    accepted = [row for dataset in found if dataset.dropped_by is None for row in rows.get(dataset.path, ())]
+    published = recipe.get("published") or {}
+    recipe_folder = Path(origin["recipe_path"]).absolute().parent if origin["recipe_path"] else None
+    folders = [folder.absolute(), *([recipe_folder] if recipe_folder is not None else [])]
+    return CardFacts(
+        status=status,
+        recipe=_hide(recipe, folders),
+        digest=origin["digest"],
+        seen=figures.total,
+        funnel=tuple(figures.funnel(published.get("pass_rates"))),
+        published_kept=published.get("kept"),
+        datasets=tuple(found),
+        images={path: _image_use(sample) for path, sample in rows.items()},
+        questions=_ask(accepted),
+        properties=properties or sample_properties(accepted, _known_rows(found)),
+        models=tuple(list_models(recipe)),
+        papers=tuple(find_papers(f"{recipe.get('description', '')} {published.get('source', '')}")),
+        folders=tuple(folders),
+    )
+
+
+def local_folder(output: str | Path, datasets: str | Path | None) -> Path:
+    """Returns the folder of a run's datasets.
+
+    Raises:
+        OutputError: if it is in a store, or not a folder.
+    """
+    folder = to_path(str(output if datasets is None else datasets))
+    if is_remote(folder):
+        raise OutputError(
+            f"{folder} is in a store; write the datasets to a folder with `mminf export RECIPE --output {output} --to "
+            "FOLDER`, and name it with --datasets FOLDER"
+        )
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is not a folder")
+    return folder
+
+
+def _known_rows(datasets: Sequence[Dataset]) -> int | None:
+    counts = [dataset.rows for dataset in datasets if dataset.dropped_by is None and dataset.format is not None]
+    return None if None in counts else sum(count or 0 for count in counts)
+
+
+def _image_use(rows: Sequence[Row]) -> ImageUse:
+    local = [row.local_images for row in rows if row.local_images]
+    return ImageUse(len(rows), sum(row.has_images for row in rows), len(local), local[0][0] if local else None)
+
+
+def _ask(rows: Sequence[Row]) -> bool:
+    texts = [text for row in rows if row.has_images for text in row.user]
+    asking = sum(text.rstrip().endswith(("?", "？")) for text in texts)
+    return 2 * asking >= len(texts) > 0
+
+
+def _hide(value: Any, folders: Sequence[Path]) -> Any:
+    """Returns JSON values without secrets, private servers and paths of this machine."""
+    if isinstance(value, Mapping):
+        return {key: _hide(item, folders) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_hide(item, folders) for item in value]
+    return hide_text(hide_values(value), folders) if isinstance(value, str) else value
