@@ -21,6 +21,7 @@ from mminf.executor.local import LocalExecutor
 from mminf.executor.loop import end_children
 from mminf.executor.options import ExecutorOptions, RayOptions
 from mminf.executor.shards import MergeExecutor
+from mminf.hub.push import plan_push, push
 from mminf.inspection import (
     FailureStatus,
     RecordHistory,
@@ -327,7 +328,9 @@ __all__ = [
     "load",
     "marks",
     "merge",
+    "plan_push",
     "prepare",
+    "push",
     "recipe_schema",
     "render",
     "repair",

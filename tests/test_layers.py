@@ -94,12 +94,14 @@ EDGES: dict[str, set[str]] = {
         "sink",
         *VALUES,
     },
+    "hub": {"card", "inspection", "output_names", "plugin", "redact", "sink", *VALUES},
     "testing": {"backend", "step", "engine", "plugin", *VALUES},
     "api": {
         "card",
         "content",
         "engine",
         "executor",
+        "hub",
         "inspection",
         "journal",
         "page",
@@ -115,6 +117,7 @@ EDGES: dict[str, set[str]] = {
     "cli": {
         "api",
         "card",
+        "hub",
         "inspection",
         "layout",
         "listing",

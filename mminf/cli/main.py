@@ -55,6 +55,7 @@ def _register() -> None:
         plan,
         plugin,
         properties,
+        push,
         records,
         render,
         repair,
@@ -69,7 +70,7 @@ def _register() -> None:
     )
 
     runs = (run, merge, validate, plan, render, status, records, show, report, view, marks, retry, export, repair)
-    for module in (*runs, card, properties, lists, schema, doctor, plugin):
+    for module in (*runs, card, push, properties, lists, schema, doctor, plugin):
         module.register(app)
     add_commands(app)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 BATCH, FEW = 500, 25  # rows, without and with images
+_EMBEDDED = ("images", "rejected_images")
 
 
 class ParquetConfig(SinkConfig):
@@ -32,7 +33,8 @@ class ParquetSink(Sink):
     """Parquet with `id` and one column per field.
 
     A field whose values have different types in different records is written as JSON text.
-    With `embed_images`, `images` is a list of `{bytes, path}`, which `datasets.load_dataset` reads as images.
+    With `embed_images`, `images` and `rejected_images` are lists of `{bytes, path}`, which `datasets.load_dataset`
+    reads as images.
     """
 
     config: ParquetConfig
@@ -49,9 +51,10 @@ class ParquetSink(Sink):
 
     def row(self, record: Record) -> dict[str, object]:
         row = self._plain_row(record)
-        images = row.get("images")
-        if self.config.embed_images and isinstance(images, list) and self._assets is not None:
-            row["images"] = [{"bytes": self._assets.image(uri), "path": str(uri).rpartition("/")[2]} for uri in images]
+        if self.config.embed_images and self._assets is not None:
+            for name in _EMBEDDED:
+                if isinstance(images := row.get(name), list):
+                    row[name] = [_embedded(uri, self._assets.image(uri)) for uri in images]
         return row
 
     def _plain_row(self, record: Record) -> dict[str, object]:
@@ -93,13 +96,10 @@ class ParquetSink(Sink):
         for batch in _batches(rows):
             for name in dict.fromkeys(name for row in batch for name in row):
                 types[name] = _join(types.get(name), [row.get(name) for row in batch])
-        fields = [pyarrow.field(name, _storable(kind)) for name, kind in types.items()]
-        if not (self.config.embed_images and "images" in types):
-            return pyarrow.schema(fields)
+        embedded = [name for name in _EMBEDDED if name in types] if self.config.embed_images else []
         image = pyarrow.list_(pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())]))
-        place = list(types).index("images")
-        fields[place] = pyarrow.field("images", image)
-        return _with_features(pyarrow.schema(fields))
+        fields = [pyarrow.field(name, image if name in embedded else _storable(kind)) for name, kind in types.items()]
+        return _with_features(pyarrow.schema(fields), embedded) if embedded else pyarrow.schema(fields)
 
 
 def _batches(rows: Iterable[Mapping[str, object]], size: int = BATCH) -> Iterator[list[Mapping[str, object]]]:
@@ -137,12 +137,17 @@ def _has_column(kind: pyarrow.DataType) -> bool:
     return _has_column(kind.value_type) if types.is_list(kind) else not types.is_null(kind)
 
 
-def _with_features(schema: pyarrow.Schema) -> pyarrow.Schema:
-    """Returns the schema with metadata that declares `images` as a column of images for Hugging Face datasets."""
+def _embedded(uri: object, image: bytes) -> dict[str, object]:
+    return {"bytes": image, "path": str(uri).rpartition("/")[2]}
+
+
+def _with_features(schema: pyarrow.Schema, names: Sequence[str]) -> pyarrow.Schema:
+    """Returns the schema with metadata that declares columns of images for Hugging Face datasets."""
     from datasets import Features, Image, List
 
     features = Features.from_arrow_schema(schema)
-    features["images"] = List(Image())
+    for name in names:
+        features[name] = List(Image())
     return schema.with_metadata({"huggingface": json.dumps({"info": {"features": features.to_dict()}})})
 
 
