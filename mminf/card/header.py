@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
@@ -68,13 +68,12 @@ class Subset:
 
 def list_subsets(datasets: Sequence[Dataset]) -> list[Subset]:
     """Returns the datasets that the `datasets` library can load, with their parts."""
-    loadable = [dataset for dataset in datasets if dataset.format is not None and dataset.rows != 0]
     wholes: dict[str, list[Dataset]] = {}
-    for dataset in loadable:
-        wholes.setdefault(dataset.whole, []).append(dataset)
+    for dataset in datasets:
+        if dataset.format is not None and dataset.rows != 0:
+            wholes.setdefault(dataset.whole, []).append(dataset)
     loaders = {whole: LOADERS[parts[0].format or "jsonl"] for whole, parts in wholes.items()}
-    named = [whole for whole, parts in wholes.items() if all(_has_ending(part) for part in parts)]
-    listed = [whole for whole in named if loaders[whole] == loaders[named[0]]]
+    listed = _listed(wholes, loaders)
     return [
         Subset(
             "default" if [whole] == listed else _name(whole, list(wholes)),
@@ -84,6 +83,12 @@ def list_subsets(datasets: Sequence[Dataset]) -> list[Subset]:
         )
         for whole, parts in wholes.items()
     ]
+
+
+def _listed(wholes: Mapping[str, Sequence[Dataset]], loaders: Mapping[str, str]) -> list[str]:
+    """Returns the datasets that the header lists: those with the loader of the first one whose files have an ending."""
+    named = [whole for whole, parts in wholes.items() if all(map(_has_ending, parts))]
+    return [whole for whole in named if loaders[whole] == loaders[named[0]]]
 
 
 def _has_ending(dataset: Dataset) -> bool:
