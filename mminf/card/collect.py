@@ -13,6 +13,7 @@ from mminf.card.hide import hide_text, hide_values
 from mminf.card.models import Model, list_models
 from mminf.card.properties import CardProperties, sample_properties
 from mminf.card.rows import Row, sample_rows
+from mminf.engine.output import read_exported
 from mminf.errors import OutputError
 from mminf.inspection import RunStatus, read_outcomes, read_recipe, run_status
 from mminf.run_folder import read_origin
@@ -48,6 +49,7 @@ class CardFacts:
         digest: digest of the recipe and the limit.
         seen: records with an outcome. With a `target`, some of them come after it, and are not in the datasets.
         published_kept: the share of records that the method's paper reports to be kept.
+        split: settings of the split of the datasets, as JSON values; None if they are not divided.
         images: how the rows name images, by dataset.
         questions: whether most texts of the user are questions about images.
         folders: folders of this machine whose paths must not be in the card.
@@ -60,6 +62,7 @@ class CardFacts:
     funnel: Sequence[FunnelStep]
     published_kept: float | None
     datasets: Sequence[Dataset]
+    split: Mapping[str, Any] | None
     images: Mapping[str, ImageUse]
     questions: bool
     properties: CardProperties
@@ -119,6 +122,7 @@ def collect_facts(
         funnel=tuple(figures.funnel(published.get("pass_rates"))),
         published_kept=published.get("kept"),
         datasets=tuple(found),
+        split=_split(folder, found, recipe),
         images={path: _image_use(sample) for path, sample in rows.items()},
         questions=_ask(accepted),
         properties=properties or sample_properties(accepted, _known_rows(found)),
@@ -143,6 +147,15 @@ def local_folder(output: str | Path, datasets: str | Path | None) -> Path:
     if not folder.is_dir():
         raise OutputError(f"{folder} is not a folder")
     return folder
+
+
+def _split(folder: Path, datasets: Sequence[Dataset], recipe: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Returns the settings of the split: those of the last export of a part, or of the recipe."""
+    parts = [dataset.path for dataset in datasets if dataset.part is not None]
+    if not parts:
+        return None
+    exported = read_exported(folder)
+    return next((exported[path].split for path in parts if path in exported), recipe.get("split"))
 
 
 def _known_rows(datasets: Sequence[Dataset]) -> int | None:

@@ -79,7 +79,7 @@ def render_card(
         rows=facts.rows,
         datasets=datasets,
         contents={dataset.path: _content(dataset, facts.recipe) for dataset in datasets},
-        split=_split(facts, datasets),
+        split=facts.split,
         loads=list(_loads(subsets, place)),
         modelscope=place.modelscope,
         unlisted=[subset for subset in subsets if not subset.listed],
@@ -121,13 +121,6 @@ def _run_values(facts: CardFacts) -> dict[str, Any]:
         "papers": facts.papers,
         "bibtex": "\n\n".join(paper.bibtex for paper in facts.papers if paper.bibtex is not None),
     }
-
-
-def _split(facts: CardFacts, datasets: Sequence[Dataset]) -> Mapping[str, Any] | None:
-    """Returns the split of the recipe, if the datasets have its parts; an export may have divided them otherwise."""
-    split: Mapping[str, Any] | None = facts.recipe.get("split")
-    parts = {dataset.part for dataset in datasets if dataset.part is not None}
-    return split if split and parts and parts <= set(split["shares"]) else None
 
 
 def _loads(subsets: Sequence[Subset], place: Place) -> Iterator[tuple[str, str]]:

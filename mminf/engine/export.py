@@ -66,5 +66,6 @@ def _export(run: Run, journal: Journal, to: Path, marks: Mapping[str, Mark] | No
     guard = Guard(failed=partial, force=plan.force, rows=known)
     written = write_sinks(plan, to, journal, run.source.policy(), guard=guard, marks=marks)
     if not is_remote(to):
-        write_marker(to, written)
+        split = plan.recipe.run.split
+        write_marker(to, written, None if split is None else split.model_dump(mode="json"))
     return written

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from mminf.errors import JournalError, OutputError
 from mminf.journal import Journal, RunMeta
 from mminf.journal.schema import FILE
+from mminf.record import Fields
 from mminf.sink.base import Sink, Written
 from mminf.sink.placing import is_dataset
 from mminf.storage import is_remote
@@ -98,11 +99,13 @@ class Exported(NamedTuple):
     Attributes:
         rows: None if unknown.
         whole, part: as in `Written`.
+        split: settings of the split, as JSON values, if this is a part.
     """
 
     rows: int | None
     whole: str | None = None
     part: str | None = None
+    split: Fields | None = None
 
 
 def read_marker(folder: Path) -> dict[str, int | None]:
@@ -122,17 +125,22 @@ def read_exported(folder: Path) -> dict[str, Exported]:
 def _exported(noted: object) -> Exported:
     """Returns a dataset from the marker: its rows, or an object with its rows, its whole and its part."""
     found = noted if isinstance(noted, dict) else {"rows": noted}
-    rows, whole, part = found.get("rows"), found.get("whole"), found.get("part")
+    rows, whole, part, split = (found.get(name) for name in Exported._fields)
     return Exported(
         rows if isinstance(rows, int) else None,
         whole if isinstance(whole, str) else None,
         part if isinstance(part, str) else None,
+        split if isinstance(split, dict) else None,
     )
 
 
-def write_marker(folder: Path, written: Iterable[Written]) -> None:
-    """Notes in a folder without a journal which datasets were exported there."""
-    new = {item.path: Exported(item.rows, item.whole, item.part) for item in written}
+def write_marker(folder: Path, written: Iterable[Written], split: Fields | None = None) -> None:
+    """Notes in a folder without a journal which datasets were exported there.
+
+    Args:
+        split: settings of the split, as JSON values.
+    """
+    new = {item.path: Exported(item.rows, item.whole, item.part, split) for item in written}
     noted = {
         path: found.rows if found.part is None else found._asdict()
         for path, found in (read_exported(folder) | new).items()

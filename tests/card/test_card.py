@@ -155,6 +155,7 @@ def test_parts_are_splits(run: Run) -> None:
         {"split": "train", "path": "chats.train.jsonl"},
         {"split": "validation", "path": "chats.validation.jsonl"},
     ]
+    assert "Shares: train 75.0 %, validation 25.0 %; seed 0." in card
     rows = [row[:2] for row in table(card, "## Datasets")[2:]]
     assert rows[:2] == [["`chats.train.jsonl`", "train"], ["`chats.validation.jsonl`", "validation"]]
     assert "`chats.jsonl`" not in card, "the dataset before it was divided has the same rows"

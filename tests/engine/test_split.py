@@ -218,7 +218,11 @@ def test_export_divides_as_a_run_does(make: Callable[..., Path], tmp_path: Path)
     api.run(make(SPLIT, name="other"), output=tmp_path / "other")
     for name in ("o.train.jsonl", "o.validation.jsonl", "sub/lost.train.jsonl", "sub/lost.validation.jsonl"):
         assert (out / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
-    assert read_exported(out)["o.train.jsonl"].part == "train"
+    noted = read_exported(out)["o.train.jsonl"]
+    assert (noted.part, noted.split) == (
+        "train",
+        {"shares": {"train": 0.7, "validation": 0.3}, "stratify": "kind", "seed": 5},
+    )
     assert len(read_rows(out / "o.jsonl")) == 120, "the dataset of the run is still there"
     again = CliRunner().invoke(app, ["export", str(make()), *command, *options])
     assert again.exit_code == 0, "an export replaces its own files"
@@ -321,4 +325,4 @@ def test_figures_over_all_rows_are_not_divided(make: Callable[..., Path], tmp_pa
 
 def test_a_marker_of_an_earlier_version(tmp_path: Path) -> None:
     (tmp_path / ".mminf-datasets.json").write_text('{"a.jsonl": 3, "b": null, "c": {"rows": "x", "part": 4}}')
-    assert [tuple(item) for item in read_exported(tmp_path).values()] == [(3, None, None), (None,) * 3, (None,) * 3]
+    assert [tuple(item) for item in read_exported(tmp_path).values()] == [(3, *[None] * 3), (None,) * 4, (None,) * 4]
