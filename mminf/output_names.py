@@ -9,7 +9,9 @@ from pathlib import Path, PurePosixPath
 OWN_FOLDERS = frozenset({"images", "parts"})
 """Images that were embedded in rows, and the journals of shards."""
 CARD, RESOLVED = "README.md", "recipe.resolved.yaml"
-OWN_FILES = re.compile(r"journal\..*|run\.log(\..*)?|report\.html|marks\.jsonl|readme\.md|recipe\.resolved\.yaml", re.DOTALL)
+OWN_FILES = re.compile(
+    r"journal\..*|run\.log(\..*)?|report\.html|marks\.jsonl|readme\.md|recipe\.resolved\.yaml", re.DOTALL
+)
 """The journal, its lock, and the files that SQLite writes next to it; the log of the run; the page about it; marks; the
 files that `mminf card` writes."""
 LONGEST_NAME, LONGEST_PATH = 200, 1000

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from mminf.engine.output import read_marker
 from mminf.errors import MminfError
@@ -82,6 +83,11 @@ def run_datasets(output: str | Path) -> RunDatasets | None:
             names, recipe = journals[0].meta.datasets, journals[0].meta.recipe
     if not names:
         return None
+    return RunDatasets(paths=[path / name for name in names], models=models_of(recipe))
+
+
+def models_of(recipe: Mapping[str, Any]) -> list[str]:
+    """Returns the models of the engines of a recipe in JSON values, each once."""
     engines = recipe.get("engines") or {}
     models = [str(engine["model"]) for engine in engines.values() if isinstance(engine, dict) and engine.get("model")]
-    return RunDatasets(paths=[path / name for name in names], models=list(dict.fromkeys(models)))
+    return list(dict.fromkeys(models))

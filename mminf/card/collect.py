@@ -11,13 +11,14 @@ from mminf.card.citations import Paper, find_papers
 from mminf.card.datasets import Dataset, find_datasets
 from mminf.card.hide import hide_text, hide_values
 from mminf.card.models import Model, list_models
-from mminf.card.properties import CardProperties, sample_properties
+from mminf.card.properties import measure_datasets
 from mminf.card.rows import Row, sample_rows
 from mminf.engine.output import read_exported
 from mminf.errors import OutputError
 from mminf.inspection import RunStatus, read_outcomes, read_recipe, run_status
-from mminf.run_folder import read_origin
 from mminf.page.figures import Figures, FunnelStep, final_outcomes
+from mminf.properties import Properties
+from mminf.run_folder import models_of, read_origin
 from mminf.states import RunState
 from mminf.storage import is_remote, to_path
 
@@ -65,7 +66,7 @@ class CardFacts:
     split: Mapping[str, Any] | None
     images: Mapping[str, ImageUse]
     questions: bool
-    properties: CardProperties
+    properties: Sequence[Properties]
     models: Sequence[Model]
     papers: Sequence[Paper]
     folders: Sequence[Path]
@@ -89,15 +90,12 @@ class CardFacts:
         return any(use.with_images for use in self.images.values())
 
 
-def collect_facts(
-    output: str | Path, datasets: str | Path | None = None, properties: CardProperties | None = None
-) -> CardFacts:
-    """Reads a run and some rows of its datasets; memory does not grow with the number of records.
+def collect_facts(output: str | Path, datasets: str | Path | None = None) -> CardFacts:
+    """Reads a run and its datasets; memory does not grow with the number of records.
 
     Args:
         output: output folder of a run.
         datasets: folder that `mminf export --to` has written; by default the output.
-        properties: measured elsewhere; by default those of a sample of the rows.
 
     Raises:
         JournalError: if there is no run.
@@ -110,7 +108,8 @@ def collect_facts(
     folder = local_folder(output, datasets)
     found = find_datasets(to_path(str(output)), folder, recipe)
     rows = {dataset.path: sample_rows(folder, dataset) for dataset in found if dataset.format is not None}
-    accepted = [row for dataset in found if dataset.dropped_by is None for row in rows.get(dataset.path, ())]
+    kept = [dataset for dataset in found if dataset.dropped_by is None]
+    accepted = [row for dataset in kept for row in rows.get(dataset.path, ())]
     published = recipe.get("published") or {}
     recipe_folder = Path(origin["recipe_path"]).absolute().parent if origin["recipe_path"] else None
     folders = [folder.absolute(), *([recipe_folder] if recipe_folder is not None else [])]
@@ -125,7 +124,7 @@ def collect_facts(
         split=_split(folder, found, recipe),
         images={path: _image_use(sample) for path, sample in rows.items()},
         questions=_ask(accepted),
-        properties=properties or sample_properties(accepted, _known_rows(found)),
+        properties=measure_datasets(folder, kept, models_of(recipe)),
         models=tuple(list_models(recipe)),
         papers=tuple(find_papers(f"{recipe.get('description', '')} {published.get('source', '')}")),
         folders=tuple(folders),
@@ -156,11 +155,6 @@ def _split(folder: Path, datasets: Sequence[Dataset], recipe: Mapping[str, Any])
         return None
     exported = read_exported(folder)
     return next((exported[path].split for path in parts if path in exported), recipe.get("split"))
-
-
-def _known_rows(datasets: Sequence[Dataset]) -> int | None:
-    counts = [dataset.rows for dataset in datasets if dataset.dropped_by is None and dataset.format is not None]
-    return None if None in counts else sum(count or 0 for count in counts)
 
 
 def _image_use(rows: Sequence[Row]) -> ImageUse:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mminf.engine.output import read_exported
-from mminf.run_folder import read_origin
 from mminf.output_names import part_path
+from mminf.run_folder import read_origin
 from mminf.sink.placing import INDEX, MANIFEST, VECTORS, find_strangers, is_dataset, read_manifest
 
 log = logging.getLogger("mminf")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mminf.card.collect import CardFacts
 from mminf.card.datasets import LOADERS, Dataset
+from mminf.card.properties import common_languages, count_languages
 
 if TYPE_CHECKING:
     from huggingface_hub import DatasetCardData
@@ -118,7 +119,7 @@ def make_header(facts: CardFacts, datasets: Sequence[Dataset], options: CardOpti
     """
     from huggingface_hub import DatasetCardData
 
-    languages = list(options.languages) or facts.properties.common_languages()
+    languages = list(options.languages) or common_languages(count_languages(facts.properties))
     fields: dict[str, Any] = {
         "pretty_name": options.pretty_name or str(facts.recipe.get("name")),
         "license": options.license,

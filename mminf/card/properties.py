@@ -1,74 +1,63 @@
-"""Properties of rows that a card shows."""
+"""Properties of datasets that a card shows."""
 
 from __future__ import annotations
 
-import re
-import statistics
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from mminf.card.rows import Row
-from mminf.language import likely_language
+from mminf import properties
+from mminf.card.datasets import Dataset
+from mminf.errors import SourceError
+from mminf.properties import Properties
 
-UNKNOWN = "und"
-_CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}_]+(?:['’-][^\W{_CJK}_]+)*")
+SAMPLE = 2000
+"""Number of rows for near-duplicates, root verbs and image files."""
+_UNKNOWN = "und"
 
 
-@dataclass(frozen=True, slots=True)
-class Length:
-    """Lengths of one kind of texts.
+def measure_datasets(folder: Path, datasets: Sequence[Dataset], models: Sequence[str]) -> list[Properties]:
+    """Returns the properties of each dataset with conversations, its parts together.
 
-    Attributes:
-        name: kind of the texts, such as `instructions`.
-        unit: `words` or `tokens`.
+    Args:
+        folder: folder of the datasets.
+        models: the models of the run; the first one whose tokenizer is on this machine counts tokens.
     """
-
-    name: str
-    unit: str
-    mean: float
-    median: float
-    most: int
-
-
-@dataclass(frozen=True, slots=True)
-class CardProperties:
-    """Properties that a card shows.
-
-    Attributes:
-        rows: number of rows that they are about.
-        of: number of all rows; None if unknown.
-        languages: number of texts by language, an ISO 639-1 code or `und`.
-    """
-
-    rows: int
-    of: int | None = None
-    lengths: Sequence[Length] = ()
-    languages: Mapping[str, int] = field(default_factory=dict)
-
-    def common_languages(self, least: float = 0.01) -> list[str]:
-        """Returns the codes of the languages of at least this share of the texts, the most frequent first."""
-        total = sum(self.languages.values())
-        ranked = sorted(self.languages.items(), key=lambda item: (-item[1], item[0]))
-        return [code for code, count in ranked if code != UNKNOWN and count >= least * total]
+    tokenizer = properties.find_tokenizer(models)
+    found = []
+    for whole in dict.fromkeys(dataset.whole for dataset in datasets):
+        names = [part.path for part in datasets if part.whole == whole and part.format is not None]
+        parts = [part for part in (_open(folder / name) for name in names) if part is not None]
+        if parts:
+            rows = itertools.chain.from_iterable(parts)
+            path = ", ".join(names)
+            found.append(
+                properties.measure(rows, path=path, folder=parts[0].folder, tokenizer=tokenizer, sample=SAMPLE)
+            )
+    return found
 
 
-def sample_properties(rows: Sequence[Row], of: int | None) -> CardProperties:
-    """Returns the lengths and languages of some rows."""
-    users = [text for row in rows for text in row.user]
-    assistants = [text for row in rows for text in row.assistant]
-    lengths = [_length("instructions", users), _length("responses" if users else "texts", assistants)]
-    texts = [" ".join((*row.user, *row.assistant)) for row in rows]
-    languages = Counter(likely_language(text) for text in texts if text.strip())
-    return CardProperties(len(rows), of, [found for found in lengths if found is not None], languages)
+def _open(path: Path) -> properties.Dataset | None:
+    try:
+        dataset = properties.Dataset(path)
+        dataset.check()
+    except SourceError:
+        return None  # no rows, or no conversations
+    return dataset
 
 
-def _length(name: str, texts: Iterable[str]) -> Length | None:
-    counts = [count_words(text) for text in texts]
-    return Length(name, "words", statistics.fmean(counts), statistics.median(counts), max(counts)) if counts else None
+def count_languages(found: Sequence[Properties]) -> Mapping[str, int]:
+    """Returns the number of texts by language."""
+    counts: Counter[str] = Counter()
+    for one in found:
+        for texts in (one.instructions, one.responses):
+            counts.update({language.code: language.count for language in texts.languages})
+    return counts
 
 
-def count_words(text: str) -> int:
-    """Returns the number of words; a Chinese, Japanese or Korean character counts as one."""
-    return len(_WORD.findall(text))
+def common_languages(counts: Mapping[str, int], least: float = 0.01) -> list[str]:
+    """Returns the codes of the languages of at least this share of the texts, the most frequent first."""
+    total = sum(counts.values())
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [code for code, count in ranked if code != _UNKNOWN and count >= least * total]

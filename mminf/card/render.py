@@ -18,10 +18,11 @@ from mminf.card.header import CardOptions, Subset, list_subsets, make_header
 from mminf.card.hide import hide_text
 from mminf.output_names import RESOLVED
 from mminf.page.figures import steps_of
+from mminf.page.properties import image_lines, languages_of, text_lines
+from mminf.properties import Properties
 
 REPOSITORY = "OWNER/NAME"
 """Stands for the name of the repository in a card that was not written for one."""
-_SHOWN_LANGUAGES = 8
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "frequency_penalty", "presence_penalty",
              "max_tokens", "min_tokens")  # fmt: skip
 _UNITS = ("B", "KB", "MB", "GB", "TB")
@@ -95,9 +96,6 @@ def render_card(
 
 def _run_values(facts: CardFacts) -> dict[str, Any]:
     done, judged = facts.status["done"], facts.status["done"] + facts.status["dropped"]
-    languages = facts.properties.common_languages()
-    counted = sum(facts.properties.languages.values())
-    shares = [(code, facts.properties.languages[code] / counted) for code in languages]
     return {
         "recipe": facts.recipe,
         "digest": facts.digest,
@@ -111,15 +109,26 @@ def _run_values(facts: CardFacts) -> dict[str, Any]:
         "published": any(step.published is not None for step in facts.funnel),
         "published_kept": facts.published_kept,
         "published_source": (facts.recipe.get("published") or {}).get("source", ""),
-        "properties": facts.properties,
-        "languages": shares[:_SHOWN_LANGUAGES],
-        "more_languages": sum(share for _, share in shares[:_SHOWN_LANGUAGES]) < 1 - 1e-9,
+        "properties": [_properties(found) for found in facts.properties],
         "models": facts.models,
         "versions": ", ".join(f"{name} {version}" for name, version in facts.status["versions"].items()),
         "sampling": list(_sampling(facts.recipe)),
         "has_images": facts.has_images,
         "papers": facts.papers,
         "bibtex": "\n\n".join(paper.bibtex for paper in facts.papers if paper.bibtex is not None),
+    }
+
+
+def _properties(found: Properties) -> dict[str, Any]:
+    """Returns what a card says about the rows of a dataset."""
+    return {
+        "path": found.path,
+        "rows": found.rows,
+        "sample": found.sample,
+        "texts": list(text_lines(found)),
+        "languages": list(languages_of(found.instructions if found.instructions.texts else found.responses)),
+        "images": list(image_lines(found)) if found.images.per_row.most else [],
+        "verbs": found.verbs,
     }
 
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from mminf.card.collect import collect_facts, local_folder
 from mminf.card.header import CardOptions
-from mminf.card.properties import CardProperties
 from mminf.card.render import render_card, resolve_recipe
 from mminf.errors import OutputError
 from mminf.output_names import CARD, RESOLVED
@@ -43,7 +42,6 @@ def card(
     languages: Sequence[str] = (),
     pretty_name: str | None = None,
     force: bool = False,
-    properties: CardProperties | None = None,
     plugins: Sequence[str] = (),
 ) -> list[Path]:
     """Writes the card of a run's datasets, and its recipe with all settings. Returns their paths.
@@ -55,7 +53,6 @@ def card(
         license: id of the datasets' licence, as hubs name it, such as `cc-by-4.0`.
         languages: codes of the datasets' languages; by default those of the rows.
         force: also replace a README.md that mminf did not write, or that was changed since.
-        properties: properties of the datasets; by default those of a sample of the rows.
         plugins: plugin files or modules of the run.
 
     Raises:
@@ -71,7 +68,7 @@ def card(
         )
     options = CardOptions(license, tuple(languages), pretty_name)
     options = options.over(existing.options) if existing is not None else options
-    facts = collect_facts(output, datasets, properties)
+    facts = collect_facts(output, datasets)
     _replace(folder / CARD, mark_card(render_card(facts, options), options))
     _replace(folder / RESOLVED, resolve_recipe(facts))
     return [folder / CARD, folder / RESOLVED]

@@ -12,8 +12,8 @@ from mminf.card.datasets import Dataset
 from mminf.card.rows import IMAGES, Row
 from mminf.errors import OutputError
 from mminf.image import ImagePolicy, local_path, read_image
-from mminf.inspection import image_policy
 from mminf.record import Record
+from mminf.run_folder import image_policy
 from mminf.sink.base import Written
 from mminf.sink.parquet import ParquetConfig, ParquetSink
 

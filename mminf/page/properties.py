@@ -34,7 +34,7 @@ def property_charts(found: Properties) -> Iterator[figure]:
                 histogram = lengths.histogram
                 yield histogram_chart(f"length of {name}", unit, histogram.edges, histogram.counts)
     if found.instructions.languages:
-        yield share_chart("languages of instructions", dict(_languages(found.instructions)))
+        yield share_chart("languages of instructions", dict(languages_of(found.instructions)))
     if found.verbs is not None and found.verbs.verbs:
         yield sunburst_chart("root verbs of instructions, and their objects", _rings(found.verbs))
     if found.images.measured:
@@ -63,12 +63,18 @@ def image_lines(found: Properties) -> Iterator[tuple[str, str]]:
         yield "landscape, portrait, square", ", ".join(map(_share, (images.landscape, images.portrait, images.square)))
         yield "exact duplicates", _share(images.exact)
         yield "near duplicates", _share(images.near)
+
+
+def image_problems(found: Properties) -> Iterator[tuple[str, str]]:
+    """Yields the lines about images that could not be measured, each with an example."""
+    images = found.images
     for name, problem in (("missing", images.missing), ("unreadable", images.broken), ("not fetched", images.remote)):
         if problem.count:
             yield name, f"{problem.count:,}, such as {problem.first}"
 
 
-def _languages(texts: Texts) -> Iterator[tuple[str, float]]:
+def languages_of(texts: Texts) -> Iterator[tuple[str, float]]:
+    """Yields the shares of the most frequent languages, and of the others."""
     for language in texts.languages[:_LANGUAGES]:
         yield language.code, language.count / texts.texts
     if rest := sum(language.count for language in texts.languages[_LANGUAGES:]):

@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from mminf.page.charts import funnel_chart, score_chart
 from mminf.page.collect import DatasetReport, RunReport
-from mminf.page.properties import image_lines, property_charts, text_lines
+from mminf.page.properties import image_lines, image_problems, property_charts, text_lines
 from mminf.redact import redact
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _dataset(report: RunReport | DatasetReport, charts: _Charts) -> dict[str, An
                 "properties": properties,
                 "charts": [charts.place(chart) for chart in property_charts(properties)],
                 "texts": list(text_lines(properties)),
-                "images": list(image_lines(properties)),
+                "images": [*image_lines(properties), *image_problems(properties)],
             }
             for properties in found.datasets
         ],

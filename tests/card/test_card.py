@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 import mminf
 from mminf import api
 from mminf.card.header import CardOptions, check_header, size_category
-from mminf.card.properties import CardProperties, Length
 from mminf.card.write import mark_card, parse_card
 from mminf.cli.main import app
 from mminf.errors import JournalError, OutputError
@@ -334,16 +333,26 @@ def test_names_of_the_card_are_reserved(run: Run) -> None:
             run(sinks=f"  - jsonl: {name}")
 
 
-def test_measured_properties_replace_those_of_the_sample(run: Run) -> None:
-    found = CardProperties(
-        1000, 1000, (Length("instructions", "tokens", 76.8, 70, 400),), {"en": 785, "zh": 187, "de": 5, "und": 23}
-    )
+def test_properties_are_those_that_mminf_properties_measures(run: Run) -> None:
     output = run()
-    card = card_of(output, properties=found)
-    assert "Measured on 1,000 rows." in card
-    assert table(card, "## Properties")[2] == ["instructions", "tokens", "76.8", "70.0", "400"]
-    assert "Languages: en 78.5 %, zh 18.7 %, and others." in card
-    assert header_of(output)["language"] == ["en", "zh"]
+    card = card_of(output)
+    (found,) = api.properties(output / "chats.jsonl").datasets
+    lines = {name: values for name, *values in table(card, "### `chats.jsonl`")}
+    words = found.instructions.words
+    assert lines["texts"] == [f"{found.instructions.texts}", f"{found.responses.texts}"]
+    assert lines["words"][0] == f"{words.mean:,.1f} ± {words.std:,.1f} ({words.least} to {words.most})"
+    assert lines["exact duplicates"][0].endswith(f"% of {found.instructions.texts}")
+    assert "Languages: en 100.0 %." in card and header_of(output)["language"] == ["en"]
+    assert "unclear.jsonl`\n" not in card, "dropped records have no properties"
+
+
+def test_parts_of_a_dataset_are_measured_together(run: Run) -> None:
+    output = run(more="split: {shares: {train: 0.5, validation: 0.5}}")
+    lines = {
+        name: values for name, *values in table(card_of(output), "### `chats.train.jsonl, chats.validation.jsonl`")
+    }
+    written = sum(len((output / f"chats.{part}.jsonl").read_text().splitlines()) for part in ("train", "validation"))
+    assert lines["texts"] == [f"{written}", f"{written}"]
 
 
 def test_markdown_of_names_and_descriptions_is_escaped(run: Run, tmp_path: Path) -> None:

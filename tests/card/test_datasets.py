@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 import mminf
 from mminf import api
 from mminf.card.datasets import Dataset, find_datasets
-from mminf.card.properties import count_words
 from mminf.card.rows import Row, sample_rows
 from mminf.inspection import read_recipe
 
@@ -169,11 +168,3 @@ def test_images_of_rows() -> None:
         (), (), ("a/b.png", "https://x.org/c.png", "s3://b/c.png", "data:image/png;base64,xx", "file:///d.png"), True
     )
     assert row.local_images == ("a/b.png", "file:///d.png")
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [("", 0), ("two words", 2), ("it's well-known.", 2), ("图片里有什么", 6), ("一只 cat", 3), ("a_b ... 3", 3), ("ありがとう", 5)],
-)  # fmt: skip
-def test_words(text: str, words: int) -> None:
-    assert count_words(text) == words
