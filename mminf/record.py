@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import orjson
 
-from mminf.errors import MissingField
+from mminf.errors import MissingField, RecordError
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 """A JSON value. Lists and objects are typed as read-only, so that a `list[str]` is a JSON value."""
@@ -49,6 +49,20 @@ class Record:
                 f"record has no field {name!r}; it has: {', '.join(sorted(self.fields)) or 'none'}"
             ) from None
 
+    def text(self, name: str) -> str:
+        """Returns a field that is a text, or a number as text.
+
+        Raises:
+            MissingField: if the record has no such field.
+            RecordError: if it is null, true, false, a list or an object, whose text in Python nobody has meant.
+        """
+        value = self[name]
+        if isinstance(value, str):
+            return value
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return str(value)
+        raise RecordError(f"field {name!r} is {_kind(value)}, not a text")
+
     def get(self, name: str, default: Json = None) -> Json:
         """Returns a field's value, or `default` if the record has no such field."""
         return self.fields.get(name, default)
@@ -62,6 +76,12 @@ class Record:
             path=(*self.path, number),
             root=self.origin,
         )
+
+
+def _kind(value: Json) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return "an object" if isinstance(value, Mapping) else "a list"
 
 
 # Made once: json.dumps makes a new encoder for every call that sets an option.

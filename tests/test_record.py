@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from mminf.errors import MissingField, PluginError
-from mminf.record import Record, derive_seed, digest, json_bytes
+from mminf.errors import MissingField, PluginError, RecordError
+from mminf.record import Json, Record, derive_seed, digest, json_bytes
 from mminf.registry import Registry
 
 
@@ -32,6 +32,20 @@ def test_json_bytes_are_the_compact_json_of_any_value(value: object) -> None:
 def test_a_missing_field_is_named_with_those_that_are_there() -> None:
     with pytest.raises(MissingField, match="no field 'c'; it has: a, b"):
         Record("x", {"a": 1, "b": 2})["c"]
+
+
+@pytest.mark.parametrize(("value", "text"), [("a\n", "a\n"), ("", ""), (3, "3"), (-0.5, "-0.5")])
+def test_texts_and_numbers_are_texts(value: Json, text: str) -> None:
+    assert Record("x", {"a": value}).text("a") == text
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(None, "null"), (True, "true"), (False, "false"), ([], "a list"), (["3"], "a list"), ({"a": "b"}, "an object")],
+)
+def test_other_values_are_no_texts(value: Json, kind: str) -> None:
+    with pytest.raises(RecordError, match=f"field 'a' is {kind}, not a text"):
+        Record("x", {"a": value}).text("a")
 
 
 def test_children_have_their_parents_fields() -> None:

@@ -167,7 +167,7 @@ class Embeddings(Sink):
     def _read(self, record: Record) -> Vector:
         import numpy
 
-        data = self._vector(str(record[self.config.reads]))
+        data = self._vector(record.text(self.config.reads))
         if data is None:
             raise RecordError(f"the journal has no vector for field {self.config.reads!r}")
         vector = numpy.frombuffer(data, dtype="<f4").astype(numpy.float64)

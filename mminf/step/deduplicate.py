@@ -84,7 +84,7 @@ class _MinHash:
         from datasketch import MinHash
 
         sketch = MinHash(num_perm=self.config.permutations)
-        text = " ".join(str(record[name]) for name in self.config.reads)
+        text = " ".join(_text(record, name) for name in self.config.reads)
         sketch.update_batch([shingle.encode() for shingle in shingles(text)])
         twins = self.index.query(sketch)
         if twins:
@@ -92,6 +92,11 @@ class _MinHash:
         self.order[record.id] = len(self.order)
         self.index.insert(record.id, sketch)
         return None
+
+
+def _text(record: Record, name: str) -> str:
+    value = record[name]
+    return "\n".join(map(str, value)) if isinstance(value, list) else record.text(name)
 
 
 class _ImageHash:

@@ -53,7 +53,7 @@ class Embed(Step[EmbedConfig]):
             found, cut, tokens = await ctx.embed((Turn("user", (ImagePart(0),)),), images=[images[self.config.image]])
         else:
             assert self.config.reads is not None
-            text = str(record[self.config.reads])
+            text = record.text(self.config.reads)
             if not text.strip():
                 raise RecordError(f"field {self.config.reads!r} is empty")
             found, cut, tokens = await ctx.embed((Turn("user", (text,)),))

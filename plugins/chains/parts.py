@@ -30,7 +30,7 @@ class Parts(Step[PartsConfig]):
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Writes the list of parts. Raises RecordError if the text is empty."""
-        parts = split_parts(str(record[self.config.reads]), self.config.max_sentences)
+        parts = split_parts(record.text(self.config.reads), self.config.max_sentences)
         if not parts:
             raise RecordError(f"field {self.config.reads!r} is empty")
         return {self.config.writes: parts}

@@ -32,7 +32,7 @@ class WordChanges(Step[WordChangesConfig]):
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Writes the number of words by which the texts differ."""
-        first, second = (str(record[name]) for name in self.config.reads)
+        first, second = (record.text(name) for name in self.config.reads)
         return {self.config.writes: count_changes(first, second)}
 
 

@@ -47,7 +47,7 @@ class CleanCaption(Step[CleanCaptionConfig]):
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Writes the clean caption, or drops the record if too little of it is left."""
-        text = clean(str(record[self.config.reads]))
+        text = clean(record.text(self.config.reads))
         if _OPEN_THOUGHT.search(text):
             return Drop("garbled: a <think> tag is not closed")
         words = split_words(text)

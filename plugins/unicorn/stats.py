@@ -41,7 +41,7 @@ class TextStats(Sink):
 
     def row(self, record: Record) -> dict[str, float]:
         """Returns the figures of one text."""
-        return text_stats(str(record[self.config.reads]))
+        return text_stats(record.text(self.config.reads))
 
     def check(self) -> None:
         """Raises RecipeError if the figures would be split into several files."""

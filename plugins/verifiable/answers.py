@@ -37,6 +37,7 @@ _OPTION = re.compile(
 _SECOND = re.compile(rf"(?:\A|\s)[{LETTERS}][).:、]\s*\S|\([{LETTERS}]\)|\A(?:and|or|,|&|/)?\s*[{LETTERS}]\W*\Z")
 _LETTER = re.compile(rf"\W*[{LETTERS}]\W*")
 _OPTION_LINE = re.compile(rf"^[ \t]*[(\[（]?([{LETTERS}])[)\]）.:：、]\s*(\S.*?)\s*$", re.MULTILINE)
+_OPTION_MARK = re.compile(rf"(?:\A|(?<=\s))(?:[(\[（]([{LETTERS}])[)\]）]|([{LETTERS}])[).:：、])[ \t]*(?=\S)")
 _ARTICLE = re.compile(r"\A(?:a|an|the)\s+(?=\S)")
 # Not inside numbers: 3.5, 1,000, 12:30, -5, 2020-2021, 1/2.
 _MARKS = re.compile(
@@ -124,9 +125,27 @@ def read_letter(answer: str) -> str | None:
 
 def read_options(question: str) -> dict[str, str]:
     """Returns the options of a question by letter; none unless they are A, B, ... on separate lines."""
-    found = _OPTION_LINE.findall(question)
-    letters = [letter for letter, _ in found]
-    return dict(found) if letters and letters == list(LETTERS[: len(letters)]) else {}
+    return _in_order(_OPTION_LINE.findall(question))
+
+
+def read_options_of_line(question: str) -> dict[str, str]:
+    """Returns the options A, B, ... in the last line of a question that has several.
+
+    "A. Smith or B. Jones?" has them, too, so this is for questions that are known to have options.
+    """
+    for line in reversed(question.splitlines()):
+        marks = list(_OPTION_MARK.finditer(line))
+        if len(marks) > 1:
+            ends = [mark.start() for mark in marks[1:]] + [len(line)]
+            texts = [line[mark.end() : end].strip(" \t,;，；") for mark, end in zip(marks, ends, strict=True)]
+            return _in_order([(mark[1] or mark[2], text) for mark, text in zip(marks, texts, strict=True)])
+    return {}
+
+
+def _in_order(options: list[tuple[str, str]]) -> dict[str, str]:
+    """Returns options by letter; none if the letters are not A, B, ..., because it is not clear then what they are."""
+    letters = [letter for letter, _ in options]
+    return dict(options) if letters and letters == list(LETTERS[: len(letters)]) else {}
 
 
 def normalise_text(text: str) -> str:

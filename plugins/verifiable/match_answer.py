@@ -39,7 +39,7 @@ class MatchAnswer(Step[MatchAnswerConfig]):
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Writes the result. An answer that can't be read is wrong."""
-        answer, solution = (str(record[name]) for name in self.config.reads)
+        answer, solution = (record.text(name) for name in self.config.reads)
         kind = record.get(self.config.kind)
         if self.config.tags_only and tagged_answer(answer) is None:
             return {self.config.writes: False}

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from mminf.step import Context, Drop, Outcome, Record, RecordError, Step, StepConfig, is_placeholder, step
 
-from .answers import KINDS, Kind, final_answer, kind_of, normalise_text, read_letter, read_options
+from .answers import KINDS, Kind, final_answer, kind_of, normalise_text, read_letter, read_options, read_options_of_line
 from .numbers import read_number
 
 _NO_ANSWERS = frozenset(
@@ -19,6 +19,7 @@ _NO_ANSWERS = frozenset(
     .split(", ")
 )
 """Texts that give no answer, in the form of `normalise_text`."""
+_NO_OPTIONS = "the question has no options A, B, ..."
 
 
 class SolutionConfig(StepConfig):
@@ -37,8 +38,9 @@ class SolutionConfig(StepConfig):
 class Solution(Step[SolutionConfig]):
     """Drops questions whose solution can't be compared with an answer, and writes the others in a canonical form.
 
-    The solution of a multiple-choice question is the letter of one of its options, which are different, and each on a
-    line of its own. Other solutions are a number or a text of a few words.
+    The solution of a multiple-choice question is the letter of one of its options, which are different. They are named
+    A, B, ... in this order, on separate lines; or on one line, if the kind or the solution says that it is a choice.
+    Other solutions are a number or a text of a few words.
     """
 
     @property
@@ -62,7 +64,7 @@ class Solution(Step[SolutionConfig]):
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Writes solution and kind, or drops the record. Raises RecordError for an unknown kind."""
-        question, given = str(record[self.config.question]), str(record[self.config.reads])
+        question, given = record.text(self.config.question), record.text(self.config.reads)
         kind = record.get(self.config.kind)
         if kind is not None and kind not in KINDS:
             raise RecordError(f"field {self.config.kind!r} is {kind!r:.60}, not one of {', '.join(KINDS)}")
@@ -71,6 +73,8 @@ class Solution(Step[SolutionConfig]):
             return Drop(f"no solution in {given!r:.80}")
         options = read_options(question)
         found = next((item for item in KINDS if item == kind), None) or ("choice" if options else kind_of(solution))
+        if found == "choice" and not options:
+            options = read_options_of_line(question)
         canonical = self._canonical(found, solution, options)
         if isinstance(canonical, Drop):
             return canonical
@@ -91,7 +95,7 @@ def _letter(solution: str, options: dict[str, str]) -> str | Drop:
     """Returns the letter of the option that a solution names, by its letter or by its text."""
     texts = {letter: normalise_text(text) for letter, text in options.items()}
     if len(texts) < 2 or len(set(texts.values())) < len(texts):
-        return Drop(f"the question has no different options A, B, ...: {options!r:.80}")
+        return Drop(_NO_OPTIONS if len(texts) < 2 else f"two options of the question are the same: {options!r:.80}")
     named = {letter for letter, text in texts.items() if text == normalise_text(solution)}
     letter = read_letter(solution)
     named |= {letter} & texts.keys() if letter is not None else set()

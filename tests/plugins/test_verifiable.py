@@ -256,3 +256,31 @@ def test_a_solution_gets_its_kind() -> None:
 def test_the_length_of_a_text_is_an_option(words: int) -> None:
     given = {"instruction": "What?", "solution": "red cup on the table"}
     assert isinstance(run_step(Solution, {"max_words": words}, given), Drop) is (words == 2)
+
+
+@pytest.mark.parametrize("value", [None, True, ["3"], [], {"a": 3}])
+@pytest.mark.parametrize("name", ["solution", "instruction"])
+def test_values_that_are_no_texts_are_no_solutions(name: str, value: object) -> None:
+    fields = {"instruction": "How many?", "solution": "3", name: value}
+    with pytest.raises(RecordError, match=f"field '{name}' is .*, not a text"):
+        run_step(Solution, {}, fields)
+
+
+def test_names_with_initials_are_no_options() -> None:
+    fields = {"instruction": "Who wrote to A. Smith and B. Jones?", "solution": "Mary"}
+    assert run_step(Solution, {}, fields) == {"solution": "Mary", "kind": "text"}
+
+
+@pytest.mark.parametrize(
+    "options", ["A. red B. blue", "(A) red (B) blue", "A) red, B) blue", "A. red; B. blue", "A：red， B：blue"]
+)
+@pytest.mark.parametrize(("given", "kind"), [("B", {}), ("(b)", {"kind": "choice"}), ("B. blue", {"kind": "choice"}), ("blue", {"kind": "choice"})])  # fmt: skip
+def test_options_on_one_line(options: str, given: str, kind: dict[str, str]) -> None:
+    fields = {"instruction": f"What is the colour of the cup? {options}", "solution": given, **kind}
+    assert run_step(Solution, {}, fields) == {"solution": "B", "kind": "choice"}
+
+
+@pytest.mark.parametrize("options", ["A. red C. blue", "B. red C. blue", "A. red B. Red", "A. red"])
+def test_options_on_one_line_that_are_not_clear(options: str) -> None:
+    fields = {"instruction": f"What is the colour of the cup? {options}", "solution": "B"}
+    assert isinstance(run_step(Solution, {}, fields), Drop)

@@ -183,7 +183,8 @@ def test_solutions_that_can_not_be_verified_are_dropped(play: Play, pictures: Pi
     "question",
     [
         "What is the colour of the cup?",
-        "What is the colour of the cup? A. red B. blue",
+        "What is the colour of the cup? A. red C. blue",
+        "What is the colour of the cup? A. red B. red",
         "What is the colour of the cup?\nA. red\nC. blue",
         "What is the colour of the cup?\nA. red\nB. Red",
         "What is the colour of the cup?\nB. blue",

@@ -20,7 +20,7 @@ class ReadingEase(Step[ReadingEaseConfig]):
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Writes the score. Raises RecordError if the text has no English words."""
-        text = str(record[self.config.reads])
+        text = record.text(self.config.reads)
         words = re.findall(r"[A-Za-z']+", text)
         if not words:
             raise RecordError(f"field {self.config.reads!r} has no English words")
