@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self
 
@@ -144,6 +144,9 @@ class Generation:
         choice_logprobs: the same for each of `sampling.choices`, normalised over them, if one token separates them.
         vector: of encoders: the embedding, float32, little-endian.
         reasoning: the model's reasoning before the answer; None if there is none.
+        seconds: duration of the call, without the wait for a free slot; the engine sets it.
+        waited: seconds before that, in which the call waited for the slot.
+        in_flight: mean number of calls that the engine had in flight meanwhile; 0 for an answer from the journal.
     """
 
     text: str
@@ -154,6 +157,9 @@ class Generation:
     choice_logprobs: tuple[float, ...] | None = None
     vector: bytes | None = None
     reasoning: str | None = None
+    seconds: float = field(default=0.0, compare=False)
+    waited: float = field(default=0.0, compare=False)
+    in_flight: float = field(default=0.0, compare=False)
 
     @property
     def complete(self) -> bool:

@@ -144,8 +144,10 @@ def _marks_of(recipe: Recipe) -> list[str]:
 
 
 def _without_bounds(recipe: Recipe) -> Fields:
-    """Returns the recipe without the limits at which a run stops: with a larger budget, the same run is resumed."""
-    return {key: value for key, value in recipe.resolved().items() if key not in ("budget", "max_same_failures")}
+    """Returns the recipe without prices and the limits at which a run stops: with others, the same run is resumed."""
+    found = {key: value for key, value in recipe.resolved().items() if key not in ("budget", "max_same_failures")}
+    found["engines"] = {name: {**config, "price": None} for name, config in found["engines"].items()}
+    return found
 
 
 def plan_stages(recipe: Recipe, engines: Mapping[str, Engine]) -> tuple[StagePlan, ...]:

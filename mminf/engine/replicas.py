@@ -118,12 +118,12 @@ class Replicas(Engine):
 
 
 def make_engines(configs: Mapping[str, EngineConfig]) -> dict[str, Engine]:
-    """Returns the engines of a recipe by name; those with equal settings are one."""
+    """Returns the engines of a recipe by name; those with equal settings, other than prices, are one."""
     loading = asyncio.Lock()
     by_settings: dict[str, Engine] = {}
     engines: dict[str, Engine] = {}
     for name, config in configs.items():
-        settings = digest(config.model_dump(mode="json"))
+        settings = digest(config.model_dump(mode="json", exclude={"price"}))
         if settings not in by_settings:
             stats = EngineStats(name, config.model, config.backend)
             copies = []

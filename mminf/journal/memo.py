@@ -76,10 +76,17 @@ class Memo:
         row = next((row for tables in self._tables if (row := tables.call(key)) is not None), None)
         if row is None:
             return None
-        text, finish_reason, *logprobs, prompt_tokens, completion_tokens = row[5:11]
+        text, finish_reason, *logprobs, prompt_tokens, completion_tokens, seconds = row[5:12]
         tokens, choices = (None if item is None else tuple(json.loads(item)) for item in logprobs)
         return Generation(
-            text, finish_reason, prompt_tokens, completion_tokens, tokens, choices, reasoning=self._reasoning(key)
+            text,
+            finish_reason,
+            prompt_tokens,
+            completion_tokens,
+            tokens,
+            choices,
+            reasoning=self._reasoning(key),
+            seconds=seconds,
         )
 
     def search_again(self) -> None:

@@ -232,6 +232,22 @@ class RunMeta:
             self.set_state(state)
             self.set("position", json.dumps(position))
 
+    # Probes
+
+    def note_probe(self, digest: str, records: int, seconds: float) -> None:
+        """Notes the result of a probe.
+
+        Args:
+            digest: of the recipe and the limit of the probe.
+            seconds: mean duration of all calls of a record in the first stage.
+        """
+        self.set("probe", json.dumps([digest, records, seconds]))
+
+    def probe(self, digest: str) -> tuple[int, float] | None:
+        """Returns the records and seconds of the last probe; None if there was none with that digest."""
+        of, *found = self.json("probe", [None])
+        return (int(found[0]), float(found[1])) if of == digest else None
+
     # Shards
 
     @property

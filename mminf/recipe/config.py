@@ -47,10 +47,20 @@ class StepConfig(Config):
 
 
 class PriceConfig(Config):
-    """Prices of an engine's tokens, in any currency."""
+    """Prices of an engine: per token, per hour and GPU, or both."""
 
-    input: float = Field(0.0, ge=0, description="Price per million prompt tokens.")
-    output: float = Field(0.0, ge=0, description="Price per million answer tokens.")
+    input: float = Field(0.0, ge=0, allow_inf_nan=False, description="Price per million prompt tokens.")
+    output: float = Field(0.0, ge=0, allow_inf_nan=False, description="Price per million answer tokens.")
+    gpu_hour: float = Field(0.0, ge=0, allow_inf_nan=False, description="Price per hour and GPU.")
+    gpus: int | None = Field(
+        None,
+        ge=1,
+        description="Number of GPUs of the model, for `gpu_hour`; by default the number that a local model takes. A "
+        "server needs it.",
+    )
+    currency: str = Field(
+        "", max_length=12, description="Currency of the prices, as it is printed; a recipe has one currency."
+    )
 
 
 class BudgetConfig(Config):
@@ -58,7 +68,9 @@ class BudgetConfig(Config):
 
     calls: int | None = Field(None, ge=1, description="Maximum number of answered model calls.")
     tokens: int | None = Field(None, ge=1, description="Maximum number of tokens in prompts and answers.")
-    money: float | None = Field(None, gt=0, description="Maximum cost, computed from the `price` of each engine.")
+    money: float | None = Field(
+        None, gt=0, description="Maximum cost of the tokens, computed from the `price` of each engine."
+    )
 
 
 class PublishedConfig(Config):
@@ -105,7 +117,9 @@ class EngineConfig(Config):
     max_concurrency: int | None = Field(
         None, ge=1, description="Maximum number of calls in flight; unlimited by default."
     )
-    price: PriceConfig | None = Field(None, description="Prices of the tokens, for `budget: {money: ...}`.")
+    price: PriceConfig | None = Field(
+        None, description="Prices, for `mminf plan --probe` and `budget: {money: ...}`. They change no result."
+    )
     reasoning: Literal["split", "keep", "off"] = Field(
         "split",
         description="The model's reasoning: `split` separates it from the answer, `keep` leaves it before the "

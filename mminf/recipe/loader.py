@@ -26,6 +26,7 @@ from mminf.recipe.override import (
     replace_source,
     set_image_root,
 )
+from mminf.recipe.prices import find_price_problems
 from mminf.recipe.problems import find_problems
 from mminf.recipe.repeat import RepeatConfig
 from mminf.recipe.wrap import wrap_step
@@ -112,6 +113,9 @@ class _Builder:
         named = [self.path.parent / folder for folder in (run.templates if run else [])]
         folders = TemplateFolders([*named, *own, *self.extra_templates])
         engines = self._engines()
+        local = [name for name, config in engines.items() if BACKENDS.get(config.backend).local]
+        for place, message in find_price_problems(engines, run.budget if run is not None else None, local):
+            self.fail(place, message)
         steps = self._steps(folders, engines)
         source = self._member(SOURCES, self.data.get("source"), ("source",)) if self.data.get("source") else None
         sinks = self._sinks(steps)

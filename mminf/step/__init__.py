@@ -10,6 +10,7 @@ from mminf.answer.placeholder import is_placeholder, require_content
 from mminf.answer.score import parse_score
 from mminf.answer.verdict import parse_letter, parse_verdict
 from mminf.config import Names
+from mminf.cost import Amount, Range
 from mminf.errors import ImageError, MissingField, RecordError, RequestError, UnusableAnswer
 from mminf.language import find_language, find_not_in, find_other_language, known_languages
 from mminf.recipe.config import StepConfig
@@ -32,6 +33,7 @@ def __getattr__(name: str) -> type[Exception]:
 
 
 __all__ = [
+    "Amount",
     "BaseGenerate",
     "Children",
     "Context",
@@ -49,6 +51,7 @@ __all__ = [
     "Outcome",
     "PromptConfig",
     "PromptStep",
+    "Range",
     "Record",
     "RecordError",
     "RequestError",

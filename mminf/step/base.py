@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, get_args
 
+from mminf.cost import NONE, ONE, Amount, Range
 from mminf.errors import MminfError, PluginError, RecordError
 from mminf.recipe.config import EngineConfig, StepConfig
 from mminf.recipe.model import TemplateFolders
@@ -97,6 +98,41 @@ class Step(ABC, Generic[C]):
     def removes(self) -> frozenset[str]:
         """The fields of the record that its children do not inherit."""
         return frozenset()
+
+    @property
+    def optional(self) -> bool:
+        """Whether some records continue without the step's result."""
+        return self.condition is not None
+
+    @property
+    def calls_per_record(self) -> Amount:
+        """The model calls for a record without retries; a step that makes several overrides this."""
+        return Amount(NONE if self.engine is None else ONE)
+
+    @property
+    def children_per_record(self) -> Amount:
+        """The records that continue for a record that is not dropped; a step that makes children overrides this."""
+        return Amount()
+
+    @property
+    def kept_share(self) -> float:
+        """The share of records that the step keeps on average, if the recipe determines it, else 1."""
+        return 1.0
+
+    @property
+    def most_records(self) -> int | None:
+        """The maximum number of records that the step keeps in a run, or None."""
+        return None
+
+    def list_lengths(self, known: Mapping[str, Range]) -> Mapping[str, Range]:
+        """Returns the lengths of the lists that the step writes, as far as the recipe determines them.
+
+        `for_each` steps use them to determine their number of calls.
+
+        Args:
+            known: lengths of the lists that earlier steps have written.
+        """
+        return {}
 
     def describe(self) -> dict[str, Json]:
         """Returns everything that the step's results depend on, other than record and model, as JSON values."""

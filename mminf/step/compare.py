@@ -9,6 +9,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from mminf.answer.verdict import parse_letter
+from mminf.cost import Amount, Range
 from mminf.errors import UnusableAnswer
 from mminf.recipe.config import Sampling
 from mminf.recipe.model import TemplateFolders
@@ -54,6 +55,10 @@ class Compare(PromptStep[CompareConfig]):
     @property
     def reads(self) -> frozenset[str]:
         return (super().reads - {"a", "b"}).union(self.config.reads)
+
+    @property
+    def calls_per_record(self) -> Amount:
+        return Amount(Range.of(2))
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         one, other = (record[name] for name in self.config.reads)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field, model_validator
 
 from mminf.config import Names
+from mminf.cost import Range
 from mminf.errors import RecordError
 from mminf.recipe.config import StepConfig
 from mminf.recipe.model import TemplateFolders
@@ -74,6 +75,9 @@ class Draw(Step[DrawConfig]):
     @property
     def uses(self) -> frozenset[str]:
         return self.reads if self.config.by is None else self.reads | {self.config.by}
+
+    def list_lengths(self, known: Mapping[str, Range]) -> Mapping[str, Range]:
+        return {} if self.config.n is None else {self.config.writes: Range(1, self.config.n)}
 
     def describe(self) -> dict[str, Json]:
         sections: dict[str, Json] = {"sections": self.sections} if self.sections else {}

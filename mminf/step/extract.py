@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from mminf.answer.clean import short
 from mminf.answer.ground import tokens
 from mminf.config import Config
+from mminf.cost import Range
 from mminf.errors import RecordError, UnusableAnswer
 from mminf.recipe.config import StepConfig
 from mminf.record import Fields, Json, Record
@@ -113,6 +114,11 @@ class Extraction(Config):
             return frozenset(re.compile(self.regex).groupindex) or frozenset([default])
         single = self.lines or self.plain_text or self.objects
         return frozenset([single]) if single is not None else frozenset(self.tags or self.keys)
+
+    def list_lengths(self) -> dict[str, Range]:
+        """Returns the length of the list that is written, if one is."""
+        name = self.lines or self.objects
+        return {} if name is None else {name: Range(*self.count)}
 
     def apply(self, text: str, default: str) -> Fields:
         """Returns the fields. Raises UnusableAnswer if one is missing."""
@@ -253,9 +259,12 @@ class Extract(Step[ExtractConfig]):
     def writes(self) -> frozenset[str]:
         return self.config.fields(self.config.writes)
 
+    def list_lengths(self, known: Mapping[str, Range]) -> Mapping[str, Range]:
+        return self.config.list_lengths()
+
     async def run(self, record: Record, ctx: Context) -> Outcome:
         try:
-            return self.config.apply(str(record[self.config.reads]), self.config.writes)
+            return self.config.apply(record.text(self.config.reads), self.config.writes)
         except UnusableAnswer as miss:
             if self.config.otherwise == "drop":
                 return Drop(str(miss))

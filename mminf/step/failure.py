@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mminf.cost import Amount, Range
 from mminf.errors import NoUsableAnswer
 from mminf.recipe.config import EngineConfig
 from mminf.record import Json, Record
@@ -54,6 +55,21 @@ class KeepFailed(Step[Any]):
     @property
     def removes(self) -> frozenset[str]:
         return self.inner.removes
+
+    @property
+    def optional(self) -> bool:
+        return True
+
+    @property
+    def calls_per_record(self) -> Amount:
+        return self.inner.calls_per_record
+
+    @property
+    def children_per_record(self) -> Amount:
+        return self.inner.children_per_record
+
+    def list_lengths(self, known: Mapping[str, Range]) -> Mapping[str, Range]:
+        return self.inner.list_lengths(known)
 
     def describe(self) -> dict[str, Any]:
         return self.inner.describe()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field, model_validator
 
+from mminf.cost import UNKNOWN, Range
+from mminf.errors import RecordError
 from mminf.recipe.config import StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Record
@@ -50,8 +53,27 @@ class Set(Step[SetConfig]):
     def writes(self) -> frozenset[str]:
         return frozenset(self.expressions)
 
+    def list_lengths(self, known: Mapping[str, Range]) -> Mapping[str, Range]:
+        found = {field: _length(expression, known) for field, expression in self.expressions.items()}
+        return {field: length for field, length in found.items() if length is not None}
+
     async def run(self, record: Record, ctx: Context) -> Outcome:
         return {field: expression(record.fields) for field, expression in self.expressions.items()}
+
+
+def _length(expression: Expression, known: Mapping[str, Range]) -> Range | None:
+    """Returns the length of the list that is an expression's value, None if it is not known before a record is read."""
+    if not expression.reads:
+        try:
+            value = expression({})
+        except RecordError:  # fails the records
+            return None
+        return Range.of(len(value)) if isinstance(value, list) else None
+    if (made_of := expression.source_list()) is None:
+        return None
+    name, whole = made_of
+    length = known.get(name, UNKNOWN)
+    return length if whole else length.or_less()
 
 
 class RenameConfig(StepConfig):

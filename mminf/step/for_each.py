@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from mminf.cost import NONE, UNKNOWN, Amount, Range
 from mminf.errors import ImageError, MissingField, RecordError, RequestError
 from mminf.recipe.config import EngineConfig
 from mminf.record import Record
@@ -54,6 +55,26 @@ class ForEach(Step[Any]):
     @property
     def writes(self) -> frozenset[str]:
         return frozenset([self.items.field, *([self.items.dropped] if self.items.dropped else [])])
+
+    @property
+    def calls_per_record(self) -> Amount:
+        calls = self.inner.calls_per_record
+        if calls.items is not None:  # a list of the item or of the record; its length is not known here
+            return Amount(UNKNOWN)
+        return Amount(calls.number if self.inner.condition is None else calls.number.or_less(), self.items.field)
+
+    def list_lengths(self, known: Mapping[str, Range]) -> Mapping[str, Range]:
+        before, children = known.get(self.items.field, UNKNOWN), self.inner.children_per_record
+        each = UNKNOWN if children.items is not None else children.number
+        after = before.times(each)
+        if self.gate:  # an item that is dropped leaves the list; an empty list drops the record, unless it is kept
+            after = Range(0 if self.items.empty == "keep" else min(1, after.least), after.most)
+        elif self.inner.optional:
+            after = after.joined(before)
+        found = {self.items.field: after}
+        if self.items.dropped is not None:
+            found[self.items.dropped] = known.get(self.items.dropped, NONE).plus(before.or_less())
+        return found
 
     def describe(self) -> dict[str, Any]:
         return self.inner.describe()

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 from pydantic import Field, field_validator, model_validator
 
 from mminf.answer.clean import short
+from mminf.cost import Amount, Range
 from mminf.errors import ImageError, NoUsableAnswer, RecordError, RequestError, UnusableAnswer
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Fields, Record
@@ -99,6 +100,15 @@ class BaseGenerate(PromptStep[G]):
         extract = self.config.extract
         fields = frozenset([self.config.writes]) if extract is None else extract.fields(self.config.writes)
         return fields.union(name for name in (self.config.nll, self.config.reasoning) if name is not None)
+
+    @property
+    def calls_per_record(self) -> Amount:
+        return Amount(Range.of(self.config.n))
+
+    def list_lengths(self, known: Mapping[str, Range]) -> Mapping[str, Range]:
+        if self.config.into is not None:
+            return {self.config.into: Range(1, self.config.n)}  # answers that can't be used are left out
+        return {} if self.config.extract is None else self.config.extract.list_lengths()
 
     def drafts(self, record: Record) -> tuple[Draft, ...]:
         turns = super().drafts(record)

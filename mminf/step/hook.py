@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from pydantic import Field, model_validator
 
+from mminf.cost import Amount, Range
 from mminf.errors import RecordError, UnusableAnswer
 from mminf.model_type import is_type
 from mminf.recipe.config import EngineConfig, Sampling, StepConfig
@@ -74,6 +75,14 @@ class BaseHook(Step[H]):
     @property
     def uses(self) -> frozenset[str]:
         return self.reads | (frozenset(["images"]) if self.config.images else frozenset())
+
+    @property
+    def calls_per_record(self) -> Amount:
+        return Amount(Range.of(self.config.n))
+
+    @property
+    def children_per_record(self) -> Amount:
+        return Amount(Range(1, self.config.n))  # samples that can't be used are left out
 
     def __init__(self, config: H, folders: TemplateFolders) -> None:
         super().__init__(config, folders)

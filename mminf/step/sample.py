@@ -31,6 +31,10 @@ class Sample(Step[SampleConfig]):
     def gate(self) -> bool:
         return True
 
+    @property
+    def kept_share(self) -> float:
+        return float(self.config.fraction)
+
     async def run(self, record: Record, ctx: Context) -> Outcome:
         return {} if ctx.random.random() < self.config.fraction else Drop("not sampled")
 
@@ -43,6 +47,10 @@ class LimitConfig(StepConfig):
 @step("limit")
 class Limit(DatasetStep[LimitConfig]):
     """Keeps the first N of the remaining records."""
+
+    @property
+    def most_records(self) -> int:
+        return int(self.config.count)
 
     def run_all(self, records: Iterable[Record], ctx: Context) -> Iterator[tuple[Record, Outcome]]:
         for number, record in enumerate(records):
@@ -75,6 +83,10 @@ class Top(DatasetStep[TopConfig]):
     @property
     def reads(self) -> frozenset[str]:
         return super().reads | self.expression.reads
+
+    @property
+    def most_records(self) -> int:
+        return int(self.config.count)
 
     def run_all(self, records: Iterable[Record], ctx: Context) -> Iterator[tuple[Record, Outcome | RecordError]]:
         # The numbers of the records that are kept, so that memory does not grow with their texts.

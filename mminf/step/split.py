@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from mminf.cost import UNKNOWN, Amount
 from mminf.errors import RecordError
 from mminf.recipe.config import StepConfig
 from mminf.record import Record
@@ -33,6 +34,10 @@ class Split(Step[SplitConfig]):
     @property
     def removes(self) -> frozenset[str]:
         return frozenset() if self.config.keep else frozenset({self.config.reads}) - {self.config.writes}
+
+    @property
+    def children_per_record(self) -> Amount:
+        return Amount(UNKNOWN) if self.config.separator is not None else Amount(items=self.config.reads)
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         value = record[self.config.reads]

@@ -14,6 +14,10 @@ from mminf.sandbox import begin, end
 from mminf.template.environment import ENVIRONMENT, compiling, evaluation_error, make_context
 from mminf.template.operators import parse, split
 
+_KEEPING = frozenset({"list", "map", "reverse", "sort"})
+_LEAVING_OUT = frozenset({"reject", "rejectattr", "select", "selectattr", "unique"})
+"""Filters whose result has all, or some, of the items of a list."""
+
 
 class Expression:
     """A Jinja expression over a record's fields, as in `keep`, `when` and `where`.
@@ -68,6 +72,21 @@ class Expression:
         if not isinstance(parse(self.source), jinja2.nodes.And):
             return (self,)
         return tuple(Expression(text) for text in split(self.source, {"and"})[0])
+
+    def source_list(self) -> tuple[str, bool] | None:
+        """Returns the list field that the value is made of by filters and slices, and whether it keeps all items.
+
+        For example, `("answers", False)` for `answers | unique | list`. None if the value is made in another way.
+        """
+        node, whole = parse(self.source), True
+        while True:
+            if isinstance(node, jinja2.nodes.Filter) and node.name in _KEEPING | _LEAVING_OUT and node.node is not None:
+                whole = whole and node.name in _KEEPING
+                node = node.node
+            elif isinstance(node, jinja2.nodes.Getitem) and isinstance(node.arg, jinja2.nodes.Slice):
+                node, whole = node.node, False
+            else:
+                return (node.name, whole) if isinstance(node, jinja2.nodes.Name) else None
 
 
 @lru_cache(maxsize=512)

@@ -6,12 +6,12 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pydantic import Field
 
-from mminf.step import Context, Json, Outcome, Record, RecordError, Step, StepConfig, TemplateFolders, step
+from mminf.step import Context, Json, Outcome, Range, Record, RecordError, Step, StepConfig, TemplateFolders, step
 
 _ANY = "*"
 _SHOWN = 2
@@ -55,6 +55,10 @@ class TaskTypes(Step[TaskTypesConfig]):
     def describe(self) -> dict[str, Json]:
         """Adds the types to the identity of the step."""
         return {**super().describe(), "types": [[*kind[:2], sorted(kind[2]), list(kind[3])] for kind in self.types]}
+
+    def list_lengths(self, known: Mapping[str, Range]) -> Mapping[str, Range]:
+        """The number of selected types."""
+        return {self.config.writes: Range(1, self.config.n)}
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         """Writes the selected types. Raises RecordError if the tags are no texts."""
