@@ -46,6 +46,7 @@ from mminf.sharding.retry import retry_failed
 from mminf.sink.base import Written
 from mminf.source.guess import guess_source
 from mminf.storage import is_remote, to_path
+from mminf.trial import describe_plan, preview, probe
 
 if TYPE_CHECKING:
     from mminf.properties import PathProperties
@@ -298,13 +299,6 @@ def render(recipe: Recipe, step: str, *, record: str | None = None, output: str 
     return render_prompt(recipe, step, record=record, output=None if output is None else Path(output))
 
 
-def describe_plan(recipe: Recipe) -> str:
-    """Returns what a run of the recipe would do, as text."""
-    from mminf.report.plan import plan_text
-
-    return plan_text(recipe)
-
-
 def recipe_schema(plugins: Sequence[str] = ()) -> dict[str, Any]:
     """Returns the JSON Schema of recipes."""
     from mminf.recipe.schema import make_schema
@@ -330,6 +324,8 @@ __all__ = [
     "merge",
     "plan_push",
     "prepare",
+    "preview",
+    "probe",
     "push",
     "recipe_schema",
     "render",

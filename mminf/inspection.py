@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from mminf.content import builtin_recipes
+from mminf.cost.refine import CostStatus, run_costs
 from mminf.engine.result import count_reasons, count_records, last_wanted
 from mminf.errors import JournalError
 from mminf.journal import CallHistory as CallHistory
@@ -82,6 +83,8 @@ class RunStatus(TypedDict):
     stage, in order. `waiting` is the number of records that are done so far, if the run waits for a dataset step.
     `reasons` is in the order of the steps, the largest number first. `log` is the name of the log in
     the output folder, if there is one. `parts` has the states of the shards that wait to be merged, by name.
+    `cost` is the cost of all runs into the output so far; `expected_cost` is that of the whole run, in proportion to
+    the final records, or None if it can't be estimated.
     """
 
     recipe: str | None
@@ -103,6 +106,8 @@ class RunStatus(TypedDict):
     log: str | None
     parts: dict[str, RunState | None]
     versions: dict[str, str]
+    cost: CostStatus
+    expected_cost: CostStatus | None
 
 
 class OutcomeHistory(TypedDict):
@@ -136,6 +141,10 @@ def run_status(output: str | Path) -> RunStatus:
         store = path if is_remote(path) else None
         counts = count_records(*journals)
         failures = itertools.chain.from_iterable(journal.outcomes.failures(SHOWN_FAILURES) for journal in journals)
+        known = first.meta.total
+        final = 0 if counts.pending is None or known is None else known - counts.pending
+        totals = add_totals(journal.memo.totals() for journal in journals)
+        cost, expected = run_costs(first.meta.recipe, totals, final, known)
         state = _whole_state([_state(journal, store) for journal in journals])
         return RunStatus(
             recipe=first.meta.recipe_name,
@@ -165,6 +174,8 @@ def run_status(output: str | Path) -> RunStatus:
                 journal.folder.name: _state(journal, store) for journal in journals if isinstance(journal, ShardJournal)
             },
             versions=first.meta.versions,
+            cost=cost,
+            expected_cost=expected,
         )
 
 

@@ -54,6 +54,7 @@ def _register() -> None:
         merge,
         plan,
         plugin,
+        preview,
         properties,
         push,
         records,
@@ -69,8 +70,10 @@ def _register() -> None:
         view,
     )
 
-    runs = (run, merge, validate, plan, render, status, records, show, report, view, marks, retry, export, repair)
-    for module in (*runs, card, push, properties, lists, schema, doctor, plugin):
+    looking = (status, records, show, report, view, marks)
+    publishing = (export, card, push)
+    runs = (run, merge, validate, plan, preview, render, *looking, retry, *publishing, repair, properties)
+    for module in (*runs, lists, schema, doctor, plugin):
         module.register(app)
     add_commands(app)
 

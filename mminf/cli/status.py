@@ -66,6 +66,8 @@ def status(
 
 
 def _summary(output: str, found: RunStatus) -> Iterator[str]:
+    from mminf.report.cost import cost_lines
+
     yield f"{found['recipe']}: {found['state']} ({_when(found)})"
     if found["state"] in (RunState.KILLED, RunState.INTERRUPTED):
         yield "  run the same command to resume"
@@ -80,6 +82,8 @@ def _summary(output: str, found: RunStatus) -> Iterator[str]:
         yield f"  dataset {output.rstrip('/')}/{dataset['path']}: {said}{gone}"
     if found["log"] is not None:
         yield f"  log {output.rstrip('/')}/{found['log']}"
+    for line in cost_lines(found["cost"], found["expected_cost"]):
+        yield f"  {line}"
     if found["run"] > 1:
         yield f"  calls and tokens are those of all {found['run']} runs, rows those of the last one"
     if found["parts"]:

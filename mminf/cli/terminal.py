@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 
 from mminf.terminal import printable
+
+if TYPE_CHECKING:
+    from mminf.engine.run import Run
 
 
 def echo(text: object = "", *, err: bool = False) -> None:
@@ -31,3 +36,15 @@ def echo_wrapped(text: object, *, indent: str = "", err: bool = False) -> None:
 
     for line in wrap(printable(str(text)), terminal_width(err=err), indent):
         typer.echo(line, err=err)
+
+
+def end_interrupted(run: Run) -> None:
+    """Ends this process if a user has interrupted a run, without waiting for threads that load models."""
+    if run.session.stats.draining:
+        from mminf import api
+
+        echo("interrupted; run the same command to continue", err=True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        api.end_children()
+        os._exit(130)

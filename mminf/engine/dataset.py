@@ -56,11 +56,24 @@ async def run_dataset_stage(stage: StagePlan, journal: Journal, gateway: Gateway
             rows = [_row(stage, step, record, outcome) for record, outcome in batch]
             for row in rows:
                 stats.steps[step.name].count(row.state)
+                _count_figures(stats, stage.index, row)
             stats.count_failed(sum(row.state is RecordStatus.FAILED for row in rows))
             await journal.outcomes.write(rows)
             if stats.ending:
                 stats.leave_unfinished()
                 return
+
+
+def _count_figures(stats: RunStats, stage: int, row: Row) -> None:
+    if (figures := stats.figures) is None:
+        return
+    root = row.root or row.id
+    if stage > 0:  # the records of the source were counted when they were read
+        figures.count_input(stage, root)
+    if row.state is RecordStatus.DONE:
+        figures.count_done(stage, root)
+    elif row.state is RecordStatus.FAILED:
+        figures.count_failed(root)
 
 
 def _takes(step: AnyDatasetStep) -> Callable[[Record], bool]:

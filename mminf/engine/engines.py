@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -86,8 +87,10 @@ class Engine:
         """
         if self._slots is None:
             return await self._generate_on(request, check)
+        started = time.monotonic()
         async with self._slots:
-            return await self._generate_on(request, check)
+            waited = time.monotonic() - started
+            return dataclasses.replace(await self._generate_on(request, check), waited=waited)
 
     async def _generate_on(self, request: Request, check: Callable[[], None]) -> Generation:
         """Answers a request; if the engine dies, the call is retried after the restart."""
@@ -124,7 +127,9 @@ class Engine:
         self._failure = None
 
     async def _generate(self, request: Request) -> Generation:
-        self.stats.begin_call()
+        stats = self.stats
+        stats.begin_call()
+        started, before = stats.changed, stats.call_seconds
         try:
             answer = await self.backend.generate(request)
         except asyncio.CancelledError as error:
@@ -133,9 +138,11 @@ class Engine:
                 raise
             raise RequestError("the backend cancelled the call") from error  # not by us
         finally:
-            self.stats.end_call()
-        self.stats.count_call(answer)
-        return answer
+            stats.end_call()
+        stats.count_call(answer)
+        seconds = stats.changed - started
+        in_flight = (stats.call_seconds - before) / seconds if seconds else float(stats.in_flight + 1)
+        return dataclasses.replace(answer, seconds=seconds, in_flight=in_flight)
 
     async def close(self) -> None:
         """Frees the model; the next call loads it again."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +13,7 @@ from mminf.engine.budget import Budget
 from mminf.engine.engines import Engine
 from mminf.engine.pool import Pool
 from mminf.engine.stats import RunStats
+from mminf.engine.tally import count_answer
 from mminf.errors import EngineError, EngineNotLoaded, Interrupted
 from mminf.image import ImageStore, LoadedImage, decode_image, read_image
 from mminf.journal import Call, Journal
@@ -114,6 +114,8 @@ class JournalGateway:
             answer = separate(known, request)
         else:
             answer = await self._ask(question, name)
+        if count_answer(call.step, answer, call.attempt):
+            self._stats.count_answered(answer)
         return key, present(answer, engine.backend.config.reasoning)
 
     async def _ask(self, question: _Question, name: str) -> Generation:
@@ -126,7 +128,7 @@ class JournalGateway:
         self._begin_call()
         given = None
         try:
-            given, seconds = await self._generate(question)
+            given = await self._generate(question)
         finally:
             if self._budget is not None:
                 self._budget.end(name, given)
@@ -136,7 +138,16 @@ class JournalGateway:
             answer = dataclasses.replace(answer, text=text)
         call = question.call
         await self._memo.add(
-            Call(question.key, call.step.name, call.record, call.attempt, call.sample, answer, seconds, question.chat)
+            Call(
+                question.key,
+                call.step.name,
+                call.record,
+                call.attempt,
+                call.sample,
+                answer,
+                answer.seconds,
+                question.chat,
+            )
         )
         self._stats.steps[call.step.name].count_call(answer)
         return answer
@@ -152,7 +163,7 @@ class JournalGateway:
         if self._stats.stopped is not None:
             raise Interrupted(self._stats.stopped)
 
-    async def _generate(self, question: _Question) -> tuple[Generation, float]:
+    async def _generate(self, question: _Question) -> Generation:
         engine = question.engine
         try:
             await engine.ready()
@@ -163,9 +174,7 @@ class JournalGateway:
         self._keep_tokens(engine)
         if not self._memo.knows_prompt(question.call.step.name):
             await self._keep_prompt(question)
-        started = time.monotonic()
-        answer = await engine.generate(question.call.request, self._check_draining)
-        return answer, time.monotonic() - started
+        return await engine.generate(question.call.request, self._check_draining)
 
     def _keep_tokens(self, engine: Engine) -> None:
         """Writes a loaded model's special tokens: datasets are written after it is unloaded."""

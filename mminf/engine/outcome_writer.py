@@ -45,6 +45,7 @@ class OutcomeWriter:
             key: key of the outcome; None for a child, and for a record that the next run retries.
         """
         self._count(result)
+        self._count_figures(record, result.state)
         step = None if result.step is None else self._stage.steps[result.step].name
         await self._outcomes.write([self._row(record, result.state, step, result.reason, result.fields, key)])
 
@@ -56,6 +57,9 @@ class OutcomeWriter:
         """Writes the failure of a record without its fields."""
         await self._outcomes.write([self._row(record, RecordStatus.FAILED, SOURCE, reason, {}, None)])
         self._stats.count_failed()
+        if self._stats.figures is not None:
+            self._stats.figures.count_input(max(0, self._stage.index), record.origin)
+        self._count_figures(record, RecordStatus.FAILED)
         self.count_settled()
 
     def resume(self, record: Record, key: str) -> bool:
@@ -87,6 +91,15 @@ class OutcomeWriter:
         self._stats.steps[self._stage.steps[result.step].name].count(result.state)
         if result.state is RecordStatus.FAILED:
             self._stats.count_failed()
+
+    def _count_figures(self, record: Record, state: RecordStatus) -> None:
+        figures = self._stats.figures
+        if figures is None:
+            return
+        if state is RecordStatus.FAILED:
+            figures.count_failed(record.origin)
+        elif state is RecordStatus.DONE and self._stage.index >= 0:
+            figures.count_done(self._stage.index, record.origin)
 
     def _row(
         self, record: Record, state: RecordStatus, step: str | None, reason: str | None, fields: Fields, key: str | None

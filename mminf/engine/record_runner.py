@@ -9,6 +9,7 @@ from mminf.engine.outcome_writer import OutcomeWriter
 from mminf.engine.plan import StagePlan
 from mminf.engine.record_state import RecordState
 from mminf.engine.step_runner import StepRunner
+from mminf.engine.tally import note_outcome
 from mminf.errors import EngineNotLoaded, Interrupted
 from mminf.step.retry import FINAL
 
@@ -89,6 +90,7 @@ class RecordRunner:
             self._abandon(failure)
 
     def _settle(self, step: int, outcome: StepOutcome) -> None:
+        note_outcome(self._state.record, self._stage.steps[step], outcome)
         if not isinstance(outcome, StepFailure):
             self._writer.count_step(step, outcome)
         self._state.settle(step, outcome)

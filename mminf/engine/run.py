@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from mminf.cost.eta import Expected
 from mminf.engine.output import check_recipe, check_targets, note_datasets, warn_of_limit
 from mminf.engine.plan import RunPlan, check_fields, make_plan
 from mminf.engine.result import RunResult, log_result, open_sinks, tell_target, write_sinks
@@ -121,6 +122,8 @@ class Run:
             ),
             phase,
         )
+        if (probe := journal.meta.probe(self.plan.digest)) is not None:
+            self.session.stats.expect(Expected(*probe))
         self._log_begin(journal, total)
 
     def _log_begin(self, journal: Journal, total: int | None) -> None:
@@ -210,6 +213,35 @@ def open_source(recipe: Recipe, output: Path) -> Source:
         recipe.source.config, recipe.path.parent, (output / "images").absolute()
     )
     return made
+
+
+@dataclass(frozen=True, slots=True)
+class InputCount:
+    """The number of records of an input that a run takes; None if it is unknown, with the reason."""
+
+    records: int | None
+    reason: str = ""
+
+
+def count_input(recipe: Recipe, limit: int | None = None) -> InputCount | None:
+    """Returns the number of records that a run would take; None if the recipe has no source.
+
+    Args:
+        limit: overrides the recipe's limit.
+    """
+    if recipe.source is None:
+        return None
+    source = open_source(recipe, Path("out") / recipe.name)
+    try:
+        with reaching(source.path):
+            source.check()
+            total = source.count()
+    except SourceError as error:
+        return InputCount(None, str(error))
+    if total is None:
+        return InputCount(None, f"counting {source.path} would read the whole input")
+    limit = recipe.run.limit if limit is None else limit
+    return InputCount(total if limit is None else min(total, limit))
 
 
 def installed_versions() -> dict[str, str]:

@@ -11,6 +11,7 @@ from mminf.engine.outcome_writer import OutcomeWriter
 from mminf.engine.parking import Parking
 from mminf.engine.plan import StagePlan
 from mminf.engine.stats import RunStats
+from mminf.engine.tally import Tally, begin_tally
 from mminf.engine.tree_runner import TreeRunner
 from mminf.errors import Interrupted
 from mminf.journal import Waiting
@@ -147,7 +148,8 @@ class Scheduler:
         """Runs a record of the source, or takes over the outcome of an earlier run."""
         read = self._stats.count_read()
         key = self._stage.key(record, self._written_off)
-        if self._writer.resume(record, key):
+        # A probe measures all its records; their answers are in the journal.
+        if self._stats.figures is None and self._writer.resume(record, key):
             if self._limits.target is not None:
                 self._writer.count_resumed(record)
             if read % RESUMED_AT_ONCE == 0:
@@ -158,7 +160,17 @@ class Scheduler:
 
     async def _continue(self, waiting: Waiting) -> None:
         record, tree, key = waiting
-        if await self._runner.run(record, key, tree) is RecordStatus.PARKED:
+        tally, is_new = begin_tally(self._stats.notes), not tree
+        status = await self._runner.run(record, key, tree)
+        self._count(record, tally, is_new=is_new)
+        if status is RecordStatus.PARKED:
+            self._stats.count_set_aside(tally.seconds)
             await self._parking.park(waiting)
         else:
+            self._stats.count_final(tally.seconds)
             self._writer.count_settled()
+
+    def _count(self, record: Record, tally: Tally, *, is_new: bool) -> None:
+        if self._stats.figures is not None:
+            stage = max(0, self._stage.index)  # a run that begins with a dataset step has a stage -1
+            self._stats.figures.count_record(stage, record.origin, tally.calls, tally.elapsed, is_new=is_new)

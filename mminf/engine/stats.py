@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from mminf.cost.eta import Expected, Progress
+from mminf.cost.figures import Figures
 from mminf.request import Generation
 from mminf.states import EngineState, RecordStatus
 
@@ -69,7 +71,13 @@ class StepStats:
 
 @dataclass(slots=True)
 class EngineStats:
-    """The state and the counters of an engine."""
+    """The state and the counters of an engine.
+
+    Attributes:
+        call_seconds: sum of the seconds that calls have been in flight.
+        busy_seconds: seconds in which at least one call was in flight.
+        changed: when the number of calls in flight last changed.
+    """
 
     name: str
     model: str
@@ -81,6 +89,9 @@ class EngineStats:
     completion_tokens: int = 0
     load_seconds: float = 0.0
     loads: int = 0
+    call_seconds: float = 0.0
+    busy_seconds: float = 0.0
+    changed: float = 0.0
 
     def enter(self, state: EngineState) -> None:
         """Sets the state."""
@@ -94,11 +105,20 @@ class EngineStats:
 
     def begin_call(self) -> None:
         """Counts a call in flight."""
+        self._advance()
         self.in_flight += 1
 
     def end_call(self) -> None:
         """Counts a call that is no longer in flight."""
+        self._advance()
         self.in_flight -= 1
+
+    def _advance(self) -> None:
+        now = time.monotonic()
+        if self.in_flight:
+            self.call_seconds += self.in_flight * (now - self.changed)
+            self.busy_seconds += now - self.changed
+        self.changed = now
 
     def count_call(self, answer: Generation) -> None:
         """Counts a call that was answered."""
@@ -118,6 +138,13 @@ class RunStats:
         draining: the user wants the run to end.
         unfinished: some records are not processed.
         stopped: why the run stops before all records are processed; calls in flight are waited for.
+        worked: seconds of all calls of records that this run has made; `work_began` is the start of the first one.
+        answered: the same, calls from the journal included.
+        final: the same, only of records that are final; `measured` is the number of these records.
+        set_aside: the same, only of records that were parked.
+        expected: figures of a probe of the same run; None if there was none.
+        figures: figures of all records, if this run is a probe.
+        notes: results of all steps (`tally.StepNote`), if this run is a preview.
     """
 
     steps: dict[str, StepStats]
@@ -131,6 +158,15 @@ class RunStats:
     draining: bool = False
     unfinished: bool = False
     stopped: str | None = None
+    worked: float = 0.0
+    work_began: float | None = None
+    answered: float = 0.0
+    final: float = 0.0
+    set_aside: float = 0.0
+    measured: int = 0
+    expected: Expected | None = None
+    figures: Figures | None = None
+    notes: list[Any] | None = None
 
     def begin(self, total: int | None) -> None:
         """Sets the number of records of the source."""
@@ -149,6 +185,52 @@ class RunStats:
     def count_failed(self, number: int = 1) -> None:
         """Counts records that failed."""
         self.failed += number
+
+    def expect(self, expected: Expected | None) -> None:
+        """Sets the figures of a probe of the same run."""
+        self.expected = expected
+
+    def keep_figures(self, figures: Figures, *, notes: bool = False) -> None:
+        """Makes this run a probe: every record is processed, and its figures are kept.
+
+        Args:
+            notes: keep the results of all steps as well.
+        """
+        self.figures = figures
+        self.notes = [] if notes else None
+
+    def count_answered(self, answer: Generation) -> None:
+        """Counts a call of a record that is being processed."""
+        self.answered += answer.seconds
+        if answer.in_flight:  # not from the journal
+            self.worked += answer.seconds
+            if self.work_began is None:
+                self.work_began = time.monotonic() - answer.seconds
+
+    def count_final(self, seconds: float) -> None:
+        """Counts the calls of a record that is final."""
+        self.final += seconds
+        self.measured += 1
+
+    def count_set_aside(self, seconds: float) -> None:
+        """Counts the calls of a record that was parked."""
+        self.set_aside += seconds
+
+    @property
+    def progress(self) -> Progress:
+        """The part of the run that is done, in seconds of calls."""
+        began = self.started if self.work_began is None else self.work_began
+        return Progress(
+            total=self.total,
+            settled=self.settled,
+            resumed=self.resumed,
+            measured=self.measured,
+            worked=self.worked,
+            answered=self.answered,
+            final=self.final,
+            set_aside=self.set_aside,
+            elapsed=time.monotonic() - began,
+        )
 
     def drain(self) -> None:
         """Notes that the user wants the run to end."""
@@ -182,7 +264,7 @@ class RunStats:
         return dataclasses.asdict(self)
 
 
-_RUN = ("read", "resumed", "settled", "failed")
+_RUN = ("read", "resumed", "settled", "failed", "worked", "answered", "final", "set_aside", "measured")
 _STEP = ("done", "dropped", "failed", "skipped", "retries", "calls", "cache_hits", "tokens")
 _ENGINE = ("in_flight", "calls", "prompt_tokens", "completion_tokens", "loads")
 

@@ -154,27 +154,31 @@ class StageWorker:
         return (row.record() for row in self._journal.inputs(stage.index))
 
     def _limits(self, stage: StagePlan) -> Limits:
-        given = self._run.plan.recipe.run.window
-        window = self._window(stage) if given is None else given
+        window = count_window(self._run, stage)
         target = self._target if stage is self._run.plan.last else None
         total = self._session.stats.total if stage.index == 0 and target is None else None
         if total and self._shard is not None:
             total //= self._shard.count
-        return Limits(window, LAST * window if given is None else 0, target, total)
+        last = LAST * window if self._run.plan.recipe.run.window is None else 0
+        return Limits(window, last, target, total)
 
-    def _window(self, stage: StagePlan) -> int:
-        """Returns how many records keep the stage's engines full: about one call of each is in flight at a time.
 
-        This is a quarter more than the engines take at once, for records that are being read, decoded or written.
-        """
-        engines = self._session.engines
-        used: dict[Engine, int] = {}
-        for step in stage.steps:
-            if step.engine is not None:
-                used[engines[step.engine]] = engines[step.engine].capacity
-        together = fits([engine for engine in used if engine.backend.local], self._session.pool.limit)
-        wanted = sum(used.values()) if together else max(used.values(), default=0)
-        return max(MIN_WINDOW, min(MAX_WINDOW, math.ceil(1.25 * wanted)))
+def count_window(run: Run, stage: StagePlan) -> int:
+    """Returns how many records keep a stage's engines full: about one call of each is in flight at a time.
+
+    This is a quarter more than the engines take at once, for records that are being read, decoded or written. A recipe
+    can set another number.
+    """
+    if (given := run.plan.recipe.run.window) is not None:
+        return given
+    engines = run.session.engines
+    used: dict[Engine, int] = {}
+    for step in stage.steps:
+        if step.engine is not None:
+            used[engines[step.engine]] = engines[step.engine].capacity
+    together = fits([engine for engine in used if engine.backend.local], run.session.pool.limit)
+    wanted = sum(used.values()) if together else max(used.values(), default=0)
+    return max(MIN_WINDOW, min(MAX_WINDOW, math.ceil(1.25 * wanted)))
 
 
 def read_source(source: Source, limit: int | None, shard: Shard | None) -> Iterator[Record | BadRow]:

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from mminf.engine.engines import Engine
 from mminf.engine.plan import StagePlan, plan_stages
 from mminf.engine.pool import count_loads, fits
 from mminf.engine.replicas import make_engines
+from mminf.engine.run import InputCount
 from mminf.recipe.model import Recipe
-
-_LATER_ROUND = re.compile(r"(?P<name>.+)\.(?P<round>\d+)")
-"""Name of a step in a later round of a `repeat`."""
+from mminf.report.calls import calls_text, split_round
 
 
-def plan_text(recipe: Recipe) -> str:
-    """Returns the model loads of a run, its calls per record, and its stages with the dependencies of the steps."""
+def plan_text(recipe: Recipe, given: InputCount | None = None) -> str:
+    """Returns the model loads of a run, its calls, and its stages with the dependencies of the steps.
+
+    Args:
+        given: the number of records of the input, if it was counted.
+    """
     engines = make_engines(recipe.engines)
     plan = plan_stages(recipe, engines)
     lines = [f"{recipe.name}: {len(recipe.steps)} steps", ""]
     for name, config in recipe.engines.items():
-        users = [step.name for step in recipe.steps if step.engine == name and _round(step.name)[1] == 1]
+        users = [step.name for step in recipe.steps if step.engine == name and split_round(step.name)[1] == 1]
         own = engines[name].stats.name
         where = f"shared with {own}" if own != name else config.backend
         lines.append(f"engine {name}: {config.model} ({where}), for {', '.join(users) or 'no step'}")
     lines.append(_loads(recipe, engines, plan))
-    lines.append(_calls(recipe))
+    lines += calls_text(recipe, plan, given)
     if recipe.run.target is not None:
         lines.append(f"stops once {recipe.run.target} records are accepted")
     for stage in plan:
@@ -53,22 +55,10 @@ def _loads(recipe: Recipe, engines: Mapping[str, Engine], plan: Sequence[StagePl
     return f"{len(loads)} model load{plural}: {', '.join(engine.stats.name for engine in loads)}; {why}"
 
 
-def _calls(recipe: Recipe) -> str:
-    calls, children, splits = 0, 1, False
-    for step in recipe.steps:
-        samples = getattr(step.config, "n", 1) if step.engine is not None else 1
-        calls += children * samples if step.engine is not None else 0
-        if step.gate and samples > 1:
-            children *= samples  # each sample becomes a child record, for which all later steps run
-        splits = splits or step.type == "split"
-    more = "more if calls are retried" + (" or lists are split" if splits else "")
-    return f"calls per record: at most {calls} (fewer if it is dropped early, {more})"
-
-
 def _stage(stage: StagePlan) -> list[str]:
     what = "over all records at once" if stage.dataset else "record by record, in this order"
     lines = [f"stage {stage.index + 1}, {what}:"]
-    rounds = [_round(step.name) for step in stage.steps]
+    rounds = [split_round(step.name) for step in stage.steps]
     last = dict(sorted(rounds))
     for index, (name, number) in enumerate(rounds):
         if number <= 2:  # later rounds are like the second one
@@ -76,15 +66,9 @@ def _stage(stage: StagePlan) -> list[str]:
     return lines
 
 
-def _round(name: str) -> tuple[str, int]:
-    """Returns the name of a step in a recipe, and the number of its round in a `repeat`."""
-    found = _LATER_ROUND.fullmatch(name)
-    return (name, 1) if found is None else (found["name"], int(found["round"]))
-
-
 def _last_rounds(names: Iterable[str]) -> list[str]:
     """Returns the names of steps; of those that are in several rounds, only the last."""
-    last = {_round(name)[0]: name for name in names}
+    last = {split_round(name)[0]: name for name in names}
     return list(last.values())
 
 

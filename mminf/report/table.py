@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from mminf.cost.eta import time_left
 from mminf.engine.stats import EngineStats, RunStats, StepStats
 from mminf.layout import amount, columns, duration, fit, fit_name, table, wrap
 from mminf.report.rates import Rates
@@ -203,6 +204,8 @@ def _average(stats: RunStats) -> float:
 
 def eta(stats: RunStats) -> float | None:
     """Returns the estimated remaining seconds, or None if there is no estimate yet."""
+    if (left := time_left(stats.progress, stats.expected)) is not None:
+        return left
     rate = _average(stats)
     # Records that fail at once say nothing about the speed of the others.
     worked = stats.settled - stats.resumed - stats.failed

@@ -1,0 +1,28 @@
+"""Describes the cost of a run so far, and the expected cost of the whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mminf.cost.refine import CostStatus
+from mminf.report.estimate import rounded
+
+
+def cost_lines(spent: CostStatus, expected: CostStatus | None) -> Iterator[str]:
+    """Yields lines for `mminf status`.
+
+    Args:
+        expected: cost of the whole run; None if unknown.
+    """
+    if spent["calls"]:
+        yield f"so far: {_sums(spent)}"
+    if expected is not None and expected["calls"]:
+        yield f"all records, in proportion: about {_sums(expected)}"
+
+
+def _sums(cost: CostStatus) -> str:
+    parts = [f"{rounded(cost['calls'])} calls"]
+    if cost["prompt_tokens"] or cost["completion_tokens"]:
+        parts.append(f"{rounded(cost['prompt_tokens'])} prompt + {rounded(cost['completion_tokens'])} answer tokens")
+    parts += [f"{rounded(amount)} {currency or 'money'}".rstrip() for currency, amount in cost["money"].items()]
+    return ", ".join(parts)
