@@ -49,6 +49,7 @@ EDGES: dict[str, set[str]] = {
     "redact": {"errors"},
     "terminal": {"redact"},
     "sandbox": {"errors", "limits"},
+    "cost": {"errors"},
     "language": set(),
     "template": {"errors", "language", "media", "record", "sandbox", "turns"},
     "storage": {"errors", "record"},
@@ -63,7 +64,7 @@ EDGES: dict[str, set[str]] = {
     "recipe": {"content", "output_names", "plugin", "redact", "template", *VALUES},
     # the five families that plugins extend, and the journal
     "model_type": {"recipe"},
-    "step": {"answer", "language", "lazy", "model_type", "template", *VALUES},
+    "step": {"answer", "cost", "language", "lazy", "model_type", "template", *VALUES},
     "source": {"lazy", *VALUES},
     "sink": {"lazy", "special_tokens", "template", *VALUES},
     "server": {"backend"},
@@ -72,26 +73,29 @@ EDGES: dict[str, set[str]] = {
     # a run in one process; in shards; in several processes
     "engine": {
         "backend",
+        "cost",
         "journal",
         "output_names",
         "reasoning",
         "reasons",
         "sink",
         "source",
+        "special_tokens",
         "step",
         "template",
         "terminal",
         *VALUES,
     },
     "sharding": {"engine", "journal", *VALUES},
-    "report": {"engine", "layout", "plugin", "properties", "server", "terminal", *VALUES},
-    "executor": {"backend", "engine", "journal", "plugin", "report", "sharding", *VALUES},
+    "report": {"cost", "engine", "layout", "plugin", "properties", "server", "terminal", *VALUES},
+    "executor": {"backend", "cost", "engine", "journal", "plugin", "report", "sharding", *VALUES},
     # what users call
-    "inspection": {"content", "engine", "journal", "plugin", "reasons", "sharding", *VALUES},
+    "inspection": {"content", "cost", "engine", "journal", "plugin", "reasons", "sharding", *VALUES},
     "listing": {"engine", "journal", "reasons", "sharding", "template", *VALUES},
     "run_folder": {"engine", "journal", "sharding", *VALUES},
     "properties": {"answer", "backend", "language", "run_folder", "source", *VALUES},
     "page": {"inspection", "plugin", "properties", "redact", "run_folder", *VALUES},
+    "trial": {"engine", "executor", "report", *VALUES},
     "view": {"engine", "inspection", "journal", "page", "plugin", "redact", "run_folder", "sharding", *VALUES},
     "card": {
         "content",
@@ -124,6 +128,7 @@ EDGES: dict[str, set[str]] = {
         "sharding",
         "sink",
         "source",
+        "trial",
     }
     | set(VALUES),
     "cli": {

@@ -1,0 +1,90 @@
+"""The times of calls and records, measured in simulated time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mminf import api
+from mminf.engine.probe import ProbeResult
+from mminf.engine.stats import RunStats
+from mminf.journal import Journal
+from mminf.report.table import eta
+from mminf.request import Generation
+
+from .simulated import simulate
+
+RECIPE = """
+name: timed
+engines: {m: {backend: simulated, start: 2, token: 0, spread: 0, max_concurrency: 2}}
+source: {jsonl: rows.jsonl}
+steps:
+  - generate: {name: one, engine: m, prompt: "One {{ n }}", writes: a}
+  - generate: {name: two, engine: m, prompt: "Two {{ n }} {{ a }}", writes: b}
+sinks: [{jsonl: o.jsonl}]
+"""
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def recipe(write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    simulate(monkeypatch)
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"id": f"r{n}", "n": n}) + "\n" for n in range(8)))
+    return write_recipe(RECIPE)
+
+
+def probe(recipe: Path, output: Path, records: int = 8) -> ProbeResult:
+    return api.probe(api.prepare(api.load(recipe), output=output), records=records)
+
+
+def test_the_duration_of_a_call_is_without_the_wait_for_a_slot(recipe: Path, tmp_path: Path) -> None:
+    found = probe(recipe, tmp_path / "out")
+    calls = found.figures.calls
+    assert len(calls) == 16
+    assert {round(call.seconds, 6) for call in calls} == {2.0}
+    assert {round(call.in_flight, 6) for call in calls} == {2.0}
+    assert {round(call.waited) for call in calls if call.step == "one"} == {0, 2, 4, 6}
+    with Journal(tmp_path / "out") as journal:
+        assert {name: round(total.seconds, 6) for name, total in journal.memo.totals().items()} == {
+            "one": 16.0,
+            "two": 16.0,
+        }
+
+
+def test_the_duration_of_a_record_is_without_its_waits(recipe: Path, tmp_path: Path) -> None:
+    found = probe(recipe, tmp_path / "out")
+    assert found.figures.longest == [pytest.approx(4)]
+    assert {round(stage.seconds, 6) for stage in found.figures.roots[0].values()} == {4.0}
+    assert found.estimate is not None
+    assert found.estimate.engine_seconds.value == pytest.approx(32)
+    assert found.estimate.seconds.value == pytest.approx(16 + 2, rel=0.01), "and half of the last record"
+
+
+def test_answers_from_the_journal_keep_their_durations(recipe: Path, tmp_path: Path) -> None:
+    probe(recipe, tmp_path / "out")
+    again = probe(recipe, tmp_path / "out").figures
+    assert {(round(call.seconds, 6), call.in_flight) for call in again.calls} == {(2.0, 0.0)}
+
+
+def test_the_time_left_is_right_from_the_beginning(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"id": f"r{n}", "n": n}) + "\n" for n in range(200)))
+    probe(recipe, tmp_path / "out", 4)
+    seen: list[tuple[float, float | None]] = []
+    count = RunStats.count_answered
+
+    def counting(stats: RunStats, answer: Generation) -> None:
+        count(stats, answer)
+        seen.append((stats.progress.elapsed, eta(stats)))
+
+    monkeypatch.setattr(RunStats, "count_answered", counting)
+    api.execute(api.prepare(api.load(recipe), output=tmp_path / "out"))
+    whole = seen[-1][0]
+    assert whole == pytest.approx(2 * 196, rel=0.05)
+    ends = [elapsed + left for elapsed, left in seen[10:-20] if left is not None]
+    assert len(ends) == len(seen) - 30
+    assert all(abs(end / whole - 1) < 0.1 for end in ends)
