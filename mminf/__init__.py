@@ -28,7 +28,8 @@ if TYPE_CHECKING:
         UnusableAnswer,
         UsageError,
     )
-    from mminf.inspection import read_outcomes, read_recipe
+    from mminf.history import read_outcomes
+    from mminf.inspection import read_recipe
 
 __version__ = "0.1.0"
 
@@ -55,7 +56,7 @@ __all__ = [
 
 _HOMES = dict.fromkeys(__all__, "mminf.errors")
 _HOMES |= dict.fromkeys(("RunResult", "load", "run", "status"), "mminf.api")
-_HOMES |= dict.fromkeys(("read_outcomes", "read_recipe"), "mminf.inspection")
+_HOMES |= {"read_outcomes": "mminf.history", "read_recipe": "mminf.inspection"}
 _HOMES["content_folder"] = "mminf.content"
 _HOMES["AskAgain"] = "mminf.errors"  # the name of earlier versions
 

@@ -21,17 +21,9 @@ from mminf.executor.local import LocalExecutor
 from mminf.executor.loop import end_children
 from mminf.executor.options import ExecutorOptions, RayOptions
 from mminf.executor.shards import MergeExecutor
+from mminf.history import RecordHistory, record_history
 from mminf.hub.push import plan_push, push
-from mminf.inspection import (
-    FailureStatus,
-    RecordHistory,
-    RunStatus,
-    list_failures,
-    list_members,
-    list_recipes,
-    record_history,
-    run_status,
-)
+from mminf.inspection import FailureStatus, RunStatus, list_failures, list_members, list_recipes, run_status
 from mminf.journal.repair import Repaired, repair_journal
 from mminf.listing import list_records
 from mminf.marks import marks

@@ -15,7 +15,8 @@ from mminf.card.properties import measure_datasets
 from mminf.card.rows import Row, sample_rows
 from mminf.engine.output import read_exported
 from mminf.errors import OutputError
-from mminf.inspection import RunStatus, read_outcomes, read_recipe, run_status
+from mminf.history import read_outcomes
+from mminf.inspection import RunStatus, read_recipe, run_status
 from mminf.page.figures import Figures, FunnelStep, final_outcomes
 from mminf.properties import Properties
 from mminf.run_folder import models_of, read_origin

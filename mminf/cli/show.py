@@ -15,7 +15,7 @@ from mminf.layout import amount, fold
 from mminf.terminal import printable
 
 if TYPE_CHECKING:
-    from mminf.inspection import CallHistory, OutcomeHistory, RecordHistory
+    from mminf.history import CallHistory, OutcomeHistory, RecordHistory
 
 PROMPT_LINES, ANSWER_LINES, FIELD_LINES = 2, 6, 3
 """Maximum numbers of lines that are printed without `--full`."""

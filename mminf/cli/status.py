@@ -84,6 +84,8 @@ def _summary(output: str, found: RunStatus) -> Iterator[str]:
         yield f"  log {output.rstrip('/')}/{found['log']}"
     for line in cost_lines(found["cost"], found["expected_cost"]):
         yield f"  {line}"
+    if found["gpu_hours"]:
+        yield f"  {found['gpu_hours']:,.3g} GPU-hours"
     if found["run"] > 1:
         yield f"  calls and tokens are those of all {found['run']} runs, rows those of the last one"
     if found["parts"]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from mminf.backend.base import Backend
+from mminf.engine.gpu_time import Hold
 from mminf.engine.stats import EngineStats
 from mminf.errors import EngineDied, EngineError, RequestError
 from mminf.request import Generation, Request
@@ -37,6 +38,8 @@ class Engine:
         limit = backend.config.max_concurrency
         self._lives = 1
         self._memory: Mapping[str, float] = {}
+        self._holds: list[Hold] = []
+        self._since: float | None = None
         self._slots = asyncio.Semaphore(limit) if limit else None
 
     @property
@@ -45,6 +48,29 @@ class Engine:
         if not self._memory:  # a model that is not downloaded yet has no size
             self._memory = self.backend.memory()
         return self._memory
+
+    @property
+    def gpus(self) -> frozenset[str]:
+        """The GPUs that the model takes; empty for servers, and for models on the CPU."""
+        known = frozenset(name for name in self.memory if name.startswith("cuda"))
+        if self.memory:
+            return known
+        return frozenset(f"{self.stats.name}/{number}" for number in range(self.backend.gpus()))
+
+    def holds(self) -> list[Hold]:
+        """Returns when the model has held GPUs, up to now."""
+        held = self._held() if self._since is not None else []
+        return [*self._holds, *held]
+
+    def _held(self) -> list[Hold]:
+        assert self._since is not None
+        now = time.monotonic()
+        return [Hold(device, self._since, now) for device in self.gpus]
+
+    def _let_go(self) -> None:
+        if self._since is not None:
+            self._holds += self._held()
+            self._since = None
 
     @property
     def capacity(self) -> int:
@@ -68,10 +94,11 @@ class Engine:
             return
         self.stats.enter(EngineState.LOADING)
         log.info("loading %s (%s)", self.stats.model, self.stats.backend)
-        started = time.monotonic()
+        self._since = started = time.monotonic()
         try:
             await asyncio.to_thread(self.backend.load)
         except Exception as error:
+            self._let_go()
             self._failure = error if isinstance(error, EngineError) else EngineError(_unforeseen(self.stats, error))
             self.stats.enter(EngineState.FAILED)
             raise self._failure from error
@@ -120,6 +147,7 @@ class Engine:
             self._loaded = False
             with contextlib.suppress(Exception):  # there may be nothing left to close
                 await self.backend.close()
+            self._let_go()
             await self._load_once()
 
     def retry_load(self) -> None:
@@ -149,6 +177,7 @@ class Engine:
         if self._loaded:
             self._loaded = False
             await self.backend.close()
+            self._let_go()
             self.stats.enter(EngineState.IDLE)
 
 

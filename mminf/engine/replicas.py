@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mminf.engine.engines import Engine
+from mminf.engine.gpu_time import Hold
 from mminf.engine.stats import EngineStats
 from mminf.errors import EngineError, Interrupted
 from mminf.recipe.config import EngineConfig
@@ -42,6 +43,9 @@ class Replicas(Engine):
             for device, share in copy.memory.items():
                 taken[device] = taken.get(device, 0.0) + share
         return taken
+
+    def holds(self) -> list[Hold]:
+        return [hold for copy in self.copies for hold in copy.holds()]
 
     @property
     def loaded(self) -> bool:

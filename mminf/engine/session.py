@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from mminf.engine.engines import Engine
+from mminf.engine.gpu_time import gpu_seconds
 from mminf.engine.pool import Pool
 from mminf.engine.replicas import make_engines
 from mminf.engine.run_log import file_log
@@ -33,6 +34,7 @@ class Session:
         )
         self._keep_engines = keep_engines
         self._task: asyncio.Task[None] | None = None
+        self._counted = 0.0
 
     def watch_over(self, task: asyncio.Task[None] | None) -> None:
         """Makes `stop` cancel a task."""
@@ -63,6 +65,12 @@ class Session:
     def gpus(self) -> int:
         """Returns the number of GPUs that a process needs: those of the largest local model."""
         return max((engine.backend.gpus() for engine in self.engines.values()), default=0)
+
+    def take_gpu_seconds(self) -> float:
+        """Returns for how many GPU-seconds models have held GPUs since the last call."""
+        held = gpu_seconds(hold for engine in set(self.engines.values()) for hold in engine.holds())
+        before, self._counted = self._counted, held
+        return held - before
 
     async def release(self) -> None:
         """Frees the models, unless they are to stay loaded."""

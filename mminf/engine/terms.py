@@ -49,7 +49,7 @@ def _terms(run: Run, name: str, loads: Counter[str]) -> EngineTerms:
         name=name,
         model=engine.stats.name,
         capacity=engine.capacity,
-        gpus=_gpus(engine) if given is None else given,
+        gpus=len(engine.gpus) if given is None else given,
         load_seconds=engine.stats.load_seconds * loads[name],
         input_price=price.input if price is not None else 0.0,
         output_price=price.output if price is not None else 0.0,
@@ -57,12 +57,6 @@ def _terms(run: Run, name: str, loads: Counter[str]) -> EngineTerms:
         currency=price.currency if price is not None else "",
         priced=price is not None,
     )
-
-
-def _gpus(engine: Engine) -> int:
-    """Returns the number of GPUs that an engine takes; 0 if its model is on the CPU."""
-    on_cpu = bool(engine.memory) and not any(name.startswith("cuda") for name in engine.memory)
-    return 0 if on_cpu else engine.backend.gpus()
 
 
 def _held_gpus(engines: list[Engine]) -> int | None:

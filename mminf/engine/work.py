@@ -81,6 +81,7 @@ async def work(
         await run.session.release()
         # A whole run is finished only when its datasets are written.
         whole = state is RunState.FINISHED and shard is None
+        journal.meta.add_gpu_seconds(run.session.take_gpu_seconds())
         journal.meta.end_work(RunState.WRITING if whole else state, worker.position)
     await journal.flush()
     return Worked(state, worker.position)

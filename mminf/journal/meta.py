@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -17,6 +18,7 @@ from mminf.states import RunState
 _LATEST = 1e11
 """No time is later, in seconds since 1970."""
 _TOKENS = "special_tokens:"
+_GPUS = "gpu_seconds:"
 _DATASETS = "datasets"
 _MERGED = "merged:"
 """Prefixes of keys."""
@@ -299,6 +301,22 @@ class RunMeta:
         """Returns the special tokens of all models that runs have called."""
         return frozenset(token for _, text in self._prefixed(_TOKENS) for token in json.loads(text))
 
+    def add_gpu_seconds(self, seconds: float) -> None:
+        """Adds the time in which a run has held GPUs. Runs that were killed add none."""
+        if seconds:
+            self.set(f"{_GPUS}{uuid.uuid4().hex}", repr(seconds))
+
+    def gpu_seconds(self) -> float:
+        """Returns for how many GPU-seconds runs have held GPUs.
+
+        Raises:
+            JournalError: if a value is damaged.
+        """
+        try:
+            return sum(float(text) for _, text in self._prefixed(_GPUS))
+        except ValueError as error:
+            raise JournalError(f"the journal is damaged: {error}; `mminf repair` saves what can be read") from error
+
     def _prefixed(self, prefix: str) -> list[tuple[str, str]]:
         sql = self._database.select("meta", "WHERE substr(key, 1, ?) = ?")
         rows = self._database.all(sql, len(prefix), prefix)
@@ -310,4 +328,5 @@ def merged_key(shard: str) -> str:
     return f"{_MERGED}{shard}"
 
 
-TOKENS = _TOKENS
+ADDED = (_TOKENS, _GPUS)
+"""Prefixes of the keys that a merge adds to those of the main journal."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mminf.errors import MminfError
-from mminf.inspection import RunStatus, read_outcomes, read_recipe, run_status
+from mminf.history import read_outcomes
+from mminf.inspection import RunStatus, read_recipe, run_status
 from mminf.page.figures import Figures, FunnelStep, ScoreFigure, final_outcomes, score_fields, steps_of
 from mminf.page.gallery import MOST, Chosen, Shown, show_records
 from mminf.properties import PathProperties

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mminf.inspection import OutcomeHistory
+from mminf.history import OutcomeHistory
 from mminf.states import RecordStatus
 
 BINS = 20

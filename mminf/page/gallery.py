@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mminf.errors import ImageError
+from mminf.history import OutcomeHistory
 from mminf.image import ImagePolicy, make_preview
-from mminf.inspection import OutcomeHistory
 
 MOST = 200
 """Number of records that a page shows."""

@@ -81,6 +81,7 @@ def _summary(reports: Sequence[RunReport]) -> Iterator[tuple[str, list[str]]]:
         "prompt tokens": lambda report: f"{sum(cost.prompt_tokens for cost in report.costs):,}",
         "duration of the last run": lambda report: _duration(report.status["seconds"]),
         "generated tokens": lambda report: f"{sum(cost.generated_tokens for cost in report.costs):,}",
+        "GPU-hours of all runs": lambda report: f"{report.status['gpu_hours']:,.3g}",
     }
     for name, value in values.items():
         yield name, [str(value(report)) for report in reports]

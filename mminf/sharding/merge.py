@@ -20,7 +20,7 @@ from mminf.journal.connection import check_tables, connect, create_tables, has_t
 from mminf.journal.database import reading
 from mminf.journal.folders import shard_folders
 from mminf.journal.lock import hold
-from mminf.journal.meta import TOKENS, merged_key
+from mminf.journal.meta import ADDED, merged_key
 from mminf.journal.outcomes import KEEP
 from mminf.journal.schema import COLUMNS, FILE, SHARDS, checksum_sql, insert
 from mminf.journal.writer import damaged
@@ -197,7 +197,8 @@ def _copy_calls(connection: sqlite3.Connection, run: int) -> None:
     _copy(connection, "memo", conflict="IGNORE", run=run, prompt_id=f"s.prompt_id + {int(offset)}")
     _copy(connection, "vectors", conflict="IGNORE")
     _copy(connection, "reasoning", conflict="IGNORE")
-    _copy(connection, "meta", conflict="REPLACE", where=f"WHERE substr(key, 1, {len(TOKENS)}) = '{TOKENS}'")
+    for prefix in ADDED:
+        _copy(connection, "meta", conflict="REPLACE", where=f"WHERE substr(key, 1, {len(prefix)}) = '{prefix}'")
     _copy(connection, "images", conflict="REPLACE")
 
 

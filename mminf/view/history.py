@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
 from mminf.errors import JournalError, UsageError
-from mminf.inspection import sort_calls
+from mminf.history import sort_calls
 from mminf.journal import CallHistory, Journal, Row
 from mminf.record import Json
 from mminf.sharding.scan import Scanned, scan_record

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mminf.inspection import OutcomeHistory
+from mminf.history import OutcomeHistory
 from mminf.page.figures import Figures, ScoreField, final_outcomes, score_fields
 from mminf.states import RecordStatus
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from mminf.history import OutcomeHistory
 from mminf.image import ImagePolicy
-from mminf.inspection import OutcomeHistory
 from mminf.page.gallery import Chosen, show_records, thumbnail
 from mminf.states import RecordStatus
 
