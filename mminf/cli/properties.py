@@ -26,7 +26,9 @@ def register(app: typer.Typer) -> None:
 def properties(
     path: str = typer.Argument(help="Output folder of a run, or a file or folder of ms-swift, LLaVA or ShareGPT rows."),
     exact: bool = typer.Option(
-        False, "--exact", help="Measure near-duplicates, root verbs and image files of all rows, not of 20,000."
+        False,
+        "--exact",
+        help="Measure languages, near-duplicates, verbs and image files of all rows, not of 20,000.",
     ),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
     tokenizer: str | None = TOKENIZER,

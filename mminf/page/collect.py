@@ -17,6 +17,9 @@ from mminf.properties.path import measure_path
 from mminf.run_folder import image_policy, is_run
 from mminf.storage import to_path
 
+FEW = 2_000
+"""Number of rows for the costly properties of datasets with more than 20,000."""
+
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
@@ -95,7 +98,7 @@ def collect(path: str | Path, label: str, records: int = MOST, *, exact: bool = 
     """
     place = to_path(str(path))
     if place.is_file() or (place.is_dir() and not is_run(place)):
-        return DatasetReport(label, measure_path(path, exact=exact))
+        return DatasetReport(label, measure_path(path, exact=exact, few=FEW))
     return collect_run(path, label, records, exact=exact)
 
 
@@ -133,7 +136,7 @@ def collect_run(output: str | Path, label: str, records: int = MOST, *, exact: b
 
 def _properties(output: str | Path, *, exact: bool) -> PathProperties | str:
     try:
-        return measure_path(output, exact=exact)
+        return measure_path(output, exact=exact, few=FEW)
     except MminfError as error:
         return str(error)
 

@@ -75,10 +75,10 @@ def image_problems(found: Properties) -> Iterator[tuple[str, str]]:
 
 def languages_of(texts: Texts) -> Iterator[tuple[str, float]]:
     """Yields the shares of the most frequent languages, and of the others."""
-    for language in texts.languages[:_LANGUAGES]:
-        yield language.code, language.count / texts.texts
-    if rest := sum(language.count for language in texts.languages[_LANGUAGES:]):
-        yield "others", rest / texts.texts
+    shares = [(code, share.share or 0.0) for code, share in texts.language_shares]
+    yield from shares[:_LANGUAGES]
+    if rest := sum(share for _, share in shares[_LANGUAGES:]):
+        yield "others", rest
 
 
 def _rings(verbs: Verbs) -> dict[str, dict[str, int]]:

@@ -1,13 +1,15 @@
-"""The costly figures: near-duplicates, root verbs and image files. Of many rows, a sample is measured."""
+"""The costly figures: languages, near-duplicates, root verbs, image files. Of many rows, a sample is measured."""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mminf.language import likely_language
 from mminf.properties.duplicates import NearTexts
-from mminf.properties.figures import Images, Sample, Share, Verbs
+from mminf.properties.figures import Images, LanguageCount, Sample, Share, Verbs
 from mminf.properties.images import Found, ImageCounts, ImageFiles, ImageReader
+from mminf.properties.languages import Languages
 from mminf.properties.rows import Conversation
 from mminf.properties.sample import Reservoir
 from mminf.properties.verbs import Parser, RootVerbs
@@ -34,12 +36,17 @@ class Costly:
         reader: reads image files.
         parser: parses instructions; None: verbs are not measured.
         sample: number of rows of the sample; None: all rows are measured.
+        few: a smaller number of rows that is measured if there are more rows than the sample has.
     """
 
-    def __init__(self, reader: ImageReader, parser: Parser | None, sample: int | None = SAMPLE) -> None:
+    def __init__(
+        self, reader: ImageReader, parser: Parser | None, sample: int | None = SAMPLE, few: int | None = None
+    ) -> None:
         self._reader = reader
+        self._few = few
         self._reservoir = None if sample is None else Reservoir[Conversation, _Kept](sample, self._keep, SEED)
         self._rows = 0
+        self._instructions, self._responses = Languages(), Languages()
         self._near_instructions, self._near_responses = NearTexts(), NearTexts()
         self._verbs = None if parser is None else RootVerbs(parser)
         self._files = ImageFiles()
@@ -54,9 +61,17 @@ class Costly:
         """Measures the sample. Returns its size."""
         if self._reservoir is None:
             return Sample(self._rows, self._rows, SEED)
-        for row in self._reservoir.drain():
+        rows: Iterable[_Kept] = self._reservoir.drain()
+        if self._few is not None and self._few < len(self._reservoir) < self._reservoir.seen:
+            rows = random.Random(SEED).sample(list(rows), self._few)
+        for row in rows:
             self._measure(row)
         return Sample(self._rows, self._reservoir.seen, SEED)
+
+    @property
+    def languages(self) -> tuple[tuple[LanguageCount, ...], tuple[LanguageCount, ...]]:
+        """The languages of instructions, and those of responses."""
+        return self._instructions.result(), self._responses.result()
 
     @property
     def near_instructions(self) -> Share:
@@ -90,9 +105,10 @@ class Costly:
         self._rows += 1
         for text in row.instructions:
             self._near_instructions.add(text)
-            if self._verbs is not None and likely_language(text) == "en":
+            if self._instructions.add(text) == "en" and self._verbs is not None:
                 self._verbs.add(text)
         for text in row.responses:
             self._near_responses.add(text)
+            self._responses.add(text)
         for value in row.images:
             self._files.add(self._reader.read(value) if isinstance(value, str) else value, row.where)

@@ -110,7 +110,7 @@ class Texts:
         empty: number of texts without a word.
         words: lengths in words.
         tokens: lengths in tokens; None without a tokenizer.
-        languages: number of texts per language, the most frequent first.
+        languages: number of texts of the sample per language, the most frequent first.
         near: texts of the sample with a near-duplicate before them.
     """
 
@@ -122,6 +122,12 @@ class Texts:
     vocabulary: Vocabulary
     exact: Exact
     near: Share
+
+    @property
+    def language_shares(self) -> list[tuple[str, Share]]:
+        """The languages with their shares of the texts whose language was found."""
+        whole = sum(language.count for language in self.languages)
+        return [(language.code, Share(language.count, whole)) for language in self.languages]
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +250,7 @@ class Properties:
         broken: rows that could not be read; they are not among `rows`.
         turns: number of turns of the user per row, or of the assistant if there are more.
         verbs: None if spaCy or its model is missing.
-        sample: the rows that near-duplicates, root verbs and image files are about.
+        sample: the rows that languages, near-duplicates, root verbs and image files are about.
         tokenizer: the tokenizer that tokens were counted with.
         missing: what was not measured.
     """

@@ -11,9 +11,8 @@ from mminf.answer.ground import tokens as find_words
 from mminf.errors import shorten_text
 from mminf.properties.costly import SAMPLE, Costly
 from mminf.properties.duplicates import Distinct, normalised
-from mminf.properties.figures import Missing, Problems, Properties, Share, Texts
+from mminf.properties.figures import LanguageCount, Missing, Problems, Properties, Share, Texts
 from mminf.properties.images import ImageCounts, ImageReader
-from mminf.properties.languages import Languages
 from mminf.properties.numbers import Numbers
 from mminf.properties.rows import BrokenRow, Conversation
 from mminf.properties.tokenizer import REMEDY, Tokenizer
@@ -34,14 +33,13 @@ class TextCounts:
         self._waiting: list[str] = []
         self._empty = 0
         self._lengths, self._tokens = Numbers(), Numbers()
-        self._languages, self._words, self._exact = Languages(), Words(), Distinct()
+        self._words, self._exact = Words(), Distinct()
 
     def add(self, text: str) -> None:
         words = find_words(text)
         self._lengths.add(len(words))
         self._empty += not words
         self._words.add(words)
-        self._languages.add(text)
         if text:
             self._exact.add(normalised(text))
         if self._tokenizer is not None:
@@ -49,10 +47,11 @@ class TextCounts:
             if len(self._waiting) >= _BATCH:
                 self._count_tokens(self._tokenizer)
 
-    def result(self, near: Share) -> Texts:
+    def result(self, languages: tuple[LanguageCount, ...], near: Share) -> Texts:
         """Returns the figures.
 
         Args:
+            languages: those of the texts of the sample.
             near: texts of the sample with a near-duplicate.
         """
         if self._tokenizer is not None:
@@ -62,7 +61,7 @@ class TextCounts:
             empty=self._empty,
             words=self._lengths.result(),
             tokens=None if self._tokenizer is None else self._tokens.result(),
-            languages=self._languages.result(),
+            languages=languages,
             vocabulary=self._words.result(),
             exact=self._exact.result(),
             near=near,
@@ -83,6 +82,7 @@ def measure(
     parser: Parser | str = MODEL,
     exact: bool = False,
     sample: int = SAMPLE,
+    few: int | None = None,
 ) -> Properties:
     """Returns the properties of a dataset; its rows are read once.
 
@@ -94,10 +94,11 @@ def measure(
         parser: a model of spaCy, or what parses instructions instead.
         exact: measure the costly figures for all rows.
         sample: number of rows for the costly figures otherwise.
+        few: a smaller number of rows for them if there are more rows than that.
     """
     missing = [] if tokenizer is not None else [Missing("tokens", "no tokenizer", REMEDY)]
     found = _load_parser(parser, missing)
-    costly = Costly(ImageReader(folder or Path()), found, None if exact else sample)
+    costly = Costly(ImageReader(folder or Path()), found, None if exact else sample, few)
     instructions, responses = TextCounts(tokenizer), TextCounts(tokenizer)
     turns, images, shapes, broken = Numbers(), ImageCounts(), Counter[str](), Problems()
     for row in rows:
@@ -115,14 +116,15 @@ def measure(
         if turns.count % _TOLD == 0:
             log.info("%s: %s rows are read", path, f"{turns.count:,}")
     drawn = costly.finish()
+    asked, said = costly.languages
     return Properties(
         path=path,
         shapes=dict(shapes.most_common()),
         rows=turns.count,
         broken=broken,
         turns=turns.result(),
-        instructions=instructions.result(costly.near_instructions),
-        responses=responses.result(costly.near_responses),
+        instructions=instructions.result(asked, costly.near_instructions),
+        responses=responses.result(said, costly.near_responses),
         verbs=costly.verbs(),
         images=costly.images(images),
         sample=drawn,

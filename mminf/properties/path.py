@@ -24,6 +24,7 @@ def measure_path(
     image_root: str | os.PathLike[str] | None = None,
     spacy_model: str = MODEL,
     sample: int = SAMPLE,
+    few: int | None = None,
 ) -> PathProperties:
     """Returns the properties of a dataset, or of each dataset of a run.
 
@@ -34,6 +35,7 @@ def measure_path(
         image_root: folder that relative image paths start from; by default the dataset's folder.
         spacy_model: spaCy's model for root verbs.
         sample: number of rows for the costly figures.
+        few: a smaller number of rows for them if there are more rows than that.
 
     Raises:
         SourceError: if there is no conversation to measure.
@@ -54,6 +56,7 @@ def measure_path(
             parser=spacy_model,
             exact=exact,
             sample=sample,
+            few=few,
         )
 
     if run is None:

@@ -105,7 +105,7 @@ def _bars(found: Histogram) -> str:
 
 
 def _languages(label: str, texts: Texts) -> Iterator[str]:
-    shown = [f"{item.code} {_percent(Share(item.count, texts.texts))}" for item in texts.languages[:_LANGUAGES]]
+    shown = [f"{code} {_percent(share)}" for code, share in texts.language_shares[:_LANGUAGES]]
     if (more := len(texts.languages) - len(shown)) > 0:
         shown.append(f"{more} more")
     yield from _list(f"languages of {label}", shown)

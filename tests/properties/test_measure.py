@@ -157,6 +157,15 @@ def test_the_sample_does_not_keep_the_bytes_of_images(tmp_path: Path) -> None:
         assert row.images[1] == "a.png"
 
 
+@pytest.mark.parametrize(("number", "measured_rows"), [(99, 99), (100, 100), (101, 10), (500, 10)])
+def test_a_large_dataset_may_have_a_small_sample(number: int, measured_rows: int) -> None:
+    found = measured(many(number), sample=100, few=10)
+    assert (found.sample.rows, found.sample.of, found.rows) == (measured_rows, number, number)
+    assert sum(item.count for item in found.instructions.languages) == measured_rows
+    assert found.instructions.near.of == measured_rows
+    assert found.instructions.texts == number
+
+
 def test_only_english_instructions_are_parsed() -> None:
     found = measured(rows(("图中有什么？", "x"), ("What is it, and where was the picture taken?", "x")))
     assert found.verbs is not None
