@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/looking.md: opens the demo run with `mminf view` in Chromium.
+"""Makes the pictures of docs/looking.md: opens the demo run with `mminf report` and `mminf view` in Chromium.
 
 make demo
 python scripts/make_screenshots.py demo/out docs/images
@@ -98,7 +98,21 @@ def main() -> None:
                 page.locator("#records .item").first.wait_for()
                 take(page, asked.folder)
                 page.close()
+        show_page(browser, runs[0], asked.folder)
         browser.close()
+
+
+def show_page(browser: Any, output: Path, folder: Path) -> None:
+    """The page about a run: its beginning, the properties of the data, and the gallery."""
+    subprocess.run([sys.executable, "-m", "mminf.cli.main", "report", str(output)], check=True)
+    page = browser.new_page(viewport=SIZE)
+    page.goto((output / "report.html").resolve().as_uri())
+    page.wait_for_timeout(2000)  # charts
+    save(page, folder / "report.png")
+    for name, heading in (("report-properties", "Properties of the data"), ("report-records", "Records")):
+        page.get_by_role("heading", name=heading, exact=True).first.evaluate("element => element.scrollIntoView()")
+        save(page, folder / f"{name}.png")
+    page.close()
 
 
 def show_two(page: Any, folder: Path) -> None:
