@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,22 @@ class StepCost:
     prompt_tokens: int
     generated_tokens: int
     seconds: float
+
+
+def add_by_engine(costs: Iterable[StepCost]) -> list[StepCost]:
+    """Returns the sums over the steps of each engine, in the order of the steps."""
+    found: dict[str | None, StepCost] = {}
+    for cost in costs:
+        before = found.get(cost.engine, StepCost("", cost.engine, 0, 0, 0, 0.0))
+        found[cost.engine] = StepCost(
+            "",
+            cost.engine,
+            before.calls + cost.calls,
+            before.prompt_tokens + cost.prompt_tokens,
+            before.generated_tokens + cost.generated_tokens,
+            before.seconds + cost.seconds,
+        )
+    return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)

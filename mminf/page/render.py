@@ -10,7 +10,7 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 
 from mminf.page.charts import funnel_chart, score_chart
-from mminf.page.collect import DatasetReport, RunReport
+from mminf.page.collect import DatasetReport, RunReport, add_by_engine
 from mminf.page.properties import image_lines, image_problems, property_charts, text_lines
 from mminf.redact import redact
 
@@ -91,6 +91,7 @@ def _part(report: RunReport, charts: _Charts) -> dict[str, Any]:
     recipe = {name: value for name, value in report.recipe.items() if value not in (None, [], {}, "")}
     return {
         "report": report,
+        "engines": add_by_engine(report.costs),
         "funnel": charts.place(funnel_chart(report.funnel)) if report.total else None,
         "published": (report.recipe.get("published") or {}).get("source"),
         "scores": [charts.place(score_chart(score)) for score in report.scores],

@@ -16,7 +16,7 @@ from mminf import api
 from mminf.cli.main import app
 from mminf.errors import SourceError
 from mminf.image import ImagePolicy
-from mminf.page.collect import DatasetReport, RunReport
+from mminf.page.collect import DatasetReport, RunReport, add_by_engine
 from mminf.registry import Registry
 from mminf.run_folder import image_policy
 
@@ -92,6 +92,15 @@ def test_the_page_has_figures_records_and_published_rates(run: Callable[..., Pat
     assert len(articles) == 20
     assert {attributes["data-state"] for attributes in articles} == {"done", "dropped"}
     assert sum(tag == "img" for tag, _ in tags_of(page)) == 20
+
+
+def test_the_calls_are_added_by_engine(run: Callable[..., Path]) -> None:
+    output = run("sums", *items(20))
+    (report,) = api.report(output, html=output / "page.html")
+    (engine,) = add_by_engine(report.costs)
+    assert (engine.engine, engine.calls) == ("e", 40)
+    assert engine.generated_tokens == sum(cost.generated_tokens for cost in report.costs)
+    assert "<th>all steps</th><td>e</td><td>40</td>" in (output / "page.html").read_text()
 
 
 def test_the_page_needs_no_network(run: Callable[..., Path]) -> None:
