@@ -94,3 +94,9 @@ def step_types(recipe: object) -> dict[str, str]:
             if isinstance(config, dict):
                 found[str(config.get("name") or kind)] = str(kind)
     return found
+
+
+def tell_failure(step: str | None, record: str, reason: str | None) -> str:
+    """Returns a line about a record that failed. The reason of a row of a source may begin with its id."""
+    said = reason or "no reason is known"
+    return f"failed at {step}: {said if said.startswith(record) else f'{record}: {said}'}"

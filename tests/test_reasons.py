@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mminf.reasons import MOST_FORMS, OTHER, group_reasons, reason_form, step_types
+from mminf.reasons import MOST_FORMS, OTHER, group_reasons, reason_form, step_types, tell_failure
 from mminf.states import RecordStatus
 from mminf.template import Expression, false_statement
 
@@ -109,3 +109,10 @@ def test_types_of_steps_from_a_journal() -> None:
     recipe = {"steps": [{"keep": {"name": "good"}, "version": 1}, {"generate": {}}, {"set": "x"}, "odd"]}
     assert step_types(recipe) == {"good": "keep", "generate": "generate"}
     assert step_types({}) == step_types(None) == {}
+
+
+def test_a_row_that_its_reason_names_is_named_once() -> None:
+    where = "rows.jsonl:4"
+    assert tell_failure("source", where, f"{where} is not JSON") == "failed at source: rows.jsonl:4 is not JSON"
+    assert tell_failure("ask", "r4", "refused") == "failed at ask: r4: refused"
+    assert tell_failure("ask", "r4", None) == "failed at ask: r4: no reason is known"

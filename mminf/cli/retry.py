@@ -27,6 +27,11 @@ def retry(
         mminf retry out/oasis --step respond
     """
     from mminf import api
+    from mminf.layout import amount
 
     marked = api.retry(output, step=step, ids=ids or [])
-    echo_wrapped(f"{marked} failed records are marked; run the same command to retry them with new seeds")
+    if not marked:
+        echo_wrapped(f"no record has failed{f' at {step}' if step is not None else ''}")
+        return
+    verb = "is" if marked == 1 else "are"
+    echo_wrapped(f"{amount(marked, 'failed record')} {verb} marked; run the same command to retry with new seeds")

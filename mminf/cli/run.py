@@ -133,9 +133,11 @@ def _datasets(result: RunResult) -> Iterator[str]:
 
 
 def _failures(result: RunResult) -> Iterator[str]:
+    from mminf.reasons import tell_failure
+
     failed = result.counts.failed
     for failure in result.failures:
-        yield f"  failed at {failure.step}: {failure.id}: {failure.reason}"
+        yield f"  {tell_failure(failure.step, failure.id, failure.reason)}"
     if failed > len(result.failures):
         yield f"  and {failed - len(result.failures):,} more"
     if failed:

@@ -135,4 +135,6 @@ def _how_to_list(output: str, reasons: Sequence[ReasonStatus]) -> Iterator[str]:
 
 
 def _line(failure: FailureStatus) -> str:
-    return f"failed at {failure['step']}: {failure['id']}: {failure['reason']}"
+    from mminf.reasons import tell_failure
+
+    return tell_failure(failure["step"], failure["id"], failure["reason"])

@@ -27,7 +27,7 @@ from mminf.recipe.override import (
     set_image_root,
 )
 from mminf.recipe.prices import find_price_problems
-from mminf.recipe.problems import find_problems
+from mminf.recipe.problems import find_problems, without_unknown
 from mminf.recipe.repeat import RepeatConfig
 from mminf.recipe.wrap import wrap_step
 from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS, Registry
@@ -103,6 +103,8 @@ class _Builder:
         self.extra_templates = list(templates)
         self.places: dict[str, str] = {}
         self.warned: set[tuple[str, str]] = set()
+        self.sure: int | None = None
+        """Number of steps of which is known what they write: those up to the first one with a problem."""
 
     def build(self) -> Recipe:
         """Returns the recipe. Raises RecipeError with all problems."""
@@ -119,10 +121,9 @@ class _Builder:
         steps = self._steps(folders, engines)
         source = self._member(SOURCES, self.data.get("source"), ("source",)) if self.data.get("source") else None
         sinks = self._sinks(steps)
-        complete = not self.problems
-        if complete and source is not None and (columns := SOURCES.get(source.type).columns) is not None:
-            for problem in undefined_reads(steps, columns | source.config.added, self.places):
-                self.problems.append(problem)
+        if source is not None and (columns := SOURCES.get(source.type).columns) is not None:
+            for problem in undefined_reads(steps[: self.sure], columns | source.config.added, self.places):
+                self._report(problem)
         if self.problems or run is None:
             raise RecipeError(sorted(self.problems, key=_line))
         return Recipe(self.path, run, engines, source, tuple(steps), tuple(sinks), self.places)
@@ -169,6 +170,7 @@ class _Builder:
         for item, path in self._unrolled(raw):
             split = self._split_member(STEPS, item, path)
             if split is None:
+                self.sure = len(steps) if self.sure is None else self.sure
                 continue
             kind, cls, body = split
             name = step_name(item) or kind
@@ -176,10 +178,16 @@ class _Builder:
                 self.fail(path, f"duplicate step name {name!r}; give this step another `name`")
             names.add(name)
             self.places[name] = self.document.locate((*path, kind))
+            before = len(self.problems)
             config = self._config(cls.Config, {**body, "name": name}, (*path, kind))
             step = self._construct(cls, config, folders, name, (*path, kind))
             if step is not None and config.enabled:
                 steps.append(step)
+            if self.sure is None and len(self.problems) > before:
+                self.sure = len(steps)
+            if step is None:
+                self._check_name(name, body.get("engine"), (*path, kind))
+            elif config.enabled:
                 self._use_engine(step, engines, (*path, kind))
         return steps
 
@@ -215,12 +223,16 @@ class _Builder:
             self.fail(path, f"step {name!r}: {error}")
         return None
 
-    def _use_engine(self, step: Any, engines: Mapping[str, EngineConfig], path: Path_) -> None:
+    def _check_name(self, step: str, engine: object, path: Path_) -> None:
+        """Checks that the engine that a step names is in the recipe."""
         raw = self.data.get("engines") or {}
         raw = raw if isinstance(raw, Mapping) else {}
-        if step.engine is not None and step.engine not in raw:
-            self.fail((*path, "engine"), f"step {step.name!r}: no engine {step.engine!r}{nearest(step.engine, raw)}")
-        elif step.engine in engines:
+        if isinstance(engine, str) and engine not in raw:
+            self.fail((*path, "engine"), f"step {step!r}: no engine {engine!r}{nearest(engine, raw)}")
+
+    def _use_engine(self, step: Any, engines: Mapping[str, EngineConfig], path: Path_) -> None:
+        self._check_name(step.name, step.engine, path)
+        if step.engine in engines:
             try:
                 step.check_engine(BACKENDS.get(engines[step.engine].backend), engines[step.engine])
                 step.use_engine(engines[step.engine])
@@ -303,7 +315,9 @@ class _Builder:
         except ValidationError as error:
             for problem in find_problems(error, cls, self.document, path, label=label):
                 self._report(problem)
-            return None
+            # The other keys are checked as well.
+            kept = without_unknown(body, error)
+            return None if kept is None else self._config(cls, kept, path)
         for key, message in deprecated:
             where = self.document.locate((*path, key))
             if (where, message) not in self.warned:  # a step of a `repeat` is built once per round

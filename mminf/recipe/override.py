@@ -57,7 +57,8 @@ def apply_setting(document: Document, setting: str) -> None:
         value = parse_document(text, where).data
     except RecipeError as error:
         reasons = "; ".join(problem.message for problem in error.problems)
-        raise RecipeError([Problem(where, f"value {redact(shorten_text(text))!r}: {reasons}")]) from error
+        quoted = f"; the value is YAML: quote a text with braces, --set '{path}=\"...\"'" if "{" in text else ""
+        raise RecipeError([Problem(where, f"value {redact(shorten_text(text))!r}: {reasons}{quoted}")]) from error
     overlay_dotted(document, path, value, where)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -14,6 +15,37 @@ from mminf.redact import redact
 
 _HIDDEN = frozenset({"api_key_env", "headers", "query", "extra_body", "base_url", "url"})
 """Settings that may contain a key: their values are not printed."""
+_KINDS = {
+    "string": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "list": "a list",
+    "tuple": "a list",
+    "set": "a list",
+    "frozen_set": "a list",
+    "dict": "a mapping (`key: value`)",
+    "mapping": "a mapping (`key: value`)",
+    "model": "a mapping (`key: value`)",
+    "path": "a path",
+    "none_required": "null",
+}
+"""The kinds of values, by what the types of pydantic's errors begin with."""
+_WORDS = {
+    "int_from_float": "must be a whole number",
+    "finite_number": "must be a finite number",
+    "literal_error": "must be one of {expected}",
+    "enum": "must be one of {expected}",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "multiple_of": "must be a multiple of {multiple_of}",
+    "too_short": "must have {min_length} or more items",
+    "too_long": "must have {max_length} or fewer items",
+    "string_too_short": "must have {min_length} or more characters",
+    "string_too_long": "must have {max_length} or fewer characters",
+}
 _AS_LIST = "function-before[_as_list(), list[str]]"
 
 
@@ -32,6 +64,21 @@ def find_problems(
         yield Problem(document.locate((*path, *loc)), ": ".join(part for part in parts if part))
 
 
+def without_unknown(body: Mapping[str, Any], error: ValidationError) -> dict[str, Any] | None:
+    """Returns a config without its unknown keys, or None if it has other problems."""
+    kept: dict[str, Any] = copy.deepcopy(dict(body))
+    for item in error.errors():
+        if item["type"] != "extra_forbidden":
+            return None
+        owner: Any = kept
+        for key in item["loc"][:-1]:
+            if not isinstance(owner, dict) or key not in owner:
+                return None  # an item of a list, or the name of an alternative
+            owner = owner[key]
+        owner.pop(item["loc"][-1], None)
+    return kept
+
+
 def _explain(item: Any, cls: type[BaseModel], loc: Path_) -> str:
     name = ".".join(map(str, loc))
     if item["type"] == "extra_forbidden":
@@ -42,9 +89,25 @@ def _explain(item: Any, cls: type[BaseModel], loc: Path_) -> str:
     prefix = f"{name}: " if name else ""
     if item["type"] == "value_error":  # raised by a config of mminf; its text contains the value
         return redact(f"{prefix}{item['ctx']['error']}")
+    said = item["msg"] if item["type"] == HIDDEN_INPUT else _say(item["type"], item.get("ctx") or {}, item["msg"])
     if item["type"] == HIDDEN_INPUT or not _HIDDEN.isdisjoint(map(str, loc)):
-        return f"{prefix}{item['msg']}"
-    return f"{prefix}{item['msg']}, not {redact(shorten_text(repr(item['input'])))}"
+        return f"{prefix}{said}"
+    return f"{prefix}{said}, not {redact(shorten_text(repr(item['input'])))}"
+
+
+def _say(kind: str, values: Mapping[str, object], text: str) -> str:
+    """Returns what is wrong with a value, in the words of recipes.
+
+    Args:
+        kind: pydantic's type of the error.
+        values: what pydantic's text contains.
+        text: pydantic's text, for errors of other types.
+    """
+    if kind in _WORDS:
+        return _WORDS[kind].format(**values)
+    if kind.endswith(("_parsing", "_type")) and (known := kind.rpartition("_")[0]) in _KINDS:
+        return f"must be {_KINDS[known]}"
+    return text.replace("Input should be a valid ", "must be a ").replace("Input should be ", "must be ")
 
 
 def _owner(cls: type[BaseModel], path: Path_) -> type[BaseModel]:

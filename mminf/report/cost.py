@@ -21,7 +21,7 @@ def cost_lines(spent: CostStatus, expected: CostStatus | None) -> Iterator[str]:
 
 
 def _sums(cost: CostStatus) -> str:
-    parts = [f"{rounded(cost['calls'])} calls"]
+    parts = [f"{rounded(cost['calls'])} {'call' if cost['calls'] == 1 else 'calls'}"]
     if cost["prompt_tokens"] or cost["completion_tokens"]:
         parts.append(f"{rounded(cost['prompt_tokens'])} prompt + {rounded(cost['completion_tokens'])} answer tokens")
     parts += [f"{rounded(amount)} {currency or 'money'}".rstrip() for currency, amount in cost["money"].items()]

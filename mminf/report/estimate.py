@@ -9,6 +9,7 @@ from mminf.cost.estimate import Estimate, Estimated
 from mminf.cost.figures import Cost, Figures, add_costs
 from mminf.engine.probe import PER, ProbeResult
 from mminf.engine.stats import RunStats, StepStats
+from mminf.reasons import tell_failure
 from mminf.report.calls import split_round
 from mminf.report.table import clock
 
@@ -108,7 +109,7 @@ def _cells(steps: list[StepStats], costs: Mapping[str, Cost], retries: Mapping[s
 
 def _remarks(probe: ProbeResult, found: Estimate) -> list[str]:
     """Returns what limits the estimate."""
-    lines = [f"failed at {item.step}: {item.id}: {item.reason}"[:200] for item in probe.result.failures[:2]]
+    lines = [tell_failure(item.step, item.id, item.reason)[:200] for item in probe.result.failures[:2]]
     figures, costs = probe.figures, probe.figures.by_step()
     if unreached := [name for name in probe.calling if name not in costs and split_round(name)[1] == 1]:
         lines.append(f"no record reached {', '.join(unreached)}; these calls are not in the estimate")

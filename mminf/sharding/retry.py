@@ -6,8 +6,9 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
+from mminf.engine.outcome_writer import SOURCE
 from mminf.engine.workspace import Workspace
-from mminf.errors import JournalError
+from mminf.errors import JournalError, nearest
 from mminf.journal import Journal
 from mminf.journal.retries import WrittenOff
 from mminf.sharding.journals import open_journals
@@ -21,10 +22,10 @@ def retry_failed(output: Path, *, step: str | None, ids: Sequence[str]) -> int:
         ids: only these records; all failed records if it is empty.
 
     Raises:
-        JournalError: if there is no run, or no such record has failed.
+        JournalError: if there is no run, it has no such step, or no such record has failed.
     """
-    with open_journals(output):
-        pass  # raises JournalError if there is no run
+    with open_journals(output) as journals:  # raises JournalError if there is no run
+        _check_step(journals[0], step)
     workspace = Workspace(output)
     with workspace.hold():
         marked = _find_failed(workspace.folder, step, ids)
@@ -34,6 +35,12 @@ def retry_failed(output: Path, *, step: str | None, ids: Sequence[str]) -> int:
         with Journal(workspace.folder, write=True, locked=True) as journal:
             journal.retries.write_off(marked)
         return len(marked)
+
+
+def _check_step(journal: Journal, step: str | None) -> None:
+    known = {SOURCE, *itertools.chain.from_iterable(journal.meta.stages)}
+    if step is not None and step not in known:
+        raise JournalError(f"the run has no step {step!r}{nearest(step, known)}")
 
 
 def _find_failed(folder: Path, step: str | None, ids: Sequence[str]) -> list[WrittenOff]:

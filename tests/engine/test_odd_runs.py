@@ -232,6 +232,8 @@ def test_retry_of_one_record_leaves_the_others_finished(
     assert len((tmp_path / "ran").read_text().splitlines()) == 13
     with pytest.raises(JournalError, match="no failed record 'nothing'"):
         api.retry(tmp_path / "out", ids=["nothing"])
+    with pytest.raises(JournalError, match="the run has no step 'count_run'; did you mean 'count_runs'"):
+        api.retry(tmp_path / "out", step="count_run")
     with pytest.raises(JournalError, match="no run in"):
         api.retry(tmp_path / "typo")
     assert not (tmp_path / "typo").exists()

@@ -86,7 +86,7 @@ def test_both_spellings_are_an_error(write_recipe: Write) -> None:
 
 
 def test_one_of_two_texts_is_not_enough(write_recipe: Write) -> None:
-    with pytest.raises(RecipeError, match="reads: List should have at least 2 items"):
+    with pytest.raises(RecipeError, match="reads: must have 2 or more items"):
         load(write_recipe(HEAD + "  - word_changes: {first: x}\n"))
 
 

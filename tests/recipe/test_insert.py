@@ -145,14 +145,14 @@ X = "{set: {x: '1'}}"
         (f"[{{before: a, after: b, steps: [{X}]}}]", "recipe.yaml:14: insert: `before` and `after` exclude each other; give one of them"),
         (f"[{{steps: [{X}]}}]", "recipe.yaml:14: insert: give `before` or `after`, with the name of a step"),
         ("[{before: a}]", "recipe.yaml:14: insert: key 'steps' is missing"),
-        ("[{before: a, steps: []}]", "recipe.yaml:14: insert: steps: List should have at least 1 item after validation, not 0, not []"),
+        ("[{before: a, steps: []}]", "recipe.yaml:14: insert: steps: must have 1 or more items, not []"),
         (f"[{{befor: a, steps: [{X}]}}]", "recipe.yaml:14: insert: unknown key 'befor'; did you mean 'before'?"),
         ("[{before: a, steps: [{keep: 'true'}]}]", "recipe.yaml:14: duplicate step name 'keep'; give this step another `name`"),
         ("[{before: a, steps: [{set: {name: b, fields: {x: '1'}}}]}]", "recipe.yaml:14: duplicate step name 'b'; give this step another `name`"),
         (f"[{{before: a, steps: [{X}, {X}]}}]", "recipe.yaml:14: duplicate step name 'set'; give this step another `name`"),
         (f"{{before: a, steps: [{X}]}}", "recipe.yaml:14: insert must be a list of {before or after: STEP, steps: [...]}"),
         ("[5]", "recipe.yaml:14: insert must be a list of {before or after: STEP, steps: [...]}"),
-        (f"[{{before: true, steps: [{X}]}}]", "recipe.yaml:14: insert: before: Input should be a valid string, not True"),
+        (f"[{{before: true, steps: [{X}]}}]", "recipe.yaml:14: insert: before: must be a text, not True"),
     ],
 )  # fmt: skip
 def test_a_wrong_entry_is_told_with_its_line(write_recipe: Write, insert: str, problem: str) -> None:

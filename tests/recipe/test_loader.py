@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 import mminf
 from mminf.errors import PluginError, RecipeError
+from mminf.recipe.lines import Document
 from mminf.recipe.loader import load_recipe
+from mminf.recipe.problems import find_problems
+from mminf.registry import STEPS
+
+from ..fuzz import fuzz
 
 GOOD = """\
 name: small
@@ -212,3 +221,43 @@ def test_a_profile_may_have_a_source_of_another_type(tmp_path: Path) -> None:
     source = mminf.load(path, profile="rows").source
     assert source is not None
     assert (source.type, source.config.path.name) == ("jsonl", "rows.jsonl")
+
+
+TOGETHER = """
+name: together
+engines: {e: {backend: scripted, script: answers.py}}
+source: {images: {path: pictures}}
+steps:
+  - generate: {name: ask, engine: nobody, prompt: "{{ caption }}", writes: q, scael: 1}
+  - score: {name: rate, engine: someone, prompt: "x", scale: 3}
+  - generate: {name: say, engine: noone, prompt: "{{ q }} {{ unknown_after_a_broken_step }}", writes: a}
+sinks: [{jsonl: o.jsonl}]
+"""
+
+
+def test_engines_and_fields_are_reported_with_all_other_problems(write_recipe: Callable[..., Path]) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write_recipe(TOGETHER))
+    told = str(caught.value)
+    for text in ("unknown key 'scael'", "no engine 'nobody'", "'caption'", "no engine 'someone'", "scale: must be", "no engine 'noone'"):  # fmt: skip
+        assert text in told, told
+    assert "unknown_after" not in told, "what a broken step writes is not known"
+
+
+WRONG = st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.text(max_size=3)
+WRONG |= st.lists(WRONG, max_size=3) | st.dictionaries(st.text(max_size=3), WRONG, max_size=2)
+
+
+@pytest.mark.parametrize("kind", ["hook", "generate", "score", "compare", "check", "choose", "draw", "keep", "sample"])
+@given(data=st.data())
+@fuzz(40)
+def test_problems_are_in_the_words_of_recipes(kind: str, data: st.DataObject) -> None:
+    cls = STEPS.get(kind).Config
+    field = data.draw(st.sampled_from(sorted(cls.model_fields)))
+    try:
+        cls.model_validate({field: data.draw(WRONG)})
+    except ValidationError as error:
+        for problem in find_problems(error, cls, Document({}, {}), (), label=kind):
+            assert not re.search(
+                r"Input|valid (tuple|string|integer|dict)|Value error|\bafter validation", problem.message
+            )
