@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mminf.card.write import card
+from mminf.catalogue import copy_recipe, describe_member, describe_recipe, list_members, list_recipes
 from mminf.content import content_folder, find_recipe
 from mminf.engine.export import export_run
 from mminf.engine.plan import check_fields
@@ -23,7 +24,7 @@ from mminf.executor.options import ExecutorOptions, RayOptions
 from mminf.executor.shards import MergeExecutor
 from mminf.history import RecordHistory, record_history
 from mminf.hub.push import plan_push, push
-from mminf.inspection import FailureStatus, RunStatus, list_failures, list_members, list_recipes, run_status
+from mminf.inspection import FailureStatus, RunStatus, list_failures, run_status
 from mminf.journal.repair import Repaired, repair_journal
 from mminf.listing import list_records
 from mminf.marks import marks
@@ -303,7 +304,10 @@ __all__ = [
     "RunResult",
     "card",
     "check",
+    "copy_recipe",
+    "describe_member",
     "describe_plan",
+    "describe_recipe",
     "end_children",
     "execute",
     "export",

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from mminf.content import builtin_recipes
 from mminf.cost.refine import CostStatus, run_costs
 from mminf.engine.result import count_reasons, count_records, last_wanted
 from mminf.journal import CallHistory as CallHistory
@@ -20,9 +19,6 @@ from mminf.journal.folders import shard_folder
 from mminf.journal.memo import add_totals
 from mminf.journal.remote_lock import is_held
 from mminf.journal.schema import LOG
-from mminf.plugin import discover
-from mminf.recipe.lines import load_document
-from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS
 from mminf.sharding.journals import open_journals
 from mminf.sharding.overlay import ShardJournal
 from mminf.states import RecordStatus, RunState
@@ -227,23 +223,3 @@ def read_recipe(output: str | Path) -> dict[str, Any]:
     """
     with open_journals(to_path(str(output))) as journals:
         return journals[0].meta.recipe
-
-
-def list_members(plugins: Iterable[str] = ()) -> dict[str, dict[str, str]]:
-    """Returns the members that recipes can name, by kind, each with the first line of its documentation."""
-    discover(plugins)
-    registries = {"steps": STEPS, "backends": BACKENDS, "sources": SOURCES, "sinks": SINKS}
-    return {kind: {name: _first_line(registry.get(name)) for name in registry} for kind, registry in registries.items()}
-
-
-def list_recipes() -> dict[str, str]:
-    """Returns the bundled recipes, each with its description."""
-    lines = {}
-    for name, path in builtin_recipes().items():
-        data = load_document(path).data or {}
-        lines[name] = str(data.get("description", ""))
-    return lines
-
-
-def _first_line(item: object) -> str:
-    return (item.__doc__ or "").strip().partition("\n")[0]

@@ -87,11 +87,12 @@ EDGES: dict[str, set[str]] = {
         *VALUES,
     },
     "sharding": {"engine", "journal", *VALUES},
-    "report": {"cost", "engine", "layout", "plugin", "properties", "server", "terminal", *VALUES},
+    "report": {"cost", "engine", "layout", "plugin", "properties", "reasons", "server", "terminal", *VALUES},
     "executor": {"backend", "cost", "engine", "journal", "plugin", "report", "sharding", *VALUES},
     # what users call
     "inspection": {"content", "cost", "engine", "journal", "plugin", "reasons", "sharding", *VALUES},
     "history": {"journal", "sharding", *VALUES},
+    "catalogue": {"content", "plugin", *VALUES},
     "listing": {"engine", "journal", "reasons", "sharding", "template", *VALUES},
     "run_folder": {"engine", "journal", "sharding", *VALUES},
     "properties": {"answer", "backend", "language", "run_folder", "source", *VALUES},
@@ -127,6 +128,7 @@ EDGES: dict[str, set[str]] = {
     "testing": {"backend", "step", "engine", "plugin", *VALUES},
     "api": {
         "card",
+        "catalogue",
         "content",
         "engine",
         "executor",
@@ -148,6 +150,7 @@ EDGES: dict[str, set[str]] = {
     "cli": {
         "api",
         "card",
+        "catalogue",
         "hub",
         "history",
         "inspection",

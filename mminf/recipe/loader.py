@@ -126,7 +126,7 @@ class _Builder:
                 self._report(problem)
         if self.problems or run is None:
             raise RecipeError(sorted(self.problems, key=_line))
-        return Recipe(self.path, run, engines, source, tuple(steps), tuple(sinks), self.places)
+        return Recipe(self.path, run, engines, source, tuple(steps), tuple(sinks), self.places, folders.files)
 
     def fail(self, path: Path_, message: str) -> None:
         self._report(Problem(self.document.locate(path), message))

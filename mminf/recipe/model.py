@@ -39,7 +39,7 @@ class StepLike(Protocol):
 
 
 class TemplateFolders:
-    """Finds templates and keeps the ones that were used.
+    """Finds templates and keeps the ones that were used; `files` has their files and those of texts.
 
     Args:
         folders: searched in order.
@@ -48,6 +48,7 @@ class TemplateFolders:
     def __init__(self, folders: list[Path]) -> None:
         self.folders = folders
         self.used: dict[str, Template] = {}
+        self.files: dict[str, Path] = {}
 
     def template(self, name: str) -> Template:
         """Returns the template with that name.
@@ -69,6 +70,7 @@ class TemplateFolders:
         if path is None:
             looked = ", ".join(str(folder) for folder in self.folders)
             raise FileNotFoundError(f"no template {name!r} in {looked}")
+        self.files[name] = path
         return path
 
 
@@ -92,6 +94,7 @@ class Recipe:
         steps: in list order.
         sinks: in list order.
         places: `file:line` of each step, by name.
+        templates: the files that its steps have read, by name.
     """
 
     path: Path
@@ -101,6 +104,7 @@ class Recipe:
     steps: tuple[Any, ...]
     sinks: tuple[Member, ...]
     places: Mapping[str, str] = field(default_factory=dict)
+    templates: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

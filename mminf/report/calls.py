@@ -51,6 +51,12 @@ def calls_text(recipe: Recipe, plan: Sequence[StagePlan], given: InputCount | No
     return lines
 
 
+def most_calls_text(recipe: Recipe) -> str:
+    """Returns the maximum number of calls per record, as text."""
+    counted = count_calls(recipe.steps)
+    return f"at most {_at_most(counted)}" if counted else "none"
+
+
 def _by_name(counted: Iterable[StepCalls]) -> dict[str, list[StepCalls]]:
     """Returns the steps by their name in the recipe, which those of several rounds share."""
     found: dict[str, list[StepCalls]] = {}

@@ -9,7 +9,7 @@ import pytest
 from mminf.card.citations import find_papers, read_papers
 from mminf.card.hide import hide_text, hide_values, shorten_path
 from mminf.card.models import find_licence, list_models, page_of, read_licence
-from mminf.inspection import list_recipes
+from mminf.catalogue import list_recipes
 
 # Papers
 
