@@ -42,6 +42,7 @@ from mminf.storage import is_remote, to_path
 from mminf.trial import describe_plan, preview, probe
 
 if TYPE_CHECKING:
+    from mminf.display.callback import OnProgress
     from mminf.properties import PathProperties
 
 log = logging.getLogger("mminf")
@@ -102,7 +103,7 @@ def run(
     shard: str | None = None,
     ray: RayOptions | None = None,
     executor: Executor | None = None,
-    progress: bool = False,
+    progress: bool | OnProgress = False,
     force: bool = False,
     **options: Any,
 ) -> RunResult:
@@ -115,7 +116,7 @@ def run(
         shard: `i/n`: only the records of this shard; `merge` merges the shards.
         ray: work on a Ray cluster.
         executor: work with this executor, instead of `shard` or `ray`. Its base class is internal, and may change.
-        progress: show it on stderr.
+        progress: show it on stderr, or call a function with it (`mminf.RunProgress`) every second.
         force: as for `prepare`.
         options: as for `load`.
 
@@ -128,7 +129,7 @@ def run(
     return execute(prepare(loaded, output=output, limit=limit, force=force), executor=chosen, progress=progress)
 
 
-def execute(prepared: Run, *, executor: Executor | None = None, progress: bool = False) -> RunResult:
+def execute(prepared: Run, *, executor: Executor | None = None, progress: bool | OnProgress = False) -> RunResult:
     """Runs what `prepare` returned.
 
     Args:
@@ -140,7 +141,7 @@ def execute(prepared: Run, *, executor: Executor | None = None, progress: bool =
     return (executor or LocalExecutor()).execute(prepared, progress=progress)
 
 
-def merge(prepared: Run, *, progress: bool = False) -> RunResult:
+def merge(prepared: Run, *, progress: bool | OnProgress = False) -> RunResult:
     """Merges the shards of a run into its journal, runs the dataset steps after them, and writes the datasets.
 
     Returns:

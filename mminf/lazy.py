@@ -12,12 +12,13 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
     Args:
         package: name of the package.
-        homes: name -> module that defines it.
+        homes: name -> module that defines it, or `module:name` if it has another name there.
     """
 
     def get(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(homes[name]), name)
+        home, _, inner = homes[name].partition(":")
+        return getattr(import_module(home), inner or name)
 
     return get

@@ -15,7 +15,7 @@ def describe_plan(recipe: Recipe, *, limit: int | None = None) -> str:
     Args:
         limit: number of records of the source that are taken.
     """
-    from mminf.report.plan import plan_text
+    from mminf.display.plan import plan_text
 
     return plan_text(recipe, count_input(recipe, limit))
 

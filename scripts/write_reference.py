@@ -1,4 +1,4 @@
-"""Writes docs/reference/ from the help of the command line and the configs of all steps, engines, sources and sinks.
+"""Writes docs/reference/ from the help of the command line, the configs of all members, and the docstrings of `mminf`.
 
 python scripts/write_reference.py          # writes the pages
 python scripts/write_reference.py --check  # exits with 1 if a page is stale
@@ -7,12 +7,15 @@ python scripts/write_reference.py --check  # exits with 1 if a page is stale
 from __future__ import annotations
 
 import argparse
+import inspect
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import typer.main
 
+import mminf
 from mminf import api
 from mminf.cli.main import app
 from mminf.recipe.config import RunConfig
@@ -57,6 +60,48 @@ def recipe_page() -> str:
     return "\n".join(parts)
 
 
+def python_page() -> str:
+    """Returns the page of the names of the package, from their docstrings."""
+    parts = [NOTE, "# Python reference\n", f"{inspect.cleandoc(mminf.__doc__ or '').partition(chr(10))[0]}\n"]
+    parts.append("Every function that takes `**options` passes them to `load`.\n")
+    members = {name: getattr(mminf, name) for name in mminf.__all__}
+    functions = {name: member for name, member in members.items() if inspect.isfunction(member)}
+    errors = {name: member for name, member in members.items() if name.endswith("Error") or name == "UnusableAnswer"}
+    for name, function in functions.items():
+        parts.append(f"## mminf.{name}\n\n```python\n{_signature(name, function)}\n```\n")
+        parts.append(f"```text\n{inspect.cleandoc(function.__doc__ or '')}\n```\n")
+    parts.append("## Values\n")
+    documented = {name: inspect.cleandoc(members[name].__doc__ or "") for name in ("RunResult", "RunProgress")}
+    parts += [f"### mminf.{name}\n\n```text\n{text}\n```\n" for name, text in documented.items()]
+    parts.append("`RunResult.dataset(name=None)`: " + _first_paragraph(mminf.RunResult.dataset) + "\n")
+    parts += ["## Errors\n", "| error | is a | |", "|---|---|---|"]
+    for name, error in errors.items():
+        parts.append(f"| `{name}` | `{error.__mro__[1].__name__}` | {_first_paragraph(error)} |")
+    return "\n".join(parts) + "\n"
+
+
+def _signature(name: str, function: Any) -> str:
+    prefix = "async def" if inspect.iscoroutinefunction(function) else "def"
+    parameters = [
+        re.sub(r": '([^']*)'", r": \1", str(item)) for item in inspect.signature(function).parameters.values()
+    ]
+    text = f"{prefix} {name}({', '.join(parameters)}) -> {inspect.signature(function).return_annotation}"
+    if len(text) <= 100:
+        return text
+    first = next(
+        (n for n, item in enumerate(inspect.signature(function).parameters.values()) if item.kind == item.KEYWORD_ONLY),
+        None,
+    )
+    if first is not None:
+        parameters.insert(first, "*")
+    lines = "".join(f"    {item},\n" for item in parameters)
+    return f"{prefix} {name}(\n{lines}) -> {inspect.signature(function).return_annotation}"
+
+
+def _first_paragraph(item: Any) -> str:
+    return " ".join(inspect.cleandoc(item.__doc__ or "").partition("\n\n")[0].split())
+
+
 def table(config: Any) -> str:
     """Returns the fields of a config as a table."""
     rows = ["| key | default | |", "|---|---|---|"]
@@ -82,7 +127,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
     stale = []
-    for name, text in (("cli.md", cli_page()), ("recipe.md", recipe_page())):
+    for name, text in (("cli.md", cli_page()), ("recipe.md", recipe_page()), ("python.md", python_page())):
         path = FOLDER / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(path.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +13,8 @@ from mminf.errors import UnusableAnswer
 PUBLIC = {
     "mminf": """
         EngineError ImageError JournalError MminfError OutputError PluginError RecipeError RecordError
-        RunResult SourceError UnusableAnswer UsageError content_folder load read_outcomes read_recipe run
-        status
+        RunProgress RunResult SourceError UnusableAnswer UsageError arun content_folder export list load plan preview
+        read_outcomes read_recipe report retry run show status validate
     """,
     "mminf.backend": """
         Backend BuiltinModel EngineConfig EngineDied EngineError Generation ImagePart Rendered Request
@@ -69,3 +70,11 @@ def test_old_names_work_for_one_version() -> None:
             assert import_module(module).AskAgain is UnusableAnswer
     with pytest.warns(DeprecationWarning, match="Parked is now called EngineNotLoaded"):
         assert import_module("mminf.errors").Parked.__name__ == "EngineNotLoaded"
+
+
+def test_no_name_of_the_package_is_a_module() -> None:
+    """An import of the module would replace the name."""
+    import mminf
+
+    modules = {path.stem for path in Path(mminf.__file__).parent.iterdir()}
+    assert not modules & set(mminf.__all__)

@@ -19,7 +19,7 @@ def doctor() -> None:
 
         mminf doctor
     """
-    from mminf.report.doctor import examine
+    from mminf.display.doctor import examine
 
     for line in examine():
         echo_wrapped(line, indent="  ")

@@ -86,7 +86,7 @@ def recipes(
 
 def _print_recipe(given: str, found: RecipeSummary) -> None:
     from mminf.card.citations import find_papers
-    from mminf.report.calls import most_calls_text
+    from mminf.display.calls import most_calls_text
 
     echo_wrapped(f"{found['name']}: {found['description']}")
     echo()
@@ -113,7 +113,7 @@ def _print_recipe(given: str, found: RecipeSummary) -> None:
 
 
 def _steps(found: RecipeSummary) -> Iterator[str]:
-    from mminf.report.calls import split_round
+    from mminf.display.calls import split_round
 
     rounds = Counter(split_round(step.name)[0] for step in found["steps"])
     first = {split_round(step.name)[0]: step for step in reversed(found["steps"])}

@@ -60,7 +60,7 @@ def plan(
     echo(api.describe_plan(loaded, limit=limit))
     if probe is None:
         return
-    from mminf.report.estimate import estimate_text
+    from mminf.display.estimate import estimate_text
 
     prepared = api.prepare(loaded, output=output, limit=limit, force=force)
     echo()

@@ -41,7 +41,7 @@ def preview(
         mminf preview caption --profile demo --input my_images/ --records 1
     """
     from mminf import api
-    from mminf.report.preview import print_preview
+    from mminf.display.preview import print_preview
 
     loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
     with tempfile.TemporaryDirectory(prefix="mminf-preview-") as folder:

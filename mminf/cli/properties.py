@@ -49,7 +49,7 @@ def properties(
     if as_json:
         echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
         return
-    from mminf.report.properties import properties_lines
+    from mminf.display.properties import properties_lines
 
     for line in properties_lines(found):
         echo(line)

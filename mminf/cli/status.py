@@ -66,7 +66,7 @@ def status(
 
 
 def _summary(output: str, found: RunStatus) -> Iterator[str]:
-    from mminf.report.cost import cost_lines
+    from mminf.display.cost import cost_lines
 
     yield f"{found['recipe']}: {found['state']} ({_when(found)})"
     if found["state"] in (RunState.KILLED, RunState.INTERRUPTED):

@@ -63,7 +63,7 @@ def estimate(figures: Figures, terms: RunTerms) -> Estimate:
     Raises:
         ValueError: if there are no figures.
     """
-    roots = list(figures.roots[0])
+    roots = sorted(figures.roots[0])  # resamples must not depend on the order in which the records ended
     if not roots:
         raise ValueError("no record was processed")
     everything = dict.fromkeys(roots, 1)

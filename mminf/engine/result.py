@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mminf.engine.plan import RunPlan
 from mminf.engine.run_log import file_log
 from mminf.engine.split import Splitter
-from mminf.errors import OutputError
+from mminf.errors import OutputError, nearest
 from mminf.image import ImagePolicy, read_image
 from mminf.journal import FailedRecord, Journal, Place, Row
 from mminf.marks import Mark, mark_fields
@@ -27,6 +27,9 @@ from mminf.shard import Shard
 from mminf.sink.base import Sink, Written
 from mminf.sink.placing import Guard
 from mminf.states import RecordStatus, RunState
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 log = logging.getLogger("mminf")
 MOST_LOGGED = 100
@@ -93,6 +96,25 @@ class RunResult:
         failures = [failure for journal in journals for failure in journal.outcomes.failures(FEW)]
         counts = count_records(*journals)
         return cls(state, output, counts, written, failures[:FEW], calls, shard, stopped)
+
+    def dataset(self, name: str | None = None) -> Dataset:
+        """Returns a dataset that the run has written, as a dataset of Hugging Face.
+
+        Args:
+            name: its path below the output; the first one by default. A part of a divided dataset has its own path.
+
+        Raises:
+            OutputError: if there is no such dataset, or its format is not one of rows.
+        """
+        from mminf.engine.rows import read_rows
+
+        names = {str(written.path): written for written in self.written}
+        if not names:
+            raise OutputError(f"{self.output} has no dataset of this run, which is {self.state}")
+        chosen = next(iter(names)) if name is None else name
+        if chosen not in names:
+            raise OutputError(f"the run has written no dataset {chosen!r}{nearest(chosen, names)}")
+        return read_rows(self.output / chosen)
 
     @property
     def exit_code(self) -> int:

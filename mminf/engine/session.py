@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 
 from mminf.engine.engines import Engine
@@ -56,6 +57,12 @@ class Session:
             self.stop()
         elif self._task is not None and not self._task.done():
             asyncio.get_running_loop().call_later(_IDLE_SECONDS, self._stop_if_idle)
+
+    def interrupt(self) -> None:
+        """Drains the run from any thread; does nothing if the run does not work."""
+        if self._task is not None and not self._task.done():
+            with contextlib.suppress(RuntimeError):  # the loop has just been closed
+                self._task.get_loop().call_soon_threadsafe(self.drain)
 
     def stop(self) -> None:
         """Cancels all calls in flight."""

@@ -6,11 +6,15 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from mminf.engine.result import RunResult
 from mminf.engine.run import Run
+from mminf.engine.stats import RunStats
 from mminf.executor.loop import run_in_loop
+
+if TYPE_CHECKING:
+    from mminf.display.callback import OnProgress
 
 
 class Executor(ABC):
@@ -36,22 +40,30 @@ class Executor(ABC):
         """Prepares what the executor needs, such as the connection to a cluster. Yields the run to work on."""
         yield run
 
-    def watch(self, run: Run, *, progress: bool) -> Callable[[], None] | None:
+    def stats(self, run: Run) -> RunStats:
+        """Returns the counters whose progress is shown."""
+        return run.session.stats
+
+    def watch(self, run: Run, *, progress: bool | OnProgress) -> Callable[[], None] | None:
         """Shows the run's progress, if it is wanted, until the returned function is called."""
         if not progress:
             return None
-        from mminf.report.progress import show_progress
+        if callable(progress):
+            from mminf.display.callback import call_back
 
-        return show_progress(run)
+            return call_back(lambda: self.stats(run), progress)
+        from mminf.display.progress import show_stats
 
-    def execute(self, run: Run, *, progress: bool = False) -> RunResult:
+        return show_stats(lambda: self.stats(run))
+
+    def execute(self, run: Run, *, progress: bool | OnProgress = False) -> RunResult:
         """Executes a run in a new event loop, and returns its result. Raises the exceptions of `work`.
 
         Args:
-            progress: show it on stderr.
+            progress: show it on stderr, or call a function with it.
         """
         with self.open(run) as opened:
             return run_in_loop(self.work, opened, partial(self._watch, opened, progress), self.patience)
 
-    def _watch(self, run: Run, progress: bool) -> Callable[[], None]:
+    def _watch(self, run: Run, progress: bool | OnProgress) -> Callable[[], None]:
         return self.watch(run, progress=progress) or (lambda: None)

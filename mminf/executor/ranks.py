@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mminf.engine.result import Counts, RunResult
 from mminf.engine.run import Run
@@ -24,6 +25,9 @@ from mminf.sharding.coordinator import Coordinator
 from mminf.sharding.phase import Phase
 from mminf.sharding.worker import work_shard
 from mminf.states import RunState
+
+if TYPE_CHECKING:
+    from mminf.display.callback import OnProgress
 
 log = logging.getLogger("mminf")
 STATS_SECONDS = 2.0
@@ -150,17 +154,13 @@ class RankExecutor(Executor):
         await check_shared(run.target, nonce, f"rank {rank}")
         self.store.write(f"met/{rank}", "")
 
-    def watch(self, run: Run, *, progress: bool) -> Callable[[], None] | None:
+    def watch(self, run: Run, *, progress: bool | OnProgress) -> Callable[[], None] | None:
         """Shows the progress of all ranks on rank 0; other ranks send their counters in any case."""
-        if self.rank.rank:
-            return self._publish(run)
-        if not progress:
-            return None
-        from mminf.report.progress import show_stats
+        return self._publish(run) if self.rank.rank else super().watch(run, progress=progress)
 
-        return show_stats(lambda: self._whole(run.session.stats))
-
-    def _whole(self, ours: RunStats) -> RunStats:
+    def stats(self, run: Run) -> RunStats:
+        """Returns the counters of all ranks."""
+        ours = run.session.stats
         try:
             texts = [self.store.find(stats_key(rank)) for rank in range(1, self.rank.world_size)]
         except UsageError:  # the store is gone; the next call that needs it reports that

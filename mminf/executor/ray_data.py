@@ -12,7 +12,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
 
 from mminf.backend.base import shorten
@@ -154,16 +154,11 @@ class RayExecutor(LeadingExecutor):
             self._collector = ray.remote(num_cpus=0)(StatsCollector).options(scheduling_strategy=here).remote()
         return self._collector
 
-    def watch(self, run: Run, *, progress: bool) -> Callable[[], None] | None:
-        """Shows the progress of all workers."""
-        if not progress:
-            return None
-        from mminf.report.progress import show_stats
-
-        return show_stats(lambda: self._whole(run.session.stats))
-
-    def _whole(self, ours: RunStats) -> RunStats:
+    def stats(self, run: Run) -> RunStats:
+        """Returns the counters of all workers."""
         import ray
+
+        ours = run.session.stats
 
         if self._collector is None:
             return ours

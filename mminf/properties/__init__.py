@@ -4,7 +4,7 @@
     found = measure(Dataset(Path("rows.jsonl")))
     print(found.to_json())
 
-Each figure is data, for reports; `mminf.report.properties` prints it.
+Each figure is data, for reports; `mminf.display.properties` prints it.
 """
 
 from mminf.properties.figures import PathProperties, Properties, Skipped

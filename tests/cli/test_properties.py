@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from mminf.cli.main import app
+from mminf.display.properties import properties_lines
 from mminf.properties import BrokenRow, Conversation, PathProperties, Skipped, load_tokenizer, measure
-from mminf.report.properties import properties_lines
 
 from ..conftest import tiny_image
 from ..properties.test_verbs import FirstWords

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from mminf import api
+from mminf.display.table import eta
 from mminf.engine.probe import ProbeResult
 from mminf.engine.stats import RunStats
 from mminf.journal import Journal
-from mminf.report.table import eta
 from mminf.request import Generation
 
 from .simulated import simulate

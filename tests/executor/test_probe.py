@@ -12,10 +12,10 @@ import pytest
 
 import mminf
 from mminf import api
+from mminf.display.estimate import estimate_text, rounded
+from mminf.display.table import eta
 from mminf.engine.probe import ProbeResult, draw_positions
 from mminf.errors import EngineError, OutputError
-from mminf.report.estimate import estimate_text, rounded
-from mminf.report.table import eta
 from mminf.source.rows import JsonLines
 from mminf.states import RunState
 

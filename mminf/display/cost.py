@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mminf.cost.refine import CostStatus
-from mminf.report.estimate import rounded
+from mminf.display.estimate import rounded
 
 
 def cost_lines(spent: CostStatus, expected: CostStatus | None) -> Iterator[str]:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from mminf.cost.eta import time_left
+from mminf.display.rates import Rates
 from mminf.engine.stats import EngineStats, RunStats, StepStats
 from mminf.layout import amount, columns, duration, fit, fit_name, table, wrap
-from mminf.report.rates import Rates
 from mminf.states import EngineState
 
 NAME_COLUMNS = 24

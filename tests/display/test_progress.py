@@ -16,12 +16,12 @@ import pytest
 from rich.console import Console
 
 import mminf
+from mminf.display import progress
+from mminf.display.progress import render_progress, show_stats
+from mminf.display.rates import WINDOW, Rates
+from mminf.display.table import engine_line, eta, progress_line, progress_lines
 from mminf.engine.stats import EngineStats, RunStats, StepStats
 from mminf.layout import columns
-from mminf.report import progress
-from mminf.report.progress import render_progress, show_stats
-from mminf.report.rates import WINDOW, Rates
-from mminf.report.table import engine_line, eta, progress_line, progress_lines
 from mminf.states import EngineState
 
 from ..cli import in_terminal

@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mminf.engine.run import Run
+from mminf.display.rates import Rates
+from mminf.display.table import progress_line, progress_lines
 from mminf.engine.stats import RunStats
-from mminf.report.rates import Rates
-from mminf.report.table import progress_line, progress_lines
 from mminf.terminal import printable
 
 if TYPE_CHECKING:
@@ -26,11 +25,6 @@ LIVE_SECONDS = 0.5
 NOTEBOOK_SECONDS = 1.0
 LINE_SECONDS = 10.0
 NOTEBOOK_WIDTH, NOTEBOOK_HEIGHT = 100, 40
-
-
-def show_progress(run: Run) -> Callable[[], None]:
-    """Shows a run's progress until the returned function is called."""
-    return show_stats(lambda: run.session.stats)
 
 
 def show_stats(stats: Callable[[], RunStats]) -> Callable[[], None]:
@@ -101,7 +95,7 @@ def _show_in_notebook(stats: Callable[[], RunStats]) -> Callable[[], None]:
         draw(display.update_display)
 
     draw(display.display)
-    return _repeat(update, NOTEBOOK_SECONDS, update)
+    return repeat(update, NOTEBOOK_SECONDS, update)
 
 
 def _print_lines(stats: Callable[[], RunStats]) -> Callable[[], None]:
@@ -119,10 +113,10 @@ def _print_lines(stats: Callable[[], RunStats]) -> Callable[[], None]:
         if stats().read:
             say()
 
-    return _repeat(say, LINE_SECONDS, last)
+    return repeat(say, LINE_SECONDS, last)
 
 
-def _repeat(draw: Callable[[], None], seconds: float, last: Callable[[], None]) -> Callable[[], None]:
+def repeat(draw: Callable[[], None], seconds: float, last: Callable[[], None]) -> Callable[[], None]:
     """Calls a function periodically in a thread. Returns a function that ends it, and then calls `last`."""
     over = threading.Event()
 

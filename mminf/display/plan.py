@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from mminf.display.calls import calls_text, split_round
 from mminf.engine.engines import Engine
 from mminf.engine.plan import StagePlan, plan_stages
 from mminf.engine.pool import count_loads, fits
 from mminf.engine.replicas import make_engines
 from mminf.engine.run import InputCount
 from mminf.recipe.model import Recipe
-from mminf.report.calls import calls_text, split_round
 
 
 def plan_text(recipe: Recipe, given: InputCount | None = None) -> str:

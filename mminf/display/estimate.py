@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from mminf.cost.estimate import Estimate, Estimated
 from mminf.cost.figures import Cost, Figures, add_costs
+from mminf.display.calls import split_round
+from mminf.display.table import clock
 from mminf.engine.probe import PER, ProbeResult
 from mminf.engine.stats import RunStats, StepStats
 from mminf.reasons import tell_failure
-from mminf.report.calls import split_round
-from mminf.report.table import clock
 
 _NAME, _VALUE = 26, 16
 
