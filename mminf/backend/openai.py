@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mminf")
 _PROBE = Turn("user", ("ab12",))
+WITHOUT = "or choose what needs no open turn: `oasis` with the profile `asked`, `caption_qa`, `allava_session`"
+"""What a user can run over a server that closes the user's turn."""
 
 
 def _as_list(value: Any) -> Any:
@@ -112,7 +114,7 @@ class OpenAIBackend(Backend):
         if config.server == "openai":
             raise ValueError(
                 "a plain OpenAI server can't leave a prompt open; use `swift deploy` with mminf's server plugin "
-                "(docs/servers.md), `vllm serve`, or a local backend"
+                f"(docs/servers.md), `vllm serve`, or a local backend; {WITHOUT}"
             )
 
     def capacity(self) -> int:
@@ -183,7 +185,9 @@ class OpenAIBackend(Backend):
             if not lease.endpoint.leaves_open:
                 closed = await self._count_tokens(client, lease, None)
                 if await self._count_tokens(client, lease, "user") >= closed:
-                    raise EngineError(f"{lease.endpoint.url} does not leave the user's turn open; {self._hint()}")
+                    raise EngineError(
+                        f"{lease.endpoint.url} does not leave the user's turn open; {self._hint()}; {WITHOUT}"
+                    )
                 lease.endpoint.passed_probe()
 
     async def _count_tokens(self, client: Client, lease: Lease, open_turn: str | None) -> int:

@@ -151,3 +151,36 @@ def test_the_profile_of_the_paper_has_its_settings() -> None:
 def test_models_that_reason_are_asked_not_to() -> None:
     for profile in ("qwen3-vl", "internvl3"):
         assert mminf.load("oasis", profile=profile).engines["vlm"].reasoning == "off"
+
+
+ASKED = (
+    """
+import zlib
+
+if "Imagine a person" in text:
+    assert request.open_turn is None and len(request.images) == 1
+    number = zlib.crc32(request.images[0].digest.encode())
+    name = request.images[0].uri.rsplit("/", 1)[1].removesuffix(".png")
+    return {"caption": "A red ball lies on a wooden table.", "echo": text.strip()}.get(name, f"Where is {name} in the room?")
+"""
+    + GOOD
+)
+
+
+def test_asked_needs_no_open_turn_and_says_that_it_is_an_approximation(play: Play, pictures: Pictures) -> None:
+    names = [f"thing {number}" for number in range(24)]
+    found = play("oasis", items(pictures(*names, "caption", "echo")), ASKED, profile="asked")
+    rows = found.rows["oasis.jsonl"]
+    assert {row["id"] for row in rows} == set(names)
+    assert {row["data_source"] for row in rows} == {"oasis_asked"}
+    assert found.dropped["caption"][0] == "classify"
+    assert "echo" in found.dropped or "echo" in found.failed, "a copied prompt is no row"
+    kinds = {prompt.split("The message is ")[1].split(". ")[0] for prompt in found.asked("Imagine a person")}
+    assert len(kinds) > 4, "the kind of the message is drawn for each image"
+
+
+def test_errors_of_servers_name_recipes_that_work() -> None:
+    with pytest.raises(mminf.RecipeError) as caught:
+        mminf.load("oasis", overrides={"engines.vlm": {"backend": "openai", "base_url": "http://x/v1", "model": "m", "server": "openai"}})  # fmt: skip
+    assert "`asked`" in str(caught.value) and "caption_qa" in str(caught.value)
+    mminf.load("oasis", profile="asked", overrides={"engines.vlm": {"backend": "openai", "base_url": "http://x/v1", "model": "m", "server": "openai"}})  # fmt: skip
