@@ -49,6 +49,7 @@ def _register() -> None:
         card,
         doctor,
         export,
+        init,
         lists,
         marks,
         merge,
@@ -72,7 +73,7 @@ def _register() -> None:
 
     looking = (status, records, show, report, view, marks)
     publishing = (export, card, push)
-    runs = (run, merge, validate, plan, preview, render, *looking, retry, *publishing, repair, properties)
+    runs = (init, run, merge, validate, plan, preview, render, *looking, retry, *publishing, repair, properties)
     for module in (*runs, lists, schema, doctor, plugin):
         module.register(app)
     add_commands(app)

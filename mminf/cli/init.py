@@ -1,0 +1,120 @@
+"""`mminf init`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from mminf.cli.terminal import echo, echo_wrapped
+from mminf.errors import UsageError
+
+if TYPE_CHECKING:
+    from mminf.starter import Fitting, InputSummary, Where
+
+_MOST = 8
+"""Number of recipes that are proposed."""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("init")(init)
+
+
+def init(
+    folder: Path = typer.Argument(Path("my_data"), help="Folder for the recipe."),
+    input: str | None = typer.Option(  # noqa: A002 (what users call it)
+        None, "--input", "-i", help="Image folder, or a file of rows. Without it, recipes that take no input."
+    ),
+    gpu: bool = typer.Option(False, "--gpu", help="The models run on a GPU of this machine."),
+    server: str | None = typer.Option(
+        None, "--server", help="The models run on an OpenAI-compatible server: its address."
+    ),
+    cpu: bool = typer.Option(False, "--cpu", help="Neither: a small model on the CPU, for ten records."),
+    model: str | None = typer.Option(None, "--model", help="Model that sees images; by default the recipe's."),
+    recipe: str | None = typer.Option(None, "--recipe", help="Bundled recipe; by default the first that fits."),
+    force: bool = typer.Option(False, "--force", help="Replace a recipe that is there."),
+) -> None:
+    """Write a first recipe for your input, and print the next commands. In a terminal, it asks for what is missing.
+
+    Examples:
+
+        mminf init my_data --input my_images/ --gpu
+
+        mminf init my_data --input my_images/ --server https://api.openai.com/v1 --model gpt-4.1-mini
+
+        mminf init my_data --input rows.jsonl --cpu --recipe caption_qa
+    """
+    from mminf.starter import fitting_recipes, inspect_input, next_commands, write_starter
+
+    ask = sys.stdin.isatty() and sys.stdout.isatty()
+    given = input
+    if given is None and ask:
+        given = typer.prompt("images or rows (empty: none)", default="", show_default=False) or None
+    where, server = _where(gpu=gpu, server=server, cpu=cpu, ask=ask)
+    if server is not None and model is None and ask:
+        model = typer.prompt("name of the model on the server")
+    found = None if given is None else inspect_input(given)
+    if found is not None:
+        _tell(str(given), found)
+    fits = fitting_recipes(found)
+    if not fits:
+        raise UsageError("no bundled recipe fits this input; `mminf recipes NAME` says what each of them needs")
+    chosen = recipe or _choose(fits, where, ask=ask)
+    path = write_starter(chosen, folder, found, where, url=server, model=model, force=force)
+    echo()
+    echo(f"wrote {path}")
+    if where.value == "cpu":
+        echo_wrapped("A CPU takes minutes for a record: the recipe stops after ten. `limit` in it changes that.")
+    echo("next:")
+    commands = next_commands(path, chosen, where, fits)
+    width = max(len(command) for command, _ in commands)
+    for command, purpose in commands:
+        echo(f"  {command:{width}}  # {purpose}")
+
+
+def _where(*, gpu: bool, server: str | None, cpu: bool, ask: bool) -> tuple[Where, str | None]:
+    from mminf.starter import Where
+
+    if sum((gpu, server is not None, cpu)) > 1:
+        raise UsageError("choose one of --gpu, --server and --cpu")
+    if server is not None:
+        return Where.SERVER, server
+    if gpu or cpu:
+        return (Where.GPU if gpu else Where.CPU), None
+    here = shutil.which("nvidia-smi") is not None
+    if not ask:
+        return (Where.GPU if here else Where.CPU), None
+    answer = typer.prompt("models on a GPU here, on a server, or the cpu", default="gpu" if here else "server")
+    if answer not in [item.value for item in Where]:
+        raise UsageError(f"{answer!r} is not one of gpu, server, cpu")
+    where = Where(answer)
+    return where, typer.prompt("address of the server, with /v1") if where is Where.SERVER else None
+
+
+def _tell(given: str, found: InputSummary) -> None:
+    from mminf.layout import amount
+
+    count = "records; their number is not known without reading all" if found.records is None else None
+    echo_wrapped(f"{given}: {count or amount(found.records or 0, 'record')}")
+    images = "all" if found.with_images == found.read else f"{found.with_images} of {found.read}"
+    echo_wrapped(f"  of the first {found.read}, {images} have images")
+    if others := sorted(found.fields - {"images"}):
+        echo_wrapped(f"  fields: {', '.join(others)}", indent="    ")
+    if found.bad[0]:
+        echo_wrapped(f"  {amount(found.bad[0], 'row')} can't be read, such as {found.bad[1]}", indent="    ")
+
+
+def _choose(fits: list[Fitting], where: Where, *, ask: bool) -> str:
+    # A server may close the user's turn, which a hook needs open.
+    ranked = sorted(fits, key=lambda item: item.hooks) if where.value == "server" else fits
+    echo("recipes that fit:")
+    for item in ranked[:_MOST]:
+        note = " (needs a server that leaves the user's turn open)" if item.hooks and where.value == "server" else ""
+        echo_wrapped(f"  {item.name:16} {item.description}{note}", indent=" " * 19)
+    if len(ranked) > _MOST:
+        echo_wrapped(f"  and {', '.join(item.name for item in ranked[_MOST:])}", indent="    ")
+    return str(typer.prompt("recipe", default=ranked[0].name)) if ask else ranked[0].name

@@ -1,0 +1,249 @@
+"""Writes a first recipe for an input: what the input contains, which bundled recipes fit, and with which models."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mminf.content import builtin_recipes, content_folder, find_recipe
+from mminf.errors import OutputError, SourceError, UsageError, nearest
+from mminf.plugin import discover
+from mminf.recipe.dataflow import undefined_reads
+from mminf.recipe.lines import load_document
+from mminf.recipe.loader import load_recipe
+from mminf.recipe.model import Recipe
+from mminf.record import Record
+from mminf.registry import SOURCES
+from mminf.source.guess import guess_source
+
+READ = 50
+"""Number of records of the input that are read."""
+FIRST = (
+    "oasis",
+    "caption_qa",
+    "allava_session",
+    "verifiable",
+    "preference",
+    "allava_vflan",
+    "mammoth_vl",
+    "mmevol",
+    "verifiable_gold",
+    "allava_text",
+)
+"""The order in which recipes are proposed; the others come after them."""
+_SMALL = {True: "Qwen/Qwen2-VL-2B-Instruct", False: "Qwen/Qwen2.5-1.5B-Instruct"}
+"""Models for a machine without a GPU: one that sees images, and one that does not."""
+_HOOKS = "hook"
+
+
+class Where(StrEnum):
+    """Where the models run."""
+
+    GPU = "gpu"
+    SERVER = "server"
+    CPU = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class InputSummary:
+    """What an input contains.
+
+    Attributes:
+        source: the recipe's `source`.
+        records: number of records; None if it can't be counted without reading all of them.
+        read: number of records that were read.
+        with_images: number of these with images.
+        fields: fields that all of these have, other than the id.
+        bad: number of rows that can't be read, and the first reason.
+    """
+
+    source: Mapping[str, Any]
+    records: int | None
+    read: int
+    with_images: int
+    fields: frozenset[str]
+    bad: tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """A bundled recipe that an input fits. `hooks` says that it needs a model whose user turn can be left open."""
+
+    name: str
+    description: str
+    hooks: bool
+
+
+def inspect_input(given: str) -> InputSummary:
+    """Reads the first records of an input.
+
+    Raises:
+        SourceError: if it does not exist, can't be read, or has no record.
+    """
+    discover()
+    source = guess_source(given)
+    ((kind, settings),) = source.items()
+    made = SOURCES.get(kind)
+    opened = made(made.Config.model_validate(settings), Path.cwd(), Path.cwd() / "images")
+    opened.check()
+    rows = list(itertools.islice(opened.read(), READ))
+    records = [row for row in rows if isinstance(row, Record)]
+    if not records:
+        why = f": {rows[0].reason}" if rows else ""
+        raise SourceError(f"{given} has no record that can be read{why}")
+    fields = frozenset.intersection(*(frozenset(_filled(record)) for record in records))
+    bad = [row.reason for row in rows if not isinstance(row, Record)]
+    return InputSummary(
+        source=source,
+        records=opened.count(),
+        read=len(records),
+        with_images=sum(bool(record.get("images")) for record in records),
+        fields=fields - {"id"},
+        bad=(len(bad), bad[0] if bad else ""),
+    )
+
+
+def _filled(record: Record) -> list[str]:
+    return [name for name, value in record.fields.items() if value not in (None, "", [], {})]
+
+
+def fitting_recipes(found: InputSummary | None) -> list[Fitting]:
+    """Returns the bundled recipes whose steps read nothing that the input lacks; first those that read most of it.
+
+    Args:
+        found: None: recipes that take no input.
+    """
+    discover()
+    ranked = []
+    for name, path in builtin_recipes().items():
+        recipe = _load(path)
+        if _fits(recipe, found):
+            given = _given(recipe, found) | {"id"}
+            used = sum(bool(undefined_reads(recipe.steps, given - {name})) for name in given)
+            place = FIRST.index(name) if name in FIRST else len(FIRST)
+            hooks = any(step.type == _HOOKS for step in recipe.steps)
+            description = str(load_document(path).data.get("description") or "")
+            ranked.append((-used, place, name, Fitting(name, description, hooks)))
+    return [item for *_, item in sorted(ranked, key=lambda item: item[:3])]
+
+
+def _given(recipe: Recipe, found: InputSummary | None) -> frozenset[str]:
+    """Returns the fields that the steps of a recipe would find."""
+    if found is None:
+        return frozenset()
+    kind = next(iter(found.source))
+    if recipe.source is None or not recipe.source.type == kind == "text":
+        return found.fields
+    return found.fields | {recipe.source.config.field}
+
+
+def _fits(recipe: Recipe, found: InputSummary | None) -> bool:
+    takes_none = recipe.source is not None and recipe.source.type == "blank"
+    if found is None or takes_none:
+        return takes_none and found is None
+    return not undefined_reads(recipe.steps, _given(recipe, found) | {"id"})
+
+
+def _load(path: Path) -> Recipe:
+    return load_recipe(path, templates=[content_folder("templates")])
+
+
+def write_starter(
+    name: str,
+    folder: Path,
+    found: InputSummary | None,
+    where: Where,
+    *,
+    url: str | None = None,
+    model: str | None = None,
+    force: bool = False,
+) -> Path:
+    """Writes a bundled recipe with the given input and models to a folder. Returns its path.
+
+    Args:
+        url: address of the server.
+        model: model that sees images, on this machine or of the server; by default the recipe's.
+        force: replace a recipe that is there.
+
+    Raises:
+        UsageError: if there is no such recipe, or a server needs an address and a model.
+        OutputError: if a recipe is there.
+    """
+    if name not in builtin_recipes():
+        raise UsageError(f"no bundled recipe {name!r}{nearest(name, builtin_recipes())}")
+    source = find_recipe(name)
+    text = source.read_text(encoding="utf-8")
+    data = load_document(source).data
+    if where is Where.SERVER and (url is None or model is None):
+        raise UsageError("models on a server need its address and the model's name: --server URL --model NAME")
+    engines = {key: _engine(key, body, where, url, model) for key, body in data["engines"].items()}
+    text = replace_section(text, "engines", yaml.safe_dump({"engines": engines}, sort_keys=False, width=110))
+    if found is not None:
+        ((kind, settings),) = found.source.items()
+        before = (data.get("source") or {}).get(kind)
+        kept = before if isinstance(before, Mapping) else {}
+        given = {kind: {**kept, **settings}}
+        text = replace_section(text, "source", yaml.safe_dump({"source": given}, sort_keys=False))
+    if not (where is Where.SERVER and "asked" in (data.get("profiles") or {})):
+        text = replace_section(text, "profiles", "")
+    if where is Where.CPU:
+        text = text.replace("\nengines:", f"\nlimit: {_LIMIT}  # a CPU needs minutes for each\n\nengines:", 1)
+    text = f"# Written by `mminf init` from a bundled recipe; `mminf recipes {name}` describes it.\n#\n{text}"
+    target = folder / f"{name}.yaml"
+    if target.exists() and not force:
+        raise OutputError(f"{target} exists; choose another folder, or use --force to replace it")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        target.write_text(text.rstrip() + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{target} can't be written: {error.strerror or error}") from error
+    return target
+
+
+_LIMIT = 10
+
+
+def _engine(key: str, body: Mapping[str, Any], where: Where, url: str | None, model: str | None) -> dict[str, Any]:
+    sees = "vl" in str(body.get("model", "")).lower() or key == "vlm"
+    if body.get("backend") == "encoder":
+        return dict(body)
+    if where is Where.SERVER:
+        return {"backend": "openai", "base_url": url, "model": model}
+    if where is Where.CPU:
+        return {"backend": "transformers", "model": (model if sees else None) or _SMALL[sees], "max_pixels": 401408}
+    return {**body, **({"model": model} if model is not None and sees else {})}
+
+
+def replace_section(text: str, key: str, new: str) -> str:
+    """Returns a YAML text in which the lines of a key at the top level are replaced, with the comments inside of it.
+
+    Args:
+        new: lines with the key; an empty text removes it.
+    """
+    lines = text.splitlines(keepends=True)
+    start = next((n for n, line in enumerate(lines) if line.startswith(f"{key}:")), None)
+    if start is None:
+        return text
+    end = next((n for n in range(start + 1, len(lines)) if lines[n][:1] not in (" ", "#", "\n")), len(lines))
+    while end > start + 1 and lines[end - 1][:1] in ("#", "\n"):  # comments before the next key belong to it
+        end -= 1
+    return "".join([*lines[:start], new, *lines[end:]])
+
+
+def next_commands(path: Path, name: str, where: Where, fits: Sequence[Fitting]) -> list[tuple[str, str]]:
+    """Returns the commands that come next, each with what it does."""
+    hooks = any(item.name == name and item.hooks for item in fits)
+    profile = " --profile asked" if where is Where.SERVER and hooks and name == "oasis" else ""
+    output = path.parent / "out"
+    return [
+        (f"mminf preview {path}{profile}", "three records through all steps"),
+        (f"mminf plan {path}{profile} --probe 30 -o {output}", "what the run will cost"),
+        (f"mminf run {path}{profile} -o {output}", "the dataset"),
+        (f"mminf report {output}", "a page about it"),
+    ]

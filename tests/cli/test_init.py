@@ -1,0 +1,161 @@
+"""`mminf init`: a first recipe for any input, with models on a GPU, a server or the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from mminf import api
+from mminf.cli.main import app
+from mminf.content import builtin_recipes
+from mminf.errors import MminfError
+from mminf.starter import InputSummary, Where, fitting_recipes, inspect_input, replace_section, write_starter
+
+from ..conftest import tiny_image
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["init", *arguments])
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.output
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        tiny_image(tmp_path / "photos" / f"{number}.png", f"hsl({number * 90}, 50%, 50%)")
+    return tmp_path / "photos"
+
+
+def found(*fields: str, images: int = 0) -> InputSummary:
+    return InputSummary({"jsonl": {"path": "x"}}, 2, 2, images, frozenset(fields), (0, ""))
+
+
+@pytest.mark.parametrize(
+    ("fields", "first", "others"),
+    [
+        (["images"], "oasis", {"caption_qa", "allava_session", "verifiable"}),
+        (["images", "instruction"], "allava_vflan", {"preference", "prompt_evolve"}),
+        (["images", "instruction", "response"], "match_score", {"allava_vflan"}),
+        (["images", "instruction", "solution"], "verifiable_gold", {"allava_vflan"}),
+        (["instruction"], "preference", {"allava_text"}),
+    ],
+)
+def test_recipes_that_fit(fields: list[str], first: str, others: set[str]) -> None:
+    names = [item.name for item in fitting_recipes(found(*fields, images=2 * ("images" in fields)))]
+    assert names[:3].count(first) == 1 and others <= set(names), names
+    assert ("images" in fields) or "oasis" not in names
+    assert "magpie" not in names
+
+
+def test_recipes_without_input() -> None:
+    assert {item.name for item in fitting_recipes(None)} == {"magpie", "magpie_turns"}
+
+
+@pytest.mark.parametrize("name", sorted(builtin_recipes()))
+@pytest.mark.parametrize("where", list(Where))
+def test_every_recipe_can_be_written(name: str, where: Where, tmp_path: Path) -> None:
+    path = write_starter(name, tmp_path, None, where, url="http://localhost:1/v1", model="my/model-vl")
+    before = api.load(name)
+    recipe = api.load(path) if not (where is Where.SERVER and _hooks(before)) else None
+    if recipe is not None:
+        assert [step.name for step in recipe.steps] == [step.name for step in before.steps]
+        backends = {config.backend for config in recipe.engines.values()} - {"encoder"}
+        assert backends <= (
+            {"openai"} if where is Where.SERVER else {"transformers"} if where is Where.CPU else {"vllm"}
+        )
+        assert recipe.run.limit == (10 if where is Where.CPU else before.run.limit)
+    text = path.read_text()
+    assert ("profiles:" in text) == (name == "oasis" and where is Where.SERVER)
+    assert all(line in text for line in path.read_text().splitlines() if line.startswith("  - "))
+
+
+def _hooks(recipe: Any) -> bool:
+    return any(step.type == "hook" for step in recipe.steps)
+
+
+def test_from_photos_to_the_first_row_over_a_server(photos: Path, tmp_path: Path) -> None:
+    text = run(str(tmp_path / "mine"), "--input", str(photos), "--server", "http://localhost:1/v1", "--model", "m")
+    path = tmp_path / "mine" / "caption_qa.yaml"
+    assert f"wrote {path}" in text and f"mminf preview {path}\n" not in text and f"mminf preview {path}" in text
+    script = tmp_path / "play.py"
+    script.write_text("def answer(request):\n    return 'What is the colour of the image? ' * 3\n")
+    scripted = {f"engines.{name}": {"backend": "scripted", "script": str(script)} for name in api.load(path).engines}
+    shown = api.preview(api.prepare(api.load(path, overrides=scripted), output=tmp_path / "out"), records=1)
+    assert shown[0].steps, "the recipe reads the photos"
+
+
+def test_oasis_over_a_server_keeps_the_profile_that_works_there(photos: Path, tmp_path: Path) -> None:
+    text = run(
+        str(tmp_path / "m"), "-i", str(photos), "--server", "http://localhost:1/v1", "--model", "m", "--recipe", "oasis"
+    )
+    assert "--profile asked" in text
+    assert not _hooks(api.load(tmp_path / "m" / "oasis.yaml", profile="asked"))
+
+
+def test_what_the_input_contains_is_told(tmp_path: Path, rows: Callable[..., Path]) -> None:
+    path = rows({"id": "a", "instruction": "What?", "response": None}, {"id": "b", "instruction": "Who?", "images": []})
+    path.write_text(path.read_text() + "not json\n")
+    text = run(str(tmp_path / "m"), "--input", str(path), "--gpu")
+    assert "0 of 2 have images" in text and "fields: instruction\n" in text and "1 row can't be read" in text
+    assert api.load(tmp_path / "m" / "preference.yaml").source.config.path == path  # type: ignore[union-attr]
+
+
+def test_texts_become_the_field_that_the_recipe_reads(tmp_path: Path) -> None:
+    (tmp_path / "seeds.txt").write_text("a cat\na dog\n")
+    run(str(tmp_path / "m"), "--input", str(tmp_path / "seeds.txt"), "--gpu")
+    assert api.load(tmp_path / "m" / "unicorn.yaml").source.config.field == "seed"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--input", "nothing"], "no such file"),
+        (["--gpu", "--cpu"], "choose one of"),
+        (["--server", "http://x/v1"], "--model NAME"),
+        (["--recipe", "oasi", "--gpu"], "did you mean 'oasis'"),
+    ],
+)
+def test_errors_say_what_to_do(arguments: list[str], error: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["init", str(tmp_path / "m"), *arguments])
+    assert isinstance(result.exception, MminfError) and error in str(result.exception)
+
+
+def test_an_input_without_a_readable_record(tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text("[1]\n{\n")
+    with pytest.raises(MminfError, match=r"no record that can be read: bad.jsonl:1|is not"):
+        inspect_input(str(tmp_path / "bad.jsonl"))
+
+
+def test_a_recipe_is_not_replaced(photos: Path, tmp_path: Path) -> None:
+    run(str(tmp_path / "m"), "--input", str(photos), "--gpu")
+    path = tmp_path / "m" / "oasis.yaml"
+    path.write_text("mine")
+    result = CliRunner().invoke(app, ["init", str(tmp_path / "m"), "--input", str(photos), "--gpu"])
+    assert f"{path} exists" in str(result.exception) and path.read_text() == "mine"
+    run(str(tmp_path / "m"), "--input", str(photos), "--gpu", "--force")
+    assert path.read_text() != "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "new", "wanted"),
+    [
+        ("a: 1\nb:\n  c: 2\n# of d\nd: 3\n", "b", "b: 9\n", "a: 1\nb: 9\n# of d\nd: 3\n"),
+        ("a: 1\nb:\n  - x\n\n  # inside\n  - y\n", "b", "", "a: 1\n"),
+        ("a: 1\n", "b", "b: 2\n", "a: 1\n"),
+        ("b: {x: 1}\na: 1", "b", "b: 2\n", "b: 2\na: 1"),
+    ],
+)
+def test_sections_are_replaced(text: str, key: str, new: str, wanted: str) -> None:
+    assert replace_section(text, key, new) == wanted
+
+
+def test_the_next_commands_are_told(photos: Path, tmp_path: Path) -> None:
+    text = run(str(tmp_path / "m"), "--input", str(photos), "--gpu")
+    commands = [line for line in text.splitlines() if line.startswith("  mminf ")]
+    assert [command.split()[1] for command in commands] == ["preview", "plan", "run", "report"]
