@@ -69,8 +69,8 @@ class RunStatus(TypedDict):
     `total` and `pending` count records of the source; `done`, `dropped` and `failed` count rows: of a source record
     that was replaced by its children, the children are counted. `started_at` is in seconds since 1970, and `seconds` is
     the duration of the last run up to now or to its end; None if unknown. `stages` has the names of the steps of each
-    stage, in order. `waiting` is the number of records that are done so far, if the run waits for a dataset step.
-    `reasons` is in the order of the steps, the largest number first. `log` is the name of the log in
+    stage, in order. `waiting` is the number of records that have passed a stage, and that the next one has not
+    processed. `reasons` is in the order of the steps, the largest number first. `log` is the name of the log in
     the output folder, if there is one. `parts` has the states of the shards that wait to be merged, by name.
     `cost` is the cost of all runs into the output so far; `expected_cost` is that of the whole run, in proportion to
     the final records, or None if it can't be estimated. `gpu_hours` are those of all runs that were not killed.

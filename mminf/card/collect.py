@@ -15,9 +15,9 @@ from mminf.card.properties import measure_datasets
 from mminf.card.rows import Row, sample_rows
 from mminf.engine.output import read_exported
 from mminf.errors import OutputError
-from mminf.history import read_outcomes
 from mminf.inspection import RunStatus, read_recipe, run_status
-from mminf.page.figures import Figures, FunnelStep, final_outcomes
+from mminf.listing import list_records
+from mminf.page.figures import Figures, FunnelStep
 from mminf.properties import Properties
 from mminf.run_folder import models_of, read_origin
 from mminf.states import RunState
@@ -49,7 +49,6 @@ class CardFacts:
         status: status of the run.
         recipe: the recipe as JSON values, without secrets and paths of this machine.
         digest: digest of the recipe and the limit.
-        seen: records with an outcome. With a `target`, some of them come after it, and are not in the datasets.
         published_kept: the share of records that the method's paper reports to be kept.
         split: settings of the split of the datasets, as JSON values; None if they are not divided.
         images: how the rows name images, by dataset.
@@ -60,7 +59,6 @@ class CardFacts:
     status: RunStatus
     recipe: Mapping[str, Any]
     digest: str | None
-    seen: int
     funnel: Sequence[FunnelStep]
     published_kept: float | None
     datasets: Sequence[Dataset]
@@ -78,8 +76,8 @@ class CardFacts:
 
     @property
     def total(self) -> int:
-        """Number of records that were kept, dropped or failed, up to the target."""
-        return self.status["done"] + self.status["dropped"] + self.status["failed"]
+        """Number of records that were kept, dropped or failed, or that wait for a later stage, up to the target."""
+        return sum(self.status[name] for name in ("done", "dropped", "failed", "waiting"))
 
     @property
     def rows(self) -> int:
@@ -104,7 +102,7 @@ def collect_facts(output: str | Path, datasets: str | Path | None = None) -> Car
     """
     status, recipe, origin = run_status(output), read_recipe(output), read_origin(output)
     figures = Figures(status["stages"])
-    for outcome in final_outcomes(read_outcomes(output), len(status["stages"])):
+    for outcome in list_records(output, fields=True):
         figures.add(outcome)
     folder = local_folder(output, datasets)
     found = find_datasets(to_path(str(output)), folder, recipe)
@@ -118,7 +116,6 @@ def collect_facts(output: str | Path, datasets: str | Path | None = None) -> Car
         status=status,
         recipe=_hide(recipe, folders),
         digest=origin["digest"],
-        seen=figures.total,
         funnel=tuple(figures.funnel(published.get("pass_rates"))),
         published_kept=published.get("kept"),
         datasets=tuple(found),

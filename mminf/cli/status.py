@@ -74,7 +74,8 @@ def _summary(output: str, found: RunStatus) -> Iterator[str]:
     total = "unknown" if found["total"] is None else f"{found['total']:,}"
     pending = "" if found["pending"] is None else f", {found['pending']:,} pending"
     yield f"  source records: {total} in total{pending}"
-    yield f"  rows: {found['done']:,} done, {found['dropped']:,} dropped, {found['failed']:,} failed"
+    waiting = f", {found['waiting']:,} waiting for a later stage" if found["waiting"] else ""
+    yield f"  rows: {found['done']:,} done, {found['dropped']:,} dropped, {found['failed']:,} failed{waiting}"
     for dataset in found["datasets"]:
         rows = dataset["rows"]
         said = "not written yet" if rows is None else amount(rows, "row")

@@ -44,7 +44,7 @@ class Counts:
 
     Attributes:
         pending: source records that are not final; None if unknown.
-        waiting: records that are done so far, if the run waits for a dataset step.
+        waiting: records that have passed a stage, and that the next one has not processed.
     """
 
     done: int = 0
@@ -331,5 +331,15 @@ def count_records(*journals: Journal) -> Counts:
         return Counts(done[last_stage], dropped, failed)
     total = first.meta.total
     pending = None if total is None else max(0, total - sum(journal.outcomes.count_final() for journal in journals))
+    return Counts(done[last_stage], dropped, failed, pending, _count_waiting(journals, done, last_stage))
+
+
+def _count_waiting(journals: Sequence[Journal], done: Counter[int], last_stage: int) -> int:
+    """Returns how many records are done in a stage, and not processed by the next one."""
+    if journals[0].meta.state is RunState.FINISHED:
+        return 0
+    if len(journals) == 1:
+        return sum(journals[0].outcomes.count_waiting(stage) for stage in range(last_stage) if done[stage])
+    # The shards of a phase work on one stage.
     front = max(done, default=0)
-    return Counts(done[last_stage], dropped, failed, pending, done[front] if front < last_stage else 0)
+    return done[front] if front < last_stage else 0

@@ -171,6 +171,14 @@ class Outcomes:
         rows = self._database.all(f"SELECT DISTINCT id FROM rows WHERE {condition} LIMIT ?2", text, limit)  # noqa: S608
         return [str(row[0]) for row in rows]
 
+    def count_waiting(self, stage: int) -> int:
+        """Returns how many records are done in a stage, and have no outcome in the next one."""
+        sql = (
+            "SELECT count(*) FROM rows a WHERE a.stage = ?1 AND a.run >= ?3 AND a.state = 'done' AND NOT EXISTS "
+            "(SELECT 1 FROM rows b WHERE b.stage = ?2 AND b.root = a.root AND b.path = a.path AND b.run >= ?3)"
+        )
+        return int(self._database.value(sql, stage, stage + 1, self._meta.since))
+
     def count_before(self, stage: int, seq: int) -> int:
         """Returns how many records are done in a stage that come before a position in the source."""
         sql = "SELECT count(*) FROM rows WHERE stage = ? AND run >= ? AND state = 'done' AND seq < ?"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mminf.errors import MminfError
-from mminf.history import read_outcomes
 from mminf.inspection import RunStatus, read_recipe, run_status
-from mminf.page.figures import Figures, FunnelStep, ScoreFigure, final_outcomes, score_fields, steps_of
+from mminf.listing import list_records
+from mminf.page.figures import Figures, FunnelStep, ScoreFigure, score_fields, steps_of
 from mminf.page.gallery import MOST, Chosen, Shown, show_records
 from mminf.properties import PathProperties
 from mminf.properties.path import measure_path
@@ -87,9 +87,9 @@ class RunReport:
 
     @property
     def kept(self) -> float | None:
-        """The share of the records with a result that was not dropped; None if there are none."""
+        """The share of the records with a result that was not dropped; None if there are none, or some wait."""
         judged = self.total - sum(step.failed for step in self.funnel)
-        return self.done / judged if judged else None
+        return self.done / judged if judged and not self.status["waiting"] else None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the figures as JSON values, without the gallery's thumbnails."""
@@ -131,7 +131,7 @@ def collect_run(output: str | Path, label: str, records: int = MOST, *, exact: b
     status, recipe = run_status(output), read_recipe(output)
     stages = status["stages"]
     figures, chosen = Figures(stages, list(score_fields(recipe))), Chosen(records)
-    for outcome in final_outcomes(read_outcomes(output), len(stages)):
+    for outcome in list_records(output, fields=True):
         figures.add(outcome)
         chosen.add(outcome)
     published = recipe.get("published") or {}

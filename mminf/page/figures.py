@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mminf.history import OutcomeHistory
+from mminf.listing import WAITING, ListedRecord
 from mminf.states import RecordStatus
 
 BINS = 20
@@ -92,20 +92,27 @@ class Figures:
     Args:
         stages: names of the steps, by stage.
         scores: the fields with scores.
+
+    Attributes:
+        ended: dropped and failed records, by step and state.
+        waiting: records that wait for the next stage, by the stage that they have passed.
     """
 
     stages: Sequence[Sequence[str]]
     scores: Sequence[ScoreField] = ()
     ended: Counter[tuple[str, str]] = field(default_factory=Counter)
     done: int = 0
+    waiting: Counter[int] = field(default_factory=Counter)
     _values: dict[str, Counter[int]] = field(default_factory=dict)
     _expected: dict[str, list[int]] = field(default_factory=dict)
 
-    def add(self, outcome: OutcomeHistory) -> None:
-        """Counts an outcome. Records that continue in a later stage must be left out."""
+    def add(self, outcome: ListedRecord) -> None:
+        """Counts the last outcome of a record."""
         fields, state = outcome["fields"], outcome["state"]
-        if state is RecordStatus.DONE:
+        if state == RecordStatus.DONE:
             self.done += 1
+        elif state == WAITING:
+            self.waiting[outcome["stage"]] += 1
         else:
             self.ended[outcome["step"] or "source", str(state)] += 1
         for score in self.scores:
@@ -123,19 +130,21 @@ class Figures:
 
     @property
     def total(self) -> int:
-        """Number of records with an outcome."""
-        return self.done + self.ended.total()
+        """Number of records with an outcome, or that wait for a later stage."""
+        return self.done + self.ended.total() + self.waiting.total()
 
     def funnel(self, published: Mapping[str, float] | None = None) -> list[FunnelStep]:
         """Returns the steps in order, each with the records that reached it."""
-        names = ["source", *(name for stage in self.stages for name in stage)]
-        names += sorted({step for step, _ in self.ended} - set(names))
+        known = [["source"], *self.stages]
+        known.append(sorted({step for step, _ in self.ended} - {name for stage in known for name in stage}))
         left, found = self.total, []
-        for name in names:
-            dropped, failed = self.ended[name, RecordStatus.DROPPED], self.ended[name, RecordStatus.FAILED]
-            if name != "source" or failed:
-                found.append(FunnelStep(name, left, dropped, failed, (published or {}).get(name)))
-            left -= dropped + failed
+        for number, stage in enumerate(known, start=-1):
+            for name in stage:
+                dropped, failed = self.ended[name, RecordStatus.DROPPED], self.ended[name, RecordStatus.FAILED]
+                if name != "source" or failed:
+                    found.append(FunnelStep(name, left, dropped, failed, (published or {}).get(name)))
+                left -= dropped + failed
+            left -= self.waiting[number]
         return found
 
     def score_figures(self) -> list[ScoreFigure]:
@@ -153,8 +162,3 @@ class Figures:
             tuple(score.low + width * n for n in range(BINS + 1)) if bins else (),
             tuple(bins or ()),
         )
-
-
-def final_outcomes(outcomes: Iterable[OutcomeHistory], stages: int) -> Iterator[OutcomeHistory]:
-    """Yields the outcomes of records that do not continue in a later stage."""
-    return (found for found in outcomes if found["state"] is not RecordStatus.DONE or found["stage"] == stages - 1)

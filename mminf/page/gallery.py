@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mminf.errors import ImageError
-from mminf.history import OutcomeHistory
 from mminf.image import ImagePolicy, make_preview
+from mminf.listing import ListedRecord
 
 MOST = 200
 """Number of records that a page shows."""
@@ -54,14 +54,14 @@ class Chosen:
 
     most: int = MOST
     seed: int = 0
-    _places: dict[tuple[str, str], list[OutcomeHistory]] = field(default_factory=dict)
+    _places: dict[tuple[str, str], list[ListedRecord]] = field(default_factory=dict)
     _seen: dict[tuple[str, str], int] = field(default_factory=dict)
     _random: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
 
-    def add(self, outcome: OutcomeHistory) -> None:
+    def add(self, outcome: ListedRecord) -> None:
         """Offers a record; each record of a step and state is equally likely to be shown (reservoir sampling)."""
         place = str(outcome["state"]), outcome["step"] or ""
         kept = self._places.setdefault(place, [])
@@ -71,7 +71,7 @@ class Chosen:
         elif (at := self._random.randrange(seen)) < _PER_PLACE:
             kept[at] = _shorten(outcome)
 
-    def records(self) -> list[OutcomeHistory]:
+    def records(self) -> list[ListedRecord]:
         """Returns the chosen records, grouped by state and step. Places share the number fairly."""
         shares = _fair_shares({place: len(kept) for place, kept in self._places.items()}, self.most)
         return [outcome for place, kept in self._places.items() for outcome in kept[: shares[place]]]
@@ -86,17 +86,17 @@ def _fair_shares(sizes: Mapping[tuple[str, str], int], most: int) -> dict[tuple[
     return shares
 
 
-def _shorten(outcome: OutcomeHistory) -> OutcomeHistory:
+def _shorten(outcome: ListedRecord) -> ListedRecord:
     """Returns an outcome whose long texts are cut, so that the sample has a bounded size."""
     fields = {
         name: value if name == "images" or not isinstance(value, str) else value[: _LONGEST + 1]
         for name, value in outcome["fields"].items()
     }
-    short: OutcomeHistory = {**outcome, "fields": fields}
+    short: ListedRecord = {**outcome, "fields": fields}
     return short
 
 
-def show_records(records: Sequence[OutcomeHistory], policy: ImagePolicy | str) -> Iterator[Shown]:
+def show_records(records: Sequence[ListedRecord], policy: ImagePolicy | str) -> Iterator[Shown]:
     """Yields records as the page shows them.
 
     Args:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mminf.history import OutcomeHistory
-from mminf.page.figures import Figures, ScoreField, final_outcomes, score_fields
-from mminf.states import RecordStatus
+from mminf.listing import ListedRecord
+from mminf.page.figures import Figures, ScoreField, score_fields
 
 STEPS = ["hook", "classify", "keep", "respond"]
 
 
-def outcome(state: str, step: str | None = None, reason: str | None = None, **fields: object) -> OutcomeHistory:
+def outcome(state: str, step: str | None = None, reason: str | None = None, **fields: object) -> ListedRecord:
     return {
-        "id": "x", "stage": 0, "state": RecordStatus(state), "step": step, "reason": reason, "fields": fields,
+        "id": "x", "stage": 0, "state": state, "step": step, "reason": reason, "fields": fields,
     }  # fmt: skip
 
 
@@ -53,13 +50,18 @@ def test_records_of_an_unknown_step_and_of_the_source_are_in_the_funnel() -> Non
     assert [step.name for step in figures.funnel()] == ["source", *STEPS, "renamed"]
 
 
-def test_records_that_continue_in_a_later_stage_are_counted_once() -> None:
-    def outcomes() -> Iterator[OutcomeHistory]:
-        yield outcome("done")
-        yield {**outcome("done"), "stage": 1}
-        yield outcome("dropped", "hook")
-
-    assert len(list(final_outcomes(outcomes(), 2))) == 2
+def test_records_that_wait_for_a_later_stage_have_passed_the_earlier_ones() -> None:
+    figures = Figures([["ask", "keep"], ["respond"]])
+    for _ in range(3):
+        figures.add({**outcome("waiting"), "stage": 0})
+    figures.add(outcome("dropped", "keep"))
+    figures.add({**outcome("done"), "stage": 1})
+    assert figures.total == 5
+    assert [(step.name, step.entered, step.passed) for step in figures.funnel()] == [
+        ("ask", 5, 1.0),
+        ("keep", 5, 0.8),
+        ("respond", 1, 1.0),
+    ]
 
 
 def test_scores() -> None:

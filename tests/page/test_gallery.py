@@ -8,15 +8,15 @@ from pathlib import Path
 
 from PIL import Image
 
-from mminf.history import OutcomeHistory
 from mminf.image import ImagePolicy
+from mminf.listing import ListedRecord
 from mminf.page.gallery import Chosen, show_records, thumbnail
 from mminf.states import RecordStatus
 
 from ..conftest import tiny_image
 
 
-def outcome(number: int, state: str, step: str | None = None, **fields: object) -> OutcomeHistory:
+def outcome(number: int, state: str, step: str | None = None, **fields: object) -> ListedRecord:
     return {
         "id": str(number), "stage": 0, "state": RecordStatus(state), "step": step, "reason": "so", "fields": fields,
     }  # fmt: skip

@@ -196,3 +196,38 @@ def test_properties_of_the_run_and_of_a_dataset_are_next_to_each_other(
     assert json.loads(json.dumps(found[1].to_json()))["properties"]["datasets"][0]["rows"] == 6
     alone = CliRunner().invoke(app, ["report", str(other), "--html", str(tmp_path / "alone.html")])
     assert alone.exit_code == 0 and "Funnel" not in (tmp_path / "alone.html").read_text()
+
+
+STAGES = """
+name: stages
+engines: {{e: {{backend: scripted, answer: fine}}}}
+source: {{jsonl: rows.jsonl}}
+budget: {{calls: {calls}}}
+steps:
+  - generate: {{name: ask, engine: e, prompt: "Ask {{{{ text }}}}", writes: asked}}
+  - keep: number < 8
+  - deduplicate: {{reads: text}}
+  - generate: {{name: respond, engine: e, prompt: "Answer {{{{ text }}}}", writes: response}}
+sinks: [{{jsonl: out.jsonl}}]
+"""
+
+
+@pytest.mark.parametrize("calls", [11, 14, 15])
+def test_records_that_wait_for_a_later_stage_are_in_all_figures(
+    calls: int, write_recipe: Callable[..., Path], rows: Callable[..., Path], tmp_path: Path
+) -> None:
+    rows(*({"id": f"r{n}", "text": f"text {n}", "number": n} for n in range(10)))
+    out = tmp_path / "out"
+    mminf.run(write_recipe(STAGES.format(calls=calls)), output=out)
+    status = api.status(out)
+    (report,) = api.report(out)
+    passed = {step.name: (step.entered, step.dropped) for step in report.funnel}
+    assert passed["keep"] == (10, 2) and passed["deduplicate"] == (8, 0)
+    assert status["done"] + status["waiting"] == 8 and status["waiting"] == 8 - status["done"] > 0
+    assert passed["respond"][0] == status["done"]
+    assert report.total == 10 and report.kept is None
+    assert len(list(api.list_records(out, outcomes=["waiting"]))) == status["waiting"]
+    result = CliRunner().invoke(app, ["status", str(out)])
+    assert f"{status['waiting']} waiting for a later stage" in result.output
+    mminf.run(tmp_path / "recipe.yaml", output=out, settings=["budget.calls=100"])
+    assert api.status(out)["waiting"] == 0 and api.report(out)[0].kept == 0.8
