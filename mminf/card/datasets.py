@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -62,7 +61,8 @@ class _Place(NamedTuple):
 def find_datasets(output: Path, folder: Path, recipe: Mapping[str, Any]) -> list[Dataset]:
     """Returns the datasets of a run that are in a folder, in the order of the recipe; then the other exported ones.
 
-    A dataset that was divided later is left out, because its parts have the same rows.
+    A dataset that was divided later is left out, because its parts have the same rows. So are parts that are older than
+    their dataset, and those of an earlier split.
 
     Args:
         output: output folder of the run.
@@ -71,7 +71,8 @@ def find_datasets(output: Path, folder: Path, recipe: Mapping[str, Any]) -> list
     """
     noted = read_origin(output)["datasets"] if folder == output else {}
     places: dict[str, _Place] = {place.path: place for place in _in_recipe(recipe)}
-    for path, found in read_exported(folder).items():
+    exported = read_exported(folder)
+    for path, found in exported.items():
         known = places.get(path)
         kept_beside = path.rpartition("/")[2].startswith("new-")
         if known is None and kept_beside:
@@ -81,9 +82,30 @@ def find_datasets(output: Path, folder: Path, recipe: Mapping[str, Any]) -> list
     datasets = [
         _describe(folder, place, noted.get(place.path)) for place in places.values() if (folder / place.path).exists()
     ]
-    divided = {dataset.whole for dataset in datasets if dataset.part is not None}
-    _warn_of_older_parts(folder, datasets)
-    return [dataset for dataset in datasets if dataset.part is not None or dataset.path not in divided]
+    old = set(_old_parts(folder, datasets, {path: found.split for path, found in exported.items()}))
+    current = [dataset for dataset in datasets if dataset.path not in old]
+    divided = {dataset.whole for dataset in current if dataset.part is not None}
+    return [dataset for dataset in current if dataset.part is not None or dataset.path not in divided]
+
+
+def _old_parts(folder: Path, datasets: list[Dataset], splits: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the parts that are older than their dataset, and those of an earlier split; warns of them.
+
+    Args:
+        splits: settings of the split that each exported part is of.
+    """
+    times = {dataset.path: (folder / dataset.path).stat().st_mtime for dataset in datasets}
+    for whole in dict.fromkeys(dataset.whole for dataset in datasets if dataset.part is not None):
+        parts = [dataset.path for dataset in datasets if dataset.whole == whole and dataset.part is not None]
+        newest = max(parts, key=times.__getitem__)
+        old = [path for path in parts if splits.get(path) != splits.get(newest)]
+        if whole in times and min(times[path] for path in parts if path not in old) < times[whole]:
+            old, why = parts, f"older than {whole}; `mminf export --split` divides it again"
+        else:
+            why = f"of an earlier split than {newest}; remove what you don't need"
+        if old:
+            log.warning("left out: %s, %s", ", ".join(old), why)
+        yield from old
 
 
 def _in_recipe(recipe: Mapping[str, Any]) -> Iterator[_Place]:
@@ -173,14 +195,3 @@ def count_rows(path: Path, kind: str | None) -> int | None:
     with path.open("rb") as file:
         lines = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
     return lines if kind == "jsonl" else max(0, lines - 2)
-
-
-def _warn_of_older_parts(folder: Path, datasets: list[Dataset]) -> None:
-    times = {dataset.path: (folder / dataset.path).stat().st_mtime for dataset in datasets}
-    for dataset, other in itertools.product(datasets, datasets):
-        if dataset.part is not None and other.path == dataset.whole and times[dataset.path] < times[other.path]:
-            log.warning(
-                "%s is older than %s, which is left out; `mminf export --split` divides it again",
-                dataset.path,
-                other.path,
-            )

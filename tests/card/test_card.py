@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -178,16 +179,39 @@ def test_parts_in_another_folder(run: Run, tmp_path: Path) -> None:
     assert not (output / "README.md").exists()
 
 
-def test_parts_older_than_the_dataset(run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    import logging
+def divide(output: Path, **shares: float) -> None:
+    recipe = mminf.load(output.parent / "drawings.yaml", overrides={"split": {"shares": shares}})
+    api.export(recipe, output)
 
+
+def listed(output: Path) -> dict[str, str]:
+    (config, *_) = header_of(output)["configs"]
+    return {item["split"]: item["path"] for item in config["data_files"]}
+
+
+def test_parts_older_than_the_dataset_are_left_out(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("mminf").propagate = True
     output = run()
-    recipe = mminf.load(output.parent / "drawings.yaml", overrides={"split": {"shares": {"train": 0.75, "test": 0.25}}})
-    api.export(recipe, output)
+    divide(output, train=0.75, test=0.25)
     os.utime(output / "chats.train.jsonl", (1, 1))
     api.card(output)
-    assert "chats.train.jsonl is older than chats.jsonl, which is left out" in caplog.text
+    assert listed(output) == {"train": "chats.jsonl"}
+    assert caplog.text.count("left out: ") == 1, "once for each dataset"
+    assert "older than chats.jsonl" in caplog.text
+
+
+def test_parts_of_an_earlier_split_are_left_out(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("mminf").propagate = True
+    output = run(number=60)
+    divide(output, train=0.9, validation=0.1)
+    divide(output, train=0.75, test=0.25)
+    api.card(output)
+    assert listed(output) == {"train": "chats.train.jsonl", "test": "chats.test.jsonl"}
+    assert "left out: chats.validation.jsonl, of an earlier split" in caplog.text
+    plan = api.plan_push(output, "hub:me/x")
+    assert "chats.validation.jsonl" not in [upload.path for upload in plan.uploads]
+    rows = sum(len((output / f"chats.{part}.jsonl").read_text().splitlines()) for part in ("train", "test"))
+    assert sum(dataset.rows or 0 for dataset in plan.datasets if dataset.whole == "chats.jsonl") == rows
 
 
 # Cards that are there
