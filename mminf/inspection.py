@@ -70,10 +70,11 @@ class RunStatus(TypedDict):
     that was replaced by its children, the children are counted. `started_at` is in seconds since 1970, and `seconds` is
     the duration of the last run up to now or to its end; None if unknown. `stages` has the names of the steps of each
     stage, in order. `waiting` is the number of records that have passed a stage, and that the next one has not
-    processed. `reasons` is in the order of the steps, the largest number first. `log` is the name of the log in
-    the output folder, if there is one. `parts` has the states of the shards that wait to be merged, by name.
-    `cost` is the cost of all runs into the output so far; `expected_cost` is that of the whole run, in proportion to
-    the final records, or None if it can't be estimated. `gpu_hours` are those of all runs that were not killed.
+    processed; `waiting_after` has their numbers by stage. `reasons` is in the order of the steps, the largest
+    number first. `log` is the name of the log in the output folder, if there is one. `parts` has the states of the
+    shards that wait to be merged, by name. `cost` is the cost of all runs into the output so far; `expected_cost`
+    is that of the whole run, in proportion to the final records, or None if it can't be estimated. `gpu_hours` are
+    those of all runs that were not killed.
     """
 
     recipe: str | None
@@ -86,6 +87,7 @@ class RunStatus(TypedDict):
     dropped: int
     failed: int
     waiting: int
+    waiting_after: list[int]
     pending: int | None
     stages: list[list[str]]
     steps: dict[str, StepStatus]
@@ -128,6 +130,7 @@ def run_status(output: str | Path) -> RunStatus:
             dropped=counts.dropped,
             failed=counts.failed,
             waiting=counts.waiting,
+            waiting_after=list(counts.waiting_after),
             pending=counts.pending,
             stages=first.meta.stages,
             steps=_steps(journals),

@@ -9,19 +9,22 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mminf.errors import UsageError, shorten_text
-from mminf.record import digest
+from mminf.errors import JournalError, UsageError, shorten_text
+from mminf.record import Record, digest
 from mminf.storage import open_bytes, to_path
 
 FILE = "marks.jsonl"
 VALUES = ("good", "bad")
+log = logging.getLogger("mminf")
 FIELDS = frozenset({"mark", "note"})
 """The fields that a record gets from its mark."""
 LONGEST_NOTE = 10_000
@@ -101,9 +104,15 @@ def marks(output: str | Path) -> dict[str, Mark]:
     """Returns the marks that people have given the records of a run with `mminf view`, by the ids of records.
 
     Raises:
-        UsageError: if there are none, or a line of the file is broken.
+        JournalError: if there are neither marks nor a run.
+        UsageError: if a line of the file is broken.
     """
-    return read_marks(to_path(str(output)) / FILE)
+    folder = to_path(str(output))
+    if not (folder / FILE).exists():
+        if not any((folder / name).exists() for name in ("journal.sqlite", "parts")):
+            raise JournalError(f"no run in {output}")
+        return {}
+    return read_marks(folder / FILE)
 
 
 def marks_digest(found: Mapping[str, Mark]) -> str:
@@ -114,6 +123,46 @@ def marks_digest(found: Mapping[str, Mark]) -> str:
 def mark_fields(mark: Mark | None) -> dict[str, str | None]:
     """Returns the fields of a record with a mark; null for one without."""
     return {"mark": mark.mark if mark else None, "note": (mark.note or None) if mark else None}
+
+
+class MarkColumns:
+    """Adds the fields `mark` and `note` to records: those of the record, or of the source record that it came from.
+
+    A record without a mark gets null, unless it has these fields already.
+
+    Args:
+        marks: marks by the ids of records.
+    """
+
+    def __init__(self, marks: Mapping[str, Mark]) -> None:
+        self._marks = marks
+        self._used: set[str] = set()
+        self._replaced: str | None = None
+
+    def add_to(self, record: Record) -> Record:
+        """Returns a record with the two fields."""
+        name = next((name for name in (record.id, record.origin) if name in self._marks), None)
+        if name is None:
+            return replace(record, fields={**dict.fromkeys(sorted(FIELDS)), **record.fields})
+        self._used.add(name)
+        new = mark_fields(self._marks[name])
+        if self._replaced is None and any(record.get(key) not in (None, new[key]) for key in FIELDS):
+            self._replaced = record.id
+        return replace(record, fields={**record.fields, **new})
+
+    def warn(self) -> None:
+        """Logs which marks were of no record, and that fields of records were replaced."""
+        if left := self._marks.keys() - self._used:
+            example = shorten_text(min(left), 80)
+            log.warning(
+                "%d of %d marks are of ids that no dataset contains, such as %r", len(left), len(self._marks), example
+            )
+        if self._replaced is not None:
+            log.warning("the marks replace the fields mark and note of records, such as %r", self._replaced)
+
+
+_SAME = "\0same"
+"""Stands for a part of a mark that is not changed."""
 
 
 class MarkFile:
@@ -147,20 +196,27 @@ class MarkFile:
             return None
         return found.st_ino, found.st_size, found.st_mtime_ns
 
-    def add(self, record: str, mark: str | None, note: str) -> Mark:
-        """Appends the mark of a record, which replaces its earlier one; without a mark and a note, it is removed.
+    def change(self, record: str, *, mark: str | None = _SAME, note: str | None = _SAME) -> Mark:
+        """Changes the mark of a record, its note, or both; without a mark and a note, it is removed.
+
+        What is not given stays as it is in the file, where another process may have changed it.
 
         Raises:
             ValueError: if the mark is unknown or the note is too long.
             OSError: if the file can't be written; it is unchanged then.
         """
-        if mark is not None and mark not in VALUES:
+        if mark is not None and mark is not _SAME and mark not in VALUES:
             raise ValueError(f"a mark is {', '.join(VALUES)} or null")
-        if len(note) > LONGEST_NOTE:
+        if len(note or "") > LONGEST_NOTE:
             raise ValueError(f"a note has at most {LONGEST_NOTE:,} characters")
-        made = Mark(mark, note, datetime.now(UTC).isoformat(timespec="seconds"))
-        line = json.dumps({"id": record, **made._asdict()}, ensure_ascii=False) + "\n"
         with self._open() as file:
+            before = self.read()[0].get(record, Mark(None))
+            made = Mark(
+                before.mark if mark is _SAME else mark,
+                before.note if note is _SAME else (note or ""),
+                datetime.now(UTC).isoformat(timespec="seconds"),
+            )
+            line = json.dumps({"id": record, **made._asdict()}, ensure_ascii=False) + "\n"
             _append(file, line.encode("utf-8", "replace"))
         return made
 

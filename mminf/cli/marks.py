@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from typing import Annotated
 
 import typer
 
 from mminf.cli.options import RUN_FOLDER
 from mminf.cli.terminal import echo
+from mminf.errors import UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -33,16 +35,24 @@ def marks(
     """
     from mminf import api
 
+    if as_csv and as_json:
+        raise UsageError("choose one of --csv and --json")
     rows = [{"id": record, **mark._asdict()} for record, mark in api.marks(output).items()]
     if as_csv:
         text = io.StringIO()
         writer = csv.DictWriter(text, ["id", "mark", "note", "time"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        echo(text.getvalue().removesuffix("\n"))
+        if sys.stdout.isatty():
+            echo(text.getvalue().removesuffix("\n"))
+        else:  # a program reads it, which must find the same ids
+            sys.stdout.write(text.getvalue())
         return
     for row in rows:
         if as_json:
             echo(json.dumps(row, ensure_ascii=False))
         else:
-            echo(f"{row['mark'] or '-':4}  {row['id']}{'  ' if row['note'] else ''}{row['note']}")
+            name, note = (" ".join(str(row[key]).split()) for key in ("id", "note"))
+            echo(f"{row['mark'] or '-':4}  {name}{'  ' if note else ''}{note}")
+    if not rows and not as_json:
+        echo(f"{output} has no marks; `mminf view {output}` gives them")

@@ -15,7 +15,7 @@ from mminf.journal import Journal
 from mminf.journal.folders import list_shards
 from mminf.journal.mirror import copied
 from mminf.journal.schema import FILE
-from mminf.marks import Mark, read_marks
+from mminf.marks import Mark, MarkColumns, read_marks
 from mminf.recipe.model import Recipe
 from mminf.sink.base import Written
 from mminf.sink.placing import Guard
@@ -64,7 +64,9 @@ def _export(run: Run, journal: Journal, to: Path, marks: Mapping[str, Mark] | No
     noted = {} if is_remote(to) else read_marker(to)
     known = noted | journal.meta.datasets if own or is_remote(to) else noted
     guard = Guard(failed=partial, force=plan.force, rows=known)
-    written = write_sinks(plan, to, journal, run.source.policy(), guard=guard, marks=marks)
+    written = write_sinks(
+        plan, to, journal, run.source.policy(), guard=guard, marks=None if marks is None else MarkColumns(marks)
+    )
     if not is_remote(to):
         split = plan.recipe.run.split
         write_marker(to, written, None if split is None else split.model_dump(mode="json"))

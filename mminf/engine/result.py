@@ -6,8 +6,8 @@ import itertools
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +17,7 @@ from mminf.engine.split import Splitter
 from mminf.errors import OutputError, nearest
 from mminf.image import ImagePolicy, read_image
 from mminf.journal import FailedRecord, Journal, Place, Row
-from mminf.marks import Mark, mark_fields
+from mminf.marks import MarkColumns
 from mminf.output_names import part_path
 from mminf.reasons import ReasonGroup, group_reasons, step_types
 from mminf.recipe.model import Recipe
@@ -44,14 +44,20 @@ class Counts:
 
     Attributes:
         pending: source records that are not final; None if unknown.
-        waiting: records that have passed a stage, and that the next one has not processed.
+        waiting_after: for each stage but the last one, records that have passed it, and that the next one has not
+            processed.
     """
 
     done: int = 0
     dropped: int = 0
     failed: int = 0
     pending: int | None = 0
-    waiting: int = 0
+    waiting_after: Sequence[int] = ()
+
+    @property
+    def waiting(self) -> int:
+        """Number of records that wait for a later stage."""
+        return sum(self.waiting_after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +219,7 @@ def write_sinks(
     policy: ImagePolicy,
     *,
     guard: Guard,
-    marks: Mapping[str, Mark] | None = None,
+    marks: MarkColumns | None = None,
 ) -> list[Written]:
     """Writes every dataset of a run from its journal.
 
@@ -224,7 +230,7 @@ def write_sinks(
         output: folder of the datasets.
         policy: rules for the images that sinks read.
         guard: rules for replacing existing datasets.
-        marks: marks by the ids of records, which become fields; None: no such fields.
+        marks: adds the fields of marks to records; None: no such fields.
 
     Raises:
         OutputError: if a dataset can't be written; the existing one is kept then.
@@ -251,6 +257,10 @@ def write_sinks(
                 f"{sink.path} can't be written: {error.strerror or error}. Progress is saved in the journal: free "
                 "some space or fix the folder, then run the same command: it writes the datasets and calls no model"
             ) from error
+        if part is not None and not written[-1].rows and not written[-1].left_out:
+            log.warning("part %s of %s has no rows; give it a larger share", part, whole)
+    if marks is not None:
+        marks.warn()
     return written
 
 
@@ -264,7 +274,7 @@ class _SinkRecords:
     last: Place | None
     splitter: Splitter | None
     part: str | None
-    marks: Mapping[str, Mark] | None = None
+    marks: MarkColumns | None = None
 
     def __iter__(self) -> Iterator[Record]:
         dropped_by = self.sink.config.dropped_by
@@ -279,12 +289,9 @@ class _SinkRecords:
                 yield record
 
 
-def _record(row: Row, marks: Mapping[str, Mark] | None) -> Record:
+def _record(row: Row, marks: MarkColumns | None) -> Record:
     """Returns the record of a row, with the fields of its mark if there are marks."""
-    record = row.record()
-    if marks is None:
-        return record
-    return replace(record, fields={**record.fields, **mark_fields(marks.get(record.id))})
+    return row.record() if marks is None else marks.add_to(row.record())
 
 
 def _until(last: Place | None, rows: Iterable[Row]) -> Iterator[Row]:
@@ -334,12 +341,12 @@ def count_records(*journals: Journal) -> Counts:
     return Counts(done[last_stage], dropped, failed, pending, _count_waiting(journals, done, last_stage))
 
 
-def _count_waiting(journals: Sequence[Journal], done: Counter[int], last_stage: int) -> int:
-    """Returns how many records are done in a stage, and not processed by the next one."""
-    if journals[0].meta.state is RunState.FINISHED:
-        return 0
+def _count_waiting(journals: Sequence[Journal], done: Counter[int], last_stage: int) -> Sequence[int]:
+    """Returns by stage how many records are done in it, and not processed by the next one."""
     if len(journals) == 1:
-        return sum(journals[0].outcomes.count_waiting(stage) for stage in range(last_stage) if done[stage])
+        if journals[0].meta.state is RunState.FINISHED:
+            return ()
+        return [journals[0].outcomes.count_waiting(stage) if done[stage] else 0 for stage in range(last_stage)]
     # The shards of a phase work on one stage.
     front = max(done, default=0)
-    return done[front] if front < last_stage else 0
+    return [done[stage] if stage == front else 0 for stage in range(last_stage)]

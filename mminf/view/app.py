@@ -148,7 +148,8 @@ def _add_records(app: FastAPI, runs: Sequence[RunView]) -> None:
     def mark(run: int, body: MarkBody) -> dict[str, Any]:
         record = body.id.encode("utf-8", "replace").decode()
         try:
-            return _run(runs, run).mark(record, body.mark, body.note)._asdict()
+            changes = body.model_dump(include={"mark", "note"}, exclude_unset=True)
+            return _run(runs, run).mark(record, changes)._asdict()
         except OSError as error:
             raise HTTPException(507, f"the mark can't be written: {error.strerror or error}") from error
 

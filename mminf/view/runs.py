@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -181,17 +181,20 @@ class RunView:
 
     # Marks
 
-    def mark(self, record: str, mark: str | None, note: str) -> Mark:
-        """Marks a record.
+    def mark(self, record: str, changes: Mapping[str, str | None]) -> Mark:
+        """Changes the mark of a record.
+
+        Args:
+            changes: its new `mark`, its new `note`, or both.
 
         Raises:
             JournalError: if there is no such record.
-            ValueError, OSError: see `MarkFile.add`.
+            ValueError, OSError: see `MarkFile.change`.
         """
         with self._open() as journals:
             if not any(journal.database.one("SELECT 1 FROM rows WHERE id = ?", record) for journal in journals):
                 raise JournalError(f"the run has no outcome of record {record[:200]!r}")
-        return self.marks.add(record, mark, note)
+        return self.marks.change(record, **changes)
 
     def mark_of(self, record: str) -> dict[str, Any]:
         """Returns the mark of a record as JSON values."""
@@ -205,7 +208,8 @@ def _names(score: ScoreField) -> list[str]:
 
 def _funnel(status: RunStatus, recipe: dict[str, Any]) -> list[dict[str, Any]]:
     """Returns what happened to the records that reached each step, and what its calls cost."""
-    figures = Figures(status["stages"], done=status["done"] + status["waiting"])
+    figures = Figures(status["stages"], done=status["done"])
+    figures.waiting.update(dict(enumerate(status["waiting_after"])))
     for name, step in status["steps"].items():
         figures.ended[name, RecordStatus.DROPPED] = step["dropped"]
         figures.ended[name, RecordStatus.FAILED] = step["failed"]

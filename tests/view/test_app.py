@@ -205,7 +205,7 @@ def test_marks_are_written_next_to_the_journal(make_run: Make) -> None:
     assert read_marks(out / "marks.jsonl")["r001"][:2] == ("good", EVIL)
     assert get(app, "0/summary")["marks"] == {"good": 1, "bad": 0, "note": 1}
     assert get(app, "0/records", mark="good")["records"][0]["note"] == EVIL  # type: ignore[index]
-    app.post("/api/runs/0/mark", json={"id": "r001"})
+    app.post("/api/runs/0/mark", json={"id": "r001", "mark": None, "note": ""})
     assert read_marks(out / "marks.jsonl") == {}
     assert (out / "journal.sqlite").read_bytes() == before
 

@@ -16,7 +16,8 @@ import mminf
 from mminf import api
 from mminf.cli.main import app
 from mminf.errors import RecipeError, UsageError
-from mminf.marks import MarkFile, read_marks
+from mminf.marks import Mark, MarkColumns, MarkFile, read_marks
+from mminf.record import Record
 from mminf.shard import Shard
 
 from ..conftest import read_rows
@@ -34,12 +35,12 @@ def write(path: Path, *lines: object) -> Path:
 def test_the_last_mark_of_a_record_counts(tmp_path: Path) -> None:
     file = MarkFile(tmp_path / "marks.jsonl")
     assert file.read() == ({}, [])
-    file.add("a", "good", "")
-    file.add("b", "bad", "a\nnote „ü“ \u202e")
-    file.add("a", "bad", "no")
-    file.add("c", "good", "")
-    file.add("c", None, "")
-    file.add("d", None, "only a note")
+    file.change("a", mark="good", note="")
+    file.change("b", mark="bad", note="a\nnote „ü“ \u202e")
+    file.change("a", mark="bad", note="no")
+    file.change("c", mark="good", note="")
+    file.change("c", mark=None, note="")
+    file.change("d", mark=None, note="only a note")
     found, problems = file.read()
     assert {record: mark[:2] for record, mark in found.items()} == {
         "b": ("bad", "a\nnote „ü“ \u202e"), "a": ("bad", "no"), "d": (None, "only a note"),
@@ -51,13 +52,13 @@ def test_the_last_mark_of_a_record_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("mark", "note"), [("fine", ""), ("", ""), ("good", "x" * 10_001)])
 def test_other_marks_are_refused(tmp_path: Path, mark: str, note: str) -> None:
     with pytest.raises(ValueError):
-        MarkFile(tmp_path / "marks.jsonl").add("a", mark, note)
+        MarkFile(tmp_path / "marks.jsonl").change("a", mark=mark, note=note)
     assert not (tmp_path / "marks.jsonl").exists()
 
 
 def _add_many(path: Path, name: str) -> None:
     for number in range(40):
-        MarkFile(path).add(f"{name}{number}", "good", "x" * 500)
+        MarkFile(path).change(f"{name}{number}", mark="good", note="x" * 500)
 
 
 def test_several_processes_can_add_marks(tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_a_broken_line_is_named(tmp_path: Path, line: object, message: str) -> N
 def test_a_last_line_without_an_end_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "marks.jsonl"
     path.write_text('{"id": "a", "mark": "good"}')
-    MarkFile(path).add("b", "bad", "")
+    MarkFile(path).change("b", mark="bad", note="")
     assert {record: mark.mark for record, mark in read_marks(path).items()} == {"a": "good", "b": "bad"}
 
 
@@ -109,7 +110,7 @@ def test_a_mark_that_can_not_be_written_leaves_the_file_as_it_was(
 
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(OSError, match="No space left"):
-        file.add("b", "bad", "")
+        file.change("b", mark="bad", note="")
     assert file.path.read_bytes() == before
 
 
@@ -117,15 +118,15 @@ def test_marks_are_not_written_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("text")
     (tmp_path / "marks.jsonl").symlink_to(tmp_path / "other")
     with pytest.raises(OSError):
-        MarkFile(tmp_path / "marks.jsonl").add("a", "good", "")
+        MarkFile(tmp_path / "marks.jsonl").change("a", mark="good", note="")
     assert (tmp_path / "other").read_text() == "text"
 
 
 def test_a_change_of_the_file_is_seen(tmp_path: Path) -> None:
     one, two = MarkFile(tmp_path / "marks.jsonl"), MarkFile(tmp_path / "marks.jsonl")
-    one.add("a", "good", "")
+    one.change("a", mark="good", note="")
     assert set(two.read()[0]) == {"a"}
-    one.add("b", "good", "")
+    one.change("b", mark="good", note="")
     assert set(two.read()[0]) == {"a", "b"}
     one.path.unlink()
     assert two.read()[0] == {}
@@ -256,7 +257,7 @@ def test_the_name_is_reserved(write_recipe: Callable[..., Path]) -> None:
 def test_export_writes_marks_as_columns(make_run: Make, tmp_path: Path) -> None:
     out = make_run(*items(5))
     done = [str(row["id"]) for row in read_rows(out / "out.jsonl")]
-    MarkFile(out / "marks.jsonl").add(done[0], "good", "clear")
+    MarkFile(out / "marks.jsonl").change(done[0], mark="good", note="clear")
     command = ["export", str(tmp_path / "one.yaml"), "-o", str(out), "--to", str(tmp_path / "to")]
     result = CliRunner().invoke(app, [*command, "--marks", str(out / "marks.jsonl")])
     assert result.exit_code == 0, result.output
@@ -279,10 +280,47 @@ def test_marks_are_printed(tmp_path: Path) -> None:
         {"id": "b", "mark": None, "note": "\x1b[2J"},
     )
     found = CliRunner().invoke(app, ["marks", str(tmp_path), "--csv"]).output
-    assert found == 'id,mark,note,time\n"a,b",good,"one\ntwo",t\nb,,\\u001b[2J,\n'
+    assert found == 'id,mark,note,time\n"a,b",good,"one\ntwo",t\nb,,\x1b[2J,\n'
     rows = [
         json.loads(line) for line in CliRunner().invoke(app, ["marks", str(tmp_path), "--json"]).output.splitlines()
     ]
     assert rows[0] == {"id": "a,b", "mark": "good", "note": "one\ntwo", "time": "t"}
     assert CliRunner().invoke(app, ["marks", str(tmp_path)]).output.startswith("good  a,b  one")
-    assert isinstance(CliRunner().invoke(app, ["marks", str(tmp_path / "no")]).exception, UsageError)
+    assert "no run in" in str(CliRunner().invoke(app, ["marks", str(tmp_path / "no")]).exception)
+    assert "choose one" in str(CliRunner().invoke(app, ["marks", str(tmp_path), "--json", "--csv"]).exception)
+
+
+def test_a_run_without_marks_is_told(make_run: Make) -> None:
+    out = make_run(*items(2))
+    assert "has no marks" in CliRunner().invoke(app, ["marks", str(out)]).output
+    assert CliRunner().invoke(app, ["marks", str(out), "--json"]).output == ""
+
+
+def test_what_is_not_changed_stays(tmp_path: Path) -> None:
+    """Two people have the same record open: one writes a note, the other one marks it."""
+    path = tmp_path / "marks.jsonl"
+    one, other = MarkFile(path), MarkFile(path)
+    assert other.read()[0] == {}
+    one.change("a", note="careful")
+    assert other.change("a", mark="good")[:2] == ("good", "careful")
+    assert one.change("a", mark=None)[:2] == (None, "careful")
+    other.change("a", note="")
+    assert read_marks(path) == {}
+
+
+def test_columns_of_children_and_of_records_with_own_fields(caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("mminf").propagate = True
+    marks = {"a": Mark("good", "fine"), "b/0": Mark("bad"), "gone": Mark("good")}
+    columns = MarkColumns(marks)
+    parents = {name: Record(name, {"note": "OWN", "mark": "A+"} if name in "cb" else {}) for name in "abc"}
+    found = {
+        record.id: (record["mark"], record["note"])
+        for record in (columns.add_to(parent.child(n, {})) for parent in parents.values() for n in range(2))
+    }
+    assert found == {
+        "a/0": ("good", "fine"), "a/1": ("good", "fine"), "b/0": ("bad", None), "b/1": ("A+", "OWN"),
+        "c/0": ("A+", "OWN"), "c/1": ("A+", "OWN"),
+    }  # fmt: skip
+    columns.warn()
+    assert "1 of 3 marks are of ids that no dataset contains, such as 'gone'" in caplog.text
+    assert "the marks replace the fields mark and note of records, such as 'b/0'" in caplog.text

@@ -126,10 +126,10 @@ def test_other_positions_are_refused(make_run: Make, after: str) -> None:
 def test_marks_are_a_condition(make_run: Make) -> None:
     out = make_run(*items(6))
     marks = MarkFile(out / "marks.jsonl")
-    marks.add("r001", "good", "")
-    marks.add("r002", "bad", "why")
-    marks.add("r003", None, "only a note")
-    marks.add("gone", "good", "")
+    marks.change("r001", mark="good")
+    marks.change("r002", mark="bad", note="why")
+    marks.change("r003", note="only a note")
+    marks.change("gone", mark="good")
     wanted = {
         "good": ["r001"],
         "bad": ["r002"],
@@ -334,7 +334,7 @@ def test_summaries_are_kept_for_a_moment(make_run: Make, monkeypatch: pytest.Mon
     first = run.summary()
     monkeypatch.setattr(RunView, "_read_summary", lambda self: pytest.fail("read again"))
     assert run.summary() == first
-    run.mark("r000", "good", "")
+    run.mark("r000", {"mark": "good"})
     assert run.summary()["marks"] == {"good": 1, "bad": 0, "note": 0}, "marks are always read"
 
 

@@ -102,9 +102,7 @@ function show() {
   listing.show(record);
   if (record !== null && record !== shownRecord) {
     shownRecord = record;
-    showRecord(find("record"), labels, record, (id) => go({ id }), marked).then((made) => {
-      if (record === shownRecord) columns = made;
-    });
+    columns = showRecord(find("record"), labels, record, (id) => go({ id }), marked);
   }
 }
 
@@ -159,7 +157,7 @@ function showSummary() {
   if (!settledAtSearch) settledAtSearch = settled();
   else if (fresh > 0) {
     find("reload").hidden = false;
-    find("reload").textContent = `Reload: ${number(fresh)} new`;
+    find("reload").textContent = "Reload: the run has new outcomes";
   }
 }
 
@@ -173,6 +171,15 @@ function showProblems(problems) {
 
 // Keys
 
+/** Opens the next or the previous record; more records are searched for after the last one. */
+async function move(id, step) {
+  let found = listing.neighbour(id, step);
+  if (found === null && step > 0 && (await listing.more())) found = listing.neighbour(id, step);
+  if (found === null || state().get("id") !== id) return;
+  go({ id: found });
+  show(); // the next key is about this record
+}
+
 function press(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select")) return;
   const id = state().get("id");
@@ -180,8 +187,7 @@ function press(event) {
     event.preventDefault();
     find("text").focus();
   } else if (event.key === "j" || event.key === "k") {
-    const found = listing.neighbour(id, event.key === "j" ? 1 : -1);
-    if (found !== null) go({ id: found });
+    move(id, event.key === "j" ? 1 : -1);
   } else if ((event.key === "g" || event.key === "b") && columns[run()]?.id === id) {
     columns[run()].toggle(event.key === "g" ? "good" : "bad");
   }

@@ -128,6 +128,13 @@ export class Listing {
     }
   }
 
+  /** Searches for more records, if there may be some. Returns whether it has searched. */
+  async more() {
+    if (this.next === null || this.searching) return false;
+    await this.continue();
+    return true;
+  }
+
   /** Returns the id of the record after or before another one. */
   neighbour(id, step) {
     const at = this.items.findIndex((item) => item.id === id);

@@ -3,13 +3,14 @@
 import { button, element, isolated, number } from "./dom.js";
 import { address, get, mark as sendMark } from "./server.js";
 
-/** Shows a record in all runs. `marked(run, id, mark, note)` is called when its mark has changed. */
-export async function showRecord(place, labels, id, open, marked) {
+/** Shows a record in all runs; returns its columns, which are still loading. `marked(run, id, mark, note)` is called when its mark has changed. */
+export function showRecord(place, labels, id, open, marked) {
   const columns = labels.map((label, run) => new Column(run, labels.length > 1 ? label : "", id, open, marked));
   place.replaceChildren(element("div", { className: "columns" }, ...columns.map((column) => column.place)));
   place.scrollTop = 0;
-  await Promise.all(columns.map((column) => column.load()));
-  if (columns.length > 1) showDifferences(columns);
+  Promise.all(columns.map((column) => column.load())).then(() => {
+    if (columns.length > 1) showDifferences(columns);
+  });
   return columns;
 }
 
@@ -23,6 +24,7 @@ class Column {
     this.mark = null;
     this.note = null;
     this.sending = Promise.resolve();
+    this.turn = 0;
     this.head = element("div");
     this.marks = element("div", { className: "marks" });
     this.body = element("div");
@@ -40,7 +42,8 @@ class Column {
   }
 
   async load() {
-    await Promise.all([this.loadOutcomes(), this.loadMark(), this.loadCalls(0)]);
+    this.markReady = this.loadMark();
+    await Promise.all([this.loadOutcomes(), this.markReady, this.loadCalls(0)]);
   }
 
   async loadOutcomes() {
@@ -182,16 +185,18 @@ class Column {
     const found = await this.ask("mark", {}, this.marks);
     if (found === null) return;
     this.mark = found.mark;
+    this.sent = found.note;
     this.buttons = ["good", "bad"].map((value) =>
       button(value === "good" ? "Good" : "Bad", () => this.toggle(value), { className: `mark ${value}` }),
     );
     this.note = element("textarea", { className: "note", rows: 1, maxLength: 10000, placeholder: "note", value: found.note });
     this.note.setAttribute("aria-label", "note");
     this.note.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.save(this.mark);
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.saveNote();
     });
+    this.note.addEventListener("change", () => this.saveNote()); // also when the user goes to another record
     this.saved = element("output", { className: "quiet" });
-    const save = button("Save note", () => this.save(this.mark), { className: "save" });
+    const save = button("Save note", () => this.saveNote(), { className: "save" });
     this.marks.replaceChildren(...this.buttons, this.note, save, this.saved);
     this.showMark();
   }
@@ -201,28 +206,47 @@ class Column {
   }
 
   /** Sets a mark, or removes it if it was set. */
-  toggle(value) {
-    return this.note ? this.save(this.mark === value ? null : value) : undefined;
+  async toggle(value) {
+    await this.markReady;
+    if (!this.note) return;
+    const before = this.mark;
+    const mark = before === value ? null : value;
+    this.mark = mark;
+    this.showMark();
+    await this.send({ mark }, () => {
+      if (this.mark === mark) this.mark = before;
+    });
   }
 
-  /** Sends the mark and the note, after those that are being sent; the user may go on writing meanwhile. */
-  save(mark) {
-    const before = this.mark;
+  /** Sends the note if it has changed. */
+  saveNote() {
     const note = this.note.value;
-    this.mark = mark;
+    const before = this.sent;
+    if (note === before) return undefined;
+    this.sent = note;
+    return this.send({ note }, () => (this.sent = before));
+  }
+
+  /** Sends what has changed, after what is being sent; the user may go on writing meanwhile. */
+  send(changes, undo) {
     this.saved.value = "";
-    this.showMark();
+    const turn = (this.turn += 1);
     this.sending = this.sending.then(async () => {
+      let now;
       try {
-        await sendMark(this.run, this.id, mark, note);
+        now = await sendMark(this.run, this.id, changes);
       } catch (error) {
         this.saved.value = error.message;
-        if (this.mark === mark) this.mark = before;
+        undo();
         this.showMark();
         return;
       }
+      this.marked(this.run, this.id, now.mark, now.note);
+      if (turn !== this.turn) return;
       this.saved.value = "saved";
-      this.marked(this.run, this.id, mark, note);
+      this.mark = now.mark;
+      if (this.note.value === this.sent) this.note.value = this.sent = now.note; // another person may have written one
+      this.showMark();
     });
     return this.sending;
   }

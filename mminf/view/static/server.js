@@ -33,9 +33,9 @@ export async function get(run, what, parameters = {}, signal = undefined) {
   return answer(await fetch(address(run, what, parameters), { signal }));
 }
 
-/** Marks a record. */
-export async function mark(run, id, value, note) {
-  const body = JSON.stringify({ id, mark: value, note });
+/** Changes the mark of a record, its note, or both; returns what they are now. */
+export async function mark(run, id, changes) {
+  const body = JSON.stringify({ id, ...changes });
   const headers = { "content-type": "application/json", "x-mminf-token": token };
   return answer(await fetch(`/api/runs/${run}/mark`, { method: "POST", headers, body }));
 }
