@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from collections.abc import Sequence
 
@@ -52,6 +53,23 @@ def wrap(text: str, width: int | None, indent: str = "") -> list[str]:
             line, space, start = f"{line}{space}{piece}", "", False
         found.append(line)
     return found
+
+
+def wrap_command(words: Sequence[str], width: int | None, indent: str = "  ") -> list[str]:
+    """Returns a shell command as lines that can be pasted: they break between arguments, with a backslash.
+
+    Args:
+        width: None: one line.
+    """
+    lines = [indent]
+    for number, word in enumerate(map(shlex.quote, words)):
+        space = " " if number else ""
+        if width is not None and number and columns(lines[-1]) + columns(word) + 3 > width:
+            lines[-1] += " \\"
+            lines.append(indent + indent)
+            space = ""
+        lines[-1] += f"{space}{word}"
+    return lines
 
 
 def fit(text: str, width: int | None) -> str:

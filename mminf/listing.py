@@ -12,10 +12,11 @@ import jinja2
 
 from mminf.engine.result import count_records, last_wanted
 from mminf.errors import JournalError, RecordError, UsageError, nearest
-from mminf.journal import Journal, Place, Row
+from mminf.journal import Journal, Row
 from mminf.reasons import reason_form, step_types
 from mminf.record import Fields
 from mminf.sharding.journals import has_later_outcome, open_journals
+from mminf.sharding.scan import scan_outcomes
 from mminf.states import RecordStatus, RunState
 from mminf.storage import to_path
 from mminf.template import Expression
@@ -61,6 +62,8 @@ class Listing:
         unevaluated: number of records that are not listed, because `where` could not be evaluated.
         problem: why, for the first of them.
         pending: number of source records that have no outcome yet; None if unknown.
+        broken: number of rows of a damaged journal that can't be read, and are not listed.
+        damage: what is wrong with the journal; None if nothing is.
 
     Raises:
         UsageError: if `where` is not an expression, or there is no such outcome.
@@ -90,6 +93,8 @@ class Listing:
         self.unevaluated = 0
         self.problem: str | None = None
         self.pending: int | None = None
+        self.broken = 0
+        self.damage: str | None = None
 
     def __iter__(self) -> Iterator[ListedRecord]:
         """Yields the records.
@@ -98,6 +103,7 @@ class Listing:
             JournalError: if there is no run, or it has no such step.
         """
         self.unevaluated, self.problem = 0, None
+        self.broken, self.damage = 0, None
         with open_journals(to_path(str(self._output))) as journals:
             main = journals[0]
             types = step_types(main.meta.recipe)
@@ -105,32 +111,55 @@ class Listing:
             last = last_wanted(main)
             self.pending = 0 if main.meta.state is RunState.FINISHED else count_records(*journals).pending
             for journal in journals:
-                stages = range(-1, max(1, len(main.meta.stages)))
-                streams = [self._read(journal, journals, stage, last) for stage in stages]
-                for row in heapq.merge(*streams, key=_position):
-                    if self._is_wanted(row, types):
+                for row in self._read_journal(journal, range(-1, max(1, len(main.meta.stages)))):
+                    if last is not None and (row.seq, row.path) > last:
+                        break
+                    if self._is_last(row, journals) and self._is_wanted(row, types):
                         yield self._listed(row, len(main.meta.stages))
 
     def _check_step(self, known: set[str]) -> None:
         if self._step is not None and self._step not in known:
             raise JournalError(f"the run has no step {self._step!r}{nearest(self._step, known)}")
 
-    def _read(self, journal: Journal, journals: Sequence[Journal], stage: int, last: Place | None) -> Iterator[Row]:
-        """Yields the rows of a stage that are the last outcome of their record."""
-        meta = journals[0].meta
-        is_last = stage >= len(meta.stages) - 1
-        states = [state for state in OUTCOMES if state in self._outcomes]
-        if not is_last:
-            # Records that are done continue in the next stage; in a run that has finished, all of them have.
-            states = [state for state in states if state is not RecordStatus.DONE]
-            if WAITING in self._outcomes and meta.state not in (RunState.FINISHED, RunState.WRITING):
-                states.append(RecordStatus.DONE)
+    def _read_journal(self, journal: Journal, stages: range) -> Iterator[Row]:
+        """Yields the rows with the wanted states and step, in source order; those that can't be read are counted."""
+        try:
+            journal.outcomes.check()  # a condition on a damaged value would hide its row
+        except JournalError as error:
+            self.damage = str(error)
+            for scanned in scan_outcomes(journal, stages):
+                self.broken += scanned.problem is not None
+                row = scanned.row
+                if row is None or row.state not in self._states(journal, row.stage, stages):
+                    continue
+                if self._step in (None, row.step):
+                    yield row
+            return
         with_fields = self._fields or self._where is not None
-        for row in journal.outcomes.rows(stage, states=states, step=self._step, fields=with_fields):
-            if last is not None and (row.seq, row.path) > last:
-                return
-            if is_last or row.state is not RecordStatus.DONE or not has_later_outcome(journals, row):
-                yield row
+        streams = [
+            journal.outcomes.rows(
+                stage, states=self._states(journal, stage, stages), step=self._step, fields=with_fields
+            )
+            for stage in stages
+        ]
+        yield from heapq.merge(*streams, key=_position)
+
+    def _states(self, journal: Journal, stage: int, stages: range) -> list[RecordStatus]:
+        """Returns the wanted states of rows of a stage."""
+        states = [state for state in OUTCOMES if state in self._outcomes]
+        if stage == stages[-1]:
+            return states
+        # Records that are done continue in the next stage; in a run that has finished, all of them have.
+        states = [state for state in states if state is not RecordStatus.DONE]
+        if WAITING in self._outcomes and journal.meta.state not in (RunState.FINISHED, RunState.WRITING):
+            states.append(RecordStatus.DONE)
+        return states
+
+    def _is_last(self, row: Row, journals: Sequence[Journal]) -> bool:
+        """Returns whether a row is the last outcome of its record."""
+        if row.state is not RecordStatus.DONE or row.stage >= len(journals[0].meta.stages) - 1:
+            return True
+        return not has_later_outcome(journals, row)
 
     def _is_wanted(self, row: Row, types: Mapping[str, str]) -> bool:
         if self._reason is not None and not _has_reason(row, self._reason, types):

@@ -98,7 +98,7 @@ EDGES: dict[str, set[str]] = {
     "listing": {"engine", "journal", "reasons", "sharding", "template", *VALUES},
     "run_folder": {"engine", "journal", "sharding", *VALUES},
     "properties": {"answer", "backend", "language", "run_folder", "source", *VALUES},
-    "page": {"history", "inspection", "plugin", "properties", "redact", "run_folder", *VALUES},
+    "page": {"inspection", "listing", "plugin", "properties", "redact", "run_folder", *VALUES},
     "trial": {"engine", "executor", "display", *VALUES},
     "view": {
         "engine",
@@ -115,8 +115,8 @@ EDGES: dict[str, set[str]] = {
     "card": {
         "content",
         "engine",
-        "history",
         "inspection",
+        "listing",
         "output_names",
         "page",
         "plugin",

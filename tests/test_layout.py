@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mminf.layout import amount, columns, duration, fit, fit_id, fit_name, fold, table, wrap
+from mminf.layout import amount, columns, duration, fit, fit_id, fit_name, fold, table, wrap, wrap_command
 
 from .fuzz import fuzz
 
@@ -96,3 +98,14 @@ def test_durations(seconds: float, said: str) -> None:
 
 def test_amounts() -> None:
     assert [amount(number, "row") for number in (0, 1, 1200)] == ["0 rows", "1 row", "1,200 rows"]
+
+
+@given(
+    st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12), min_size=1, max_size=8),
+    st.integers(20, 80),
+)
+def test_a_command_can_be_pasted(words: list[str], width: int) -> None:
+    lines = wrap_command(words, width)
+    assert all(line.endswith(" \\") for line in lines[:-1]), "a shell continues these lines"
+    assert shlex.split(" ".join(line.removesuffix(" \\") for line in lines[:-1]) + f" {lines[-1]}") == words
+    assert wrap_command(words, None) == [f"  {shlex.join(words)}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from mminf.properties import Properties
 from mminf.run_folder import models_of, read_origin
 from mminf.states import RunState
 from mminf.storage import is_remote, to_path
+
+log = logging.getLogger("mminf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +105,11 @@ def collect_facts(output: str | Path, datasets: str | Path | None = None) -> Car
     """
     status, recipe, origin = run_status(output), read_recipe(output), read_origin(output)
     figures = Figures(status["stages"])
-    for outcome in list_records(output, fields=True):
+    listing = list_records(output, fields=True)
+    for outcome in listing:
         figures.add(outcome)
+    if listing.damage is not None:
+        log.warning("%d rows can't be read, and are not in the card: %s", listing.broken, listing.damage)
     folder = local_folder(output, datasets)
     found = find_datasets(to_path(str(output)), folder, recipe)
     rows = {dataset.path: sample_rows(folder, dataset) for dataset in found if dataset.format is not None}

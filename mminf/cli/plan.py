@@ -19,7 +19,7 @@ from mminf.cli.options import (
     SET,
     load_options,
 )
-from mminf.cli.terminal import echo, end_interrupted
+from mminf.cli.terminal import echo, echo_wrapped, end_interrupted
 
 
 def register(app: typer.Typer) -> None:
@@ -57,7 +57,8 @@ def plan(
     from mminf import api
 
     loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
-    echo(api.describe_plan(loaded, limit=limit))
+    for line in api.describe_plan(loaded, limit=limit).splitlines():
+        echo_wrapped(line, indent=" " * (len(line) - len(line.lstrip()) + 4))
     if probe is None:
         return
     from mminf.display.estimate import estimate_text

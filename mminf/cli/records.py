@@ -109,6 +109,8 @@ def _notes(output: str, listing: Listing, number: int, limit: int | None) -> Ite
     """Yields what the user should know in addition to the list; it is not part of the output."""
     if number == 0 and limit != 0:
         yield "no record of the run meets the conditions" if listing.is_filtered else "the run has no records yet"
+    if listing.damage is not None:
+        yield f"{amount(listing.broken, 'row')} can't be read, and not listed: {listing.damage}"
     if listing.unevaluated:
         yield (
             f"{amount(listing.unevaluated, 'record')} not listed, because --where can't be evaluated; the first: "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +13,7 @@ import typer
 
 from mminf.cli.options import RUN_FOLDER
 from mminf.cli.terminal import echo, echo_wrapped, terminal_width
-from mminf.layout import amount, duration, table
+from mminf.layout import amount, duration, table, wrap_command
 from mminf.reasons import OTHER
 from mminf.states import RunState
 
@@ -61,8 +60,10 @@ def status(
     echo()
     for line in table(_TITLES, list(_step_rows(found["steps"])), terminal_width()):
         echo(line)
-    for line in [*_reasons(found["reasons"]), *_how_to_list(output, found["reasons"])]:
+    for line in _reasons(found["reasons"]):
         echo_wrapped(line, indent="    ")
+    for line in _how_to_list(output, found["reasons"]):
+        echo(line)  # a command must not be broken
 
 
 def _summary(output: str, found: RunStatus) -> Iterator[str]:
@@ -132,7 +133,8 @@ def _how_to_list(output: str, reasons: Sequence[ReasonStatus]) -> Iterator[str]:
         first = max(known, key=lambda reason: reason["rows"])
         command = ["mminf", "list", output, f"--{first['state']}", "--step", first["step"], "--reason", first["reason"]]
         yield ""
-        yield f"to list such records: {shlex.join(command)}"
+        yield "to list such records:"
+        yield from wrap_command(command, terminal_width())
 
 
 def _line(failure: FailureStatus) -> str:

@@ -21,25 +21,32 @@ class EnginePrice(NamedTuple):
 
 
 class CostStatus(TypedDict):
-    """The cost of a run. `money` is by currency; it has no GPU-hours."""
+    """The cost of a run.
+
+    `money` is by currency; it has no GPU-hours, and not the calls of the engines in `unpriced`, which have no price.
+    """
 
     calls: float
     prompt_tokens: float
     completion_tokens: float
     call_seconds: float
     money: dict[str, float]
+    unpriced: list[str]
 
 
-def sum_cost(parts: Iterable[tuple[Cost, EnginePrice | None]], factor: float = 1.0) -> CostStatus:
+def sum_cost(parts: Iterable[tuple[Cost, str, EnginePrice | None]], factor: float = 1.0) -> CostStatus:
     """Returns the sum of the costs of steps, multiplied by a factor.
 
     Args:
-        parts: the sums over the calls of each step, with the prices of its engine.
+        parts: the sums over the calls of each step, with the name and the prices of its engine.
     """
+    unpriced: dict[str, None] = {}
     whole = Cost()
     money: dict[str, float] = {}
-    for cost, price in parts:
+    for cost, engine, price in parts:
         whole.add(cost, factor)
+        if price is None and cost.calls:
+            unpriced[engine] = None
         if price is not None:
             spent = (cost.prompt_tokens * price.input + cost.completion_tokens * price.output) / MILLION
             money[price.currency] = money.get(price.currency, 0.0) + factor * spent
@@ -49,6 +56,7 @@ def sum_cost(parts: Iterable[tuple[Cost, EnginePrice | None]], factor: float = 1
         completion_tokens=round(whole.completion_tokens),
         call_seconds=whole.seconds,
         money=money,
+        unpriced=list(unpriced),
     )
 
 
@@ -94,6 +102,7 @@ def run_costs(
         for kind, config in item.items()
         if isinstance(config, dict)
     }
-    spent = [(Cost(*found), prices.get(engines.get(step, ""))) for step, found in totals.items()]
+    names = {step: engines.get(step, "") for step in totals}
+    spent = [(Cost(*found), names[step], prices.get(names[step])) for step, found in totals.items()]
     factor = growth(final, total)
     return sum_cost(spent), None if factor is None else sum_cost(spent, factor)

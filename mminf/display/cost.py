@@ -25,4 +25,5 @@ def _sums(cost: CostStatus) -> str:
     if cost["prompt_tokens"] or cost["completion_tokens"]:
         parts.append(f"{rounded(cost['prompt_tokens'])} prompt + {rounded(cost['completion_tokens'])} answer tokens")
     parts += [f"{rounded(amount)} {currency or 'money'}".rstrip() for currency, amount in cost["money"].items()]
-    return ", ".join(parts)
+    missing = f" (without {', '.join(cost['unpriced'])}, which has no price)"
+    return ", ".join(parts) + (missing if cost["money"] and cost["unpriced"] else "")

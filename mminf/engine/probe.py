@@ -34,6 +34,7 @@ class ProbeResult:
         total: number of records of the run; None if it is unknown.
         estimate: estimated cost of the run, or of 1000 records if the total is unknown; None if there are no records.
         calling: names of the steps that call a model.
+        unpriced: engines without a price.
         result: the state of the run that the probe is a part of.
     """
 
@@ -42,6 +43,7 @@ class ProbeResult:
     total: int | None
     estimate: Estimate | None
     calling: Sequence[str]
+    unpriced: Sequence[str]
     result: RunResult
 
 
@@ -52,7 +54,8 @@ def conclude(run: Run, figures: Figures, total: int | None, result: RunResult) -
         terms = replace(terms, target=None)
     found = estimate(figures, terms) if figures.records else None
     calling = [step.name for step in run.plan.recipe.steps if step.engine is not None]
-    return ProbeResult(figures, run.session.stats, total, found, calling, result)
+    unpriced = [name for name, config in run.plan.recipe.engines.items() if config.price is None]
+    return ProbeResult(figures, run.session.stats, total, found, calling, unpriced, result)
 
 
 class ChosenRecords(Source):

@@ -44,19 +44,22 @@ class ProbeExecutor(Executor):
     async def _work(self, run: Run, journal: Journal) -> RunResult:
         chosen, self.total = choose_records(run, self.records, spread=not self.preview)
         self.figures = Figures(len(run.plan.stages))
+        finished = journal.meta.state is RunState.FINISHED and journal.meta.digest == run.plan.digest
         run.begin(journal)
         run.session.stats.begin(chosen.count())
         run.session.stats.keep_figures(self.figures, notes=self.preview)
         await journal.flush()
         await work(without_target(run, chosen), journal, run.plan.stages)
-        journal.meta.set_state(RunState.INTERRUPTED)
+        # The records of a finished run count as before.
+        state = RunState.FINISHED if finished else RunState.INTERRUPTED
+        journal.meta.set_state(state)
         seconds = sum(cost.seconds for found in self.figures.roots[0].values() for cost in found.by_engine.values())
         if self.figures.records:
             journal.meta.note_probe(run.plan.digest, self.figures.records, seconds / self.figures.records)
         await journal.flush()
         if self.preview:
             self.shown = read_previews(run, journal, chosen)
-        return run.result(journal, RunState.INTERRUPTED)
+        return run.result(journal, state)
 
 
 def run_probe(run: Run, records: int, *, progress: bool = False) -> ProbeResult:

@@ -54,11 +54,11 @@ def likely_language(text: str) -> str:
     """Returns the most likely language of a text as an ISO 639-1 code, even if it is uncertain; or `und`.
 
     For shares of languages: `find_language` leaves a tenth of short texts undecided. Only the first 200 characters
-    count, without code, formulas, addresses and quotations.
+    count, without code, formulas, addresses and quotations. A single word in Latin letters has no language.
     """
     head = text[:_HEAD]
     script = _find_script(head)
-    if script is None:
+    if script is None or (script == "LATIN" and count_scripts(head)[script] < 2):
         return "und"
     return next(iter(_rank(head, script)))
 

@@ -71,6 +71,7 @@ class RunReport:
         total: records with an outcome.
         published_kept: the share of records that the method's paper reports to be kept; None if it reports none.
         gallery: some kept, dropped and failed records.
+        damage: the number of rows that can't be read, and why; None if there are none.
     """
 
     label: str
@@ -84,6 +85,7 @@ class RunReport:
     gallery: tuple[Shown, ...]
     properties: PathProperties | str
     published_kept: float | None = None
+    damage: str | None = None
 
     @property
     def kept(self) -> float | None:
@@ -131,7 +133,8 @@ def collect_run(output: str | Path, label: str, records: int = MOST, *, exact: b
     status, recipe = run_status(output), read_recipe(output)
     stages = status["stages"]
     figures, chosen = Figures(stages, list(score_fields(recipe))), Chosen(records)
-    for outcome in list_records(output, fields=True):
+    listing = list_records(output, fields=True)
+    for outcome in listing:
         figures.add(outcome)
         chosen.add(outcome)
     published = recipe.get("published") or {}
@@ -147,6 +150,7 @@ def collect_run(output: str | Path, label: str, records: int = MOST, *, exact: b
         gallery=tuple(show_records(chosen.records(), image_policy(output))),
         properties=_properties(output, exact=exact),
         published_kept=published.get("kept"),
+        damage=f"{listing.broken:,}: {listing.damage}" if listing.damage is not None else None,
     )
 
 

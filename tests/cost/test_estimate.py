@@ -227,7 +227,8 @@ def test_the_cost_so_far_grows_with_the_records() -> None:
     assert read_prices({"engines": engines}) == {"a": EnginePrice(1, 2.5, "EUR")}
     assert read_prices({}) == {}
     cost = figures().by_step()["ask"]
-    assert sum_cost([(cost, None)])["money"] == {}
-    whole = sum_cost([(cost, EnginePrice(1, 10, "EUR")), (cost, None)], 2)
+    assert sum_cost([(cost, "a", None)])["money"] == {}
+    whole = sum_cost([(cost, "a", EnginePrice(1, 10, "EUR")), (cost, "b", None)], 2)
+    assert whole["unpriced"] == ["b"]
     assert (whole["calls"], whole["prompt_tokens"], whole["completion_tokens"]) == (80, 8000, 800)
     assert whole["money"] == {"EUR": pytest.approx(2 * (2000 + 10 * 200) / 1e6)}

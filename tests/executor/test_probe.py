@@ -392,3 +392,25 @@ def test_status_projects_the_cost(recipe: Callable[..., Path], tmp_path: Path) -
 )
 def test_numbers_have_three_digits(value: float, text: str) -> None:
     assert rounded(value) == text
+
+
+@pytest.mark.parametrize("try_out", ["probe", "preview"])
+def test_a_finished_run_stays_finished(recipe: Callable[..., Path], tmp_path: Path, try_out: str) -> None:
+    path, out = recipe(), tmp_path / "out"
+    mminf.run(path, output=out)
+    before = (out / "out.jsonl").read_text()
+    rows = list(api.list_records(out, fields=True))
+    if try_out == "probe":
+        probe(path, out)
+    else:
+        api.preview(api.prepare(api.load(path), output=out), records=3)
+    status = api.status(out)
+    assert (status["state"], status["done"], status["pending"]) == (RunState.FINISHED, 50, 0)
+    assert list(api.list_records(out, fields=True)) == rows
+    api.export(api.load(path), out, to=tmp_path / "to")
+    assert (tmp_path / "to" / "out.jsonl").read_text() == before
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join(source.read_text().splitlines(keepends=True)[:20]))
+    result = mminf.run(path, output=out, force=True)
+    assert result.counts.done == 10, "rows of records that are gone don't count"
+    assert len((out / "out.jsonl").read_text().splitlines()) == 10

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import mminf
 from mminf import api
+from mminf.cli.main import app
 from mminf.errors import JournalError
 from mminf.journal.repair import is_sound
 
@@ -144,3 +146,23 @@ def test_a_repair_of_what_is_sound_changes_nothing(run: tuple[Path, Path], tmp_p
     assert (output / "journal.sqlite").read_bytes() == before
     with pytest.raises(JournalError, match="no journal in"):
         api.repair(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("column", ["reason", "id", "state", "fields"])
+def test_list_tells_a_changed_row_and_lists_the_others(run: tuple[Path, Path], tmp_path: Path, column: str) -> None:
+    _, out = run
+    shutil.copytree(out, tmp_path / "out")
+    whole = [record["id"] for record in api.list_records(out)]
+    with sqlite3.connect(tmp_path / "out" / "journal.sqlite") as connection:
+        first = "rowid = (SELECT rowid FROM rows WHERE state = 'dropped' LIMIT 1)"
+        record, old = connection.execute(f"SELECT id, {column} FROM rows WHERE {first}").fetchone()
+        new = "done" if column == "state" else f"{old}x"
+        connection.execute(f"UPDATE rows SET {column} = ? WHERE {first}", (new,))
+    listing = api.list_records(tmp_path / "out")
+    assert [item["id"] for item in listing] == [name for name in whole if name != record]
+    assert listing.broken == 1 and "mminf repair" in str(listing.damage)
+    dropped = api.list_records(tmp_path / "out", outcomes=["dropped"])
+    assert record not in [item["id"] for item in dropped] and dropped.broken == 1
+    found = CliRunner().invoke(app, ["list", str(tmp_path / "out")])
+    assert "1 row can't be read, and not listed" in found.stderr and found.exit_code == 0
+    assert api.list_records(out).damage is None
