@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
 from mminf.engine.previews import PreviewedRecord
 from mminf.engine.probe import ProbeResult
-from mminf.engine.run import Run, count_input
+from mminf.engine.run import Run, count_input, open_run
+from mminf.errors import SourceError
 from mminf.executor.probe import run_preview, run_probe
 from mminf.recipe.model import Recipe
 
@@ -14,9 +18,15 @@ def describe_plan(recipe: Recipe, *, limit: int | None = None) -> str:
 
     Args:
         limit: number of records of the source that are taken.
+
+    Raises:
+        UsageError: if the input lacks fields that the steps read, or its file with marks is broken.
     """
     from mminf.display.plan import plan_text
 
+    if recipe.source is not None:
+        with contextlib.suppress(SourceError):  # the plan says so
+            open_run(recipe, Path("out") / recipe.name).check_input()
     return plan_text(recipe, count_input(recipe, limit))
 
 

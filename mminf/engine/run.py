@@ -76,13 +76,21 @@ class Run:
         Raises:
             SourceError, RecipeError: if the input or the recipe is not valid.
         """
-        with reaching(self.source.path):
-            self.source.check()
-            self.source.marks()
+        self.check_input()
         if not self.plan.force:
             check_targets(self.target, self.sinks)
         for sink in self.sinks:
             sink.check()
+
+    def check_input(self) -> None:
+        """Checks the input, and that it has the fields that the steps read.
+
+        Raises:
+            SourceError, RecipeError: if the input or the recipe is not valid.
+        """
+        with reaching(self.source.path):
+            self.source.check()
+            self.source.marks()
         check_fields(self.plan.recipe, self._columns(), self.sinks)
 
     def warnings(self) -> list[str]:

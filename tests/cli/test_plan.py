@@ -111,3 +111,9 @@ def test_status_shows_the_cost(plan: Callable[..., Any]) -> None:
     (whole,) = [line for line in lines if line.startswith("  all records, in proportion: about ")]
     assert " calls, " in spent and " answer tokens, " in spent and spent.endswith(" EUR")
     assert whole.endswith(" EUR") and whole != spent
+
+
+def test_an_input_without_the_fields_that_steps_read(rows: Callable[..., Path]) -> None:
+    path = rows({"id": "a", "text": "x"})
+    result = CliRunner().invoke(app, ["plan", "detailed_instruction", "--input", str(path)])
+    assert "reads field 'description', but nothing provides it" in str(result.exception)
