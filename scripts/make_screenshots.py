@@ -3,7 +3,7 @@
 make demo
 python scripts/make_screenshots.py demo/out docs/images
 
-The output is copied first, so that no mark is added to it.
+The output is copied first, so that no mark is added to it. Chinese texts need a font (`apt-get install fonts-wqy-zenhei`).
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def show_one(page: Any, folder: Path) -> None:
 
 def show_filters(page: Any, folder: Path) -> None:
     """Records that were found by a text and a score."""
-    page.locator("#text").fill("bar")
-    page.locator(".range input").first.fill("3")
+    page.locator("#text").fill("what")
+    page.locator(".range input").first.fill("1")
     page.locator("#outcome").select_option("dropped")
     page.wait_for_timeout(1500)
     page.locator("#records .item").first.click()
@@ -104,7 +104,8 @@ def main() -> None:
 
 def show_page(browser: Any, output: Path, folder: Path) -> None:
     """The page about a run: its beginning, the properties of the data, and the gallery."""
-    subprocess.run([sys.executable, "-m", "mminf.cli.main", "report", str(output)], check=True)
+    # From its parent folder, so that the page has no path of this machine.
+    subprocess.run([sys.executable, "-m", "mminf.cli.main", "report", output.name], check=True, cwd=output.parent)
     page = browser.new_page(viewport=SIZE)
     page.goto((output / "report.html").resolve().as_uri())
     page.wait_for_timeout(2000)  # charts

@@ -77,13 +77,14 @@ def _summary(reports: Sequence[RunReport]) -> Iterator[tuple[str, list[str]]]:
         "kept": lambda report: f"{report.done:,} ({_percent(report.kept)})",
         "dropped": lambda report: f"{report.status['dropped']:,}",
         "failed": lambda report: f"{report.status['failed']:,}",
-        "rows that can't be read": lambda report: report.damage or "0",
         "calls": lambda report: f"{sum(cost.calls for cost in report.costs):,}",
         "prompt tokens": lambda report: f"{sum(cost.prompt_tokens for cost in report.costs):,}",
         "duration of the last run": lambda report: _duration(report.status["seconds"]),
         "generated tokens": lambda report: f"{sum(cost.generated_tokens for cost in report.costs):,}",
         "GPU-hours of all runs": lambda report: f"{report.status['gpu_hours']:,.3g}",
     }
+    if any(report.damage for report in reports):
+        values["rows that can't be read"] = lambda report: report.damage or "0"
     for name, value in values.items():
         yield name, [str(value(report)) for report in reports]
 
