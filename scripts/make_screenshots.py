@@ -3,7 +3,8 @@
 make demo
 python scripts/make_screenshots.py demo/out docs/images
 
-The output is copied first, so that no mark is added to it. Chinese texts need a font (`apt-get install fonts-wqy-zenhei`).
+The output is copied first, so that no mark is added to it. Chinese texts need a font, such as Debian's
+`fonts-wqy-zenhei`.
 """
 
 from __future__ import annotations
