@@ -78,3 +78,13 @@ def test_no_name_of_the_package_is_a_module() -> None:
 
     modules = {path.stem for path in Path(mminf.__file__).parent.iterdir()}
     assert not modules & set(mminf.__all__)
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    import yaml
+
+    import mminf
+
+    root = Path(__file__).parent.parent
+    assert yaml.safe_load((root / "CITATION.cff").read_text())["version"] == mminf.__version__
+    assert mminf.__version__ in (root / "setup.py").read_text() or "__version__" in (root / "setup.py").read_text()
