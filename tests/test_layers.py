@@ -153,6 +153,7 @@ EDGES: dict[str, set[str]] = {
         "api",
         "card",
         "catalogue",
+        "content",
         "hub",
         "history",
         "inspection",

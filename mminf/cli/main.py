@@ -53,6 +53,7 @@ def _register() -> None:
         lists,
         marks,
         merge,
+        pages,
         plan,
         plugin,
         preview,
@@ -74,7 +75,7 @@ def _register() -> None:
     looking = (status, records, show, report, view, marks)
     publishing = (export, card, push)
     runs = (init, run, merge, validate, plan, preview, render, *looking, retry, *publishing, repair, properties)
-    for module in (*runs, lists, schema, doctor, plugin):
+    for module in (*runs, lists, pages, schema, doctor, plugin):
         module.register(app)
     add_commands(app)
 
