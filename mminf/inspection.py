@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from mminf.cost.refine import CostStatus, run_costs
-from mminf.engine.result import count_reasons, count_records, last_wanted
+from mminf.engine.counts import count_reasons, count_records, last_wanted
 from mminf.journal import CallHistory as CallHistory
 from mminf.journal import FailedRecord, Journal, RunMeta, Totals, is_locked
 from mminf.journal.folders import shard_folder

@@ -10,7 +10,7 @@ from typing import NotRequired, TypedDict
 
 import jinja2
 
-from mminf.engine.result import count_records, last_wanted
+from mminf.engine.counts import count_records, last_wanted
 from mminf.errors import JournalError, RecordError, UsageError, nearest
 from mminf.journal import Journal, Row
 from mminf.reasons import reason_form, step_types

@@ -177,24 +177,9 @@ def write_starter(
     """
     if name not in builtin_recipes():
         raise UsageError(f"no bundled recipe {name!r}{nearest(name, builtin_recipes())}")
-    source = find_recipe(name)
-    text = source.read_text(encoding="utf-8")
-    data = load_document(source).data
     if where is Where.SERVER and (url is None or model is None):
         raise UsageError("models on a server need its address and the model's name: --server URL --model NAME")
-    engines = {key: _engine(key, body, where, url, model) for key, body in data["engines"].items()}
-    text = replace_section(text, "engines", yaml.safe_dump({"engines": engines}, sort_keys=False, width=110))
-    if found is not None:
-        ((kind, settings),) = found.source.items()
-        before = (data.get("source") or {}).get(kind)
-        kept = before if isinstance(before, Mapping) else {}
-        given = {kind: {**kept, **settings}}
-        text = replace_section(text, "source", yaml.safe_dump({"source": given}, sort_keys=False))
-    if not (where is Where.SERVER and "asked" in (data.get("profiles") or {})):
-        text = replace_section(text, "profiles", "")
-    if where is Where.CPU:
-        text = text.replace("\nengines:", f"\nlimit: {_LIMIT}  # a CPU needs minutes for each\n\nengines:", 1)
-    text = f"# Written by `mminf init` from a bundled recipe; `mminf recipes {name}` describes it.\n#\n{text}"
+    text = _adapt(find_recipe(name), found, where, url, model)
     target = folder / f"{name}.yaml"
     if target.exists() and not force:
         raise OutputError(f"{target} exists; choose another folder, or use --force to replace it")
@@ -204,6 +189,23 @@ def write_starter(
     except OSError as error:
         raise OutputError(f"{target} can't be written: {error.strerror or error}") from error
     return target
+
+
+def _adapt(path: Path, found: InputSummary | None, where: Where, url: str | None, model: str | None) -> str:
+    """Returns the text of a recipe with another input and other engines, without profiles that are of no use."""
+    text, data = path.read_text(encoding="utf-8"), load_document(path).data
+    engines = {key: _engine(key, body, where, url, model) for key, body in data["engines"].items()}
+    text = replace_section(text, "engines", yaml.safe_dump({"engines": engines}, sort_keys=False, width=110))
+    if found is not None:
+        ((kind, settings),) = found.source.items()
+        before = (data.get("source") or {}).get(kind)
+        given = {kind: {**(before if isinstance(before, Mapping) else {}), **settings}}
+        text = replace_section(text, "source", yaml.safe_dump({"source": given}, sort_keys=False))
+    if not (where is Where.SERVER and "asked" in (data.get("profiles") or {})):
+        text = replace_section(text, "profiles", "")
+    if where is Where.CPU:
+        text = text.replace("\nengines:", f"\nlimit: {_LIMIT}  # a CPU needs minutes for each\n\nengines:", 1)
+    return f"# Written by `mminf init` from a bundled recipe; `mminf recipes {path.stem}` describes it.\n#\n{text}"
 
 
 _LIMIT = 10

@@ -42,7 +42,8 @@ def test_the_environment_changes_a_limit(wrong: str, monkeypatch: pytest.MonkeyP
 
 
 def test_exit_codes_of_the_page(tmp_path: Path) -> None:
-    from mminf.engine.result import Counts, RunResult
+    from mminf.engine.counts import Counts
+    from mminf.engine.result import RunResult
 
     def code(state: str, done: int = 0, stopped: str | None = None) -> int:
         return RunResult(state, tmp_path, Counts(done), [], stopped=stopped).exit_code

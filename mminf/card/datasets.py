@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mminf.engine.output import read_exported
+from mminf.engine.output import Exported, read_exported
 from mminf.output_names import part_path
 from mminf.run_folder import read_origin
 from mminf.sink.placing import INDEX, MANIFEST, VECTORS, find_strangers, is_dataset, read_manifest
@@ -70,8 +70,21 @@ def find_datasets(output: Path, folder: Path, recipe: Mapping[str, Any]) -> list
         recipe: the run's recipe, as JSON values.
     """
     noted = read_origin(output)["datasets"] if folder == output else {}
-    places: dict[str, _Place] = {place.path: place for place in _in_recipe(recipe)}
     exported = read_exported(folder)
+    datasets = [
+        _describe(folder, place, noted.get(place.path))
+        for place in _places(recipe, exported).values()
+        if (folder / place.path).exists()
+    ]
+    old = set(_old_parts(folder, datasets, {path: found.split for path, found in exported.items()}))
+    current = [dataset for dataset in datasets if dataset.path not in old]
+    divided = {dataset.whole for dataset in current if dataset.part is not None}
+    return [dataset for dataset in current if dataset.part is not None or dataset.path not in divided]
+
+
+def _places(recipe: Mapping[str, Any], exported: Mapping[str, Exported]) -> dict[str, _Place]:
+    """Returns the places of datasets by path: those of the recipe, then those of exports."""
+    places: dict[str, _Place] = {place.path: place for place in _in_recipe(recipe)}
     for path, found in exported.items():
         known = places.get(path)
         kept_beside = path.rpartition("/")[2].startswith("new-")
@@ -79,13 +92,7 @@ def find_datasets(output: Path, folder: Path, recipe: Mapping[str, Any]) -> list
             continue  # a smaller dataset, which did not replace the complete one
         dropped_by = known.dropped_by if known is not None else _dropped_by(places, found.whole)
         places[path] = _Place(path, found.whole or path, found.part, dropped_by, found.rows)
-    datasets = [
-        _describe(folder, place, noted.get(place.path)) for place in places.values() if (folder / place.path).exists()
-    ]
-    old = set(_old_parts(folder, datasets, {path: found.split for path, found in exported.items()}))
-    current = [dataset for dataset in datasets if dataset.path not in old]
-    divided = {dataset.whole for dataset in current if dataset.part is not None}
-    return [dataset for dataset in current if dataset.part is not None or dataset.path not in divided]
+    return places
 
 
 def _old_parts(folder: Path, datasets: list[Dataset], splits: Mapping[str, Any]) -> Iterator[str]:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mminf.engine.result import Counts, RunResult
+from mminf.engine.counts import Counts
+from mminf.engine.result import RunResult
 from mminf.engine.run import Run
 from mminf.engine.session import Session
 from mminf.engine.stats import RunStats, add_stats

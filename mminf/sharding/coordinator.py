@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
-from mminf.engine.result import Counts, RunResult, log_result
+from mminf.engine.counts import Counts
+from mminf.engine.result import RunResult, log_result
 from mminf.engine.run import Run
 from mminf.engine.run_log import file_log
 from mminf.engine.work import work

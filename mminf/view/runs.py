@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mminf.engine.result import last_wanted
+from mminf.engine.counts import last_wanted
 from mminf.errors import ImageError, JournalError
 from mminf.image import ImagePolicy, make_preview
 from mminf.inspection import RunStatus, StepStatus, read_recipe, run_status
