@@ -12,7 +12,7 @@ from mminf.card.datasets import Dataset
 from mminf.errors import SourceError
 from mminf.properties import Properties
 
-FEW = 2000
+FEW = 1000
 """Number of rows for languages, near-duplicates, root verbs and image files, if there are more than 20,000."""
 _UNKNOWN = "und"
 

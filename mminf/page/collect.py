@@ -17,7 +17,7 @@ from mminf.properties.path import measure_path
 from mminf.run_folder import image_policy, is_run
 from mminf.storage import to_path
 
-FEW = 2_000
+FEW = 1_000
 """Number of rows for the costly properties of datasets with more than 20,000."""
 
 

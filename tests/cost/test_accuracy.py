@@ -10,7 +10,7 @@ from .measure import compare
 from .recipes import NAMES
 from .simulated import simulate
 
-RECORDS, PROBE = 600, 100
+RECORDS, PROBE = 400, 150
 FIGURES = ("calls", "prompt_tokens", "completion_tokens", "engine_seconds", "seconds")
 
 
