@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,13 @@ from mminf.properties.path import measure_path
 from mminf.run_folder import image_policy, is_run
 from mminf.storage import to_path
 
+ASIDE = 20_000
+"""Number of kept records from which on the properties are measured in a process of their own."""
+_CHILD = """
+import pickle, sys
+from mminf.page.collect import _properties
+sys.stdout.buffer.write(pickle.dumps(_properties(sys.argv[1], exact=sys.argv[2] == "1")))
+"""
 FEW = 1_000
 """Number of rows for the costly properties of datasets with more than 20,000."""
 
@@ -131,6 +141,7 @@ def collect_run(output: str | Path, label: str, records: int = MOST, *, exact: b
         JournalError: if there is no run.
     """
     status, recipe = run_status(output), read_recipe(output)
+    properties = _begin_properties(output, exact=exact, aside=status["done"] > ASIDE)
     stages = status["stages"]
     figures, chosen = Figures(stages, list(score_fields(recipe))), Chosen(records)
     listing = list_records(output, fields=True)
@@ -148,10 +159,31 @@ def collect_run(output: str | Path, label: str, records: int = MOST, *, exact: b
         scores=tuple(figures.score_figures()),
         costs=_costs(status, recipe),
         gallery=tuple(show_records(chosen.records(), image_policy(output))),
-        properties=_properties(output, exact=exact),
+        properties=properties(),
         published_kept=published.get("kept"),
         damage=f"{listing.broken:,}: {listing.damage}" if listing.damage is not None else None,
     )
+
+
+def _begin_properties(output: str | Path, *, exact: bool, aside: bool) -> Callable[[], PathProperties | str]:
+    """Begins to measure the properties of a run's datasets. Returns a function that waits for them.
+
+    Args:
+        aside: in a process of its own, which uses another core, while this one reads the journal.
+    """
+    if not aside:
+        return lambda: _properties(output, exact=exact)
+    command = [sys.executable, "-c", _CHILD, str(output), str(int(exact))]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603 (our own code)
+
+    def wait() -> PathProperties | str:
+        found, _ = child.communicate()
+        if child.returncode:
+            return _properties(output, exact=exact)
+        measured: PathProperties | str = pickle.loads(found)  # noqa: S301 (from our own child)
+        return measured
+
+    return wait
 
 
 def _properties(output: str | Path, *, exact: bool) -> PathProperties | str:

@@ -231,3 +231,14 @@ def test_records_that_wait_for_a_later_stage_are_in_all_figures(
     assert f"{status['waiting']} waiting for a later stage" in result.output
     mminf.run(tmp_path / "recipe.yaml", output=out, settings=["budget.calls=100"])
     assert api.status(out)["waiting"] == 0 and api.report(out)[0].kept == 0.8
+
+
+def test_properties_measured_aside_are_the_same(run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    output = run("aside", *items(20))
+    (here,) = api.report(output)
+    monkeypatch.setattr("mminf.page.collect.ASIDE", 0)
+    (aside,) = api.report(output)
+    assert aside.properties == here.properties
+    monkeypatch.setattr("mminf.page.collect._CHILD", "raise SystemExit(3)")
+    (again,) = api.report(output)
+    assert again.properties == here.properties, "a child that fails is replaced"
