@@ -27,13 +27,13 @@ from mminf.hub.push import plan_push, push
 from mminf.inspection import FailureStatus, RunStatus, list_failures, run_status
 from mminf.journal.repair import Repaired, repair_journal
 from mminf.listing import list_records
-from mminf.marks import marks
 from mminf.page.report import report
 from mminf.plugin import discover
 from mminf.recipe.loader import load_recipe
 from mminf.recipe.model import Recipe
 from mminf.registry import BACKENDS, SOURCES
 from mminf.request import Rendered
+from mminf.run_folder import marks
 from mminf.shard import Shard
 from mminf.sharding.retry import retry_failed
 from mminf.sink.base import Written

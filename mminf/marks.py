@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mminf.errors import JournalError, UsageError, shorten_text
+from mminf.errors import UsageError, shorten_text
 from mminf.record import Record, digest
-from mminf.storage import open_bytes, to_path
+from mminf.storage import open_bytes
 
 FILE = "marks.jsonl"
 VALUES = ("good", "bad")
@@ -98,21 +98,6 @@ def _parse(line: bytes) -> tuple[str, Mark]:
     if note is not None and not isinstance(note, str):
         raise ValueError("`note` must be a text")
     return record, Mark(mark, note or "", time if isinstance(time, str) else "")
-
-
-def marks(output: str | Path) -> dict[str, Mark]:
-    """Returns the marks that people have given the records of a run with `mminf view`, by the ids of records.
-
-    Raises:
-        JournalError: if there are neither marks nor a run.
-        UsageError: if a line of the file is broken.
-    """
-    folder = to_path(str(output))
-    if not (folder / FILE).exists():
-        if not any((folder / name).exists() for name in ("journal.sqlite", "parts")):
-            raise JournalError(f"no run in {output}")
-        return {}
-    return read_marks(folder / FILE)
 
 
 def marks_digest(found: Mapping[str, Mark]) -> str:

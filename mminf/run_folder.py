@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from mminf.engine.output import read_marker
-from mminf.errors import MminfError
+from mminf.errors import JournalError, MminfError
 from mminf.image import ImagePolicy
 from mminf.journal.folders import list_shards
 from mminf.journal.schema import FILE
+from mminf.marks import FILE as MARKS
+from mminf.marks import Mark, read_marks
 from mminf.registry import SOURCES
 from mminf.sharding.journals import open_journals
 from mminf.storage import is_remote, to_path
@@ -91,3 +93,18 @@ def models_of(recipe: Mapping[str, Any]) -> list[str]:
     engines = recipe.get("engines") or {}
     models = [str(engine["model"]) for engine in engines.values() if isinstance(engine, dict) and engine.get("model")]
     return list(dict.fromkeys(models))
+
+
+def marks(output: str | Path) -> dict[str, Mark]:
+    """Returns the marks that people have given the records of a run with `mminf view`, by the ids of records.
+
+    Raises:
+        JournalError: if there are neither marks nor a run.
+        UsageError: if a line of the file is broken.
+    """
+    path = to_path(str(output))
+    if (path / MARKS).exists():
+        return read_marks(path / MARKS)
+    if not is_run(path):
+        raise JournalError(f"no run in {output}")
+    return {}

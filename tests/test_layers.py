@@ -143,6 +143,7 @@ EDGES: dict[str, set[str]] = {
         "plugin",
         "properties",
         "display",
+        "run_folder",
         "sharding",
         "sink",
         "source",

@@ -48,7 +48,7 @@ class Row:
 
 
 def sample_rows(folder: Path, dataset: Dataset, number: int = SAMPLE) -> list[Row]:
-    """Returns at most so many rows of a dataset, in equal distances as far as its format allows.
+    """Returns up to `number` rows of a dataset, evenly spaced if its format allows it.
 
     Args:
         folder: folder of the datasets.

@@ -1,4 +1,4 @@
-"""Measures how far estimates from probes are from runs, on ten recipes with simulated engines.
+"""Measures the errors of estimates from probes, on ten recipes with simulated engines.
 
 python -m tests.cost.measure RECORDS PROBE SEEDS [NAME ...]
 """
