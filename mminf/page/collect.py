@@ -173,7 +173,8 @@ def _begin_properties(output: str | Path, *, exact: bool, aside: bool) -> Callab
     """
     if not aside:
         return lambda: _properties(output, exact=exact)
-    command = [sys.executable, "-c", _CHILD, str(output), str(int(exact))]
+    # -P: files of the working directory are no modules.
+    command = [sys.executable, "-P", "-c", _CHILD, str(output), str(int(exact))]
     child = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603 (our own code)
 
     def wait() -> PathProperties | str:
