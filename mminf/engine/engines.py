@@ -13,6 +13,7 @@ from mminf.backend.base import Backend
 from mminf.engine.gpu_time import Hold
 from mminf.engine.stats import EngineStats
 from mminf.errors import EngineDied, EngineError, RequestError
+from mminf.image import View
 from mminf.request import Generation, Request
 from mminf.states import EngineState
 
@@ -80,6 +81,11 @@ class Engine:
     @property
     def loaded(self) -> bool:
         return self._loaded
+
+    @property
+    def view(self) -> View:
+        """The form of the images in requests."""
+        return self.backend.view
 
     async def ready(self) -> None:
         """Loads the model if it is not loaded. Raises EngineError if that fails, and in all later calls."""

@@ -123,8 +123,9 @@ class JournalGateway:
         self._check_draining()
         if not self._pool.admit(engine):
             raise EngineNotLoaded(f"{engine.stats.model} is not loaded")
-        for image in request.images:
-            await self._images.decode(image, engine.backend.view)
+        if not engine.loaded:
+            for image in request.images:  # a broken image fails before a model is loaded for it
+                await self._images.check(image)
         self._begin_call()
         given = None
         try:
@@ -171,6 +172,8 @@ class JournalGateway:
             if self._pool.retry_alone(engine, error):
                 raise EngineNotLoaded(f"{engine.stats.model} is not loaded") from error
             raise
+        for image in question.call.request.images:  # only a loaded model tells the size that it wants
+            await self._images.decode(image, engine.view)
         self._keep_tokens(engine)
         if not self._memo.knows_prompt(question.call.step.name):
             await self._keep_prompt(question)

@@ -50,6 +50,7 @@ class CatchingGateway:
 
     async def reference_image(self, uri: str) -> LoadedImage:
         image = await self._images.open(uri)
+        await self._images.decode(image)  # a backend that has loaded its processor meanwhile scales it itself
         await self._images.decode(image, self._view)
         return image
 

@@ -11,6 +11,7 @@ from mminf.engine.engines import Engine
 from mminf.engine.gpu_time import Hold
 from mminf.engine.stats import EngineStats
 from mminf.errors import EngineError, Interrupted
+from mminf.image import View
 from mminf.recipe.config import EngineConfig
 from mminf.record import digest
 from mminf.registry import BACKENDS
@@ -50,6 +51,10 @@ class Replicas(Engine):
     @property
     def loaded(self) -> bool:
         return any(copy.loaded for copy in self.copies)
+
+    @property
+    def view(self) -> View:
+        return next((copy.view for copy in self.copies if copy.loaded), self.backend.view)
 
     @property
     def capacity(self) -> int:

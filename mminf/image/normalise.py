@@ -65,7 +65,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
     image.load()
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")  # Pillow would copy it
     if image.mode == "La":  # Pillow converts premultiplied grey only to LA
         image = image.convert("LA")
     rgba = image.convert("RGBA")

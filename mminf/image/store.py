@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, TypeVarTuple
 
 from mminf.errors import ImageError, shorten_text
 from mminf.image.decode import Decoded, decode_image
@@ -32,16 +32,41 @@ FETCHES = 32  # remote images that are fetched at the same time
 _ENTRY = 1000  # bytes that an image takes without its content
 
 
+class Fit(Protocol):
+    """Scales images to the size that a model's processor wants; equal ones make equal pixels."""
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        """Returns the scaled image. Raises ValueError if the model takes no image of this shape."""
+        ...
+
+    def __hash__(self) -> int: ...
+
+
 class View(NamedTuple):
     """A form of an image that a backend needs.
 
     Attributes:
         kind: `pixels` (a PIL image, RGB), or `url` (a `data:` URL, for chat servers). Both have the same pixels.
         max_pixels: larger images are scaled down to at most this many.
+        fit: scales images instead, for models whose processor is known.
     """
 
     kind: str = "pixels"
     max_pixels: int | None = None
+    fit: Fit | None = None
+
+    def make(self, image: Image.Image, uri: str) -> Image.Image:
+        """Returns the pixels of this view of a decoded image.
+
+        Raises:
+            ImageError: if the model takes no image of this shape.
+        """
+        if self.fit is None:
+            return scale_down(image, self.max_pixels)
+        try:
+            return self.fit(image)
+        except ValueError as error:
+            raise ImageError(f"image {shorten_text(uri)!r} can't be shown to the model: {error}") from error
 
 
 FULL = View()
@@ -69,6 +94,11 @@ class LoadedImage:
     def pixels(self) -> Image.Image:
         """The decoded RGB image at its full size; `ImageStore.decode` comes first."""
         return self.views[FULL]
+
+    def seen(self, view: View) -> Image.Image:
+        """Returns a view in pixels; if the store has not made it, from the image at its full size."""
+        made = self.views.get(view)
+        return view.make(self.pixels, self.uri) if made is None else made
 
 
 class DigestCache:
@@ -105,7 +135,7 @@ class ImageStore:
         self._loaded: OrderedDict[str, LoadedImage] = OrderedDict()
         self._locks: dict[str, asyncio.Lock] = {}
         self._logged: set[str] = set()
-        self._pool = ThreadPoolExecutor(threads or min(8, (os.cpu_count() or 2) + 2), "mminf-image")
+        self._pool = ThreadPoolExecutor(threads or min(8, max(2, os.cpu_count() or 2)), "mminf-image")
         self._fetchers: ThreadPoolExecutor | None = None
 
     def close(self) -> None:
@@ -145,6 +175,12 @@ class ImageStore:
                 image.views[view] = await self._run(self._make_view, image.uri, data, view)
                 image.data = None  # read again if another view is needed
                 self._keep(image)
+
+    async def check(self, image: LoadedImage) -> None:
+        """Decodes an image that has no view yet, and keeps nothing. Raises ImageError as `decode`."""
+        if not image.views:
+            data = image.data or await self._read_again(image)
+            await self._run(decode_image, data, image.uri, self.policy.max_pixels)
 
     async def _load(self, uri: str) -> LoadedImage:
         made: LoadedImage = await self._run(self._identify, uri, pool=self._pool_for(uri))
@@ -215,7 +251,7 @@ class ImageStore:
     def _make_view(self, uri: str, data: bytes, view: View) -> Image.Image | str:
         found = decode_image(data, uri, self.policy.max_pixels)
         self._log_scaled(uri, found)
-        scaled = scale_down(found.pixels, view.max_pixels)
+        scaled = view.make(found.pixels, uri)
         if view.kind == "pixels":
             return scaled
         mime = found.mime

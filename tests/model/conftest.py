@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from mminf.image import ImagePolicy, ImageStore, LoadedImage, View
+from mminf.image import ImagePolicy, ImageStore, LoadedImage
 from mminf.plugin import discover
 from mminf.registry import BACKENDS
 from mminf.request import Generation, Request, Sampling
@@ -79,7 +79,7 @@ def loaded(images: Path) -> list[LoadedImage]:
         store = ImageStore(ImagePolicy(roots=None))
         found = [await store.open(str(path)) for path in sorted(images.iterdir())]
         for image in found:
-            await store.decode(image, View(max_pixels=12544))
+            await store.decode(image)
         return found
 
     return asyncio.run(load())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -11,9 +12,10 @@ from demo_architecture import SPECIAL
 from PIL import Image
 
 import mminf
+from mminf.backend.swift import SwiftBackend
 from mminf.errors import RequestError
 from mminf.image import LoadedImage, View
-from mminf.request import Generation, Sampling
+from mminf.request import Generation, Request, Sampling
 from mminf.turns import Turn
 
 from .conftest import Engine, ask
@@ -114,6 +116,55 @@ def test_both_engines_draw_the_same_tokens(
     settings = {**SAMPLE, "top_p": 0.95, "min_p": 0.01, "presence_penalty": 0.3, "repetition_penalty": 1.1}
     asked = [ask(image, open_turn="user", seed=seed, **settings) for seed, image in enumerate(loaded)]
     assert texts(vllm_engine.ask(*asked)) == texts(transformers_engine.ask(*asked))
+
+
+@pytest.mark.vllm
+def test_vllm_is_asked_what_ms_swift_would_ask_it(vllm_engine: Engine, loaded: list[LoadedImage]) -> None:
+    backend = vllm_engine.backend
+    asked = [
+        ask(loaded[0], open_turn="user", seed=1, **SAMPLE),
+        ask(loaded[1], "What is it?", seed=2, **SAMPLE, logprobs=True),
+        ask(loaded[2], "A score:", choices=["[[1]]", "[[2]]", "[[5]]"], logprobs=True),
+        ask(None, "A text <|im_end|> with <image> tags. " * 9, seed=4, **SAMPLE),
+        ask(loaded[3], "Name the colour.", max_tokens=9, stop=["e"], repetition_penalty=1.1),
+        ask(loaded[0], "word " * 3000, max_tokens=4000),
+    ]
+
+    async def both(request: Request) -> list[Any]:
+        ways = (backend._infer, functools.partial(SwiftBackend._infer, backend))
+        return [await way(request, backend._request_config(request)) for way in ways]
+
+    for request in asked:
+        ours, swifts = vllm_engine.run(both(request))
+        assert ours.completion_tokens > 0
+        assert ours == swifts
+
+
+@pytest.mark.vllm
+def test_vllm_hashes_no_pixels_and_equal_prompts_are_encoded_once(
+    vllm_engine: Engine, loaded: list[LoadedImage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vllm.multimodal.hasher import MultiModalHasher
+
+    hashed: list[object] = []
+    serialize = MultiModalHasher.serialize_item
+    monkeypatch.setattr(MultiModalHasher, "serialize_item", lambda item: (hashed.append(item), serialize(item))[1])
+    template, encoded = vllm_engine.backend._template, []
+    encode = template.encode
+    monkeypatch.setattr(template, "encode", lambda *args: (encoded.append(args), encode(*args))[1])
+    hooks = [ask(loaded[n % 3], open_turn="user", seed=n, **{**SAMPLE, "top_k": 7}) for n in range(9)]
+    for request in hooks:
+        assert isinstance(vllm_engine.ask(request)[0], Generation)
+    assert len(encoded) <= 1, "the three images have one size"
+    assert not [item for item in hashed if not isinstance(item, str | bool | int | float | bytes)]
+
+
+@pytest.mark.vllm
+def test_images_of_one_size_do_not_get_each_others_answers(vllm_engine: Engine, loaded: list[LoadedImage]) -> None:
+    asked = [ask(image, open_turn="user", seed=3, **SAMPLE) for image in loaded]
+    first, again = texts(vllm_engine.ask(*asked)), texts(vllm_engine.ask(*reversed(asked)))
+    assert len(set(first)) > 1
+    assert first == again[::-1]
 
 
 def test_stop_strings_end_drawn_answers(engine: Engine, loaded: list[LoadedImage]) -> None:

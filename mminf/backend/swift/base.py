@@ -13,9 +13,11 @@ from mminf.backend.builtin import find_model, is_builtin
 from mminf.backend.devices import devices, free_memory, only_devices
 from mminf.backend.model_files import resolve_model
 from mminf.backend.swift.adopt import adopt_template
+from mminf.backend.swift.answer import Answer, read_response
 from mminf.backend.swift.choice import Decision
 from mminf.backend.swift.config import SwiftConfig
 from mminf.backend.swift.explain import advise, explain_types
+from mminf.backend.swift.fit import find_fit
 from mminf.backend.swift.hook import Hook
 from mminf.backend.swift.remote_code import find_remote_code, remote_code
 from mminf.backend.swift.request import encode_prompt, install_encode, make_config, make_request
@@ -28,7 +30,6 @@ from mminf.request import Generation, Rendered, Request, Sampling
 
 if TYPE_CHECKING:
     from swift.infer_engine import InferEngine, InferRequest, RequestConfig
-    from swift.infer_engine.protocol import ChatCompletionResponse
     from swift.template import Template
 
 log = logging.getLogger("mminf")
@@ -86,20 +87,18 @@ class SwiftBackend(Backend):
     async def generate(self, request: Request) -> Generation:
         assert self._engine is not None, "load() comes first"
         vocabulary, decision = self._vocabulary, self._decision(request)
-        response = await self._ask(request)
-        choice = response.choices[0]
-        text = cut_stop(vocabulary.strip_ends(choice.message.content or ""), request.stop, request.sampling.min_tokens)
-        content = choice.logprobs["content"] if request.sampling.logprobs and choice.logprobs else None
-        finish_reason, chances = choice.finish_reason or "stop", None
+        answer = await self._ask(request)
+        text = cut_stop(vocabulary.strip_ends(answer.text), request.stop, request.sampling.min_tokens)
+        content = answer.tokens if request.sampling.logprobs else None
+        finish_reason, chances = answer.finish_reason, None
         if decision is not None:
             text, finish_reason = self._choose(decision, text), "stop"
             chances = decision.chances(content or ())
-        usage = response.usage
         return Generation(
             text=text,
             finish_reason=finish_reason,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
+            prompt_tokens=answer.prompt_tokens,
+            completion_tokens=answer.completion_tokens,
             logprobs=None if content is None else tuple(float(token["logprob"]) for token in content),
             choice_logprobs=chances,
         )
@@ -137,7 +136,7 @@ class SwiftBackend(Backend):
     def _make_engine(self) -> InferEngine:
         """Returns the loaded engine of ms-swift."""
 
-    async def _ask(self, request: Request) -> ChatCompletionResponse:
+    async def _ask(self, request: Request) -> Answer:
         try:
             return await self._infer(request, self._request_config(request))
         except asyncio.CancelledError:
@@ -147,9 +146,10 @@ class SwiftBackend(Backend):
                 raise EngineDied(f"engine of model {self.config.model!r} died: {shorten(error)}") from error
             raise RequestError(f"{self.config.backend}: {shorten(error)}") from error
 
-    async def _infer(self, request: Request, config: RequestConfig) -> ChatCompletionResponse:
+    async def _infer(self, request: Request, config: RequestConfig) -> Answer:
         assert self._engine is not None
-        return await self._engine.infer_async(self._infer_request(request), config, pre_infer_hook=self._hook(request))
+        wanted, hook = self._infer_request(request), self._hook(request)
+        return read_response(await self._engine.infer_async(wanted, config, pre_infer_hook=hook))
 
     def _hook(self, request: Request) -> Hook | None:
         """Returns the hook that changes the engine's generation arguments for a request, or None."""
@@ -208,8 +208,8 @@ class SwiftBackend(Backend):
         """Prepares a template for mminf's requests: vocabulary, date, pixels, open turns."""
         self._template = template
         adopt_template(template)
-        if self.config.max_pixels is not None:
-            template.max_pixels = self.config.max_pixels
+        self.view = self.view._replace(fit=find_fit(template, self.config.max_pixels))
+        template.max_pixels = self.config.max_pixels if self.view.fit is None else None
         self._known = Vocabulary(template)
         self._warn(template)
         install_encode(template)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 from mminf.backend.swift.adopt import open_view
 from mminf.backend.swift.choice import WANTED, Decision
 from mminf.backend.swift.config import SwiftConfig
+from mminf.backend.swift.fit import KEEP_SIZE
 from mminf.backend.swift.vocabulary import Vocabulary
 from mminf.image import View
 from mminf.request import Request, explicit_sampling
@@ -56,7 +57,7 @@ def make_request(
                 content += vocabulary.escape(part)
             else:
                 content += "<image>"
-                images.append(request.images[part.index].views[view])
+                images.append(request.images[part.index].seen(view))
         messages.append({"role": turn.role, "content": content})
     mark: Mark = {"open_turn": request.open_turn, "seed": request.seed}
     if decision is not None:
@@ -66,7 +67,9 @@ def make_request(
         kwargs["response_prefix"] = ""
     if config.reasoning == "off":
         kwargs["enable_thinking"] = False
-    if config.max_pixels is not None:
+    if view.fit is not None:
+        kwargs |= KEEP_SIZE
+    elif config.max_pixels is not None:
         kwargs["max_pixels"] = config.max_pixels
     return InferRequest(messages=messages, images=images, chat_template_kwargs=kwargs)
 

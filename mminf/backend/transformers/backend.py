@@ -13,6 +13,7 @@ from mminf.backend.base import backend, shorten
 from mminf.backend.devices import weights_share
 from mminf.backend.model_files import resolve_local
 from mminf.backend.swift import SwiftBackend, SwiftConfig
+from mminf.backend.swift.answer import Answer
 from mminf.backend.swift.hook import Arguments, Hook
 from mminf.backend.swift.request import read_mark
 from mminf.errors import RequestError
@@ -20,7 +21,6 @@ from mminf.request import Request
 
 if TYPE_CHECKING:
     from swift.infer_engine import RequestConfig, TransformersEngine
-    from swift.infer_engine.protocol import ChatCompletionResponse
     from transformers import LogitsProcessor, LogitsProcessorList
 
 
@@ -79,14 +79,14 @@ class TransformersBackend(SwiftBackend):
         engine.model = None
         super()._free(engine)
 
-    async def _ask(self, request: Request) -> ChatCompletionResponse:
+    async def _ask(self, request: Request) -> Answer:
         try:
             return await super()._ask(request)
         except RequestError:
             # An error (a row that is too long, out of memory) fails the whole batch, so retry this row alone.
             return await self._ask_alone(request)
 
-    async def _ask_alone(self, request: Request) -> ChatCompletionResponse:
+    async def _ask_alone(self, request: Request) -> Answer:
         config = self._request_config(request)
         config.seed = next(self._solo)  # this engine ignores it, but only equal configs share a batch
         try:

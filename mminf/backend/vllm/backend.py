@@ -11,12 +11,15 @@ from pydantic import Field
 
 from mminf.backend.base import backend
 from mminf.backend.swift import SwiftBackend, SwiftConfig
+from mminf.backend.swift.answer import Answer
 from mminf.backend.swift.hook import Arguments, Hook
+from mminf.backend.vllm.front import Front
 from mminf.errors import EngineError
 from mminf.request import Request, explicit_sampling
 
 if TYPE_CHECKING:
-    from swift.infer_engine import VllmEngine
+    from swift.infer_engine import RequestConfig, VllmEngine
+    from vllm.sampling_params import SamplingParams
 
 DEFAULT_SHARE, DEFAULT_SHARE_CPU = 0.9, 0.2
 
@@ -53,15 +56,8 @@ class VllmBackend(SwiftBackend):
     def __init__(self, config: VllmConfig) -> None:
         super().__init__(config)
         self._draws = False  # whether our logits processor draws the tokens, not vLLM
-
-    def load(self) -> None:
-        # vLLM reads these when it is imported. By default it would send usage statistics.
-        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-        # Our logits processors have the interface of vLLM's first model runner. The second one, which is vLLM 0.32's
-        # default if Triton is installed, refuses to start with them.
-        os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "0")
-        super().load()
+        self._front: Front | None = None
+        self._known_settings: dict[tuple[str, tuple[str, ...], str | None], dict[str, Any]] = {}
 
     def capacity(self) -> int:
         return min(super().capacity(), int(self.config.max_num_seqs))
@@ -120,38 +116,69 @@ class VllmBackend(SwiftBackend):
             engine_kwargs.setdefault("shutdown_timeout", 10)
         return engine_kwargs
 
-    def _hook(self, request: Request) -> Hook | None:
-        sampling = request.sampling
-        banned = self._banned(sampling)
-        decision = self._decision(request)
-        drawn = self._draws and sampling.temperature > 0
-        if not banned and not sampling.min_tokens and decision is None and not drawn:
-            return None
+    def load(self) -> None:
+        # vLLM reads these when it is imported. By default it would send usage statistics.
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        # Our logits processors have the interface of vLLM's first model runner. The second one, which is vLLM 0.32's
+        # default if Triton is installed, refuses to start with them.
+        os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "0")
+        super().load()
+        assert self._engine is not None
+        # vLLM's reasoning parsers are applied by ms-swift's own way of asking.
+        self._front = None if self._engine.reasoning_parser else Front(self._engine, self.view)
 
+    async def _infer(self, request: Request, config: RequestConfig) -> Answer:
+        if self._front is None or self._engine is None:
+            return await super()._infer(request, config)
+        prompt = await self._front.encode(self._infer_request(request))
+        self._engine.set_default_max_tokens(config, dict(prompt.inputs))
+        return await self._front.ask(prompt, request.images, self._params(request, config), config)
+
+    def _hook(self, request: Request) -> Hook:
         def hook(kwargs: Arguments) -> Arguments:
-            params = kwargs["generation_config"]
-            public = [name for name in params.__struct_fields__ if not name.startswith("_")]
-            settings = {name: getattr(params, name) for name in public}
-            extra = dict(params.extra_args or {})
-            settings["min_tokens"] = min(sampling.min_tokens, params.max_tokens)
-            if decision is not None:
-                settings |= {"min_tokens": 0, "allowed_token_ids": list(decision.tokens)}
-            elif banned:
-                from mminf.backend.vllm.ban import ARGUMENT
-
-                extra[ARGUMENT] = list(banned)
-            if drawn:
-                from mminf.backend.vllm.draw import GREEDY
-
-                extra |= _draw_arguments(request)
-                settings |= GREEDY
-            if extra:
-                settings["extra_args"] = extra
-            # A new object, because vLLM evaluates min_tokens and the stop tokens in the constructor.
-            kwargs["generation_config"] = type(params)(**settings)
+            kwargs["generation_config"] = self._finish(request, _settings_of(kwargs["generation_config"]))
             return kwargs
 
         return hook
+
+    def _params(self, request: Request, config: RequestConfig) -> SamplingParams:
+        """Returns vLLM's settings; those that are equal for many requests are made once."""
+        from vllm.sampling_params import RequestOutputKind
+
+        assert self._engine is not None
+        key = (request.sampling.set_values, tuple(request.stop), request.open_turn)
+        if (known := self._known_settings.get(key)) is None:
+            params = self._engine._prepare_generation_config(config)
+            self._engine._add_stop_words(params, config)
+            known = _settings_of(params)
+            # The answer is read once, when it is complete; and the settings belong to one call, so vLLM copies nothing.
+            known |= {"output_kind": RequestOutputKind.FINAL_ONLY, "skip_clone": True}
+            self._known_settings[key] = known
+        varied = {"max_tokens": config.max_tokens, "seed": config.seed}
+        return self._finish(request, {**known, **varied})
+
+    def _finish(self, request: Request, settings: dict[str, Any]) -> SamplingParams:
+        """Returns vLLM's settings with those that ms-swift's requests do not have."""
+        from vllm.sampling_params import SamplingParams
+
+        sampling, decision = request.sampling, self._decision(request)
+        extra = dict(settings["extra_args"] or {})
+        settings["min_tokens"] = min(sampling.min_tokens, settings["max_tokens"])
+        if decision is not None:
+            settings |= {"min_tokens": 0, "allowed_token_ids": list(decision.tokens)}
+        elif banned := self._banned(sampling):
+            from mminf.backend.vllm.ban import ARGUMENT
+
+            extra[ARGUMENT] = list(banned)
+        if self._draws and sampling.temperature > 0:
+            from mminf.backend.vllm.draw import GREEDY
+
+            extra |= _draw_arguments(request)
+            settings |= GREEDY
+        settings["extra_args"] = extra or None
+        # A new object, because vLLM evaluates min_tokens and the stop tokens in the constructor.
+        return SamplingParams(**settings)
 
     def _advice(self, error: BaseException) -> str:
         if "Engine core initialization failed" in str(error):
@@ -162,11 +189,18 @@ class VllmBackend(SwiftBackend):
         return super()._advice(error)
 
     async def close(self) -> None:
+        self._front = None
+        self._known_settings.clear()
         if self._engine is not None:
             shutdown = getattr(self._engine.engine, "shutdown", None)
             if shutdown is not None:
                 shutdown()
         await super().close()
+
+
+def _settings_of(params: SamplingParams) -> dict[str, Any]:
+    """Returns the arguments that make equal settings."""
+    return {name: getattr(params, name) for name in params.__struct_fields__ if not name.startswith("_")}
 
 
 def _draw_arguments(request: Request) -> dict[str, object]:
