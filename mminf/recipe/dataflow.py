@@ -88,8 +88,9 @@ def order_steps(
     """Returns a stage's steps in the order that needs the fewest model changes if one model is loaded at a time.
 
     The order depends on the recipe alone, not on the loaded models. Results that depend on the order (for example which
-    score is the first to drop a record) are therefore the same on every machine. Ties are resolved by list order. A
-    gate comes after all steps before it in the list, because its children inherit their fields.
+    score is the first to drop a record) are therefore the same on every machine. Ties are resolved by list order, but
+    of neighbouring calls that only judge a record, those without images come first: they cost least. A gate comes after
+    all steps before it in the list, because its children inherit their fields.
 
     Args:
         models: engine -> model that it needs, or None if it needs no local model; by default the engine's own name.
@@ -97,7 +98,7 @@ def order_steps(
     names = [step.engine for step in steps[: stage.stop]]
     needs = [name if name is None or models is None else models[name] for name in names]
     waits = [frozenset(range(step)) if steps[step].gate else waited for step, waited in enumerate(waits[: stage.stop])]
-    rules = _Rules(range(stage.start, stage.stop), waits, needs)
+    rules = _Rules(text_first(steps, stage), waits, needs)
     before = frozenset(range(stage.start))
     # Breadth first: the first order found that contains all steps has the fewest changes. With very many models this
     # takes too long, so the search continues greedily.
@@ -113,17 +114,39 @@ def order_steps(
     return list(order)
 
 
+def text_first(steps: Sequence[StepLike], stage: Stage) -> list[int]:
+    """Returns a stage's steps in list order, but of neighbouring judges those that show no image first.
+
+    A judge is a call whose fields a gate's condition reads: if it drops the record, the calls after it are not made.
+    """
+    read_later = frozenset[str]()
+    judges: set[int] = set()
+    for index in reversed(range(stage.start, stage.stop)):
+        if steps[index].engine is not None and steps[index].writes & read_later:
+            judges.add(index)
+        read_later = read_later.union(*(check.reads for check in steps[index].checks))
+    order: list[int] = []
+    neighbours: list[int] = []
+    for index in range(stage.start, stage.stop):
+        if index in judges:
+            neighbours.append(index)
+            continue
+        order += [*sorted(neighbours, key=lambda one: "images" in steps[one].reads), index]
+        neighbours = []
+    return order + sorted(neighbours, key=lambda one: "images" in steps[one].reads)
+
+
 @dataclass(frozen=True, slots=True)
 class _Rules:
     """What an order of a stage's steps must obey.
 
     Attributes:
-        here: the stage's steps.
+        here: the stage's steps, those that should come first first.
         waits: for each step of the recipe the steps that come before it.
         needs: for each step the model that it needs, if any.
     """
 
-    here: range
+    here: Sequence[int]
     waits: Sequence[frozenset[int]]
     needs: Sequence[str | None]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mminf.errors import RecipeError
-from mminf.recipe.dataflow import dependencies, split_stages, undefined_reads
+from mminf.recipe.dataflow import dependencies, order_steps, split_stages, undefined_reads
 from mminf.recipe.loader import load_recipe
 from mminf.recipe.schema import make_schema
 
@@ -90,3 +90,28 @@ def test_sink_expressions_are_checked(write_recipe: Callable[..., Path], where: 
     text = f"steps:\n  - set: {{a: '1'}}\nsinks:\n  - jsonl: {{path: x.jsonl, where: '{where}'}}\n"
     with pytest.raises(RecipeError, match="not a valid expression"):
         load_recipe(write_recipe(text))
+
+
+JUDGES = """
+  - generate: {name: text, engine: e, prompt: "{{ x }}", writes: t}
+  - score:    {name: picture, engine: e, prompt: "{{ images }} 1 to 5: {{ t }}"}
+  - score:    {name: words, engine: e, prompt: "1 to 5: {{ t }}"}
+  - score:    {name: scene, engine: e, prompt: "{{ images }} 1 to 5: {{ x }}"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("gate", "wanted"),
+    [
+        ("  - keep: picture > 1 and words > 1 and scene > 1\n", ["text", "words", "picture", "scene", "keep"]),
+        ("  - keep: picture > 1 and scene > 1\n", ["text", "picture", "words", "scene", "keep"]),
+        ("", ["text", "picture", "words", "scene"]),
+    ],
+)
+def test_of_neighbouring_judges_those_without_images_come_first(
+    write_recipe: Callable[..., Path], gate: str, wanted: list[str]
+) -> None:
+    made = steps(write_recipe, JUDGES + gate)
+    stage = split_stages(made)[0]  # type: ignore[arg-type]
+    order = order_steps(made, dependencies(made), stage, {"e": None})  # type: ignore[arg-type]
+    assert [made[index].name for index in order] == wanted  # type: ignore[attr-defined]
