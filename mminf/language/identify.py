@@ -44,7 +44,7 @@ def find_language(text: str) -> str:
     script = _find_script(text)
     if script is None:
         return "und"
-    likely, probability = next(iter(_rank(text, script).items()))
+    likely, probability = _most_likely(_rank(text, script))
     if probability >= _FOR_CODE:
         return likely
     return f"und-{_TAGS[script]}" if script in _TAGS else "und"
@@ -60,7 +60,7 @@ def likely_language(text: str) -> str:
     script = _find_script(head)
     if script is None or (script == "LATIN" and count_scripts(head)[script] < 2):
         return "und"
-    return next(iter(_rank(head, script)))
+    return _most_likely(_rank(head, script))[0]
 
 
 def find_other_language(text: str, other: str) -> str | None:
@@ -85,7 +85,7 @@ def find_not_in(text: str, expected: str) -> str | None:
     if script is None or expected.startswith("und") or sum(count_scripts(text).values()) < _LEAST_WORDS:
         return None
     languages = _rank(text, script)
-    likely, probability = next(iter(languages.items()))
+    likely, probability = _most_likely(languages)
     if script == "LATIN" and probability < _TO_DROP:
         return None  # in other scripts, names of other languages are not expected
     if languages.get(_SAME.get(expected, expected), 0.0) > _UNLIKELY:
@@ -107,7 +107,7 @@ def _find_script(text: str) -> str | None:
 
 
 def _rank(text: str, script: str) -> dict[str, float]:
-    """Returns the probabilities of languages, the highest first."""
+    """Returns the probabilities of languages."""
     if script in _BY_SCRIPT:
         return {_BY_SCRIPT[script]: 1.0}
     weights: dict[str, float] = {}
@@ -115,7 +115,13 @@ def _rank(text: str, script: str) -> dict[str, float]:
         name = _SAME.get(code, code)
         weights[name] = weights.get(name, 0.0) + share * (_PRIOR if code in _COMMON else 1.0)
     total = sum(weights.values())
-    return {code: weights[code] / total for code in sorted(weights, key=lambda code: -weights[code])}
+    return {code: weight / total for code, weight in weights.items()}
+
+
+def _most_likely(languages: dict[str, float]) -> tuple[str, float]:
+    """Returns the most likely language and its probability."""
+    likely = max(languages, key=languages.__getitem__)
+    return likely, languages[likely]
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pydantic import Field
 from rapidfuzz.distance import Levenshtein
@@ -175,8 +175,10 @@ def is_system_prompt(text: str, prompts: Iterable[str], similarity: float) -> bo
     return False
 
 
-def _without(words: list[str], part: list[str]) -> list[str]:
-    """Removes each occurrence of one list of words from another."""
+def _without(words: Sequence[str], part: Sequence[str]) -> Sequence[str]:
+    """Removes each occurrence of one sequence of words from another."""
+    if part[0] not in words:
+        return words
     left: list[str] = []
     index = 0
     while index < len(words):

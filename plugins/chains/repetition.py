@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
+from operator import eq
 
 from .texts import CJK, words_of
 
@@ -44,13 +46,16 @@ def _find_run(text: str) -> str | None:
     return f"{found[1]!r} {len(found[0]) // len(found[1])} times" if found else None
 
 
-def _find_loop(words: list[str], *, in_code: bool) -> str | None:
+def _find_loop(words: Sequence[str], *, in_code: bool) -> str | None:
     """Finds consecutive repetitions of a few words or a sentence.
 
     Args:
         in_code: the text contains code or tables, so that only very long loops count.
     """
+    least = 30 if in_code else 3
     for period in range(1, min(_LONGEST_UNIT, len(words) // 2) + 1):
+        if sum(map(eq, words[period:], words)) < (least - 1) * period:
+            continue  # too few equal words at this distance; this is the usual case, and a fraction of the cost
         run, longest, end = 0, 0, 0
         for index in range(period, len(words)):
             run = run + 1 if words[index] == words[index - period] else 0
@@ -59,12 +64,12 @@ def _find_loop(words: list[str], *, in_code: bool) -> str | None:
         times = longest // period + 1
         share = (longest + period) / len(words)
         unit = words[end - period : end]
-        if times >= (30 if in_code else 3) and _is_endless(unit, times, share):
+        if times >= least and _is_endless(unit, times, share):
             return f"{_join(unit)!r} {times} times"
     return None
 
 
-def _is_endless(unit: list[str], times: int, share: float) -> bool:
+def _is_endless(unit: Sequence[str], times: int, share: float) -> bool:
     """Returns whether a unit is repeated too often; the limit decreases with its length and its share of the text."""
     if not any(char.isalpha() for word in unit for char in word):
         return times >= 50 and share >= 0.5  # "0, 0, 0, ..." is data
@@ -79,16 +84,16 @@ def _is_endless(unit: list[str], times: int, share: float) -> bool:
 def _find_twins(text: str) -> str | None:
     """Finds a line or sentence that is half of the text or more; numbers before list items are ignored."""
     for parts in ([_NUMBER.sub("", line) for line in text.splitlines()], _SENTENCE.findall(text)):
-        long = [words for part in parts if len(words := tuple(words_of(part))) >= 4]
+        long = [words for part in parts if len(words := words_of(part)) >= 4]
         if not long:
             continue
         (most, times), *_ = Counter(long).most_common(1)
         if times >= 4 and times >= len(long) / 2:
-            return f"{_join(list(most))!r} {times} times"
+            return f"{_join(most)!r} {times} times"
     return None
 
 
-def _find_passages(words: list[str]) -> str | None:
+def _find_passages(words: Sequence[str]) -> str | None:
     """Finds repeated passages of any length, by a low share of distinct 8-grams."""
     grams = [tuple(words[index : index + 8]) for index in range(len(words) - 7)]
     if len(grams) < 60 or len(set(grams)) >= 0.4 * len(grams):
@@ -96,10 +101,10 @@ def _find_passages(words: list[str]) -> str | None:
     if not any(char.isalpha() for gram in grams[:20] for word in gram for char in word):
         return None
     most, times = Counter(grams).most_common(1)[0]
-    return f"{_join(list(most))!r} {times} times" if times >= 3 else None
+    return f"{_join(most)!r} {times} times" if times >= 3 else None
 
 
-def _join(words: list[str]) -> str:
+def _join(words: Sequence[str]) -> str:
     text = words[0]
     for last, word in pairwise(words):
         text += word if re.match(f"[{CJK}]", last) and re.match(f"[{CJK}]", word) else f" {word}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _QUOTES = str.maketrans({"‘": "'", "’": "'", "ʼ": "'", "＇": "'", "“": '"', "”": '"', "„": '"', "＂": '"'})
@@ -28,13 +29,17 @@ def straighten(text: str) -> str:
     return " ".join(_EMPHASIS.sub("", unicodedata.normalize("NFC", text).translate(_QUOTES)).split())
 
 
-def words_of(text: str) -> list[str]:
+@lru_cache(maxsize=256)
+def words_of(text: str) -> tuple[str, ...]:
     """Returns the words of a text in lower case; a Chinese, Japanese or Korean character counts as a word.
 
-    Combining marks are removed first, because `re` does not count them as parts of a word.
+    Combining marks are removed first, because `re` does not count them as parts of a word. Several rules look at the
+    same text one after the other, so the words of the last texts are kept.
     """
-    bare = "".join(char for char in text if unicodedata.category(char)[0] != "M").translate(_QUOTES)
-    return [word.casefold() for word in _WORD.findall(bare)]
+    if text.isascii():
+        return tuple(_WORD.findall(text.lower()))
+    bare = "".join([char for char in text if char.isascii() or unicodedata.category(char)[0] != "M"])
+    return tuple([word.casefold() for word in _WORD.findall(bare.translate(_QUOTES))])
 
 
 def shorten(text: str, most: int = 60) -> str:

@@ -93,6 +93,7 @@ def settings(engine: str) -> list[str]:
     for name in ("solvability", "hallucination", "clarity"):
         text = (ROOT / "templates" / "oasis" / f"{name}.jinja").read_text().replace("{{ images }}", "")
         found += [f"steps.{name}.template=null", f"steps.{name}.prompt={json.dumps(text)}"]
+        found += [f"steps.{name}.languages=[]"]
     return found
 
 
