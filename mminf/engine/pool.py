@@ -61,7 +61,7 @@ class Pool:
         for leaving in make_room(self._held, engine, later, self._fit):
             started, was_loaded = time.monotonic(), leaving.loaded
             self._held.remove(leaving)
-            await leaving.close()
+            await leaving.suspend()
             if was_loaded:
                 seconds = time.monotonic() - started
                 log.info("unloaded %s in %.1f s to make room for %s", leaving.stats.model, seconds, engine.stats.model)

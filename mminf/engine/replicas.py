@@ -119,11 +119,22 @@ class Replicas(Engine):
         for copy in self.copies:
             copy.retry_load()
 
+    @property
+    def alive(self) -> bool:
+        return any(copy.alive for copy in self.copies)
+
+    async def suspend(self) -> None:
+        await self._end_loads()
+        await asyncio.gather(*(copy.suspend() for copy in self.copies))
+
     async def close(self) -> None:
+        await self._end_loads()
+        await asyncio.gather(*(copy.close() for copy in self.copies))
+
+    async def _end_loads(self) -> None:
         self._closing = True
         loads, self._loads = self._loads, []
         await asyncio.gather(*loads, return_exceptions=True)  # a load in progress can't be stopped
-        await asyncio.gather(*(copy.close() for copy in self.copies))
 
 
 def make_engines(configs: Mapping[str, EngineConfig]) -> dict[str, Engine]:

@@ -86,7 +86,7 @@ class Session:
 
     async def close(self) -> None:
         """Frees the models."""
-        loaded = [engine for engine in set(self.engines.values()) if engine.loaded]
+        loaded = [engine for engine in set(self.engines.values()) if engine.alive]
         await asyncio.gather(*(engine.close() for engine in loaded), return_exceptions=True)
         for engine in loaded:
             file_log.info("unloaded %s", engine.stats.model)

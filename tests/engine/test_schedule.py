@@ -37,6 +37,36 @@ def test_models_that_do_not_fit_are_loaded_three_times_in_all(
     assert swapped.session.stats.settled == beside.session.stats.settled == 400
 
 
+def test_a_model_that_can_be_suspended_is_loaded_once(
+    write_recipe: Recipe, rows: Recipe, models: str, calls_log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mminf.backend.scripted import ScriptedBackend
+
+    done: list[str] = []
+
+    async def suspend(self: ScriptedBackend) -> bool:
+        done.append("suspend")
+        return True
+
+    async def resume(self: ScriptedBackend) -> None:
+        done.append("resume")
+
+    async def close(self: ScriptedBackend) -> None:
+        done.append("close")
+
+    rows(*({"id": str(n), "n": n} for n in range(40)))
+    recipe = write_recipe(models + SHAPE.replace("THIRD", "a"))
+    run(recipe, tmp_path / "plain", max_loaded_engines=1)
+    calls_log.write_text("")
+    for method in (suspend, resume, close):
+        monkeypatch.setattr(ScriptedBackend, method.__name__, method)
+    made = run(recipe, tmp_path / "suspended", max_loaded_engines=1)
+    assert loads(calls_log) == "ab"
+    assert done == ["suspend", "suspend", "resume", "close", "close"], "a and b are both closed at the end"
+    assert made.session.engines["a"].stats.loads == 2
+    assert outcomes(tmp_path / "suspended") == outcomes(tmp_path / "plain")
+
+
 def test_three_models_two_of_which_fit(
     write_recipe: Recipe, rows: Recipe, models: str, calls_log: Path, tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ from mminf.backend.swift.request import encode_prompt, install_encode, make_conf
 from mminf.backend.swift.stop import cut_stop
 from mminf.backend.swift.template_check import check_template
 from mminf.backend.swift.vocabulary import Vocabulary
+from mminf.bytecode import compiles_each_time
 from mminf.errors import EngineDied, EngineError, RequestError
 from mminf.reasoning import split_reasoning
 from mminf.request import Generation, Rendered, Request, Sampling
@@ -35,6 +36,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("mminf")
 
 _WARNED: set[str] = set()
+
+
+def _warn_once(line: str) -> None:
+    if line not in _WARNED:
+        _WARNED.add(line)
+        log.warning("%s", line)
 
 
 class SwiftBackend(Backend):
@@ -69,6 +76,8 @@ class SwiftBackend(Backend):
     def load(self) -> None:
         if (missing := self.check_installed()) is not None:
             raise EngineError(f"backend {self.config.backend!r} can't run here: {missing}")
+        if (slow := compiles_each_time(self.module)) is not None:
+            _warn_once(slow)
         try:
             with remote_code(self.config.trust_remote_code):
                 self._prepare_model()
@@ -127,8 +136,8 @@ class SwiftBackend(Backend):
     def _free(self, engine: InferEngine) -> None:
         """Frees the engine's memory. Templates and views refer to the model and to each other."""
         template = engine.template
-        template.__dict__.pop("encode", None)
-        template.__dict__.pop("_mminf_open_view", None)
+        for name in ("encode", "prepare_generate_kwargs", "_mminf_open_view"):
+            template.__dict__.pop(name, None)
         template.model = None
         free_memory()
 
@@ -217,10 +226,7 @@ class SwiftBackend(Backend):
     def _warn(self, template: Template) -> None:
         """Logs problems of the template, once for all replicas and reloads of a model."""
         for problem in check_template(template, template.tokenizer):
-            line = f"model {self.config.model!r}: {problem}"
-            if line not in _WARNED:
-                _WARNED.add(line)
-                log.warning("%s", line)
+            _warn_once(f"model {self.config.model!r}: {problem}")
 
     @property
     def _vocabulary(self) -> Vocabulary:

@@ -31,11 +31,13 @@ class Mark(TypedDict, total=False):
         open_turn: the turn that the prompt leaves open.
         seed: the seed of the request.
         prefix: token ids that are appended to the prompt.
+        encoded: the encoded prompt, if it has been encoded before; it is used once.
     """
 
     open_turn: str | None
     seed: int
     prefix: Sequence[int]
+    encoded: dict[str, list[int] | torch.Tensor]
 
 
 def make_request(
@@ -108,6 +110,8 @@ def install_encode(template: Template) -> None:
 
     def encode(inputs: InferRequest, *args: object, **kwargs: object) -> dict[str, list[int] | torch.Tensor]:
         mark = read_mark(inputs)
+        if "encoded" in mark:
+            return mark.pop("encoded")
         view = open_view(template) if mark.get("open_turn") == "user" else template
         encoded: dict[str, list[int] | torch.Tensor] = type(template).encode(view, inputs, *args, **kwargs)
         if prefix := mark.get("prefix"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -13,15 +15,20 @@ from mminf.backend.base import backend, shorten
 from mminf.backend.devices import weights_share
 from mminf.backend.model_files import resolve_local
 from mminf.backend.swift import SwiftBackend, SwiftConfig
-from mminf.backend.swift.answer import Answer
+from mminf.backend.swift.answer import Answer, read_response
 from mminf.backend.swift.hook import Arguments, Hook
 from mminf.backend.swift.request import read_mark
+from mminf.backend.transformers.gather import Gather
 from mminf.errors import RequestError
 from mminf.request import Request
 
 if TYPE_CHECKING:
     from swift.infer_engine import RequestConfig, TransformersEngine
     from transformers import LogitsProcessor, LogitsProcessorList
+
+
+ENCODERS = 4
+"""Threads that encode prompts. They share the interpreter, so that more of them gain nothing."""
 
 
 class TransformersConfig(SwiftConfig):
@@ -43,6 +50,9 @@ class TransformersBackend(SwiftBackend):
     def __init__(self, config: TransformersConfig) -> None:
         super().__init__(config)
         self._solo = itertools.count(1)
+        self._gather = Gather(config.max_batch_size)
+        self._encoders: ThreadPoolExecutor | None = None
+        self._threads: int | None = None
 
     def capacity(self) -> int:
         # A batch runs to its end, and contains calls of one step only. The next ones fill up in the meantime.
@@ -55,10 +65,20 @@ class TransformersBackend(SwiftBackend):
         return {} if share is None else {device: share}
 
     def _make_engine(self) -> TransformersEngine:
+        import torch
         from swift.infer_engine import TransformersEngine
 
+        from mminf.backend.transformers.stops import install_stops
+
+        self._encoders = ThreadPoolExecutor(ENCODERS, "mminf-encode")
+        if torch.cuda.is_available() and self._threads is None:
+            # On the CPU only small images and prompts are processed. With a thread per core for each of these
+            # operations, the threads wait for each other.
+            self._threads = torch.get_num_threads()
+            torch.set_num_threads(1)
+
         common = self._common()
-        return TransformersEngine(
+        engine = TransformersEngine(
             self._folder,
             adapters=list(self.config.adapters),
             max_batch_size=self.config.max_batch_size,
@@ -67,6 +87,9 @@ class TransformersBackend(SwiftBackend):
             **common,
             **self.config.options,
         )
+        engine.template.set_mode("transformers")  # ms-swift sets it before its first batch
+        install_stops(engine.template)
+        return engine
 
     def _free(self, engine: TransformersEngine) -> None:
         # ms-swift's worker thread never ends and references the engine; make it exit when it fetches its next batch.
@@ -78,6 +101,27 @@ class TransformersBackend(SwiftBackend):
             engine._task_thread.join(timeout=10)
         engine.model = None
         super()._free(engine)
+
+    async def close(self) -> None:
+        if self._threads is not None:
+            import torch
+
+            torch.set_num_threads(self._threads)
+            self._threads = None
+        if self._encoders is not None:
+            self._encoders.shutdown(wait=False, cancel_futures=True)
+            self._encoders = None
+        await super().close()
+
+    async def _infer(self, request: Request, config: RequestConfig) -> Answer:
+        """Encodes the prompt while earlier batches run; ms-swift would do it between two batches."""
+        assert self._engine is not None
+        wanted, template = self._infer_request(request), self._engine.template
+        encode = functools.partial(template.encode, wanted, return_template_inputs=True)
+        read_mark(wanted)["encoded"] = await asyncio.get_running_loop().run_in_executor(self._encoders, encode)
+        await self._gather.wait()
+        response = await self._engine.infer_async(wanted, config, pre_infer_hook=self._hook(request))
+        return read_response(response)
 
     async def _ask(self, request: Request) -> Answer:
         try:

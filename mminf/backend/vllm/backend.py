@@ -36,6 +36,11 @@ class VllmConfig(SwiftConfig):
     )
     enable_prefix_caching: bool | None = Field(None, description="Reuse the KV cache of equal prefixes; on by default.")
     limit_mm_per_prompt: dict[str, int] | None = Field(None, description="Maximum per prompt: {image: 4}.")
+    sleep: bool = Field(
+        False,
+        description="While another model is loaded, keep the weights in RAM (vLLM's sleep mode); GPUs only. It has not "
+        "been tried on a GPU yet.",
+    )
     quantization: str | None = Field(None, description="vLLM's quantization method.")
 
 
@@ -73,6 +78,8 @@ class VllmBackend(SwiftBackend):
 
         config = self.config
         on_cpu = not torch.cuda.is_available()
+        if config.sleep and on_cpu:
+            raise EngineError("`sleep: true` needs a GPU: vLLM's sleep mode moves the weights from the GPU to RAM")
         options = dict(config.options)
         engine_kwargs = self._engine_kwargs(options.pop("engine_kwargs", {}), on_cpu)
         return VllmEngine(
@@ -88,6 +95,7 @@ class VllmBackend(SwiftBackend):
             enable_prefix_caching=config.enable_prefix_caching,
             limit_mm_per_prompt=config.limit_mm_per_prompt,
             quantization=config.quantization,
+            enable_sleep_mode=config.sleep,
             engine_kwargs=engine_kwargs,
             **self._common(),
             **options,
@@ -187,6 +195,16 @@ class VllmBackend(SwiftBackend):
                 "`gpu_memory_utilization` or `max_model_len`, or stop other processes on the device."
             )
         return super()._advice(error)
+
+    async def suspend(self) -> bool:
+        if not self.config.sleep or self._engine is None:
+            return await super().suspend()
+        await self._engine.engine.sleep(level=1)
+        return True
+
+    async def resume(self) -> None:
+        assert self._engine is not None
+        await self._engine.engine.wake_up()
 
     async def close(self) -> None:
         self._front = None

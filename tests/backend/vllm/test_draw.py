@@ -228,8 +228,9 @@ def test_vllm_is_asked_for_a_greedy_answer_of_one_token_at_a_time() -> None:
     assert (sent.seed, sent.frequency_penalty, sent.stop, sent.min_tokens) == (None, 0, ["x"], 3)
     assert (sent.max_tokens, sent.logprobs) == (9, 0)
     assert sent.extra_args == {ARGUMENT: [7, [0.8, 5, 1.0, 0.0], 1.0, 0.5, 0.0]}
-    greedy = Request((), (), Sampling(), None, 7)
-    assert backend._hook(greedy) is None
+    greedy = backend._hook(Request((), (), Sampling(), None, 7))
+    kept = greedy({"generation_config": SamplingParams(temperature=0.0, max_tokens=9)})["generation_config"]
+    assert (kept.temperature, kept.max_tokens, kept.extra_args) == (0.0, 9, None)
     backend._draws = False
     on_gpu = backend._hook(request)({"generation_config": asked})["generation_config"]
     assert (on_gpu.seed, on_gpu.temperature, on_gpu.extra_args) == (7, 0.8, None)
