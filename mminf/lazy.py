@@ -22,3 +22,16 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         return getattr(import_module(home), inner or name)
 
     return get
+
+
+API_NAMES = {
+    **dict.fromkeys(("copy_recipe", "describe_member", "describe_recipe"), "mminf.catalogue"),
+    **dict.fromkeys(("list_members", "list_recipes"), "mminf.catalogue"),
+    **dict.fromkeys(("describe_plan", "preview", "probe"), "mminf.trial"),
+    **dict.fromkeys(("plan_push", "push"), "mminf.hub.push"),
+    "card": "mminf.card.write",
+    "list_records": "mminf.listing",
+    "marks": "mminf.run_folder",
+    "report": "mminf.page.report",
+}
+"""Names of `mminf.api` that a run does not need. Importing them takes longer than the rest of its start."""

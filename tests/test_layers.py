@@ -151,6 +151,7 @@ EDGES: dict[str, set[str]] = {
     "hub": {"card", "output_names", "plugin", "redact", "run_folder", "sink", *VALUES},
     "testing": {"backend", "step", "engine", "plugin", *VALUES},
     "api": {
+        "lazy",
         "card",
         "catalogue",
         "content",

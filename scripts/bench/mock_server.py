@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,15 @@ def answer(text: str, open_turn: bool, seed: int) -> str:
     return f"It is thing {number}, seen from the side."
 
 
-def make_app(latency: float, log: Path | None, model: str = "mock") -> web.Application:
+def make_app(latency: float, log: Path | None, model: str = "mock", first: Path | None = None) -> web.Application:
     """Returns the application of the server."""
     file = log.open("a") if log is not None else None
 
+    waiting = [first] if first is not None else []
+
     async def chat(request: web.Request) -> web.Response:
+        if waiting:
+            waiting.pop().write_text(str(time.time()))
         body: dict[str, Any] = json.loads(await request.read())
         content = body["messages"][-1]["content"]
         text = content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
@@ -61,9 +66,9 @@ def make_app(latency: float, log: Path | None, model: str = "mock") -> web.Appli
     return app
 
 
-async def serve(latency: float, log: Path | None) -> None:
+async def serve(latency: float, log: Path | None, first: Path | None = None) -> None:
     """Serves until the process is killed."""
-    runner = web.AppRunner(make_app(latency, log), access_log=None)
+    runner = web.AppRunner(make_app(latency, log, first=first), access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -76,8 +81,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--latency", type=float, default=0.0)
     parser.add_argument("--log", type=Path)
+    parser.add_argument("--first", type=Path, help="file for the time of the first request")
     arguments = parser.parse_args()
-    asyncio.run(serve(arguments.latency, arguments.log))
+    asyncio.run(serve(arguments.latency, arguments.log, arguments.first))
 
 
 if __name__ == "__main__":

@@ -24,12 +24,11 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import aiohttp
 import psutil
 
 import mminf
@@ -43,7 +42,12 @@ from mminf.turns import Turn
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 MMINF = [sys.executable, "-c", "from mminf.cli.main import main; main()"]
-IN_FLIGHT = 64
+IN_FLIGHT, ROUNDS = 64, 3
+NO_FILTERS = [
+    f"steps.{name}=false"
+    for name in ("degenerate_instruction", "refused_instruction", "refusal", "degenerate", "language")
+]
+"""Settings without the steps that read texts and call no model: what is left is the engine's own overhead."""
 SCRIPT = f"""
 import sys
 sys.path.insert(0, {str(HERE)!r})
@@ -97,13 +101,13 @@ def settings(engine: str) -> list[str]:
     return found
 
 
-def run_recipe(folder: Path, records: int, engine: str) -> Cost:
+def run_recipe(folder: Path, records: int, engine: str, more: Sequence[str] = ()) -> Cost:
     """Runs the Oasis recipe over text records."""
     output = folder / "out"
     shutil.rmtree(output, ignore_errors=True)
     rows = write_rows(folder, records)
     with measured() as cost:
-        mminf.run("oasis", input=rows, output=output, settings=settings(engine))
+        mminf.run("oasis", input=rows, output=output, settings=[*settings(engine), *more])
     with Journal(output) as journal:
         calls = sum(step.calls for step in journal.memo.totals().values())
     return Cost(cost[0], cost[1], calls)
@@ -116,11 +120,13 @@ def scripted_engine(folder: Path, latency: float) -> str:
 
 def bench_scripted(folder: Path, records: int) -> None:
     """Measures the overhead without latency, and the share of the ideal rate with 50 ms."""
-    run_recipe(folder, 50, scripted_engine(folder, 0))
-    cost = run_recipe(folder, records, scripted_engine(folder, 0))
-    least = bare_loop(folder, cost.calls, 0)
-    print(f"scripted, no latency, {records} records, {cost.calls} calls:")
-    print(f"  mminf {cost.a_thousand:.3f} CPU-s per 1,000 calls; bare loop {least.a_thousand:.3f}")
+    for name, more in (("Oasis", []), ("Oasis without text filters", NO_FILTERS)):
+        run_recipe(folder, 50, scripted_engine(folder, 0), more)
+        costs = sorted(run_recipe(folder, records, scripted_engine(folder, 0), more) for _ in range(ROUNDS))
+        cost = costs[ROUNDS // 2]
+        least = bare_loop(folder, cost.calls, 0)
+        print(f"scripted, {name}, no latency, {records} records, {cost.calls} calls, median of {ROUNDS}:")
+        print(f"  mminf {cost.a_thousand:.3f} CPU-s per 1,000 calls; bare loop {least.a_thousand:.3f}")
     cost = run_recipe(folder, records, scripted_engine(folder, 0.05))
     least = bare_loop(folder, cost.calls, 0.05)
     ideal = cost.calls / IN_FLIGHT * 0.05
@@ -152,10 +158,11 @@ def bare_loop(folder: Path, calls: int, latency: float) -> Cost:
 
 
 @contextlib.contextmanager
-def mock_server(latency: float, log: Path | None = None) -> Iterator[str]:
+def mock_server(latency: float, log: Path | None = None, first: Path | None = None) -> Iterator[str]:
     """Yields the address of a mock server in a separate process."""
     command = [sys.executable, str(HERE / "mock_server.py"), "--latency", str(latency)]
     command += ["--log", str(log)] if log is not None else []
+    command += ["--first", str(first)] if first is not None else []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -168,45 +175,80 @@ def http_engine(url: str) -> str:
     return f"{{backend: openai, model: mock, base_url: '{url}', max_concurrency: {IN_FLIGHT}}}"
 
 
+class Whole(NamedTuple):
+    """A client as a whole process: CPU-seconds with its start, seconds until its first request, calls."""
+
+    cpu: float
+    first: float
+    calls: int
+
+    @property
+    def a_thousand(self) -> float:
+        return 1000 * self.cpu / self.calls
+
+
+def whole_process(command: list[str], calls: int, folder: Path) -> Whole:
+    """Runs a client against a new mock server. `{url}` in its command becomes the server's address."""
+    mark = folder / "first"
+    mark.unlink(missing_ok=True)
+    with mock_server(0, first=mark) as url:
+        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()
+        made = [part.replace("{url}", url) for part in command]
+        subprocess.run(made, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+    return Whole(cpu, float(mark.read_text()) - started, calls)
+
+
 def bench_http(folder: Path, records: int) -> None:
-    """Measures the same through an HTTP server, compared with aiohttp alone, which posts the same bodies."""
-    bodies: list[bytes] = []
-    post = Client.post
+    """Measures `mminf run` over HTTP as a whole process, next to a bare aiohttp loop that posts the same bodies."""
+    for name, more in (("Oasis", []), ("Oasis without text filters", NO_FILTERS)):
+        found: dict[int, dict[str, list[Whole]]] = {}
+        for number in (records, 4 * records):
+            bodies, rows, output = folder / "bodies", write_rows(folder, number), folder / "out"
+            calls = record_bodies(folder, number, bodies, more)
+            ours = [*MMINF, "run", "oasis", "--input", str(rows), "--output", str(output), "--quiet"]
+            for setting in [*settings(http_engine("{url}")), *more]:
+                ours += ["--set", setting]
+            bare = [sys.executable, str(HERE / "bare_loop.py"), "{url}", str(bodies), str(folder / "answers")]
+            found[number] = {"mminf": [], "loop": []}
+            for _ in range(ROUNDS):
+                shutil.rmtree(output, ignore_errors=True)
+                found[number]["mminf"].append(whole_process(ours, calls, folder))
+                found[number]["loop"].append(whole_process(bare, calls, folder))
+        print(f"HTTP, {name}, whole process, no latency, {IN_FLIGHT} in flight, medians of {ROUNDS}:")
+        middle = {
+            number: {side: sorted(runs, key=lambda run: run.cpu)[ROUNDS // 2] for side, runs in sides.items()}
+            for number, sides in found.items()
+        }
+        for number, sides in middle.items():
+            mine, theirs = sides["mminf"], sides["loop"]
+            print(
+                f"  {number} records, {mine.calls} calls: mminf {mine.a_thousand:.3f} CPU-s per 1,000 calls,", end=" "
+            )
+            print(f"loop {theirs.a_thousand:.3f}: {mine.cpu / theirs.cpu:.2f} x;", end=" ")
+            firsts = {side: sorted(run.first for run in runs)[ROUNDS // 2] for side, runs in found[number].items()}
+            print(f"first request after {firsts['mminf']:.2f} s, loop {firsts['loop']:.2f} s")
+        few, many = middle[records], middle[4 * records]
+        each = {side: 1000 * (many[side].cpu - few[side].cpu) / (many[side].calls - few[side].calls) for side in few}
+        print(f"  marginal: mminf {each['mminf']:.3f}, loop {each['loop']:.3f}: {each['mminf'] / each['loop']:.2f} x")
+
+
+def record_bodies(folder: Path, records: int, path: Path, more: list[str]) -> int:
+    """Writes the bodies of all requests of a run. Returns their number."""
+    post, number = Client.post, 0
 
     async def keep(self: Client, payload: dict[str, Any], probe: Any = None) -> Any:
-        bodies.append(json.dumps(payload, ensure_ascii=False).encode())
+        nonlocal number
+        number += 1
+        file.write(json.dumps(payload, ensure_ascii=False).encode() + b"\n")
         return await post(self, payload, probe)
 
-    with mock_server(0) as url:
+    with path.open("wb") as file, mock_server(0) as url:
         Client.post = keep  # type: ignore[method-assign]
-        run_recipe(folder, records, http_engine(url))
+        run_recipe(folder, records, http_engine(url), more)
         Client.post = post  # type: ignore[method-assign]
-        cost = run_recipe(folder, records, http_engine(url))
-        with measured() as least:
-            asyncio.run(post_all(url, bodies))
-        print(f"HTTP, no latency, {records} records, {cost.calls} calls, {IN_FLIGHT} in flight:")
-        alone = Cost(*least, len(bodies)).a_thousand
-        print(f"  mminf {cost.a_thousand:.3f} CPU-s per 1,000 calls on the client;", end=" ")
-        print(f"aiohttp alone {alone:.3f}; ratio {cost.a_thousand / alone:.2f}")
-    with mock_server(0.05) as url:
-        cost = run_recipe(folder, records, http_engine(url))
-        with measured() as least:
-            asyncio.run(post_all(url, bodies))
-        print(f"HTTP, 50 ms latency: mminf {cost.wall:.2f} s, aiohttp alone {least[1]:.2f} s:", end=" ")
-        print(f"{least[1] / cost.wall:.1%} of its rate")
-
-
-async def post_all(url: str, bodies: list[bytes]) -> None:
-    """Posts bodies in a bare loop."""
-    todo = iter(bodies)
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-
-        async def work() -> None:
-            for body in todo:
-                async with session.post(f"{url}/chat/completions", data=body) as response:
-                    json.loads(await response.text())
-
-        await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+    return number
 
 
 def bench_kill(folder: Path, records: int) -> None:

@@ -29,7 +29,7 @@ from mminf.backend.base import Backend
 from mminf.engine.run import Run
 from mminf.errors import RecordError, UnusableAnswer
 from mminf.executor.local import LocalExecutor
-from mminf.image import ImagePolicy, LoadedImage, decode_image, read_image, scale_down
+from mminf.image import ImagePolicy, LoadedImage, decode_image, read_image
 from mminf.journal import Journal
 from mminf.record import Record, derive_seed
 from mminf.request import Generation, Request, Sampling
@@ -79,7 +79,7 @@ async def _nothing() -> None:
 def view(uri: str, backend: Backend) -> LoadedImage:
     """Loads an image in the calling thread, without an image store."""
     pixels = decode_image(read_image(uri, ImagePolicy(roots=None)), uri)[0]
-    return LoadedImage(uri, uri, views={backend.view: scale_down(pixels, backend.view.max_pixels)})
+    return LoadedImage(uri, uri, views={backend.view: backend.view.make(pixels, uri)})
 
 
 # Part 1: hooks
@@ -98,6 +98,7 @@ async def bench_hook(folder: Path, backend: Any, number: int) -> None:
             request = Request((Turn("user", ()),), (), sampling, "user", derive_seed(0, path.name))
             wanted = backend._infer_request(request)
             wanted.messages, wanted.images = [{"role": "user", "content": "<image>"}], [str(path)]
+            wanted.chat_template_kwargs |= {"min_pixels": 12544, "max_pixels": 12544}
             await engine.infer_async(wanted, backend._request_config(request), pre_infer_hook=backend._hook(request))
 
         await asyncio.gather(*(ask(path) for path in sorted(images.iterdir())))
