@@ -2,6 +2,7 @@
 # make demo    runs the Oasis recipe on the built-in model and drawn images
 # make test    runs the tests
 # make test-real  runs tests on small real models, whose weights are in packages (opt-in, takes minutes)
+# make test-install  runs the installation commands of README.md, each in a new environment (opt-in, takes half an hour)
 # make prompts  prints how many labelled texts the classifier and the judges get right: ENGINE='{backend: ..., model: ...}',
 #               by default SmolLM2 and only the texts without images; OPTIONS='--text-only --json'
 # make check   runs what CI runs: ruff, mypy --strict, tests
@@ -18,7 +19,7 @@ STAMP := $(VENV)/.installed
 
 FUZZ ?= 50
 
-.PHONY: setup demo test test-real prompts fuzz mutants check lint types format bench model requirements docs clean
+.PHONY: setup demo test test-real test-install prompts fuzz mutants check lint types format bench model requirements docs clean
 
 setup: $(STAMP)
 
@@ -46,6 +47,9 @@ test: setup
 test-real: setup
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --requirement requirements/real.txt
 	MMINF_REAL=1 $(BIN)/python -m pytest tests/real -s
+
+test-install: setup
+	$(BIN)/python scripts/install_tier.py
 
 SMOLLM2 := out/smollm2
 export ENGINE

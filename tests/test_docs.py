@@ -25,7 +25,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_the_plugin_of_the_docs_works(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "plugins.md").read_text()
-    code = re.search(r"```python\n# shout.py\n(.*?)```", text, re.DOTALL)
+    code = re.search(r'```python\n("""A step that changes a field.*?)```', text, re.DOTALL)
     assert code is not None
     (tmp_path / "shout.py").write_text(code[1])
     (tmp_path / "rows.jsonl").write_text('{"response": "hi"}\n')

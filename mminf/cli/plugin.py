@@ -14,14 +14,28 @@ def register(app: typer.Typer) -> None:
     app.command("new-plugin")(new_plugin)
 
 
-def new_plugin(name: Annotated[str, typer.Argument(help="Name of the new step, for example shout.")]) -> None:
-    """Write a plugin file with one step, and a recipe that runs it, to the current folder.
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="Name of the new step, source, sink or backend, for example shout.")],
+    kind: Annotated[
+        str,
+        typer.Option(
+            help="What the plugin adds: `step`, `model-step` (asks a model about images), `dataset-step` (sees all "
+            "records), `source`, `sink` or `backend`."
+        ),
+    ] = "step",
+) -> None:
+    """Write a plugin and a recipe that runs it to the current folder. Both work as they are, without a model.
 
     Example:
 
         mminf new-plugin shout
+
+        mminf new-plugin colour --kind model-step
     """
+    from mminf.plugin.kinds import KINDS
     from mminf.plugin.scaffold import write_plugin
 
-    plugin, recipe = write_plugin(name)
-    echo(f"wrote {plugin} and {recipe}; try: mminf run {recipe} --input YOUR_ROWS.jsonl")
+    written = write_plugin(name, kind=kind)
+    echo(f"wrote {', '.join(path.name for path in written)}")
+    source = "" if KINDS[kind].rows is not None else " --input YOUR_IMAGES/"
+    echo(f"try: mminf run {name}.yaml{source} --output out/{name}")

@@ -5,55 +5,49 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mminf.errors import UsageError
+from mminf.errors import UsageError, nearest
 from mminf.plugin.discovery import discover
-from mminf.registry import STEPS
+from mminf.plugin.kinds import KINDS
+from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS
 
-_PLUGIN = '''"""A custom step: `{name}`."""
-
-from mminf.step import Context, Outcome, Record, Step, StepConfig, step
-
-
-class {cls}Config(StepConfig):
-    reads: str = "text"
-    writes: str = "{name}"
+_TAKEN = {"source": SOURCES, "sink": SINKS, "backend": BACKENDS}
 
 
-@step("{name}")
-class {cls}(Step[{cls}Config]):
-    """Writes the upper-cased text of one field."""
+def write_plugin(name: str, folder: Path | None = None, kind: str = "step") -> list[Path]:
+    """Writes a plugin, a recipe that runs it, and rows for the recipe, if there is no file with that name.
 
-    async def run(self, record: Record, ctx: Context) -> Outcome:
-        return {{self.config.writes: record[self.config.reads].upper()}}
-'''
+    Args:
+        name: of the new member: the plugin is `<name>.py`, the recipe `<name>.yaml`.
+        kind: one of `KINDS`.
 
-_RECIPE = """# mminf run {name}.yaml --input rows.jsonl
-name: {name}
-plugins: {name}.py
-source: {{jsonl: rows.jsonl}}
-steps:
-  - {name}: {{reads: text, writes: {name}}}
-sinks:
-  - jsonl: {name}.jsonl
-"""
-
-
-def write_plugin(name: str, folder: Path | None = None) -> tuple[Path, Path]:
-    """Writes `<name>.py`, a plugin with one step, and `<name>.yaml`, a recipe that runs it.
+    Returns:
+        The files that were written: plugin, recipe, rows.
 
     Raises:
-        UsageError: if the name is not an identifier or is taken, or a file exists already.
+        UsageError: if the name is not an identifier or is taken, there is no such kind, or a file exists already.
     """
+    if kind not in KINDS:
+        raise UsageError(f"there is no kind of plugin {kind!r}{nearest(kind, KINDS)}")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise UsageError(f"{name!r} is not a valid name of a step; use lower-case letters, digits and underscores")
+        raise UsageError(f"{name!r} is not a valid name; use lower-case letters, digits and underscores")
     discover()
-    if name in STEPS:
-        raise UsageError(f"step {name!r} exists already; choose another name")
+    if name in _TAKEN.get(kind, STEPS):
+        what = kind if kind in _TAKEN else "step"
+        raise UsageError(f"{what} {name!r} exists already; choose another name")
     folder = folder or Path.cwd()
-    cls = "".join(part.capitalize() for part in name.split("_"))
-    plugin, recipe = folder / f"{name}.py", folder / f"{name}.yaml"
-    for path, text in ((plugin, _PLUGIN), (recipe, _RECIPE)):
+    made = KINDS[kind]
+    files = [(folder / f"{name}.py", made.plugin), (folder / f"{name}.yaml", made.recipe)]
+    for path, _ in files:
         if path.exists():
             raise UsageError(f"{path} exists already")
-        path.write_text(text.format(name=name, cls=cls), encoding="utf-8")
-    return plugin, recipe
+    if made.rows is not None and not (folder / made.rows[0]).exists():
+        files.append((folder / made.rows[0], made.rows[1]))
+    for path, text in files:
+        path.write_text(fill(text, name), encoding="utf-8")
+    return [path for path, _ in files]
+
+
+def fill(text: str, name: str) -> str:
+    """Returns a text of a kind for a member's name."""
+    cls = "".join(part.capitalize() for part in name.split("_"))
+    return text.replace("CLASS", cls).replace("NAME", name)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
+import sysconfig
+import traceback
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from typing import TypeVar
 
+import mminf
 from mminf.errors import (
     EngineError,
     EngineNotLoaded,
@@ -20,6 +25,7 @@ log = logging.getLogger("mminf")
 T = TypeVar("T")
 FINAL = (Interrupted, EngineNotLoaded, EngineError, JournalError)
 """Errors that are not caused by the record: it stays pending, and there is no retry."""
+_OURS, _STANDARD = f"{Path(mminf.__file__).parent}{os.sep}", f"{sysconfig.get_path('stdlib')}{os.sep}"
 
 
 class AttemptsUsedUp(RecordError):
@@ -30,6 +36,10 @@ class AnswersUsedUp(AttemptsUsedUp, NoUsableAnswer):
     """The same, and in the last attempt the model's answer could not be used."""
 
 
+class StepBug(RecordError):
+    """An exception that a step does not expect; the message ends with the line of the plugin."""
+
+
 async def retry(
     attempt: Callable[[int], Awaitable[T]],
     attempts: int,
@@ -38,8 +48,9 @@ async def retry(
 ) -> T:
     """Returns the result of the first attempt that succeeds.
 
-    An attempt is retried after UnusableAnswer, and after any exception except those below: a bug in a step fails the
-    record on which it occurs, not the run.
+    An attempt is retried after UnusableAnswer, and after OSError, because files and servers may be back soon. Any other
+    exception is a bug in the step: another attempt would make its calls again and end in the same way, so it fails the
+    record at once, and the reason names the line.
 
     Args:
         attempt: called with 0, 1, ...
@@ -48,7 +59,7 @@ async def retry(
 
     Raises:
         AttemptsUsedUp: if all attempts failed; AnswersUsedUp if the last one failed because of its answer.
-        RecordError: at once, because a retry would not help; the errors in `FINAL` likewise.
+        StepBug, RecordError: at once, because a retry would not help; the errors in `FINAL` likewise.
     """
     reason = ""
     last: Exception | None = None
@@ -61,11 +72,25 @@ async def retry(
             raise
         except UnusableAnswer as error:
             last, reason = error, str(error)
+        except OSError as error:
+            last, reason = error, f"{type(error).__name__}: {error}"
         except Exception as error:
             log.debug("attempt %d failed", number, exc_info=True)
-            last, reason = error, f"{type(error).__name__}: {error}"
+            raise StepBug(f"{type(error).__name__}: {error} ({find_line(error)})") from error
     kind = AnswersUsedUp if isinstance(last, UnusableAnswer) else AttemptsUsedUp
     raise kind(f"{reason} ({attempts} attempts)" if attempts > 1 else reason)
+
+
+def find_line(error: BaseException) -> str:
+    """Returns `file:line` of the innermost frame of an exception that is neither mminf's own nor a library's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(_OURS) and not _is_library(frame.filename)]
+    frame = (own or frames)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"
+
+
+def _is_library(filename: str) -> bool:
+    return filename.startswith(("<", _STANDARD)) or f"{os.sep}site-packages{os.sep}" in filename
 
 
 def raise_worst(found: Iterable[object]) -> None:

@@ -16,7 +16,7 @@ from mminf.errors import (
     RecordError,
     UnusableAnswer,
 )
-from mminf.step.retry import AttemptsUsedUp, raise_worst, retry
+from mminf.step.retry import AnswersUsedUp, AttemptsUsedUp, StepBug, raise_worst, retry
 
 
 def run(*outcomes: object, before: Callable[[int, Exception], None] | None = None) -> tuple[object, int]:
@@ -41,16 +41,21 @@ def run(*outcomes: object, before: Callable[[int, Exception], None] | None = Non
 def test_the_first_usable_result_is_returned() -> None:
     assert run("a", "b") == ("a", 1)
     assert run(UnusableAnswer("x"), "b", "c") == ("b", 2)
-    assert run(UnusableAnswer("x"), ValueError("bug"), "c") == ("c", 3)
+    assert run(UnusableAnswer("x"), OSError("gone"), "c") == ("c", 3)
 
 
 def test_the_last_reason_is_kept() -> None:
-    with pytest.raises(AttemptsUsedUp, match=r"^second \(2 attempts\)$"):
+    with pytest.raises(AnswersUsedUp, match=r"^second \(2 attempts\)$"):
         run(UnusableAnswer("first"), UnusableAnswer("second"))
-    with pytest.raises(AttemptsUsedUp, match=r"^only$"):
+    with pytest.raises(AnswersUsedUp, match=r"^only$"):
         run(UnusableAnswer("only"))
-    with pytest.raises(AttemptsUsedUp, match=r"^KeyError: 'bug' \(2 attempts\)$"):
-        run(UnusableAnswer("first"), KeyError("bug"))
+    with pytest.raises(AttemptsUsedUp, match=r"^TimeoutError: slow \(2 attempts\)$"):
+        run(UnusableAnswer("first"), TimeoutError("slow"))
+
+
+def test_a_bug_in_a_step_is_not_retried_and_names_the_line() -> None:
+    with pytest.raises(StepBug, match=r"^KeyError: 'bug' \(test_retry.py:\d+\)$"):
+        run(UnusableAnswer("first"), KeyError("bug"), "never")
 
 
 @pytest.mark.parametrize(
@@ -64,8 +69,8 @@ def test_what_a_retry_would_not_help_is_raised_at_once(error: Exception) -> None
 
 def test_each_retry_is_told() -> None:
     told: list[tuple[int, str]] = []
-    run(UnusableAnswer("x"), ValueError("y"), "c", before=lambda number, error: told.append((number, repr(error))))
-    assert told == [(1, "UnusableAnswer('x')"), (2, "ValueError('y')")]
+    run(UnusableAnswer("x"), OSError("y"), "c", before=lambda number, error: told.append((number, repr(error))))
+    assert told == [(1, "UnusableAnswer('x')"), (2, "OSError('y')")]
 
 
 def test_of_several_errors_the_most_serious_is_raised() -> None:

