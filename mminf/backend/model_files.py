@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 
 from mminf.backend.builtin import find_model, is_builtin
+from mminf.errors import EngineError
+
+_PATHS = ("/", "./", "../", "~")
 
 
 def resolve_model(model: str, revision: str | None) -> str:
@@ -17,6 +20,8 @@ def resolve_model(model: str, revision: str | None) -> str:
     folder = resolve_local(model)
     if Path(folder).is_dir():
         return folder
+    if model.startswith(_PATHS):  # a hub would answer with a long error, after seconds of imports
+        raise EngineError(f"model {model!r} is a path, and there is no such folder")
     from swift.utils import safe_snapshot_download
 
     return str(safe_snapshot_download(model, revision=revision))

@@ -225,7 +225,7 @@ KINDS = {
         "a writer of datasets",
         _SINK,
         _HEAD
-        + 'source: {jsonl: rows.jsonl}\nsteps:\n  - set: {length: text|length}\nsinks:\n'
+        + "source: {jsonl: rows.jsonl}\nsteps:\n  - set: {length: text|length}\nsinks:\n"
         + "  - NAME: {path: out.csv, columns: [text, length]}\n",
         _ROWS,
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,3 +65,14 @@ def test_two_models_of_one_name_are_an_error(tiny: BuiltinModel) -> None:
     with pytest.raises(PluginError, match="two built-in models have the name 'tiny'"):
         register_model(BuiltinModel("tiny", tiny.folder, "llava", ()))
     register_model(tiny)  # a plugin that is imported twice
+
+
+@pytest.mark.parametrize("model", ["/no/such/model", "./no_model", "~/no_model"])
+def test_a_missing_folder_is_told_before_anything_large_is_imported(model: str) -> None:
+    code = (
+        "import sys\nfrom mminf.backend.model_files import resolve_model\n"
+        f"try:\n    resolve_model({model!r}, None)\nexcept Exception as error:\n    print(error)\n"
+        "assert not {'swift', 'torch', 'transformers'} & set(sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.stdout == f"model {model!r} is a path, and there is no such folder\n", found.stderr
