@@ -218,31 +218,35 @@ def start(name: str) -> Iterator[Side]:
         process.stdin.close()
 
 
-def measure(name: str, side: Side, images: Path, others: Path) -> tuple[Round, Round]:
+def measure(name: str, side: Side, images: Path, others: Path, *, later: bool) -> list[Round]:
     """Returns first calls and later calls of one side."""
     first = side.round(images)
+    if not later:
+        return [first]
     if name == "vllm":
-        return first, side.round(images)
+        return [first, side.round(images)]
     both = side.round(others, 1 + AGAIN)
-    return first, Round(both.cpu - first.cpu, both.wall - first.wall, both.calls - first.calls)
+    return [first, Round(both.cpu - first.cpu, both.wall - first.wall, both.calls - first.calls)]
 
 
-def bench(size: str, number: int, sides: dict[str, Side], folder: Path, first: int) -> None:
+def bench(
+    size: str, number: int, sides: dict[str, Side], folder: Path, first: int, *, rounds: int, later: bool
+) -> None:
     """Measures and prints one size."""
-    found: dict[str, list[tuple[Round, Round]]] = {name: [] for name in sides}
-    folders = [folder / f"{size}-{n}" for n in range(2 * ROUNDS + 1)]
+    found: dict[str, list[list[Round]]] = {name: [] for name in sides}
+    folders = [folder / f"{size}-{n}" for n in range(2 * rounds + 1)]
     for n, images in enumerate(folders):
         draw(images, first + n * number, number if n else 8, SIZES[size])
     for side in sides.values():
         side.round(folders[0])
-    for turn in range(ROUNDS):
+    for turn in range(rounds):
         for name in sorted(sides, reverse=bool(turn % 2)):
-            found[name].append(measure(name, sides[name], *folders[2 * turn + 1 :][:2]))
-    print(f"{size}, {number} images per round, {ROUNDS} rounds:")
-    for place, title in enumerate(("first call", "later call")):
-        rounds = {name: [pair[place] for pair in pairs] for name, pairs in found.items()}
-        cpu = {name: [one.milliseconds for one in rounds[name]] for name in sides}
-        rate = {name: [one.rate for one in rounds[name]] for name in sides}
+            found[name].append(measure(name, sides[name], *folders[2 * turn + 1 :][:2], later=later))
+    print(f"{size}, {number} images per round, {rounds} rounds:")
+    for place, title in enumerate(("first call", "later call") if later else ("first call",)):
+        placed = {name: [pair[place] for pair in pairs] for name, pairs in found.items()}
+        cpu = {name: [one.milliseconds for one in placed[name]] for name in sides}
+        rate = {name: [one.rate for one in placed[name]] for name in sides}
         print(f"  {title}: " + "; ".join(f"{name} {_list(cpu[name])} ms, {_list(rate[name])} /s" for name in sides))
         if len(sides) == 2:
             print(f"    CPU {_ratio(cpu):.2f} x, rate {_ratio(rate):.1%} (medians)", flush=True)
@@ -271,6 +275,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="*", choices=list(SIZES), default=list(SIZES))
     parser.add_argument("--images", type=int, help="per round; default: 96 of 1 megapixel, 1,024 of the others")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--first-only", action="store_true", help="no later calls")
     parser.add_argument("--only", choices=["vllm", "mminf"])
     parser.add_argument("--side", choices=["vllm", "mminf"], help=argparse.SUPPRESS)
     wanted = parser.parse_args(arguments)
@@ -279,18 +285,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     print(versions())
     names = [wanted.only] if wanted.only else ["vllm", "mminf"]
+    how: dict[str, Any] = {"rounds": wanted.rounds, "later": not wanted.first_only}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if len(names) == 1:
             with start(names[0]) as side:
                 for place, size in enumerate(wanted.sizes):
                     number = wanted.images or (96 if size == "1mp" else 1024)
-                    bench(size, number, {names[0]: side}, folder, 100_000 * (place + 1))
+                    bench(size, number, {names[0]: side}, folder, 100_000 * (place + 1), **how)
             return
         with start("vllm") as theirs, start("mminf") as ours:
             for place, size in enumerate(wanted.sizes):
                 number = wanted.images or (96 if size == "1mp" else 1024)
-                bench(size, number, {"vllm": theirs, "mminf": ours}, folder, 100_000 * (place + 1))
+                bench(size, number, {"vllm": theirs, "mminf": ours}, folder, 100_000 * (place + 1), **how)
 
 
 if __name__ == "__main__":
