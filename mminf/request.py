@@ -98,6 +98,11 @@ class Request:
         """All strings that end the generation."""
         return list(dict.fromkeys([*self.sampling.stop, *self.ends]))
 
+    @property
+    def shown(self) -> list[LoadedImage]:
+        """The images in the order in which the chat shows them; one may be shown twice, or not at all."""
+        return [self.images[part.index] for turn in self.turns for part in turn.parts if not isinstance(part, str)]
+
     def chat(self, digests: bool = False) -> bytes:
         """Returns the chat as JSON: [[role, [part, ...]], ...], an image part as {"image": its URI, or its digest}."""
         chat: list[list[Json]] = []

@@ -16,7 +16,7 @@ from mminf.backend.swift import SwiftBackend
 from mminf.errors import RequestError
 from mminf.image import LoadedImage, View
 from mminf.request import Generation, Request, Sampling
-from mminf.turns import Turn
+from mminf.turns import ImagePart, Turn
 
 from .conftest import Engine, ask
 
@@ -157,6 +157,25 @@ def test_vllm_hashes_no_pixels_and_equal_prompts_are_encoded_once(
         assert isinstance(vllm_engine.ask(request)[0], Generation)
     assert len(encoded) <= 1, "the three images have one size"
     assert not [item for item in hashed if not isinstance(item, str | bool | int | float | bytes)]
+
+
+@pytest.mark.vllm
+@pytest.mark.parametrize("order", [(1, 0), (0, 0), (1,), (2, 1, 0)])
+def test_each_image_is_named_in_the_order_in_which_the_prompt_shows_it(
+    vllm_engine: Engine, loaded: list[LoadedImage], order: tuple[int, ...]
+) -> None:
+    def asked(images: list[LoadedImage], order: tuple[int, ...]) -> Request:
+        parts = tuple(ImagePart(index) for index in order)
+        return Request(
+            (Turn("user", (*parts, "What is it?")),), tuple(images), Sampling(**SAMPLE, logprobs=True), None, 5
+        )
+
+    named = vllm_engine.ask(asked(loaded[:3], order))[0]
+    # The same images as a list that is shown from its beginning, and none of them known to vLLM by these names.
+    copies = [LoadedImage(image.uri, f"another {image.digest}", views=image.views) for image in loaded[:3]]
+    straight = [copies[index] for index in order]
+    assert named == vllm_engine.ask(asked(straight, tuple(range(len(order)))))[0]
+    assert isinstance(named, Generation)
 
 
 @pytest.mark.vllm

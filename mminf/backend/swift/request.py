@@ -51,7 +51,7 @@ def make_request(
     """
     from swift.infer_engine import InferRequest
 
-    messages, images = [], []
+    messages = []
     for turn in request.turns:
         content = ""
         for part in turn.parts:
@@ -59,7 +59,6 @@ def make_request(
                 content += vocabulary.escape(part)
             else:
                 content += "<image>"
-                images.append(request.images[part.index].seen(view))
         messages.append({"role": turn.role, "content": content})
     mark: Mark = {"open_turn": request.open_turn, "seed": request.seed}
     if decision is not None:
@@ -73,6 +72,7 @@ def make_request(
         kwargs |= KEEP_SIZE
     elif config.max_pixels is not None:
         kwargs["max_pixels"] = config.max_pixels
+    images = [image.seen(view) for image in request.shown]
     return InferRequest(messages=messages, images=images, chat_template_kwargs=kwargs)
 
 

@@ -144,7 +144,7 @@ class VllmBackend(SwiftBackend):
             return await super()._infer(request, config)
         prompt = await self._front.encode(self._infer_request(request))
         self._engine.set_default_max_tokens(config, dict(prompt.inputs))
-        return await self._front.ask(prompt, request.images, self._params(request, config), config)
+        return await self._front.ask(prompt, request.shown, self._params(request, config), config)
 
     def _hook(self, request: Request) -> Hook:
         def hook(kwargs: Arguments) -> Arguments:

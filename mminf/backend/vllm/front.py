@@ -101,7 +101,7 @@ class Front:
         """Returns the answer to a prompt. Raises what vLLM raises.
 
         Args:
-            images: the images of the prompt.
+            images: the images in the order in which the prompt shows them.
             params: vLLM's settings.
             config: the settings that ms-swift knows.
         """
@@ -133,7 +133,8 @@ class Front:
             # A list, because vLLM takes a single tensor for an embedding.
             made["multi_modal_data"] = {"image": [unwrap(image) for image in prompt.images]}
             if prompt.untouched:
-                made["multi_modal_uuids"] = {"image": [name_image(image, self._view) for image in images]}
+                names = [name_image(image, self._view) for image in images]
+                made["multi_modal_uuids"] = {"image": names}
         return made
 
 
