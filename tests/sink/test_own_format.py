@@ -1,9 +1,8 @@
-"""The sink of docs/plugins.md: a format of a plugin, in one file and in several."""
+"""The sink of `mminf new-plugin` and docs/plugins.md: a format of a plugin, in one file and in several."""
 
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -11,21 +10,21 @@ from typing import IO, Any
 import pytest
 
 from mminf.errors import RecipeError
+from mminf.plugin.kinds import KINDS
+from mminf.plugin.scaffold import fill
 from mminf.sink import Record, Sink, SinkConfig
 from mminf.sink.placing import make_part
 
 from .runs import SCRIPT, Make, run
 
-DOCS = Path(__file__).parents[2] / "docs" / "plugins.md"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Writes the plugin of the page to a file."""
-    found = re.search(r"```python\n# csv_sink.py\n(.*?)```", DOCS.read_text(), re.DOTALL)
-    assert found is not None
+    """Writes the plugin of the page, which is also that of `mminf new-plugin`, to a file."""
     file = tmp_path_factory.mktemp("plugin") / "csv_sink.py"
-    file.write_text(found[1])
+    file.write_text(fill(KINDS["sink"].plugin, "csv"))
     return [str(file)]
 
 
@@ -91,6 +90,6 @@ def test_the_pages_list_every_sink() -> None:
     from mminf.registry import SINKS
 
     discover()
-    page = (DOCS.parent / "recipes.md").read_text()
+    page = (DOCS / "recipes.md").read_text()
     own = [name for name in SINKS if name != "csv"]
     assert [name for name in own if f"`{name}`" not in page] == []
