@@ -198,7 +198,7 @@ KINDS = {
         "a step that changes a field",
         _STEP,
         _HEAD
-        + "source: {jsonl: rows.jsonl}\nsteps:\n  - NAME: {reads: text, writes: NAME}\nsinks:\n  - jsonl: out.jsonl\n",
+        + "source: {jsonl: rows.jsonl}\nsteps:\n  - NAME: {reads: text, writes: NAME}\nsinks:\n  - jsonl: NAME.jsonl\n",
         _ROWS,
     ),
     "model-step": Kind(
@@ -206,19 +206,20 @@ KINDS = {
         _ASKING,
         _HEAD
         + _STAND_IN
-        + "source: {images: images/}\nsteps:\n  - NAME: {engine: vlm}\nsinks:\n  - jsonl: out.jsonl\n",
+        + "source: {images: images/}\nsteps:\n  - NAME: {engine: vlm}\nsinks:\n  - jsonl: NAME.jsonl\n",
         None,
     ),
     "dataset-step": Kind(
         "a step that sees the whole dataset",
         _DATASET,
-        _HEAD + "source: {jsonl: rows.jsonl}\nsteps:\n  - NAME: {reads: text, most: 1}\nsinks:\n  - jsonl: out.jsonl\n",
+        _HEAD
+        + "source: {jsonl: rows.jsonl}\nsteps:\n  - NAME: {reads: text, most: 1}\nsinks:\n  - jsonl: NAME.jsonl\n",
         _ROWS,
     ),
     "source": Kind(
         "a reader of an input format",
         _SOURCE,
-        _HEAD + "source: {NAME: rows.txt}\nsteps:\n  - keep: text|length < 100\nsinks:\n" + "  - jsonl: out.jsonl\n",
+        _HEAD + "source: {NAME: rows.txt}\nsteps:\n  - keep: text|length < 100\nsinks:\n" + "  - jsonl: NAME.jsonl\n",
         ("rows.txt", "1\ta cup\n2\ta red cup\n3\ttwo cups\n"),
     ),
     "sink": Kind(
@@ -226,7 +227,7 @@ KINDS = {
         _SINK,
         _HEAD
         + "source: {jsonl: rows.jsonl}\nsteps:\n  - set: {length: text|length}\nsinks:\n"
-        + "  - NAME: {path: out.csv, columns: [text, length]}\n",
+        + "  - NAME: {path: NAME.csv, columns: [text, length]}\n",
         _ROWS,
     ),
     "backend": Kind(
@@ -234,7 +235,7 @@ KINDS = {
         _BACKEND,
         _HEAD
         + "engines:\n  own: {backend: NAME, model: mine}\nsource: {jsonl: rows.jsonl}\nsteps:\n"
-        + '  - generate: {engine: own, prompt: "{{ text }}", writes: answer}\nsinks:\n  - jsonl: out.jsonl\n',
+        + '  - generate: {engine: own, prompt: "{{ text }}", writes: answer}\nsinks:\n  - jsonl: NAME.jsonl\n',
         _ROWS,
     ),
 }

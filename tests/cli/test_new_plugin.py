@@ -42,14 +42,14 @@ def test_each_kind_works_as_it_is_written(kind: str, tmp_path: Path, monkeypatch
     result = mminf.run(f"{name}.yaml", output="out")
     assert result.state == "finished", result
     if kind == "sink":
-        assert (tmp_path / "out" / "out.csv").read_text().splitlines() == [
+        assert (tmp_path / "out" / f"{name}.csv").read_text().splitlines() == [
             "text,length",
             "a cup,5",
             "a red cup,9",
             "two cups,8",
         ]
         return
-    rows = [json.loads(line) for line in (tmp_path / "out" / "out.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "out" / f"{name}.jsonl").read_text().splitlines()]
     assert [{key: row[key] for key in wanted} for row, wanted in zip(rows, WANTED[kind], strict=True)] == WANTED[kind]
 
 
