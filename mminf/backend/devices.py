@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from mminf.errors import EngineError
 
 # Memory of a model relative to its weights: activations and the KV cache of a batch, approximately.
 HEADROOM = 1.3
+_DEVICE_FILES = (Path("/dev/kfd"), Path("/dev/dxg"))
 
 
 @cache
@@ -21,6 +23,8 @@ def devices(count: int = 1, first: int = 0) -> tuple[str, ...]:
     Raises:
         EngineError: if there are too few GPUs.
     """
+    if not _may_have_gpu():
+        return ("cpu",)
     import torch
 
     if not torch.cuda.is_available():
@@ -30,6 +34,16 @@ def devices(count: int = 1, first: int = 0) -> tuple[str, ...]:
             f"the recipe needs {first + count} GPUs (`replicas` times `tensor_parallel_size`), but there are {there}"
         )
     return tuple(f"cuda:{number}" for number in range(first, first + count))
+
+
+def _may_have_gpu() -> bool:
+    """Returns whether it is worth importing torch, which takes two seconds, to look for a GPU.
+
+    On Linux, drivers have a device file: NVIDIA's, AMD's, or that of the Windows subsystem.
+    """
+    if not sys.platform.startswith("linux"):
+        return True
+    return any(path.exists() for path in (*_DEVICE_FILES, *Path("/dev").glob("nvidia*")))
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,3 +119,16 @@ def test_an_input_without_the_fields_that_steps_read(rows: Callable[..., Path]) 
     path = rows({"id": "a", "text": "x"})
     result = CliRunner().invoke(app, ["plan", "detailed_instruction", "--input", str(path)])
     assert "reads field 'description', but nothing provides it" in str(result.exception)
+
+
+def test_a_plan_imports_neither_torch_nor_an_engine(images: Path) -> None:
+    if any(Path("/dev").glob("nvidia*")):
+        pytest.skip("this machine has a GPU: torch tells which")
+    code = (
+        "import sys; sys.argv = ['mminf', 'plan', 'oasis', '--input', sys.argv[1]]\n"
+        "from mminf.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print({'torch', 'transformers', 'swift', 'vllm', 'datasets', 'pandas'} & set(sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", code, str(images)], capture_output=True, text=True)
+    assert found.stdout.endswith("set()\n"), found.stdout + found.stderr
