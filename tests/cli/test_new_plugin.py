@@ -11,8 +11,10 @@ from typer.testing import CliRunner
 import mminf
 from mminf.cli.main import app
 from mminf.errors import UsageError
+from mminf.plugin import discover
 from mminf.plugin.kinds import KINDS
 from mminf.plugin.scaffold import fill, write_plugin
+from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS
 
 from ..conftest import ROOT, tiny_image
 
@@ -27,6 +29,14 @@ WANTED = {
         {"answer": "You said: two cups"},
     ],
 }
+
+
+@pytest.fixture(autouse=True)
+def registries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forgets the plugins of a test: other tests look at all members."""
+    discover()
+    for registry in (STEPS, BACKENDS, SOURCES, SINKS):
+        monkeypatch.setattr(registry, "_items", dict(registry._items))
 
 
 @pytest.mark.parametrize("kind", KINDS)
