@@ -268,9 +268,9 @@ def export(
         JournalError: if there is no run, or the recipe has other steps than the run.
         OutputError: if a dataset can't be written, or would replace a file that mminf did not write.
     """
-    target, named = (None if place is None else to_path(str(place)) for place in (to, marks))
     from mminf.engine.export import export_run
 
+    target, named = (None if place is None else to_path(str(place)) for place in (to, marks))
     return export_run(recipe, to_path(str(output)), to=target, force=force, marks=named)
 
 

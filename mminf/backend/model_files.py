@@ -17,14 +17,19 @@ def resolve_model(model: str, revision: str | None) -> str:
     Raises:
         EngineError: if there is no such model.
     """
+    check_path(model)
     folder = resolve_local(model)
     if Path(folder).is_dir():
         return folder
-    if model.startswith(_PATHS):  # a hub would answer with a long error, after seconds of imports
-        raise EngineError(f"model {model!r} is a path, and there is no such folder")
     from swift.utils import safe_snapshot_download
 
     return str(safe_snapshot_download(model, revision=revision))
+
+
+def check_path(model: str) -> None:
+    """Raises EngineError if a model is a path without a folder; a hub would answer with a long error."""
+    if model.startswith(_PATHS) and not Path(resolve_local(model)).is_dir():
+        raise EngineError(f"model {model!r} is a path, and there is no such folder")
 
 
 def resolve_local(model: str) -> str:

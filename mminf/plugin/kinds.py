@@ -15,7 +15,7 @@ class Kind(NamedTuple):
         what: what it is, for help texts.
         plugin: the Python file.
         recipe: a recipe that uses it.
-        rows: the input of the recipe, as `NAME` or `NAME.ending` of a file, and its content; None: images.
+        rows: name and content of the recipe's input; None: a folder of images, which the user has.
     """
 
     what: str

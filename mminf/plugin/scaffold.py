@@ -14,7 +14,7 @@ _TAKEN = {"source": SOURCES, "sink": SINKS, "backend": BACKENDS}
 
 
 def write_plugin(name: str, folder: Path | None = None, kind: str = "step") -> list[Path]:
-    """Writes a plugin, a recipe that runs it, and rows for the recipe, if there is no file with that name.
+    """Writes a plugin and a recipe that runs it. Rows for the recipe are written as well, unless their file exists.
 
     Args:
         name: of the new member: the plugin is `<name>.py`, the recipe `<name>.yaml`.

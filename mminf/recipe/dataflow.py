@@ -126,14 +126,10 @@ def text_first(steps: Sequence[StepLike], stage: Stage) -> list[int]:
             judges.add(index)
         read_later = read_later.union(*(check.reads for check in steps[index].checks))
     order: list[int] = []
-    neighbours: list[int] = []
-    for index in range(stage.start, stage.stop):
-        if index in judges:
-            neighbours.append(index)
-            continue
-        order += [*sorted(neighbours, key=lambda one: "images" in steps[one].reads), index]
-        neighbours = []
-    return order + sorted(neighbours, key=lambda one: "images" in steps[one].reads)
+    for judging, group in itertools.groupby(range(stage.start, stage.stop), judges.__contains__):
+        neighbours = list(group)
+        order += sorted(neighbours, key=lambda index: "images" in steps[index].reads) if judging else neighbours
+    return order
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,8 +70,9 @@ def test_two_models_of_one_name_are_an_error(tiny: BuiltinModel) -> None:
 @pytest.mark.parametrize("model", ["/no/such/model", "./no_model", "~/no_model"])
 def test_a_missing_folder_is_told_before_anything_large_is_imported(model: str) -> None:
     code = (
-        "import sys\nfrom mminf.backend.model_files import resolve_model\n"
-        f"try:\n    resolve_model({model!r}, None)\nexcept Exception as error:\n    print(error)\n"
+        "import sys\nfrom mminf.backend.transformers.backend import TransformersBackend, TransformersConfig\n"
+        f"backend = TransformersBackend(TransformersConfig(backend='transformers', model={model!r}))\n"
+        "try:\n    backend.load()\nexcept Exception as error:\n    print(error)\n"
         "assert not {'swift', 'torch', 'transformers'} & set(sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from mminf.backend.base import Backend, shorten
 from mminf.backend.builtin import find_model, is_builtin
 from mminf.backend.devices import devices, free_memory, only_devices
-from mminf.backend.model_files import resolve_model
+from mminf.backend.model_files import check_path, resolve_model
 from mminf.backend.swift.adopt import adopt_template
 from mminf.backend.swift.answer import Answer, read_response
 from mminf.backend.swift.choice import Decision
@@ -76,6 +76,7 @@ class SwiftBackend(Backend):
     def load(self) -> None:
         if (missing := self.check_installed()) is not None:
             raise EngineError(f"backend {self.config.backend!r} can't run here: {missing}")
+        check_path(self.config.model)  # before seconds of imports
         if (slow := compiles_each_time(self.module)) is not None:
             _warn_once(slow)
         try:

@@ -70,13 +70,6 @@ class TransformersBackend(SwiftBackend):
 
         from mminf.backend.transformers.stops import install_stops
 
-        self._encoders = ThreadPoolExecutor(ENCODERS, "mminf-encode")
-        if torch.cuda.is_available() and self._threads is None:
-            # On the CPU only small images and prompts are processed. With a thread per core for each of these
-            # operations, the threads wait for each other.
-            self._threads = torch.get_num_threads()
-            torch.set_num_threads(1)
-
         common = self._common()
         engine = TransformersEngine(
             self._folder,
@@ -89,6 +82,12 @@ class TransformersBackend(SwiftBackend):
         )
         engine.template.set_mode("transformers")  # ms-swift sets it before its first batch
         install_stops(engine.template)
+        self._encoders = ThreadPoolExecutor(ENCODERS, "mminf-encode")
+        if torch.cuda.is_available() and self._threads is None:
+            # On the CPU only small images and prompts are processed. With a thread per core for each of these
+            # operations, the threads wait for each other.
+            self._threads = torch.get_num_threads()
+            torch.set_num_threads(1)
         return engine
 
     def _free(self, engine: TransformersEngine) -> None:
