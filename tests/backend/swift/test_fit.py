@@ -14,15 +14,16 @@ from PIL import Image
 
 from mminf.backend.swift.fit import ProcessorFit, find_fit
 from mminf.backend.swift.fitted import unwrap, wrap
+from mminf.backend.transformers.backend import TransformersBackend, TransformersConfig
 from mminf.errors import ImageError
 from mminf.image import View
-from mminf.registry import BACKENDS
+from mminf.plugin import discover
 
 
 def prepared(**given: Any) -> Any:
     """A backend with the demo model's template, without its weights."""
-    cls = BACKENDS.get("transformers")
-    backend = cls(cls.Config(backend="transformers", model="builtin:demo", **given))
+    discover()  # the built-in model is a plugin's
+    backend = TransformersBackend(TransformersConfig(backend="transformers", model="builtin:demo", **given))
     backend._prepare_model()
     backend._adopt(backend._load_template())
     return backend
