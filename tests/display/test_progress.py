@@ -26,12 +26,21 @@ from mminf.states import EngineState
 
 from ..cli import in_terminal
 
+NOW = 1000.0
+"""What the clock of a run says in tests that read times."""
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stops the clock of runs, so that a slow machine changes no time that a test reads."""
+    monkeypatch.setattr("mminf.engine.stats.time", SimpleNamespace(monotonic=lambda: NOW))
+
 
 def stats(**counts: int) -> RunStats:
     made = RunStats(
         {"hook": StepStats("hook", done=3, calls=4)}, {"vlm": EngineStats("vlm", "m", "b", state=EngineState.LOADING)}
     )
-    made.started = time.monotonic() - 10
+    made.started = NOW - 10
     for name, value in counts.items():
         setattr(made, name, value)
     return made
@@ -53,6 +62,7 @@ def many(steps: int = 26, engines: int = 3) -> RunStats:
     return made
 
 
+@pytest.mark.usefixtures("clock")
 def test_time_left_is_told_from_records_that_were_worked_on() -> None:
     left = eta(stats(total=100, settled=50))
     assert left is not None
@@ -62,6 +72,7 @@ def test_time_left_is_told_from_records_that_were_worked_on() -> None:
     assert eta(stats(settled=50)) is None
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_line_says_what_goes_on() -> None:
     line = progress_line(stats(total=100, settled=50, resumed=10, failed=2))
     assert line == (
@@ -72,6 +83,7 @@ def test_a_line_says_what_goes_on() -> None:
     assert len(progress_line(many(400))) < 400
 
 
+@pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize("width", [60, 80, 200])
 @pytest.mark.parametrize("height", [3, 8, 24, 60])
 @pytest.mark.parametrize("engines", [1, 3, 20])
@@ -87,6 +99,7 @@ def test_the_time_left_is_visible_in_every_window(width: int, height: int, engin
     assert height < 60 or sum(line.startswith("a_step") for line in parts) == 26
 
 
+@pytest.mark.usefixtures("clock")
 def test_steps_at_work_are_shown_and_the_others_are_counted() -> None:
     made = many()
     rates = Rates()
@@ -99,6 +112,7 @@ def test_steps_at_work_are_shown_and_the_others_are_counted() -> None:
     assert rest.startswith(f"… {26 - len(shown)} more steps; 13 without rows so far")
 
 
+@pytest.mark.usefixtures("clock")
 def test_every_number_has_a_unit() -> None:
     made = stats(total=100, settled=50)
     made.steps["hook"] = StepStats("hook", done=30, dropped=20, failed=10, calls=70, cache_hits=5, tokens=600)
@@ -113,6 +127,7 @@ def test_every_number_has_a_unit() -> None:
     assert narrow[1].split() == ["step", "passed", "dropped", "failed", "rows/s", "tokens/s"]
 
 
+@pytest.mark.usefixtures("clock")
 def test_only_an_engine_at_work_has_a_rate() -> None:
     made = stats()
     engine = EngineStats("e", "m", "b", prompt_tokens=1000, completion_tokens=200)
@@ -129,12 +144,13 @@ def test_only_an_engine_at_work_has_a_rate() -> None:
     assert line == "m (b): 1 call in flight, 100 prompt tokens/s, 20 generated tokens/s"
 
 
+@pytest.mark.usefixtures("clock")
 def test_rates_are_those_of_the_last_seconds() -> None:
     made = stats()
     made.steps["hook"].done = 1000
     rates = Rates()
     for seconds, done in ((100, 1000), (110, 1000), (120, 1030), (100 + WINDOW, 1060), (111 + WINDOW, 1093)):
-        made.started = time.monotonic() - seconds
+        made.started = NOW - seconds
         made.steps["hook"].done = done
         rates.note(made)
     assert rates.step("hook")[0] == pytest.approx(93 / (WINDOW + 1), rel=0.01)
@@ -142,6 +158,7 @@ def test_rates_are_those_of_the_last_seconds() -> None:
     assert Rates().step("hook") == (0.0, 0.0)
 
 
+@pytest.mark.usefixtures("clock")
 def test_the_display_ends_with_the_whole_run() -> None:
     made = many()
     made.drain()
@@ -225,6 +242,7 @@ def test_ipython_in_a_terminal_is_no_notebook(monkeypatch: pytest.MonkeyPatch) -
     assert not progress.is_notebook()
 
 
+@pytest.mark.usefixtures("clock")
 def test_elsewhere_there_is_a_line_every_few_seconds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -237,6 +255,7 @@ def test_elsewhere_there_is_a_line_every_few_seconds(
     assert all(" 50/100 source records; " in line for line in lines)
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_program_that_logs_gets_the_lines_in_its_log(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -246,6 +265,7 @@ def test_a_program_that_logs_gets_the_lines_in_its_log(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_run_that_has_read_nothing_prints_no_line(capsys: pytest.CaptureFixture[str]) -> None:
     show_stats(stats)()
     assert capsys.readouterr().err == ""
