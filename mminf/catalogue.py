@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypedDict
 from mminf.content import builtin_recipes, content_folder, find_recipe
 from mminf.errors import OutputError, UsageError, nearest
 from mminf.plugin import discover
+from mminf.recipe.dataflow import input_fields
 from mminf.recipe.lines import load_document
 from mminf.recipe.loader import load_recipe
 from mminf.recipe.model import Recipe, StepLike
@@ -50,11 +51,15 @@ class SinkSummary(NamedTuple):
 
 
 class RecipeSummary(TypedDict):
-    """What a recipe is for, and what it needs. `source` is None if the input comes from `--input` only."""
+    """What a recipe is for, and what it needs.
+
+    `source` is None if the input comes from `--input` only. `fields` are those that every record of the input needs.
+    """
 
     name: str
     description: str
     source: str | None
+    fields: list[str]
     engines: list[EngineSummary]
     steps: list[StepSummary]
     sinks: list[SinkSummary]
@@ -96,6 +101,7 @@ def describe_recipe(name: str, *, profile: str | None = None) -> RecipeSummary:
         name=recipe.name,
         description=str(data.get("description") or ""),
         source=recipe.source.type if recipe.source is not None else None,
+        fields=input_fields(recipe.steps),
         engines=[EngineSummary(name, config.backend, config.model) for name, config in recipe.engines.items()],
         steps=[_summarise(step) for step in recipe.steps],
         sinks=[SinkSummary(str(sink.config.path), sink.type, sink.config.dropped_by) for sink in recipe.sinks],

@@ -17,7 +17,7 @@ PUBLIC = {
         read_outcomes read_recipe report retry run show status validate
     """,
     "mminf.backend": """
-        Backend BuiltinModel EngineConfig EngineDied EngineError Generation ImagePart Rendered Request
+        Backend BatchingEncoder BuiltinModel Encoded EncoderConfig EngineConfig EngineDied EngineError Generation ImagePart Rendered Request
         RequestError Sampling Turn backend find_model register_model
     """,
     "mminf.sink": """

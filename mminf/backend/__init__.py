@@ -14,6 +14,7 @@ from mminf.lazy import lazy_names
 if TYPE_CHECKING:
     from mminf.backend.base import Backend, backend
     from mminf.backend.builtin import find_model, register_model
+    from mminf.backend.encoder import BatchingEncoder, Encoded, EncoderConfig
     from mminf.builtin_model import BuiltinModel
     from mminf.errors import EngineDied, EngineError, RequestError
     from mminf.recipe.config import EngineConfig
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Backend",
+    "BatchingEncoder",
     "BuiltinModel",
+    "Encoded",
+    "EncoderConfig",
     "EngineConfig",
     "EngineDied",
     "EngineError",
@@ -42,7 +46,10 @@ __getattr__ = lazy_names(
     __name__,
     {
         "Backend": "mminf.backend.base",
+        "BatchingEncoder": "mminf.backend.encoder",
         "BuiltinModel": "mminf.builtin_model",
+        "Encoded": "mminf.backend.encoder",
+        "EncoderConfig": "mminf.backend.encoder",
         "EngineConfig": "mminf.recipe.config",
         "EngineDied": "mminf.errors",
         "EngineError": "mminf.errors",

@@ -38,6 +38,8 @@ class Encoded(NamedTuple):
 
 
 class EncoderConfig(EngineConfig):
+    """The settings of an encoder in a recipe."""
+
     kind: Literal["auto", "clip", "sentence"] = Field(
         "auto", description="`clip`: a transformers model with text features; `sentence`: sentence-transformers."
     )

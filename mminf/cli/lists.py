@@ -90,7 +90,7 @@ def _print_recipe(given: str, found: RecipeSummary) -> None:
 
     echo_wrapped(f"{found['name']}: {found['description']}")
     echo()
-    echo_wrapped(f"input     {found['source'] or 'given with --input'}", indent=" " * 10)
+    echo_wrapped(f"input     {_input(found)}", indent=" " * 10)
     for number, engine in enumerate(found["engines"]):
         echo_wrapped(
             f"{'' if number else 'engines':10}{engine.name}: {engine.model} ({engine.backend})", indent=" " * 12
@@ -107,9 +107,23 @@ def _print_recipe(given: str, found: RecipeSummary) -> None:
     for line in _steps(found):
         echo_wrapped(line, indent=" " * 4)
     echo()
+    _print_commands(given, found)
+
+
+def _input(found: RecipeSummary) -> str:
+    if found["source"] == "blank":
+        return "none; `--set source.blank=N` sets the number of records"
+    fields = f", records with the fields {', '.join(found['fields'])}" if found["fields"] else ""
+    return f"{found['source'] or 'given with --input'}{fields}"
+
+
+def _print_commands(given: str, found: RecipeSummary) -> None:
+    take = "" if found["source"] == "blank" else " --input INPUT"
+    if "demo" in found["profiles"]:
+        echo_wrapped(f"to try it:     mminf run {given} --profile demo --output FOLDER")
     echo_wrapped(f"to change it:  mminf recipes {given} --copy FOLDER")
-    echo_wrapped(f"to plan a run: mminf plan {given} --input INPUT")
-    echo_wrapped(f"to run it:     mminf run {given} --input INPUT --output FOLDER")
+    echo_wrapped(f"to plan a run: mminf plan {given}{take}")
+    echo_wrapped(f"to run it:     mminf run {given}{take} --output FOLDER")
 
 
 def _steps(found: RecipeSummary) -> Iterator[str]:

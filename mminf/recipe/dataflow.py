@@ -194,6 +194,16 @@ def push_down(
     return extended, checks
 
 
+def input_fields(steps: Sequence[StepLike]) -> list[str]:
+    """Returns the fields that steps read before any step writes them, in the order of their first use."""
+    written: set[str] = set()
+    found: dict[str, None] = {}
+    for step in steps:
+        found |= dict.fromkeys(sorted(step.reads - written))
+        written |= step.writes
+    return list(found)
+
+
 def undefined_reads(
     steps: Sequence[StepLike], columns: frozenset[str] | None, places: Mapping[str, str] | None = None
 ) -> list[Problem]:

@@ -91,3 +91,16 @@ def test_unknown_names_are_told() -> None:
     assert "did you mean 'score'" in error_of("steps", "scor")
     assert "did you mean 'oasis'" in error_of("recipes", "oasi")
     assert "name a recipe" in error_of("recipes", "--copy", "x")
+
+
+def test_a_recipe_tells_what_its_input_needs_and_how_to_try_it() -> None:
+    text = output_of("recipes", "mammoth_vl")
+    assert "input     jsonl, records with the fields answer, instruction, images\n" in text
+    assert "mminf run mammoth_vl --profile demo --output FOLDER" in text
+    assert "mminf run mammoth_vl --input INPUT --output FOLDER" in text
+
+
+def test_a_recipe_without_input_is_not_given_one() -> None:
+    text = output_of("recipes", "magpie")
+    assert "--set source.blank=N" in text
+    assert "--input" not in text
