@@ -242,7 +242,7 @@ def next_commands(path: Path, name: str, where: Where, fits: Sequence[Fitting]) 
     """Returns the commands that come next, each with what it does."""
     hooks = any(item.name == name and item.hooks for item in fits)
     profile = " --profile asked" if where is Where.SERVER and hooks and name == "oasis" else ""
-    output = path.parent / "out"
+    output = path.parent / "out" / name
     return [
         (f"mminf preview {path}{profile}", "three records through all steps"),
         (f"mminf plan {path}{profile} --probe 30 -o {output}", "what the run will cost"),

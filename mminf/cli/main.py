@@ -47,6 +47,7 @@ def common(
 def _register() -> None:
     from mminf.cli import (
         card,
+        convert,
         doctor,
         export,
         init,
@@ -75,7 +76,7 @@ def _register() -> None:
     looking = (status, records, show, report, view, marks)
     publishing = (export, card, push)
     runs = (init, run, merge, validate, plan, preview, render, *looking, retry, *publishing, repair, properties)
-    for module in (*runs, lists, pages, schema, doctor, plugin):
+    for module in (*runs, lists, pages, schema, doctor, plugin, convert):
         module.register(app)
     add_commands(app)
 

@@ -5,28 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from mminf import api
-from mminf.cli.main import app
 from mminf.content import builtin_recipes
-from mminf.errors import MminfError
 from mminf.recipe.lines import load_document
+
+from .typed import error_of, output_of
 
 RECIPES = sorted(builtin_recipes())
 MEMBERS = [(kind, name) for kind, members in api.list_members().items() for name in members]
-
-
-def output_of(*arguments: str) -> str:
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-def error_of(*arguments: str) -> str:
-    result = CliRunner().invoke(app, arguments)
-    assert isinstance(result.exception, MminfError)
-    return str(result.exception)
 
 
 @pytest.mark.parametrize("name", RECIPES)
