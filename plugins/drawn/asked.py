@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from mminf.backend import Request, RequestError
 
 from ..demo.scenes import find_scene
-from ..demo.world import Scene, caption, make_scene
+from ..demo.world import Scene, caption, make_scene, to_chinese
 from .source import SEEDS
 
 
@@ -61,4 +61,7 @@ class Asked:
 @cache
 def _captions() -> Mapping[str, Scene]:
     scenes = [make_scene(seed) for seed in SEEDS]
-    return {caption(scene, opening): scene for scene in scenes for opening in (0, 1)}
+    english = {caption(scene, opening): scene for scene in scenes for opening in (0, 1)}
+    return english | {
+        text: scene for text, scene in ((to_chinese(text), scene) for text, scene in english.items()) if text
+    }

@@ -10,7 +10,7 @@ from functools import cache
 from mminf import content_folder
 from mminf.backend import Request
 
-from ..demo.world import caption, explain, extract, is_right, judge, make_hook, make_questions
+from ..demo.world import caption, explain, extract, is_right, judge, make_hook, make_questions, to_chinese
 from ..demo.world.oracle import is_instruction
 from ..demo.world.questions import list_questions
 from .asked import Asked
@@ -240,6 +240,9 @@ _REPLIES: Mapping[str, Callable[[Asked], str]] = {
     "captions/caption.jinja": _parts,
     "chains/check_part.jinja": _check_part,
     "chains/match.jinja": _rate("Response"),
+    "captions/caption.zh.jinja": lambda asked: to_chinese(caption(asked.scene)) or "",
+    "chains/questions.jinja": lambda asked: "\n".join(make_questions(asked.scene, asked.rng)),
+    "chains/questions.zh.jinja": lambda asked: "\n".join(make_questions(asked.scene, asked.rng, chinese=True)),
     "chains/request.jinja": _always("Describe everything that this picture shows."),
     "densefusion/caption.jinja": _describe,
     "evolve/feedback.jinja": _always("The answer is short. The prompt does not ask for the steps that lead to it."),

@@ -117,6 +117,7 @@ NO_ANSWER: Callable[[int], list[str]] = lambda n: []  # noqa: E731
 
 SHAPES = (
     Shape("image", swift(**COLUMNS), columns, 1),
+    Shape("documented", swift(), pair, 1),
     Shape("images", swift(), lambda n: {**pair(n), "instruction": f"<image>Q{n} <image>?"}, 2),
     Shape("text", swift(), pair),
     Shape("files", SEVERAL, pair, 1),

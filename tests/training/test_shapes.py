@@ -52,11 +52,36 @@ def reward_of_the_docs(folder: Path) -> Path:
     return path
 
 
+# Settings of the documented command that need a GPU, the hub or much time.
+REPLACED = (
+    "model",
+    "dataset",
+    "val_dataset",
+    "output_dir",
+    "torch_dtype",
+    "num_train_epochs",
+    "gradient_accumulation_steps",
+    "per_device_train_batch_size",
+)
+
+
+def command_of_the_docs() -> list[str]:
+    """Returns the settings of the command in docs/training.md that a CPU can run."""
+    text = (ROOT / "docs" / "training.md").read_text()
+    found = re.search(r"```console\nswift sft (.*?)```", text, re.DOTALL)
+    assert found is not None
+    given = re.findall(r"--(\w+) (\S+)", found[1])
+    assert {"model", "dataset", "tuner_type", "strict"} <= {name for name, _ in given}
+    return [part for name, value in given if name not in REPLACED for part in (f"--{name}", value)]
+
+
 def arguments(shape: Shape, folder: Path, files: list[Path], reward: Path) -> list[str]:
     """Returns the arguments of ms-swift's command for a shape."""
     settings = {**SETTINGS, "model": str(folder / "model"), "output_dir": str(folder / shape.name / "trained")}
     found = [part for key, value in settings.items() for part in (f"--{key}", value)]
     found += ["--dataset", *map(str, files), *shape.arguments]
+    if shape.name == "documented":
+        found += command_of_the_docs()
     if "grpo" in shape.arguments:
         found += ["--reward_funcs", "verifiable", "alternating", "--external_plugins", str(reward)]
     return found
