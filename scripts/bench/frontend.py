@@ -201,15 +201,18 @@ class Side:
         self.process = process
 
     def round(self, folder: Path, samples: int = 1) -> Round:
+        return Round(*self.ask(folder, samples))
+
+    def ask(self, folder: Path, samples: int = 1) -> Any:
         assert self.process.stdin is not None and self.process.stdout is not None
         print(json.dumps({"folder": str(folder), "samples": samples}), file=self.process.stdin, flush=True)
-        return Round(*json.loads(self.process.stdout.readline()))
+        return json.loads(self.process.stdout.readline())
 
 
 @contextmanager
-def start(name: str) -> Iterator[Side]:
-    """Starts a side and waits until its engine is loaded."""
-    command = [sys.executable, __file__, "--side", name]
+def start(name: str, script: str = __file__) -> Iterator[Side]:
+    """Starts a side of a script and waits until its engine is loaded."""
+    command = [sys.executable, script, "--side", name]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n", f"{name} did not start"

@@ -348,7 +348,9 @@ def million_process(folder: Path, few: int, many: int) -> None:
     (first, second, third, fourth) = marks
     for name, start, end in (("first", first, second), ("last", third, fourth)):
         records, cpu, wall = (after - before for before, after in zip(start, end, strict=True))
-        print(f"{name} {records:,.0f} of {many:,} records: {records / cpu:.0f} per CPU-s, {records / wall:.0f} per second")
+        print(
+            f"{name} {records:,.0f} of {many:,} records: {records / cpu:.0f} per CPU-s, {records / wall:.0f} per second"
+        )
     size = sum(path.stat().st_size for path in output.glob("*.sqlite*"))
     calls = sum(step.calls for step in stats.steps.values())
     print(f"journal: {size / many:,.0f} bytes per record of {calls / many:.2f} calls")
