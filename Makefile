@@ -91,6 +91,7 @@ check: lint types test
 bench: setup
 	$(BIN)/python scripts/bench/overhead.py
 	$(BIN)/python scripts/bench/frontend.py
+	$(BIN)/python scripts/bench/chain.py
 	$(BIN)/python scripts/bench/load.py
 	$(BIN)/python scripts/bench/generate.py
 	$(BIN)/python scripts/bench/scaling.py

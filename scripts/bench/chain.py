@@ -38,9 +38,10 @@ def serve(run: Callable[[Path], dict[str, Any]]) -> None:
     os.dup2(2, 1)  # what libraries print is no answer
     print("ready", file=out, flush=True)
     for line in sys.stdin:
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), frontend.cpu_seconds()
         found = run(Path(json.loads(line)["folder"]))
-        print(json.dumps({**found, "seconds": time.perf_counter() - started}), file=out, flush=True)
+        took = {"seconds": time.perf_counter() - started, "cpu": frontend.cpu_seconds() - cpu}
+        print(json.dumps({**found, **took}), file=out, flush=True)
 
 
 def run_vllm() -> None:
@@ -171,7 +172,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for each, rounds in found.items():
         for one in rounds:
             rate = one["calls"] / one["seconds"]
-            print(f"{each}: {one['calls']} calls in {one['seconds']:.1f} s ({rate:.0f}/s), {one['kept']} rows")
+            print(
+                f"{each}: {one['calls']} calls in {one['seconds']:.1f} s ({rate:.0f}/s), {one['kept']} rows;", end=" "
+            )
+            print(f"{one['cpu']:.1f} CPU-s in the front end")
     seconds = {each: statistics.median(one["seconds"] for one in rounds) for each, rounds in found.items()}
     rates = {each: statistics.median(one["calls"] / one["seconds"] for one in rounds) for each, rounds in found.items()}
     print(f"mminf takes 1/{seconds['vllm'] / seconds['mminf']:.2f} of the time; calls per second", end=" ")
