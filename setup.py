@@ -65,7 +65,6 @@ setup(
         "torch>=2.13.0",
         "torchvision>=0.28.0",
         "qwen-vl-utils>=0.0.14",
-        "jsonlines>=4.0",
         "pyyaml>=6.0",
         "pydantic>=2.9",
         "jinja2>=3.1",
@@ -115,6 +114,8 @@ setup(
             "boto3>=1.40",  # without these bounds the resolver tries thousands of versions
             "aiobotocore>=2.25",
             "moto[server]>=5.1",
+            "nbclient>=0.10",
+            "ipykernel>=6.29",
             "webdataset>=1.0",
             "mutmut>=3.8",
             "mypy>=1.13",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import warnings
 from pathlib import Path
 
 from mminf.backend.builtin import find_model, is_builtin
 from mminf.errors import EngineError
 
 _PATHS = ("/", "./", "../", "~")
+_LIBRARIES = r"(swift|transformers|torch|vllm|peft|trl|datasets)\b"
 
 
 def resolve_model(model: str, revision: str | None) -> str:
@@ -42,17 +45,22 @@ def resolve_local(model: str) -> str:
 def import_quietly() -> None:
     """Imports ms-swift and transformers so that they print errors only, unless LOG_LEVEL is set.
 
-    ms-swift reads LOG_LEVEL when it is imported, and logs its whole configuration at INFO.
+    ms-swift reads LOG_LEVEL when it is imported, and logs its whole configuration at INFO. Warnings about interfaces
+    that the libraries use of each other are hidden as well.
     """
     if "LOG_LEVEL" in os.environ:
         return
+    for category in (FutureWarning, DeprecationWarning, UserWarning):
+        warnings.filterwarnings("ignore", category=category, module=_LIBRARIES)
+    warnings.filterwarnings("ignore", message="IProgress not found")
+    logging.getLogger("torch.utils.cpp_extension").setLevel("ERROR")
     os.environ["LOG_LEVEL"] = "ERROR"
     try:
         from swift.utils import get_logger
-        from transformers.utils import logging
+        from transformers.utils import logging as transformers_log
 
         get_logger().setLevel("ERROR")
     finally:
         del os.environ["LOG_LEVEL"]
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    transformers_log.set_verbosity_error()
+    transformers_log.disable_progress_bar()

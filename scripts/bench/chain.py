@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(
                 f"{each}: {one['calls']} calls in {one['seconds']:.1f} s ({rate:.0f}/s), {one['kept']} rows;", end=" "
             )
-            print(f"{one['cpu']:.1f} CPU-s in the front end")
+            print(f"  {one['cpu']:.1f} CPU-s in the front end")
     seconds = {each: statistics.median(one["seconds"] for one in rounds) for each, rounds in found.items()}
     rates = {each: statistics.median(one["calls"] / one["seconds"] for one in rounds) for each, rounds in found.items()}
     print(f"mminf takes 1/{seconds['vllm'] / seconds['mminf']:.2f} of the time; calls per second", end=" ")

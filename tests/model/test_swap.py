@@ -76,7 +76,7 @@ def test_oasis_with_one_model_at_a_time(images: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.vllm
-def test_a_killed_vllm_engine_is_started_again(images: Path, tmp_path: Path) -> None:
+def test_a_killed_vllm_engine_is_started_again(images: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     recipe = mminf.load(
         "oasis",
         input=images,
@@ -101,6 +101,7 @@ def test_a_killed_vllm_engine_is_started_again(images: Path, tmp_path: Path) -> 
     assert (result.state, result.counts.failed, result.counts.pending) == ("finished", 0, 0)
     assert result.counts.done + result.counts.dropped == 12
     assert not cores(), "an engine that is closed leaves no process"
+    assert "Warning" not in capfd.readouterr().err, "warnings of libraries are no news for a user"
 
 
 VLLM = {"backend": "vllm", "model": "builtin:demo", "max_pixels": 12544, "max_model_len": 4096}

