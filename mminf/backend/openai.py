@@ -114,7 +114,7 @@ class OpenAIBackend(Backend):
         if config.server == "openai":
             raise ValueError(
                 "a plain OpenAI server can't leave a prompt open; use `swift deploy` with mminf's server plugin "
-                f"(docs/servers.md), `vllm serve`, or a local backend; {WITHOUT}"
+                f"(`mminf help servers`), `vllm serve`, or a local backend; {WITHOUT}"
             )
 
     def capacity(self) -> int:

@@ -10,6 +10,7 @@ from mminf.cli.card import DATASETS
 from mminf.cli.options import PLUGIN, RUN_FOLDER
 from mminf.cli.terminal import echo
 from mminf.errors import UsageError
+from mminf.layout import amount
 
 if TYPE_CHECKING:
     from mminf.hub.push import PushPlan
@@ -73,7 +74,7 @@ def _print_plan(plan: PushPlan, *, private: bool) -> None:
         made = "  (made for the upload; the size is an estimate)" if upload.path.endswith("*.parquet") else ""
         echo(f"  {format_size(upload.size):>{width}}  {upload.path}{made}")
     total = format_size(sum(upload.size for upload in plan.uploads))
-    echo(f"  {total} in all; {sum(dataset.rows or 0 for dataset in plan.datasets):,} rows")
+    echo(f"  {total} in all; {amount(sum(dataset.rows or 0 for dataset in plan.datasets), 'row')}")
     for warning in plan.warnings:
         echo(f"warning: {warning}", err=True)
     for problem in plan.problems:

@@ -142,7 +142,7 @@ def _failures(result: RunResult) -> Iterator[str]:
         yield f"  and {failed - len(result.failures):,} more"
     if failed:
         yield f"  to list all failures: mminf list {result.output} --failed"
-        yield f"  to retry them with new seeds: mminf retry {result.output}, then run again"
+        yield f"  to retry them: mminf retry {result.output}, then run again"
     if result.counts.dropped:
         yield f"  to see why records were dropped: mminf status {result.output}"
 

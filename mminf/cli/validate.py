@@ -8,6 +8,7 @@ import typer
 
 from mminf.cli.options import IMAGE_ROOT, INPUT, PLUGIN, PROFILE, RECIPE, SEED, SET, load_options
 from mminf.cli.terminal import echo_wrapped
+from mminf.layout import amount
 
 
 def register(app: typer.Typer) -> None:
@@ -34,4 +35,4 @@ def validate(
 
     loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
     api.check(loaded)
-    echo_wrapped(f"{loaded.path}: valid ({len(loaded.steps)} steps, {len(loaded.engines)} engines)")
+    echo_wrapped(f"{loaded.path}: valid ({amount(len(loaded.steps), 'step')}, {amount(len(loaded.engines), 'engine')})")

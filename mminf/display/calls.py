@@ -9,6 +9,7 @@ from mminf.cost import NONE, Range
 from mminf.cost.recipe import StepCalls, count_calls, most_calls, total
 from mminf.engine.plan import StagePlan
 from mminf.engine.run import InputCount
+from mminf.layout import amount
 from mminf.recipe.model import Recipe
 
 _LATER_ROUND = re.compile(r"(?P<name>.+)\.(?P<round>\d+)")
@@ -31,7 +32,7 @@ def calls_text(recipe: Recipe, plan: Sequence[StagePlan], given: InputCount | No
     lines = [f"calls per record: at most {_at_most(counted)} ({_notes(counted, plan)})"]
     records = given.records if given is not None else None
     if given is not None:
-        what = f"{records:,} records" if records is not None else f"the number of records is unknown: {given.reason}"
+        what = amount(records, "record") if records is not None else f"the number of records is unknown: {given.reason}"
         lines.append(f"input: {what}")
     if not counted:
         return lines
@@ -47,7 +48,7 @@ def calls_text(recipe: Recipe, plan: Sequence[StagePlan], given: InputCount | No
     if records is not None:
         lines.append(f"  {'total':{width + beside + 24}}{_in_run(counted, records)}")
     if recipe.run.target is not None:
-        lines.append(f"  the run stops before that if {recipe.run.target:,} records are accepted")
+        lines.append(f"  the run stops before that if the number of accepted records is {recipe.run.target:,}")
     return lines
 
 

@@ -10,6 +10,7 @@ from mminf.engine.plan import StagePlan, plan_stages
 from mminf.engine.pool import count_loads, fits
 from mminf.engine.replicas import make_engines
 from mminf.engine.run import InputCount
+from mminf.layout import amount
 from mminf.recipe.model import Recipe
 
 
@@ -21,7 +22,7 @@ def plan_text(recipe: Recipe, given: InputCount | None = None) -> str:
     """
     engines = make_engines(recipe.engines)
     plan = plan_stages(recipe, engines)
-    lines = [f"{recipe.name}: {len(recipe.steps)} steps", ""]
+    lines = [f"{recipe.name}: {amount(len(recipe.steps), 'step')}", ""]
     for name, config in recipe.engines.items():
         users = [step.name for step in recipe.steps if step.engine == name and split_round(step.name)[1] == 1]
         own = engines[name].stats.name
@@ -30,7 +31,7 @@ def plan_text(recipe: Recipe, given: InputCount | None = None) -> str:
     lines.append(_loads(recipe, engines, plan))
     lines += calls_text(recipe, plan, given)
     if recipe.run.target is not None:
-        lines.append(f"stops once {recipe.run.target} records are accepted")
+        lines.append(f"stops once the number of accepted records is {recipe.run.target:,}")
     for stage in plan:
         lines += ["", *_stage(stage)]
     lines += ["", *(f"sink: {sink.config.path} ({sink.type})" for sink in recipe.sinks)]

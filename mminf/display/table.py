@@ -157,7 +157,7 @@ def _rest(steps: Sequence[StepStats], shown: Sequence[StepStats]) -> str:
     idle = sum(not step.settled for step in rest)
     parts = [f"{idle:,} without rows so far"] if idle else []
     dropped, failed = sum(step.dropped for step in rest), sum(step.failed for step in rest)
-    parts.append(f"{dropped:,} rows dropped, {failed:,} failed")
+    parts.append(f"{amount(dropped, 'row')} dropped, {failed:,} failed")
     return ", ".join(parts)
 
 

@@ -15,6 +15,7 @@ from mminf.recipe.model import Recipe, StepLike
 from mminf.record import Fields, Record
 from mminf.request import Generation, Rendered, Request
 from mminf.source.marks import add_marks
+from mminf.states import RecordStatus
 from mminf.step.base import AnyStep
 from mminf.step.context import Context, StepCall
 from mminf.step.for_each import ForEach
@@ -109,11 +110,13 @@ def _find_row(output: Path, record: str | None) -> Record:
     with Journal(output) as journal:
         found = journal.outcomes
         if record is None:
-            rows = list(itertools.islice(found.rows(0), 1))
+            # A record that was dropped has the fields of the steps before.
+            states = (RecordStatus.DONE, RecordStatus.DROPPED, RecordStatus.FAILED)
+            rows = list(itertools.islice((row for state in states for row in found.rows(0, states=(state,))), 1))
         else:
             rows = [row for row in found.find(record) if row.id == record]
     if not rows:
-        raise UsageError(f"no record {record!r} in {output}" if record else f"no finished record in {output}")
+        raise UsageError(f"no record {record!r} in {output}" if record else f"no record in {output}")
     return rows[-1].record()
 
 

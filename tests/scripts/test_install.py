@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from importlib.metadata import metadata
+
+import pytest
 from install_tier import documented
 
 from mminf.backend.vllm.backend import CPU_INSTALL, GPU_INSTALL, VllmBackend
@@ -18,3 +22,13 @@ def test_messages_and_pages_print_the_commands_that_are_tried() -> None:
     assert CPU_INSTALL in VllmBackend.install_hint
     for line in ("pip install mminf", "pip install 'mminf[ray,s3]'", "pip install 'mminf[view]'"):
         assert line in lines
+
+
+@pytest.mark.parametrize("name", ["gpu", "server"])
+def test_containers_install_extras_that_exist(name: str) -> None:
+    text = (ROOT / "docker" / f"{name}.Dockerfile").read_text()
+    (extras,) = re.findall(r"'/mminf\[(.*?)\]'", text)
+    assert set(extras.split(",")) <= set(metadata("mminf").get_all("Provides-Extra") or [])
+    assert "It has not been built or run yet" in text
+    assert f"-f docker/{name}.Dockerfile" in text
+    assert f"-f docker/{name}.Dockerfile" in (ROOT / "docs" / "install.md").read_text()

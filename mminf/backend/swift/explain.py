@@ -45,7 +45,10 @@ def _how_to_set(setting: str, names: Sequence[str]) -> str:
 def advise(error: BaseException) -> str:
     """Returns how to fix a model that can't be loaded."""
     if "memory" in str(error).lower():
-        return "Lower `gpu_memory_utilization` or `max_model_len`, spread it over more GPUs, or use a smaller model."
+        return (
+            "Lower `gpu_memory_utilization` or `max_model_len`, spread it over more GPUs, or use a smaller model "
+            "(`mminf help models`)."
+        )
     if isinstance(error, OSError):
         return "Check the model's name or path, and the network or hub token if it is on a hub."
     return "Run `mminf doctor` to see which backends can run here."
