@@ -15,7 +15,7 @@ from mminf.content import builtin_recipes, content_folder, find_recipe
 from mminf.errors import OutputError, SourceError, UsageError, nearest
 from mminf.plugin import discover
 from mminf.recipe.dataflow import undefined_reads
-from mminf.recipe.lines import load_document
+from mminf.recipe.lines import load_document, replace_section
 from mminf.recipe.loader import load_recipe
 from mminf.recipe.model import Recipe
 from mminf.record import Record
@@ -220,22 +220,6 @@ def _engine(key: str, body: Mapping[str, Any], where: Where, url: str | None, mo
     if where is Where.CPU:
         return {"backend": "transformers", "model": (model if sees else None) or _SMALL[sees], "max_pixels": 401408}
     return {**body, **({"model": model} if model is not None and sees else {})}
-
-
-def replace_section(text: str, key: str, new: str) -> str:
-    """Returns a YAML text in which the lines of a key at the top level are replaced, with the comments inside of it.
-
-    Args:
-        new: lines with the key; an empty text removes it.
-    """
-    lines = text.splitlines(keepends=True)
-    start = next((n for n, line in enumerate(lines) if line.startswith(f"{key}:")), None)
-    if start is None:
-        return text
-    end = next((n for n in range(start + 1, len(lines)) if lines[n][:1] not in (" ", "#", "\n")), len(lines))
-    while end > start + 1 and lines[end - 1][:1] in ("#", "\n"):  # comments before the next key belong to it
-        end -= 1
-    return "".join([*lines[:start], new, *lines[end:]])
 
 
 def next_commands(path: Path, name: str, where: Where, fits: Sequence[Fitting]) -> list[tuple[str, str]]:

@@ -116,7 +116,7 @@ EDGES: dict[str, set[str]] = {
     "history": {"journal", "sharding", *VALUES},
     "shortcuts": {"api", "engine", "display", "sink", *VALUES},
     "starter": {"content", "plugin", "source", *VALUES},
-    "convert": {"content", "starter", *VALUES},
+    "convert": {"content", "plugin", *VALUES},
     "catalogue": {"content", "plugin", *VALUES},
     "listing": {"engine", "journal", "reasons", "sharding", "template", *VALUES},
     "run_folder": {"engine", "journal", "sharding", *VALUES},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -35,26 +36,21 @@ def convert(
 
         mminf convert MM-INF/config/mine.yaml --code MM-INF/ --to recipes/
     """
-    from mminf.convert import Code, convert_config, load_config, write_converted
-    from mminf.plugin import discover
+    from mminf.convert import convert_file
 
-    discover()
-    read = load_config(config)
-    found = convert_config(read, code=None if code is None else Code(code), steps=steps)
-    path = write_converted(found, config, str(read["base_config"]["input_file"]), folder, force=force)
+    found, path = convert_file(config, folder, code=code, steps=steps, force=force)
     echo(f"wrote {path}" + (f" and {amount(len(found.templates), 'template')}" if found.templates else ""))
     if found.known is not None:
         echo_wrapped(
             f"It is the bundled recipe {found.known.recipe!r} with your models, because the functions are those of "
-            f"MM-INF. `mminf help {found.known.page}` tells what differs; --steps converts the steps instead.",
+            f"MM-INF. `mminf help {found.known.page}` lists the differences; --steps converts the steps instead.",
             indent="  ",
         )
     for line in found.told:
         echo_wrapped(f"changed: {line}", indent="  ")
     for line in found.decide:
         echo_wrapped(f"decide:  {line}", indent="  ")
-    output = f" --output {found.output}" if found.output else ""
+    output = f" --output {shlex.quote(found.output)}" if found.output else ""
     echo("next:")
-    echo(f"  mminf validate {path}")
-    echo(f"  mminf preview {path}")
-    echo(f"  mminf run {path}{output}")
+    for command in ("validate", "preview", "run"):
+        echo(f"  mminf {command} {shlex.quote(str(path))}{output if command == 'run' else ''}")

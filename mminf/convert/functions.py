@@ -1,4 +1,4 @@
-"""Reads the Python functions of an MM-INF project: post-processing functions, without running them, and prompts."""
+"""Finds the Python functions of an MM-INF project: post-processing functions are read, prompt functions are called."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import ast
 import json
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from mminf.convert.reader import PostFunction, read_function
 from mminf.errors import UsageError, shorten_text
 
-LAST = "<answer>"
-"""Stands for the answer of the step."""
 _MARK = "MMINF_ARGUMENT_{}_MMINF"
 _SECONDS = 60
 _CALL = """
@@ -20,28 +19,11 @@ import importlib, inspect, json, sys
 folder, module, name, mark = sys.argv[1:]
 sys.path.insert(0, folder)
 function = getattr(importlib.import_module(module), name)
-names = list(inspect.signature(function).parameters)
+kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+names = [one.name for one in inspect.signature(function).parameters.values() if one.kind in kinds]
 text = function(*(mark.format(number) for number in range(len(names))))
-print("\\n" + json.dumps({"names": names, "text": text}))
+sys.stdout.buffer.write(b"\\n" + json.dumps({"names": names, "text": text}).encode())
 """
-
-
-@dataclass
-class PostFunction:
-    """What a post-processing function does with a row.
-
-    Attributes:
-        items: what it passes to the next prompt: names of fields, or `LAST`; None for a value that it computes. The
-            whole is None if the function does not set it.
-        writes: field -> another field, `LAST`, or None for a value that it computes.
-        images: whether it passes images to the next prompt.
-        unclear: what a person has to convert, each with its line.
-    """
-
-    items: list[str | None] | None = None
-    writes: dict[str, str | None] = field(default_factory=dict)
-    images: bool = False
-    unclear: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -72,13 +54,11 @@ class Code:
         path = self._folder / f"{module.replace('.', '/')}.py"
         try:
             tree = ast.parse(path.read_text(encoding="utf-8"))
-        except (OSError, SyntaxError, UnicodeDecodeError, ValueError) as error:
+        except (OSError, SyntaxError, UnicodeDecodeError, ValueError, RecursionError) as error:
             raise UsageError(f"{dotted}: {path} can't be read: {shorten_text(str(error), 200)}") from error
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and node.name == name:
-                reader = _Reader(path.name)
-                reader.read(node.body)
-                return reader.found
+                return read_function(node, path.name)
         raise UsageError(f"{path} has no function {name!r}")
 
     def prompt_function(self, dotted: str) -> PromptFunction:
@@ -91,17 +71,26 @@ class Code:
         command = [sys.executable, "-c", _CALL, str(self._folder.resolve()), module, name, _MARK]
         try:
             done = subprocess.run(  # noqa: S603 (the user named the folder with --code)
-                command, capture_output=True, text=True, timeout=_SECONDS, check=False
+                command, capture_output=True, timeout=_SECONDS, check=False, cwd=self._folder
             )
         except subprocess.TimeoutExpired as error:
             raise UsageError(f"{dotted} did not return within {_SECONDS} s") from error
+        except OSError as error:
+            raise UsageError(f"{dotted} can't be called: {error}") from error
         if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
+            reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["no output"])[-1]
             raise UsageError(f"{dotted} can't be called: {shorten_text(reason, 200)}")
-        found = json.loads(done.stdout.strip().splitlines()[-1])
-        if not isinstance(found["text"], str):
-            raise UsageError(f"{dotted} does not return a text, but {type(found['text']).__name__}")
-        return PromptFunction(found["names"], split_marks(found["text"], len(found["names"])))
+        try:
+            found = json.loads(done.stdout.rpartition(b"\n")[2])
+            names, text = found["names"], found["text"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{dotted} ended before it returned a text") from error
+        if not isinstance(text, str):
+            raise UsageError(f"{dotted} does not return a text, but {type(text).__name__}")
+        parts = split_marks(text, len(names))
+        if missing := [names[number] for number in range(len(names)) if number not in parts]:
+            raise UsageError(f"{dotted} does not show its argument {missing[0]!r} as it is")
+        return PromptFunction(names, parts)
 
 
 def split_marks(text: str, number: int) -> list[str | int]:
@@ -117,108 +106,3 @@ def split_marks(text: str, number: int) -> list[str | int]:
                 cut += [index, piece] if place else [piece]
         parts = cut
     return [part for part in parts if part != ""]
-
-
-class _Reader:
-    """Follows the assignments of a post-processing function in their order."""
-
-    def __init__(self, file: str) -> None:
-        self.found = PostFunction()
-        self._file = file
-        self._names: dict[str, str | None] = {}
-        self._lists: dict[str, list[str | None]] = {}
-        self._loops = 0
-
-    def read(self, body: list[ast.stmt], condition: ast.expr | None = None) -> None:
-        """Reads statements, which are run under a condition."""
-        for node in body:
-            if isinstance(node, ast.Assign):
-                for target in node.targets:
-                    self._assign(target, node.value)
-            elif isinstance(node, ast.For):
-                self._loops += 1
-                self.read(node.body)
-                self._loops -= 1
-            elif isinstance(node, ast.With | ast.Try):
-                self.read(node.body)
-            elif isinstance(node, ast.If):
-                self.read(node.body, node.test)
-                self.read(node.orelse, ast.UnaryOp(ast.Not(), node.test))
-            elif isinstance(node, ast.Continue) and condition is not None:
-                self._tell(node, f"leaves rows out: {ast.unparse(condition)}; write a step `keep`, or a filter")
-            elif _is_write(node) and self._loops > 1:
-                self._tell(node, "writes several rows per row: `extract` a list, then `split` it")
-
-    def _assign(self, target: ast.expr, value: ast.expr) -> None:
-        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
-            for one, its in zip(target.elts, value.elts, strict=False):
-                self._assign(one, its)
-        elif isinstance(target, ast.Name):
-            self._assign_name(target.id, value)
-        elif (key := _key(target)) is not None:
-            whose, name = key
-            if whose == "user_data":
-                self._write(name, value)
-            elif name in ("query_items", "images"):
-                self._assign_name(name, value)
-
-    def _assign_name(self, name: str, value: ast.expr) -> None:
-        if name == "images":
-            if isinstance(value, ast.Name) and value.id == "images":
-                return
-            self.found.images = not (isinstance(value, ast.List) and not value.elts)
-        if isinstance(value, ast.List):
-            self._lists[name] = [self._resolve(item) for item in value.elts]
-        elif isinstance(value, ast.Name) and value.id in self._lists:
-            self._lists[name] = self._lists[value.id]
-        else:
-            self._names[name] = self._resolve(value)
-        if name == "query_items":
-            self._set_items(value)
-
-    def _set_items(self, value: ast.expr) -> None:
-        self.found.items = self._lists.get("query_items")
-        for item, field_ in zip(getattr(value, "elts", []), self.found.items or [], strict=False):
-            if field_ is None:
-                self._tell(item, f"passes a computed value to the next prompt: {ast.unparse(item)}")
-
-    def _write(self, name: str, value: ast.expr) -> None:
-        if name == "images":
-            return  # a record has its images from the source
-        source = self._resolve(value)
-        self.found.writes[name] = source
-        if source is None:
-            self._tell(value, f"computes the field {name}: {ast.unparse(value)}; write a step `set` or `extract`")
-
-    def _resolve(self, value: ast.expr) -> str | None:
-        """Returns the field that a value is, or LAST; None if it is computed."""
-        if isinstance(value, ast.Name):
-            return self._names.get(value.id)
-        if isinstance(value, ast.Call):
-            if isinstance(value.func, ast.Name) and value.func.id == "get_last_resp":
-                return LAST
-            if isinstance(value.func, ast.Attribute) and value.func.attr == "strip" and not value.args:
-                return self._resolve(value.func.value)
-        key = _key(value)
-        return key[1] if key is not None and key[0] == "user_data" else None
-
-    def _tell(self, node: ast.AST, what: str) -> None:
-        self.found.unclear.append(f"{self._file}:{getattr(node, 'lineno', 0)} {shorten_text(what, 300)}")
-
-
-def _key(node: ast.expr) -> tuple[str, str] | None:
-    """Returns the names of `data['key']` or `data['user_data']['key']`: of the inner mapping, and the key."""
-    if not isinstance(node, ast.Subscript) or not isinstance(node.slice, ast.Constant):
-        return None
-    if not isinstance(name := node.slice.value, str):
-        return None
-    if isinstance(node.value, ast.Name):
-        return node.value.id, name
-    inner = _key(node.value)
-    return (inner[1], name) if inner is not None else None
-
-
-def _is_write(node: ast.stmt) -> bool:
-    if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
-        return False
-    return isinstance(node.value.func, ast.Attribute) and node.value.func.attr == "write"

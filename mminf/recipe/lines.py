@@ -223,3 +223,19 @@ class _Builder:
 
     def _line(self, node: yaml.Node) -> str:
         return f"{self.file}:{node.start_mark.line + 1}"
+
+
+def replace_section(text: str, key: str, new: str) -> str:
+    """Returns a YAML text in which the lines of a key at the top level are replaced, with the comments inside of it.
+
+    Args:
+        new: lines with the key; an empty text removes it.
+    """
+    lines = text.splitlines(keepends=True)
+    start = next((n for n, line in enumerate(lines) if line.startswith(f"{key}:")), None)
+    if start is None:
+        return text
+    end = next((n for n in range(start + 1, len(lines)) if lines[n][:1] not in (" ", "#", "\n")), len(lines))
+    while end > start + 1 and lines[end - 1][:1] in ("#", "\n"):  # comments before the next key belong to it
+        end -= 1
+    return "".join([*lines[:start], new, *lines[end:]])

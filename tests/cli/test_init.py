@@ -13,7 +13,8 @@ from mminf import api
 from mminf.cli.main import app
 from mminf.content import builtin_recipes
 from mminf.errors import MminfError
-from mminf.starter import InputSummary, Where, fitting_recipes, inspect_input, replace_section, write_starter
+from mminf.recipe.lines import replace_section
+from mminf.starter import InputSummary, Where, fitting_recipes, inspect_input, write_starter
 
 from ..conftest import tiny_image
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import string
 from pathlib import Path
@@ -9,95 +10,23 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from mminf_plugins.demo.scenes import draw_scenes, scene_name
+from mminf_plugins.demo.world import explain, make_scene
+from mminf_plugins.drawn.source import question
 
 import mminf
 from mminf.convert import Code, Converted, convert_config, load_config
-from mminf.convert.config import _split_places, escape
-from mminf.convert.functions import LAST
 from mminf.convert.known import KNOWN
+from mminf.convert.reader import LAST, PostFunction, read_function
+from mminf.convert.steps import escape, split_places
 from mminf.errors import RecipeError, UsageError
+from mminf.plugin import discover
 from mminf.template import Template
 
 from ..cli.typed import error_of, output_of
-
-CONFIG = """
-base_config: {input_file: input.jsonl, save_dir: mine_dir}
-pre_process: {model_id_or_path: null, pp_func: pp_func.mine.pre}
-caption:
-  model_id_or_path: models/Qwen2.5-VL-7B-Instruct
-  limit_mm_per_prompt: {image: 5}
-  model_args: {max_model_len: 8192, swap_space: 4}
-  prompt: 'Describe <image>this image as JSON {{"caption": "..."}}.'
-  request_args: {temperature: 0.5, best_of: 2}
-  pp_func: pp_func.mine.caption_pp
-ask:
-  model_id_or_path: models/Qwen2.5-7B-Instruct
-  sys_prompt: You write questions.
-  prompt: prompt_func.mine.ask
-  pp_func: [pp_func.mine.ask_pp]
-respond:
-  model_id_or_path: models/Qwen2.5-VL-7B-Instruct
-  model_args: {max_model_len: 8192, swap_space: 4}
-  prompt: "{}"
-  pp_func: pp_func.mine.respond_pp
-"""
-FUNCTIONS = """
-import json
-from utils import load_data
-
-def pre(step_name, input_file, output_file):
-    with open(output_file, 'w') as f:
-        for i, data in enumerate(load_data(input_file)):
-            user_data = data['user_data']
-            query_items, images, videos = [], [], []
-            user_data['images'] = [user_data['image']]
-            images = user_data['images']
-            data['query_items'], data['images'] = query_items, images
-            f.write(json.dumps(data))
-
-def caption_pp(step_name, input_file, output_file):
-    with open(output_file, 'w') as f:
-        for data in load_data(input_file):
-            last_resp = get_last_resp(data, step_name)
-            history, user_data = data['history'], data['user_data']
-            query_items, images = [], []
-            user_data['caption'] = last_resp
-            user_data['seen'] = last_resp
-            query_items = [last_resp, user_data['topic']]
-            data['query_items'], data['images'] = query_items, images
-            f.write(json.dumps(data))
-
-def ask_pp(step_name, input_file, output_file):
-    with open(output_file, 'w') as f:
-        for data in load_data(input_file):
-            last_resp = get_last_resp(data, step_name)
-            data['images'] = data['user_data']['images']
-            if '?' not in last_resp:
-                continue
-            for question in last_resp.split('\\n'):
-                data['query_items'] = [question]
-                f.write(json.dumps(data))
-
-def respond_pp(step_name, input_file, output_file):
-    with open(output_file, 'w') as f:
-        for data in load_data(input_file):
-            data['user_data']['response'] = get_last_resp(data, step_name).strip()
-            f.write(json.dumps(data))
-"""
-PROMPTS = """
-print("a module may print")
-
-def ask(caption, topic):
-    return f"A caption:\\n{caption}\\nAsk about {topic}, as {{'q': '{{}}'}}."
-
-def number(value):
-    return 3
-
-def broken(value):
-    raise RuntimeError("no template")
-"""
+from .project import CONFIG, DESCRIBE, FUNCTIONS, OLD, PROMPTS, SHIPPED, TEXT, VL, shipped
 
 
 @pytest.fixture
@@ -114,6 +43,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def converted(project: Path, *, code: bool = True) -> Converted:
+    discover()
     return convert_config(load_config(project / "config/mine.yaml"), code=Code(project) if code else None)
 
 
@@ -161,7 +91,7 @@ def test_without_the_code_every_value_is_undecided(project: Path) -> None:
     found = converted(project, code=False)
     assert "prompt_func.mine.ask: name its folder with --code" in "\n".join(found.decide)
     assert sum("was not read" in line for line in found.decide) == 4
-    assert "undecided_ask_1" in body(found, "ask")["prompt"]
+    assert "undecided_ask" in body(found, "ask")["prompt"]
 
 
 def test_the_command_writes_a_valid_recipe(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,35 +117,149 @@ def test_an_undecided_value_stops_the_run_before_a_model_is_loaded(
         mminf.run("new/mine.yaml", output="out", progress=False)
 
 
-@pytest.mark.parametrize("module", sorted(KNOWN))
-def test_the_shipped_configurations_become_bundled_recipes(module: str, project: Path) -> None:
-    known = KNOWN[module]
-    steps = "".join(
-        f"{step}: {{model_id_or_path: models/{step}, prompt: '{{}}', pp_func: {module}.{step}}}\n"
-        for step in known.engines.values()
-    )
-    config = project / "config" / f"{known.recipe}.yaml"
-    config.write_text(f"base_config: {{input_file: input.jsonl, save_dir: out}}\n{steps}")
-    text = output_of("convert", str(config), "--to", str(project / "new"))
-    assert f"the bundled recipe '{known.recipe}' with your models" in text.replace("\n", " ")
-    loaded = mminf.load(project / "new" / f"{known.recipe}.yaml")
-    assert {name: engine.model for name, engine in loaded.engines.items()} == {
-        name: f"models/{step}" for name, step in known.engines.items()
-    }
-    assert [step.name for step in loaded.steps] == [step.name for step in mminf.load(known.recipe).steps]
+def row_of_mminf(number: int) -> dict[str, str]:
+    """A row as in the input of MM-INF, about a drawn scene."""
+    scene = make_scene(number)
+    asked = question(scene)
+    return {"image": scene_name(number), "instruction": asked, "response": explain(asked, scene)}
 
 
-def test_the_hook_of_oasis_may_have_a_model_of_its_own(project: Path) -> None:
-    (project / "config/oasis.yaml").write_text(
-        "base_config: {input_file: input.jsonl, save_dir: out}\n"
-        "hooking: {model_id_or_path: models/old, prompt: '', oasis: true, pp_func: pp_func.oasis.hooking_pp}\n"
-        "inst_extract: {model_id_or_path: models/text, prompt: '{}', pp_func: pp_func.oasis.inst_extract_pp}\n"
-        "respond: {model_id_or_path: models/new, prompt: '{}', pp_func: pp_func.oasis.respond_pp}\n"
-    )
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_a_shipped_configuration_becomes_a_bundled_recipe_that_runs(name: str, project: Path) -> None:
+    module, steps = SHIPPED[name]
+    (project / f"config/{name}.yaml").write_text(shipped(module, steps))
+    draw_scenes(project, range(8))
+    (project / "input.jsonl").write_text("".join(json.dumps(row_of_mminf(n)) + "\n" for n in range(8)))
+    known = KNOWN[f"pp_func.{module}"]
+    text = output_of("convert", str(project / f"config/{name}.yaml"), "--to", str(project / "new"))
+    assert f"the bundled recipe '{known.recipe}' with your models" in " ".join(text.split())
+    assert "--output 'out dir'" in text and "tensor_parallel_size" in text
+    recipe = project / "new" / f"{name}.yaml"
+    loaded, bundled = mminf.load(recipe), mminf.load(known.recipe)
+    assert [step.name for step in loaded.steps] == [step.name for step in bundled.steps]
+    for engine, step in known.engines.items():
+        assert loaded.engines[engine].model == steps[step][0]
+        ours, theirs = (getattr(one.engines[engine], "max_pixels", None) for one in (loaded, bundled))
+        assert ours == theirs
+    script = {f"engines.{engine}": {"backend": "demo_script"} for engine in loaded.engines}
+    result = mminf.run(recipe, output=project / "out", overrides=script, progress=False)
+    assert result.counts.failed == 0, result.failures
+    assert result.counts.done > 0
+
+
+def test_the_hook_of_oasis_has_a_model_of_its_own(project: Path) -> None:
+    (project / "config/oasis.yaml").write_text(shipped(*SHIPPED["oasis"]))
     output_of("convert", str(project / "config/oasis.yaml"), "--to", str(project / "new"))
     loaded = mminf.load(project / "new/oasis.yaml")
     models = {step.name: loaded.engines[step.engine].model for step in loaded.steps if step.engine}
-    assert (models["hook"], models["classify"], models["respond"]) == ("models/old", "models/text", "models/new")
+    assert (models["hook"], models["classify"], models["respond"]) == (OLD, TEXT, VL)
+
+
+def test_settings_that_a_bundled_recipe_does_not_take_over_are_told(project: Path) -> None:
+    config = shipped(*SHIPPED["caption_gen"]).replace(DESCRIBE, "Only count the animals.")
+    more = "  sys_prompt: In French.\n  request_args: {max_tokens: 16}\n"
+    (project / "config/c.yaml").write_text(config.rstrip() + "\n" + more)
+    text = " ".join(output_of("convert", str(project / "config/c.yaml"), "--to", str(project / "new")).split())
+    assert "decide: caption: request_args is not converted" in text
+    assert "decide: caption: sys_prompt is not converted" in text
+    assert "a prompt of its own instead of 'Only count the animals.'" in text
+
+
+def test_a_part_of_a_shipped_configuration_is_converted_step_by_step(project: Path) -> None:
+    module, steps = SHIPPED["oasis"]
+    config = shipped(module, {name: steps[name] for name in ("pre_process", "hooking", "inst_extract")})
+    (project / "config/part.yaml").write_text(config.replace("oasis: true", "oasis: true\n  sys_prompt: Be kind."))
+    text = output_of("convert", str(project / "config/part.yaml"), "--to", str(project / "new"))
+    assert "bundled recipe" not in text
+    hook = next(step for step in mminf.load(project / "new/part.yaml").steps if step.type == "hook")
+    assert hook.config.system == "Be kind."
+    assert "qwen2.5-vl" in hook.config.sampling_for
+
+
+BEGIN = """
+def pp(step_name, input_file, output_file):
+    with open(output_file, 'w') as f:
+        for data in load_data(input_file):
+            last_resp = get_last_resp(data, step_name)
+            user_data = data['user_data']
+            query_items, images, videos = [], [], []
+"""
+
+
+def read(*lines: str) -> PostFunction:
+    text = BEGIN + "".join(f"            {line}\n" for line in lines)
+    (function,) = ast.parse(text).body
+    assert isinstance(function, ast.FunctionDef)
+    return read_function(function, "pp.py")
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (["images.append(user_data['image'])"], "is not converted: images.append"),
+        (["user_data.update({'a': last_resp})"], "is not converted: user_data.update"),
+        (["user_data['n'] += 1"], "is not converted: user_data['n'] += 1"),
+        (["del user_data['n']"], "is not converted: del user_data['n']"),
+        (["data = other(data)"], "is not converted: data = other(data)"),
+        (["data['audios'] = [user_data['sound']]"], "passes audios to the next prompt"),
+        (["videos = user_data['videos']"], "passes videos to the next prompt"),
+        (["if ok(last_resp):", "    f.write('x')"], "writes a row only if ok(last_resp)"),
+        (["if ok(last_resp):", "    pass", "else:", "    continue"], "leaves rows out: not (ok(last_resp))"),
+        (["try:", "    x = 1", "except ValueError:", "    continue"], "leaves rows out: an error"),
+        (["for part in last_resp.split():", "    json.dump(data, f)"], "writes several rows per row"),
+        (["while more():", "    f.write('x')"], "writes several rows per row"),
+        (["if ok(last_resp):", "    query_items = [last_resp]"], "passes values to the next prompt only if"),
+        (["if ok(last_resp):", "    images = user_data['images']"], "passes images to the next prompt only if"),
+        (["if ok(last_resp):", "    user_data['a'] = last_resp"], "sets the field a only if ok(last_resp)"),
+        (["user_data['a'] = last_resp.split()[0]"], "computes the field a"),
+        (["query_items = make(last_resp)"], "computes the values of the next prompt"),
+        (["query_items.append(last_resp[1:])"], "passes a computed value to the next prompt: last_resp[1:]"),
+        (["match last_resp:", "    case 'a':", "        user_data['b'] = 1"], "is not converted: match last_resp"),
+        (["assert user_data['a']"], "is not converted: assert"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_what_is_not_understood_is_told(lines: list[str], told: str) -> None:
+    (line,) = read(*lines).unclear
+    assert told in line and line.startswith("pp.py:")
+
+
+def test_what_is_understood_is_not_told() -> None:
+    found = read(
+        "'a docstring'",
+        "print(last_resp)",
+        "query_items.append(last_resp)",
+        "query_items.append(user_data['topic'])",
+        "images = user_data['images']",
+        "answer: str = last_resp.strip()",
+        "user_data['answer'] = answer",
+        "data['query_items'], data['images'] = query_items, images",
+        "f.write(json.dumps(data))",
+    )
+    assert found == PostFunction([LAST, "topic"], {"answer": LAST}, images=True)
+
+
+def test_two_steps_whose_names_become_equal_stay_two(project: Path) -> None:
+    steps = "".join(f"{name}: {{model_id_or_path: m, prompt: {name}}}\n" for name in ("a-b", "a_b", "class"))
+    (project / "config/twins.yaml").write_text(f"base_config: {{input_file: input.jsonl}}\n{steps}")
+    output_of("convert", str(project / "config/twins.yaml"), "--to", str(project / "new"))
+    loaded = mminf.load(project / "new/twins.yaml")
+    assert [step.name for step in loaded.steps] == ["a_b", "a_b_2", "s_class"]
+
+
+def test_a_prompt_function_that_fails_leaves_the_rest(project: Path) -> None:
+    config = (project / "config/mine.yaml").read_text().replace("prompt_func.mine.ask", "prompt_func.mine.broken")
+    (project / "config/mine.yaml").write_text(config)
+    found = converted(project)
+    assert "RuntimeError: no template; write its prompt as a template" in "\n".join(found.decide)
+    assert body(found, "ask")["prompt"] == "{{ undecided_ask }}"
+    assert body(found, "caption")["writes"] == "caption"
+
+
+def test_a_missing_input_is_told(project: Path) -> None:
+    (project / "input.jsonl").unlink()
+    text = output_of("convert", str(project / "config/mine.yaml"), "--code", str(project), "--to", str(project / "new"))
+    assert "the input file 'input.jsonl' was not found" in " ".join(text.split())
 
 
 @pytest.mark.parametrize(
@@ -240,6 +284,8 @@ def test_other_files_are_refused(text: str, message: str, tmp_path: Path) -> Non
         ("prompt_func.mine.number", "does not return a text, but int"),
         ("prompt_func.mine.broken", "RuntimeError: no template"),
         ("prompt_func.mine.missing", "has no attribute 'missing'"),
+        ("prompt_func.mine.ends", "ended before it returned a text"),
+        ("prompt_func.mine.changed", "does not show its argument 'value' as it is"),
         ("prompt_func.other.ask", "No module named"),
     ],
 )
@@ -262,15 +308,17 @@ def test_a_post_function_is_not_run(project: Path) -> None:
     assert not found.images
 
 
-TEXT = st.text(st.sampled_from(string.ascii_lowercase + "{}%#-' \n\"\\"), max_size=30)
+PIECES = st.text(st.sampled_from(string.ascii_lowercase + "{}%#-' \n\"\\"), max_size=30)
 
 
-@given(TEXT)
+@settings(deadline=None)
+@given(PIECES)
 def test_braces_of_a_prompt_are_text_in_its_template(text: str) -> None:
     shown = "".join(part for part in Template(f"a{escape(text)}b").render({})[0].parts if isinstance(part, str))
     assert shown == f"a{text}b"
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["{}", "{{", "}}", "word", " ", "\n", "é"]), max_size=12))
 def test_places_are_those_of_str_format(pieces: list[str]) -> None:
     prompt = "".join(pieces)
@@ -279,5 +327,5 @@ def test_places_are_those_of_str_format(pieces: list[str]) -> None:
         wanted = prompt.format(*values)
     except (ValueError, IndexError):
         return
-    parts = _split_places(prompt)
+    parts = split_places(prompt)
     assert "".join(values[part] if isinstance(part, int) else part for part in parts) == wanted

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import mminf
 from mminf.cli.main import app
 
-from ..convert.test_convert import CONFIG, FUNCTIONS, PROMPTS
+from ..convert.project import CONFIG, FUNCTIONS, PROMPTS, SHIPPED, shipped
 from .commands import PAGES, ROOT, Typed, console_lines, inline_commands, typed_commands, without_models
 
 ID = scene_name(2)
@@ -79,7 +79,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "my_recipe.yaml").write_text(RECIPE)
     for name, text in {
         "config/mine.yaml": CONFIG,
-        "config/oasis.yaml": CONFIG,
+        "config/oasis.yaml": shipped(*SHIPPED["oasis"]),
         "pp_func/mine.py": FUNCTIONS,
         "prompt_func/mine.py": PROMPTS,
     }.items():

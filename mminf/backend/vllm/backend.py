@@ -205,7 +205,8 @@ class VllmBackend(SwiftBackend):
         if "Engine core initialization failed" in str(error):
             return (
                 "vLLM's process printed the cause above. A common cause is too little memory: lower "
-                "`gpu_memory_utilization` or `max_model_len`, or stop other processes on the device (`mminf help models`)."
+                "`gpu_memory_utilization` or `max_model_len`, or stop other processes on the device "
+                "(`mminf help models`)."
             )
         return super()._advice(error)
 
