@@ -11,7 +11,12 @@ from mminf.backend.builtin import find_model, is_builtin
 from mminf.errors import EngineError
 
 _PATHS = ("/", "./", "../", "~")
-_LIBRARIES = r"(swift|transformers|torch|vllm|peft|trl|datasets)\b"
+_NOISE = (
+    "`torch.distributed.reduce_op` is deprecated",
+    "--disable-cascade-attn is deprecated",
+    "IProgress not found",
+)
+"""Warnings about how libraries use each other."""
 
 
 def resolve_model(model: str, revision: str | None) -> str:
@@ -45,14 +50,13 @@ def resolve_local(model: str) -> str:
 def import_quietly() -> None:
     """Imports ms-swift and transformers so that they print errors only, unless LOG_LEVEL is set.
 
-    ms-swift reads LOG_LEVEL when it is imported, and logs its whole configuration at INFO. Warnings about interfaces
-    that the libraries use of each other are hidden as well.
+    ms-swift reads LOG_LEVEL when it is imported, and logs its whole configuration at INFO. A few warnings about how
+    the libraries use each other are hidden as well.
     """
     if "LOG_LEVEL" in os.environ:
         return
-    for category in (FutureWarning, DeprecationWarning, UserWarning):
-        warnings.filterwarnings("ignore", category=category, module=_LIBRARIES)
-    warnings.filterwarnings("ignore", message="IProgress not found")
+    for message in _NOISE:
+        warnings.filterwarnings("ignore", message=message)
     logging.getLogger("torch.utils.cpp_extension").setLevel("ERROR")
     os.environ["LOG_LEVEL"] = "ERROR"
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -44,9 +45,7 @@ class DemoScript(Backend):
     local = True
 
     def identity(self) -> dict[str, Any]:
-        from . import replies
-
-        return {**super().identity(), "script": hashlib.sha256(Path(replies.__file__).read_bytes()).hexdigest()}
+        return {**super().identity(), "script": _digest_of_code()}
 
     def gpus(self) -> int:
         return 0
@@ -65,6 +64,14 @@ class DemoScript(Backend):
 
     def render(self, request: Request) -> Rendered:
         return Rendered("\n".join(f"[{turn.role}] {turn.text}" for turn in request.turns), None)
+
+
+@cache
+def _digest_of_code() -> str:
+    """Returns a digest of everything that the answers depend on."""
+    here = Path(__file__).parent
+    files = [*here.glob("*.py"), *(here.parent / "demo" / "world").glob("*.py")]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()
 
 
 class DemoEncoderConfig(EncoderConfig):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -66,7 +67,7 @@ class Drawn(Source):
         return self.config.count
 
     def fingerprint(self) -> str:
-        return str(self.config.count)
+        return f"{self.config.count} {self.config.size} {self.config.images} {self.config.truth}"
 
     def _draw(self, scene: Scene, name: str) -> str:
         """Draws a scene into a file, unless it is there, and returns its path."""
@@ -74,13 +75,23 @@ class Drawn(Source):
 
         path = self.scratch / f"{self.config.size}" / name
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
             image, data = draw_scene(scene), io.BytesIO()
             if image.width != self.config.size:
                 image = image.resize((self.config.size, self.config.size))
             image.save(data, "PNG")
-            path.write_bytes(data.getvalue())
+            _write_whole(path, data.getvalue())
         return str(path)
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Writes a file that is never seen in part. Several ranks may write the same one."""
+    if "://" in str(path):  # a store; its objects are written whole
+        path.write_bytes(data)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_bytes(data)
+    part.replace(path)
 
 
 def question(scene: Scene) -> str:
@@ -152,7 +163,7 @@ _TRUTHS: dict[str, Callable[[Scene], Any]] = {
     "solution": lambda scene: solution(question(scene), scene),
     "response": _response,
     "qa": _pairs,
-    "tags": lambda scene: list(tags(scene)),
+    "tags": tags,
     "objects": _objects,
     "ocr": lambda scene: scene.text,
 }

