@@ -35,7 +35,7 @@ SCORES = ("solvability", "hallucination", "clarity", "nonsense")
 def serve(run: Callable[[Path], dict[str, Any]]) -> None:
     """Runs Oasis over each folder that is named on a line, and prints what it made."""
     out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # libraries also print to stdout
     print("ready", file=out, flush=True)
     for line in sys.stdin:
         started, cpu = time.perf_counter(), frontend.cpu_seconds()

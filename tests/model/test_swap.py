@@ -101,7 +101,7 @@ def test_a_killed_vllm_engine_is_started_again(images: Path, tmp_path: Path, cap
     assert (result.state, result.counts.failed, result.counts.pending) == ("finished", 0, 0)
     assert result.counts.done + result.counts.dropped == 12
     assert not cores(), "an engine that is closed leaves no process"
-    assert "Warning" not in capfd.readouterr().err, "warnings of libraries are no news for a user"
+    assert "Warning" not in capfd.readouterr().err, "users do not need the warnings of libraries"
 
 
 VLLM = {"backend": "vllm", "model": "builtin:demo", "max_pixels": 12544, "max_model_len": 4096}

@@ -26,7 +26,7 @@ PLAYED = [*SCRIPTED, "unicorn_images"]
 
 def test_every_recipe_has_the_profile_and_says_what_it_is() -> None:
     for name in RECIPES:
-        wanted = "no data for training" if name in PLAYED else "demo model"
+        wanted = "not training data" if name in PLAYED else "demo model"
         assert wanted in DEMO[name]["note"], name
     assert set(RECIPES) - set(PLAYED) == {"oasis", "caption", "caption_qa", "allava_session"}
 

@@ -21,6 +21,8 @@ class SwiftConfig(EngineConfig):
     )
     max_pixels: int | None = Field(None, ge=1, description="Larger images are scaled down to this number of pixels.")
     replicas: int = Field(1, ge=1, description="Copies of the model, each on its own GPUs; they share the calls.")
-    max_model_len: int | None = Field(None, ge=1, description="Context length in tokens.")
+    max_model_len: int | None = Field(
+        None, ge=1, description="Context length in tokens; default: the model's, with vLLM at most 32,768."
+    )
     trust_remote_code: bool = Field(False, description="Run remote code: Python code in the model's repository.")
     options: dict[str, Any] = Field(default_factory=dict, description="Further arguments of ms-swift's engine class.")

