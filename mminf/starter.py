@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from mminf.backend.devices import may_have_gpu
 from mminf.content import builtin_recipes, content_folder, find_recipe
 from mminf.errors import OutputError, SourceError, UsageError, nearest
 from mminf.plugin import discover
@@ -78,6 +79,11 @@ class Fitting:
     name: str
     description: str
     hooks: bool
+
+
+def finds_gpu() -> bool:
+    """Returns whether this machine seems to have a GPU."""
+    return may_have_gpu()
 
 
 def inspect_input(given: str) -> InputSummary:
@@ -227,9 +233,10 @@ def next_commands(path: Path, name: str, where: Where, fits: Sequence[Fitting]) 
     hooks = any(item.name == name and item.hooks for item in fits)
     profile = " --profile asked" if where is Where.SERVER and hooks and name == "oasis" else ""
     output = path.parent / "out" / name
+    probe = (f"mminf plan {path}{profile} --probe 30 -o {output}", "what the run will cost")
     return [
         (f"mminf preview {path}{profile}", "three records through all steps"),
-        (f"mminf plan {path}{profile} --probe 30 -o {output}", "what the run will cost"),
+        *([] if where is Where.CPU else [probe]),
         (f"mminf run {path}{profile} -o {output}", "the dataset"),
         (f"mminf report {output}", "a page about it"),
     ]

@@ -115,7 +115,7 @@ EDGES: dict[str, set[str]] = {
     "inspection": {"content", "cost", "engine", "journal", "plugin", "reasons", "sharding", *VALUES},
     "history": {"journal", "sharding", *VALUES},
     "shortcuts": {"api", "engine", "display", "sink", *VALUES},
-    "starter": {"content", "plugin", "source", *VALUES},
+    "starter": {"backend", "content", "plugin", "source", *VALUES},
     "convert": {"content", "plugin", *VALUES},
     "catalogue": {"content", "plugin", *VALUES},
     "listing": {"engine", "journal", "reasons", "sharding", "template", *VALUES},

@@ -23,7 +23,7 @@ def devices(count: int = 1, first: int = 0) -> tuple[str, ...]:
     Raises:
         EngineError: if there are too few GPUs.
     """
-    if not _may_have_gpu():
+    if not may_have_gpu():
         return ("cpu",)
     import torch
 
@@ -36,7 +36,7 @@ def devices(count: int = 1, first: int = 0) -> tuple[str, ...]:
     return tuple(f"cuda:{number}" for number in range(first, first + count))
 
 
-def _may_have_gpu() -> bool:
+def may_have_gpu() -> bool:
     """Returns whether it is worth importing torch, which takes two seconds, to look for a GPU.
 
     On Linux, drivers have a device file: NVIDIA's, AMD's, or that of the Windows subsystem.

@@ -15,6 +15,10 @@ from mminf.errors import UsageError
 if TYPE_CHECKING:
     from mminf.starter import Fitting, InputSummary, Where
 
+_FIELDS = (
+    "`mminf recipes NAME` lists the fields that a recipe needs, and `columns` of its source renames those of the "
+    "input: --set 'source.columns={instruction: question}'"
+)
 _MOST = 8
 """Number of recipes that are proposed."""
 
@@ -62,18 +66,28 @@ def init(
         _tell(str(given), found)
     fits = fitting_recipes(found)
     if not fits:
-        raise UsageError("no bundled recipe fits this input; `mminf recipes NAME` says what each of them needs")
+        raise UsageError(f"no bundled recipe fits this input; {_FIELDS}")
+    if recipe is not None and found is not None and recipe not in {item.name for item in fits}:
+        raise UsageError(f"recipe {recipe!r} does not fit this input; {_FIELDS}")
     chosen = recipe or _choose(fits, where, ask=ask)
     path = write_starter(chosen, folder, found, where, url=server, model=model, force=force)
     echo()
     echo(f"wrote {path}")
-    if where.value == "cpu":
-        echo_wrapped("A CPU takes minutes for a record: the recipe stops after ten. `limit` in it changes that.")
+    _tell_place(where)
     echo("next:")
     commands = next_commands(path, chosen, where, fits)
     width = max(len(command) for command, _ in commands)
     for command, purpose in commands:
         echo(f"  {command:{width}}  # {purpose}")
+
+
+def _tell_place(where: Where) -> None:
+    from mminf.starter import finds_gpu
+
+    if where.value == "gpu" and not finds_gpu():
+        echo_wrapped("note: no GPU was found on this machine; the recipe needs one, or --server, or --cpu", indent="  ")
+    if where.value == "cpu":
+        echo_wrapped("A CPU takes minutes for a record: the recipe stops after ten. `limit` in it changes that.")
 
 
 def _where(*, gpu: bool, server: str | None, cpu: bool, ask: bool) -> tuple[Where, str | None]:

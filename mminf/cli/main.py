@@ -17,6 +17,8 @@ from mminf.terminal import printable
 
 LINE = 500
 """Maximum length of a log line, in characters."""
+PIPE_CLOSED = 141
+"""Exit code if the reader of the output has closed the pipe, as shells have it for SIGPIPE."""
 
 app = typer.Typer(
     name="mminf",
@@ -100,7 +102,12 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         sys.stderr.close()
-        sys.exit(141)
+        sys.exit(PIPE_CLOSED)
+    except SystemExit:
+        # Click ends with code 1 if the reader of the output has closed the pipe, and replaces the output.
+        if type(sys.stdout).__name__ == "PacifyFlushWrapper":
+            sys.exit(PIPE_CLOSED)
+        raise
     except OSError as error:  # an invalid path, or an unreachable store
         echo_wrapped(f"error: {error}", indent="  ", err=True)
         sys.exit(2)

@@ -18,7 +18,8 @@ LIMIT = typer.Option(None, "--limit", min=1, help="Process at most this many rec
 FORCE = typer.Option(
     False,
     "--force",
-    help="Also replace files that mminf did not write, the run of another recipe, and datasets with more rows.",
+    help="Also replace files that mminf did not write, the run of another recipe, and larger datasets by those of "
+    "runs that failed in part or are not finished.",
 )
 QUIET = typer.Option(False, "--quiet", "-q", help="Print only errors.")
 RUN_FOLDER = typer.Argument(help="Output folder of a run.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -142,6 +143,9 @@ def _failures(result: RunResult) -> Iterator[str]:
         yield f"  and {failed - len(result.failures):,} more"
     if failed:
         yield f"  to list all failures: mminf list {result.output} --failed"
+        if result.failures and result.failures[0].step != "source":
+            shown = shlex.quote(result.failures[0].id)
+            yield f"  to see the prompts and answers of one: mminf show {result.output} {shown}"
         yield f"  to retry them: mminf retry {result.output}, then run again"
     if result.counts.dropped:
         yield f"  to see why records were dropped: mminf status {result.output}"

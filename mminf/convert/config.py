@@ -44,21 +44,23 @@ def _check_step(path: Path, name: str, body: object) -> None:
     for key in ("model_args", "request_args"):
         if not isinstance(body.get(key) or {}, dict):
             raise UsageError(f"{path}: {key} of step {name!r} is not a mapping, but {type(body[key]).__name__}")
-    if not isinstance(body.get("prompt") or "", str):
-        raise UsageError(f"{path}: prompt of step {name!r} is not a text, but {type(body['prompt']).__name__}")
+    for key in ("prompt", "model_id_or_path", "sys_prompt"):
+        if not isinstance(body.get(key) or "", str):
+            raise UsageError(f"{path}: {key} of step {name!r} is not a text, but {type(body[key]).__name__}")
 
 
-def convert_config(config: Mapping[str, Any], *, code: Code | None = None, steps: bool = False) -> Converted:
+def convert_config(config: Mapping[str, Any], name: str, *, code: Code | None = None, steps: bool = False) -> Converted:
     """Converts a configuration.
 
     Args:
+        name: of the recipe.
         config: as `load_config` returns it.
         code: the modules with its functions; None: they are not read, and every value between steps is to be decided.
         steps: convert step by step, also if a bundled recipe does the same.
     """
     base = config["base_config"]
     bodies = {name: body for name, body in config.items() if name != "base_config"}
-    found = Converted(base["input_file"], output=base.get("save_dir"))
+    found = Converted(name, base["input_file"], output=str(base["save_dir"]) if base.get("save_dir") else None)
     known = None if steps else _find_known(bodies)
     if known is None:
         convert_steps(bodies, found, code)

@@ -16,6 +16,7 @@ class Converted:
     """A recipe, or the bundled recipe that takes its place.
 
     Attributes:
+        name: of the recipe.
         input_file: as in the configuration.
         output: the folder of the results.
         recipe: sections of the recipe.
@@ -25,6 +26,7 @@ class Converted:
         known: the bundled recipe that does what the configuration does; `recipe` then contains its engines and source.
     """
 
+    name: str
     input_file: str
     output: str | None = None
     recipe: dict[str, Any] = field(default_factory=dict)

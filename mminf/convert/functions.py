@@ -6,32 +6,27 @@ import ast
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+import tempfile
 from pathlib import Path
 
 from mminf.convert.reader import PostFunction, read_function
 from mminf.errors import UsageError, shorten_text
 
-_MARK = "MMINF_ARGUMENT_{}_MMINF"
+# Two marks of different lengths, with capitals and small letters: what a function changes or measures is seen.
+_MARKS = ("MMINF_Argument_{}_x", "Other_MMINF_argument_{}_of_two_Y")
 _SECONDS = 60
 _CALL = """
 import importlib, inspect, json, sys
-folder, module, name, mark = sys.argv[1:]
+folder, module, name, count, out, *marks = sys.argv[1:]
 sys.path.insert(0, folder)
 function = getattr(importlib.import_module(module), name)
 kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-names = [one.name for one in inspect.signature(function).parameters.values() if one.kind in kinds]
-text = function(*(mark.format(number) for number in range(len(names))))
-sys.stdout.buffer.write(b"\\n" + json.dumps({"names": names, "text": text}).encode())
+them = [one for one in inspect.signature(function).parameters.values() if one.kind in kinds]
+number = int(count) if count else sum(one.default is inspect.Parameter.empty for one in them)
+texts = [function(*(mark.format(n) for n in range(number))) for mark in marks]
+with open(out, "w") as file:
+    json.dump({"number": number, "texts": texts}, file)
 """
-
-
-@dataclass(frozen=True)
-class PromptFunction:
-    """The text of a prompt function: its parts, of which a number stands for an argument."""
-
-    names: list[str]
-    parts: list[str | int]
 
 
 class Code:
@@ -61,39 +56,61 @@ class Code:
                 return read_function(node, path.name)
         raise UsageError(f"{path} has no function {name!r}")
 
-    def prompt_function(self, dotted: str) -> PromptFunction:
-        """Calls a prompt function with marks as arguments, in a process of its own, and returns the text around them.
+    def has_module(self, dotted: str) -> bool:
+        """Returns whether the project has the module of a dotted name."""
+        path = self._folder / dotted.rpartition(".")[0].replace(".", "/")
+        return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+    def prompt_function(self, dotted: str, count: int | None) -> list[str | int]:
+        """Calls a prompt function with marks as arguments, in a process of its own, and returns the parts of its text.
+
+        Args:
+            count: number of arguments; None: those without a default.
+
+        Returns:
+            Texts, and for each mark the number of its argument.
 
         Raises:
-            UsageError: if it can't be imported or called, or does not return a text.
+            UsageError: if it can't be called, does not return a text, or changes its arguments.
         """
         module, _, name = dotted.rpartition(".")
-        command = [sys.executable, "-c", _CALL, str(self._folder.resolve()), module, name, _MARK]
-        try:
-            done = subprocess.run(  # noqa: S603 (the user named the folder with --code)
-                command, capture_output=True, timeout=_SECONDS, check=False, cwd=self._folder
-            )
-        except subprocess.TimeoutExpired as error:
-            raise UsageError(f"{dotted} did not return within {_SECONDS} s") from error
-        except OSError as error:
-            raise UsageError(f"{dotted} can't be called: {error}") from error
-        if done.returncode:
-            reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["no output"])[-1]
-            raise UsageError(f"{dotted} can't be called: {shorten_text(reason, 200)}")
-        try:
-            found = json.loads(done.stdout.rpartition(b"\n")[2])
-            names, text = found["names"], found["text"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{dotted} ended before it returned a text") from error
+        with tempfile.TemporaryDirectory(prefix="mminf-") as folder:
+            out = Path(folder) / "text.json"
+            given = [str(self._folder.resolve()), module, name, "" if count is None else str(count), str(out)]
+            try:
+                done = subprocess.run(  # noqa: S603 (the user named the folder with --code)
+                    [sys.executable, "-c", _CALL, *given, *_MARKS],
+                    capture_output=True,
+                    timeout=_SECONDS,
+                    check=False,
+                    cwd=self._folder,
+                )
+            except subprocess.TimeoutExpired as error:
+                raise UsageError(f"{dotted} did not return within {_SECONDS} s") from error
+            except OSError as error:
+                raise UsageError(f"{dotted} can't be called: {error}") from error
+            if done.returncode:
+                reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["no output"])[-1]
+                raise UsageError(f"{dotted} can't be called: {shorten_text(reason, 200)}")
+            if not out.exists():
+                raise UsageError(f"{dotted} ended before it returned a text")
+            found = json.loads(out.read_text())
+        return _parts(dotted, found["texts"], int(found["number"]))
+
+
+def _parts(dotted: str, texts: list[object], number: int) -> list[str | int]:
+    for text in texts:
         if not isinstance(text, str):
             raise UsageError(f"{dotted} does not return a text, but {type(text).__name__}")
-        parts = split_marks(text, len(names))
-        if missing := [names[number] for number in range(len(names)) if number not in parts]:
-            raise UsageError(f"{dotted} does not show its argument {missing[0]!r} as it is")
-        return PromptFunction(names, parts)
+        if not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise UsageError(f"{dotted} returns a text that is not Unicode")
+    parts, others = (split_marks(str(text), mark, number) for text, mark in zip(texts, _MARKS, strict=True))
+    if parts != others or any(index not in parts for index in range(number)):
+        raise UsageError(f"{dotted} does not show its arguments as they are, or returns another text for each call")
+    return parts
 
 
-def split_marks(text: str, number: int) -> list[str | int]:
+def split_marks(text: str, mark: str, number: int) -> list[str | int]:
     """Returns the parts of a text between and with the marks of arguments."""
     parts: list[str | int] = [text]
     for index in range(number):
@@ -102,7 +119,7 @@ def split_marks(text: str, number: int) -> list[str | int]:
             if isinstance(part, int):
                 cut.append(part)
                 continue
-            for place, piece in enumerate(part.split(_MARK.format(index))):
+            for place, piece in enumerate(part.split(mark.format(index))):
                 cut += [index, piece] if place else [piece]
         parts = cut
     return [part for part in parts if part != ""]

@@ -23,19 +23,22 @@ class PostFunction:
         items: what it passes to the next prompt: names of fields, or `LAST`; None for a value that it computes. The
             whole is None if the function does not set it.
         writes: field -> another field, `LAST`, or None for a value that it computes.
-        images: whether it passes images to the next prompt.
+        images: whether it passes images to the next prompt; None if it does not set them.
+        reads: fields whose values it takes before it writes them.
         unclear: what a person has to convert, each with its line.
     """
 
     items: list[str | None] | None = None
     writes: dict[str, str | None] = field(default_factory=dict)
-    images: bool = False
+    images: bool | None = None
+    reads: set[str] = field(default_factory=set)
     unclear: list[str] = field(default_factory=list)
 
 
 def read_function(function: ast.FunctionDef, file: str) -> PostFunction:
     """Returns what a function does. Whatever is not understood and concerns the row is in `unclear`."""
     reader = _Reader(file)
+    reader.read_decorators(function)
     reader.read(function.body)
     return reader.found
 
@@ -54,6 +57,12 @@ class _Reader:
         self._lists: dict[str, list[str | None]] = {}
         self._loops = 0
         self._conditions: list[str] = []
+        self._rows: set[str] = set()
+
+    def read_decorators(self, function: ast.FunctionDef) -> None:
+        """Tells of decorators, which may change everything."""
+        for decorator in function.decorator_list:
+            self._tell(decorator, f"is decorated with {ast.unparse(decorator)}, which was not read")
 
     def read(self, body: Iterable[ast.stmt]) -> None:
         """Reads statements."""
@@ -69,7 +78,18 @@ class _Reader:
         if node.value is not None:
             self._assign(node.target, node.value)
 
+    def _read_augmented(self, node: ast.AugAssign) -> None:
+        if isinstance(node.target, ast.Name):
+            self._names[node.target.id] = None
+            if node.target.id == "images":
+                self.found.images = True
+        self._tell_if_tracked(node)
+
     def _read_loop(self, node: ast.For | ast.While) -> None:
+        if isinstance(node, ast.While):
+            self._tell_if_tracked(node)
+        elif not self._loops and not self._is_all_rows(node.iter):
+            self._tell(node.iter, f"may read a part of the rows only: {ast.unparse(node.iter)}")
         self._loops += 1
         self.read(node.body)
         self._loops -= 1
@@ -93,9 +113,22 @@ class _Reader:
         self.read(body)
         self._conditions.pop()
 
+    def _is_all_rows(self, iterated: ast.expr) -> bool:
+        """Returns whether a loop is over all rows: `load_data(...)`, a name of it, `enumerate` or `tqdm` of that."""
+        if isinstance(iterated, ast.Name):
+            return iterated.id in self._rows
+        if not isinstance(iterated, ast.Call):
+            return False
+        name = _root(iterated.func)
+        return name == "load_data" or (
+            name in ("enumerate", "tqdm") and bool(iterated.args) and self._is_all_rows(iterated.args[0])
+        )
+
     def _leave(self, node: ast.stmt) -> None:
         if self._conditions:
             self._tell(node, f"leaves rows out: {self._condition}; write a step `keep`, or a filter")
+        elif self._loops or getattr(node, "value", None) is not None:
+            self._tell(node, f"is not converted: {ast.unparse(node)}")
 
     @property
     def _condition(self) -> str:
@@ -113,7 +146,7 @@ class _Reader:
             if self._loops > 1:
                 self._tell(node, "writes several rows per row: `extract` a list, then `split` it")
         elif _root(call.func) == "query_items" and getattr(call.func, "attr", "") == "append" and call.args:
-            self._lists.setdefault("query_items", []).append(self._value(call.args[0]))
+            self._lists.setdefault("query_items", []).append(self._item(call.args[0]))
             self._set_items(call.args)
         elif _root(call.func) not in _HARMLESS:
             if _root(call.func) == "images":
@@ -139,14 +172,22 @@ class _Reader:
         if name in ("data", "user_data"):
             if not _is_usual(value):
                 self._tell(value, f"is not converted: {name} = {ast.unparse(value)}")
+        elif isinstance(value, ast.Name) and value.id in _TRACKED and name not in _TRACKED:
+            self._tell(value, f"is not converted: {name} = {value.id}")
+        elif self._is_all_rows(value):
+            self._rows.add(name)
         elif name in ("images", "videos", "audios"):
             self._assign_media(name, value)
-        elif isinstance(value, ast.List):
-            self._lists[name] = [self._value(item) for item in value.elts]
+        else:
+            self._assign_value(name, value)
+
+    def _assign_value(self, name: str, value: ast.expr) -> None:
+        if isinstance(value, ast.List):
+            self._lists[name] = [self._item(item) for item in value.elts]
         elif isinstance(value, ast.Name) and value.id in self._lists:
             self._lists[name] = list(self._lists[value.id])
         else:
-            self._names[name] = self._value(value)
+            self._names[name] = None if self._conditions else self._value(value)
             if name == "query_items":
                 self._lists.pop(name, None)
                 self._tell(value, f"computes the values of the next prompt: {ast.unparse(value)}")
@@ -155,6 +196,8 @@ class _Reader:
 
     def _assign_media(self, name: str, value: ast.expr) -> None:
         none = isinstance(value, ast.List) and not value.elts
+        if isinstance(value, ast.Name) and value.id in self._lists:
+            none = not self._lists[value.id]
         if name != "images":
             if not none:
                 self._tell(value, f"passes {name} to the next prompt, which are not supported")
@@ -178,6 +221,9 @@ class _Reader:
     def _write(self, name: str, value: ast.expr) -> None:
         if name == "images":
             return  # a record has its images from the source
+        if not name.isidentifier():
+            self._tell(value, f"writes the field {name!r}, which a template can't name; give it another name")
+            return
         source = self._value(value)
         if self._conditions:
             source = None
@@ -192,11 +238,23 @@ class _Reader:
             return self._names.get(value.id)
         if isinstance(value, ast.Call):
             if isinstance(value.func, ast.Name) and value.func.id == "get_last_resp":
-                return LAST
+                return LAST if _is_own_step(value) else None
             if isinstance(value.func, ast.Attribute) and value.func.attr == "strip" and not value.args:
                 return self._value(value.func.value)
         key = _key(value)
-        return key[1] if key is not None and key[0] == "user_data" else None
+        if key is None or key[0] != "user_data" or not key[1].isidentifier():
+            return None
+        if key[1] in self.found.writes:
+            return self.found.writes[key[1]]
+        self.found.reads.add(key[1])
+        return key[1]
+
+    def _item(self, value: ast.expr) -> str | None:
+        """Returns the field that a value for the next prompt is in, after the fields were written."""
+        key = _key(value)
+        if key is not None and key[0] == "user_data" and self.found.writes.get(key[1], LAST) != LAST:
+            return key[1]
+        return self._value(value)
 
     def _tell_if_tracked(self, node: ast.AST) -> None:
         """Tells of a statement that is not understood, if it concerns the row."""
@@ -221,7 +279,8 @@ _STATEMENTS: Mapping[type[ast.stmt], Callable[[_Reader, Any], None]] = {
     ast.Break: _Reader._leave,
     ast.Return: _Reader._leave,
     ast.Expr: _Reader._read_call,
-    **dict.fromkeys((ast.Pass, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.Global), lambda *_: None),
+    ast.AugAssign: _Reader._read_augmented,
+    **dict.fromkeys((ast.Pass, ast.Import, ast.ImportFrom, ast.Global), lambda *_: None),
 }
 """What is done with a statement; every other one is told if it concerns the row."""
 
@@ -236,6 +295,11 @@ def _key(node: ast.expr) -> tuple[str, str] | None:
         return node.value.id, name
     inner = _key(node.value)
     return (inner[1], name) if inner is not None else None
+
+
+def _is_own_step(call: ast.Call) -> bool:
+    """Returns whether `get_last_resp(data, step_name)` reads the answer of the function's own step."""
+    return len(call.args) > 1 and isinstance(call.args[1], ast.Name) and call.args[1].id == "step_name"
 
 
 def _is_usual(value: ast.expr) -> bool:

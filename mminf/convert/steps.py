@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mminf.convert.converted import Converted, make_engine, source_kind
@@ -38,6 +38,7 @@ def convert_steps(bodies: Mapping[str, Any], found: Converted, code: Code | None
     """Converts all steps, and writes the sections of the recipe.
 
     Args:
+        found: gets the result; its `name` is the folder of the templates.
         code: the modules with the functions; None: they are not read.
     """
     steps = _Steps(code, found)
@@ -85,10 +86,14 @@ class _Steps:
         after = [self._read(name, dotted) for dotted in functions_of(body)]
         writes = {key: value for function in after for key, value in function.writes.items()}
         if body.get("model_id_or_path"):
+            read = {key for function in after for key in function.reads}
             answer = next((key for key, value in writes.items() if value == LAST), self._name(name))
-            writes.pop(answer, None)
+            if answer in read:  # the old value of the field is used after the answer is there
+                answer = _unused(f"{answer}_answer", read)
+            else:
+                writes.pop(answer, None)
             self._call(name, body, answer)
-            self.last = answer
+            self.last, self._images, self._items = answer, False, []
         elif LAST in writes.values():
             self._decide(name, "reads an answer, but the step has no model")
             writes = {key: value for key, value in writes.items() if value != LAST}
@@ -106,11 +111,19 @@ class _Steps:
         for function in after:
             for line in function.unclear:
                 self._decide(name, line)
-            self._images = function.images
+            if function.images is not None:
+                self._images = function.images
             if function.items is not None:
-                self._items = [self.last if item == LAST else item for item in function.items]
-            elif self._code is not None:
-                self._items = []
+                self._items = [self._item(name, item, function) for item in function.items]
+        if self._code is None and after:
+            self._items = None
+
+    def _item(self, name: str, item: str | None, function: PostFunction) -> str | None:
+        """Returns the field of a value that is passed to the next prompt."""
+        if item is not None and item in function.reads and item in function.writes:
+            self._decide(name, f"passes the value that the field {item} had before")
+            return None
+        return self.last if item == LAST else item
 
     def _read(self, name: str, dotted: str) -> PostFunction:
         if self._code is None:
@@ -132,8 +145,11 @@ class _Steps:
                 self._decide(name, f"a hook has no prompt; {prompt!r} was left out")
             self._found.told.append(
                 f"{name}: `oasis: true` became a hook. It samples at least 2 tokens instead of 50, which forced short "
-                "questions to run on; request_args have no effect there in MM-INF"
+                "questions to run on"
             )
+            for key in body.get("request_args") or {}:
+                if key not in _HOOK["sampling"] and key not in ("temperature", "repetition_penalty"):
+                    self._decide(name, f"request_args.{key} of a hook was left out")
             return
         step |= self._prompt(name, prompt)
         step |= {"sampling": self._sampling(name, body.get("request_args") or {}), "writes": writes}
@@ -165,21 +181,29 @@ class _Steps:
         parts = split_places(prompt)
         if odd := [place[0] for place in _PLACE.finditer(prompt) if place[0] not in ("{{", "}}", "{}")]:
             self._decide(name, f"MM-INF refuses {odd[0]!r} in a prompt; it was read as {{}}")
-        if _DOTTED.fullmatch(prompt):
+        if prompt != prompt.rstrip():
+            self._found.told.append(f"{name}: white space at the end of the prompt is not sent")
+        if self._is_function(prompt):
             parts = self._from_function(name, prompt)
         text = ("{{ images }}" if self._images else "") + self._template(name, parts)
         if len(text) <= _LONG and "\n" not in text:
             return {"prompt": text}
-        file = f"{self._name(name)}.jinja"
+        file = f"{self._found.name}/{self._name(name)}.jinja"
         self._found.templates[file] = text + "\n"
         return {"template": file}
+
+    def _is_function(self, prompt: str) -> bool:
+        """Returns whether a prompt is the name of a function; a text such as `e.g` looks like one."""
+        if not _DOTTED.fullmatch(prompt):
+            return False
+        return prompt.startswith("prompt_func.") if self._code is None else self._code.has_module(prompt)
 
     def _from_function(self, name: str, dotted: str) -> list[str | int]:
         if self._code is None:
             self._decide(name, f"the prompt is made by {dotted}: name its folder with --code")
             return [_WHOLE]
         try:
-            parts = self._code.prompt_function(dotted).parts
+            parts = self._code.prompt_function(dotted, None if self._items is None else len(self._items))
         except UsageError as error:
             self._decide(name, f"{error}; write its prompt as a template")
             return [_WHOLE]
@@ -190,9 +214,9 @@ class _Steps:
         places = max((part + 1 for part in parts if isinstance(part, int)), default=0)
         items = self._items if self._items is not None else []
         if self._items is not None and len(items) != places and _WHOLE not in parts:
-            self._decide(name, f"the prompt has {places} places, but {len(items)} values are passed to it")
+            self._decide(name, f"places of the prompt: {places}; values that are passed to it: {len(items)}")
         shown = []
-        for part in parts:
+        for part in join_texts(parts):
             if isinstance(part, str):
                 # MM-INF removes the tag, and shows the images before the text.
                 shown.append(escape(part.replace("<image>", "")))
@@ -221,7 +245,22 @@ class _Steps:
 
 def escape(text: str) -> str:
     """Returns a text whose braces are not read as parts of a template."""
-    return re.sub(r"\{(?=[{%#])|(?<=\{)\{", "{{ '{' }}", text)
+    return re.sub(r"\{(?=[{%#]|$)|(?<=\{)\{", "{{ '{' }}", text)
+
+
+def join_texts(parts: Iterable[str | int]) -> Iterator[str | int]:
+    """Yields the parts of a prompt with neighbouring texts joined: two braces may meet."""
+    text = ""
+    for part in parts:
+        if isinstance(part, str):
+            text += part
+            continue
+        if text:
+            yield text
+        text = ""
+        yield part
+    if text:
+        yield text
 
 
 def split_places(prompt: str) -> list[str | int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,12 @@ def convert_file(
         OutputError: if a file is there or can't be written.
     """
     discover()
-    found = convert_config(load_config(config), code=None if code is None else Code(code), steps=steps)
-    source = _find_input(config, found.input_file)
-    if source is None:
-        found.decide.append(f"the input file {found.input_file!r} was not found; correct `source`")
-    target = folder / f"{config.stem}.yaml"
-    shown = found.input_file if source is None else os.path.relpath(source, folder.resolve())
-    files = {target: _recipe_text(found, config, shown)}
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", config.stem)
+    found = convert_config(load_config(config), name, code=None if code is None else Code(code), steps=steps)
+    target = folder / f"{name}.yaml"
+    if target.resolve() == config.resolve():
+        raise OutputError(f"{target} is the configuration itself; choose another folder")
+    files = {target: _recipe_text(found, config, _source(found, config, folder.resolve()))}
     files |= {folder / "templates" / name: text for name, text in found.templates.items()}
     if not force and (there := [path for path in files if path.exists()]):
         raise OutputError(f"{there[0]} exists; choose another folder, or use --force to replace it")
@@ -55,23 +55,29 @@ def convert_file(
     return found, target
 
 
-def _find_input(config: Path, input_file: str) -> Path | None:
-    """Returns the file of rows: MM-INF looks for it in the folder in which it was started."""
-    for folder in (Path.cwd(), config.parent, config.parent.parent):
-        if (path := folder / input_file).is_file():
-            return path.resolve()
-    return None
+def _source(found: Converted, config: Path, folder: Path) -> dict[str, str]:
+    """Returns the path of the rows, and of the folder from which their images are found.
+
+    MM-INF looks for both in the folder in which it was started.
+    """
+    for started in (Path.cwd(), config.parent, config.parent.parent):
+        if (path := started / found.input_file).is_file():
+            paths = {"path": os.path.relpath(path.resolve(), folder)}
+            if path.resolve().parent != started.resolve():
+                paths["image_root"] = os.path.relpath(started.resolve(), folder)
+            return paths
+    found.decide.append(f"the input file {found.input_file!r} was not found; correct `source`")
+    return {"path": found.input_file}
 
 
-def _recipe_text(found: Converted, config: Path, source: str) -> str:
+def _recipe_text(found: Converted, config: Path, source: dict[str, str]) -> str:
     head = [f"Converted from {config.name} by `mminf convert`.", *(f"DECIDE {line}" for line in found.decide)]
     comment = "".join(f"# {line}\n" for text in head for line in text.splitlines())
     ((kind, settings),) = found.recipe["source"].items()
-    settings = {**settings, "path": source}
-    section = {"source": {kind: settings if len(settings) > 1 else source}}
+    section = {"source": {kind: {**settings, **source}}}
     if found.known is None:
         note = {"note": found.recipe["note"]} if "note" in found.recipe else {}
-        return f"{comment}\n{_dump({'name': config.stem, **note, **found.recipe, **section})}"
+        return f"{comment}\n{_dump({'name': found.name, **note, **found.recipe, **section})}"
     text = find_recipe(found.known.recipe).read_text(encoding="utf-8")
     engines = found.recipe["engines"]
     text = replace_section(text, "engines", _dump({"engines": engines}))

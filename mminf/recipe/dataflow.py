@@ -226,7 +226,7 @@ def undefined_reads(
         for name in sorted(step.reads - known - removed.keys()) if columns is not None else ():
             later = next((other.name for other in steps if name in other.writes and other is not step), None)
             hint = (
-                f"step {later!r}, which writes it, comes later"
+                f"the input does not have it, and step {later!r}, which writes it, comes later"
                 if later
                 else f"nothing provides it{nearest(name, known)}"
             )

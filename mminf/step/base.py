@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, get_args
 
 from mminf.cost import NONE, ONE, Amount, Range
@@ -43,12 +46,14 @@ class Step(ABC, Generic[C]):
 
     Attributes:
         version: increase it when the step's results change for the same input.
+        code: a digest of the plugin's file, set when the step is registered; None for the steps of mminf.
         dataset: the step sees all records; see `DatasetStep`.
     """
 
     Config: ClassVar[type[StepConfig]] = StepConfig
     type: ClassVar[str] = ""
     version: ClassVar[int] = 1
+    code: ClassVar[str | None] = None
     dataset: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -136,7 +141,9 @@ class Step(ABC, Generic[C]):
 
     def describe(self) -> dict[str, Json]:
         """Returns everything that the step's results depend on, other than record and model, as JSON values."""
-        return {self.type: {**self.config.model_dump(mode="json"), "name": self.name}, "version": self.version}
+        config = {**self.config.model_dump(mode="json"), "name": self.name}
+        found: dict[str, Json] = {self.type: config, "version": self.version}
+        return found if self.code is None else {**found, "code": self.code}
 
     @property
     def checks(self) -> tuple[Expression, ...]:
@@ -209,9 +216,24 @@ def step(name: str) -> Callable[[type[S]], type[S]]:
         if not inspect.iscoroutinefunction(getattr(cls, "run", None)):
             raise PluginError(f"step {name!r}: `run` must be written as `async def run(self, record, ctx)`")
         cls.type = name  # type: ignore[attr-defined]
+        cls.code = _digest_of_code(cls)  # type: ignore[attr-defined]
         return STEPS.register(name)(cls)
 
     return decorate
+
+
+def _digest_of_code(cls: type) -> str | None:
+    """Returns a digest of the file of a plugin's step: after a change, its records are computed again.
+
+    None for the steps of mminf, whose `version` is increased. Modules that a plugin imports are not seen.
+    """
+    if cls.__module__.partition(".")[0] in ("mminf", "mminf_plugins"):
+        return None
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    try:
+        return None if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
+    except OSError:
+        return None
 
 
 def _names(value: str | Iterable[str] | None) -> frozenset[str]:

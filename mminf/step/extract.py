@@ -133,7 +133,7 @@ class Extraction(Config):
             return {self.plain_text: self._checked(parse_plain_text(text, self.plain_text))}
         value = parse_json(text)
         if self.objects is not None:
-            return {self.objects: self._counted([self._object(item) for item in _object_list(value, text)])}
+            return {self.objects: self._counted([self._object(item) for item in _object_list(value, text)], text)}
         return self._from_keys(value)
 
     def _from_keys(self, value: Json) -> Fields:
@@ -171,12 +171,14 @@ class Extraction(Config):
         items = parse_lines(text, spanning=self.spanning)
         if self.matching is not None:
             items = [item for item in items if re.search(self.matching, item)]
-        return self._counted(items if self.item is None else [{self.item: item} for item in items])
+        return self._counted(items if self.item is None else [{self.item: item} for item in items], text)
 
-    def _counted(self, items: Sequence[Json]) -> Sequence[Json]:
+    def _counted(self, items: Sequence[Json], text: str) -> Sequence[Json]:
         low, high = self.count
         if not low <= len(items) <= high:
-            raise UnusableAnswer(f"{len(items)} items, not {low} to {high}")
+            wanted = f"{low}" if low == high else f"{low} to {high}"
+            only = f" that match {self.matching!r}" if self.matching is not None and self.lines is not None else ""
+            raise UnusableAnswer(f"{len(items)} items{only}, not {wanted}, in {short(text)}")
         return items
 
 

@@ -34,6 +34,7 @@ class KeepFailed(Step[Any]):
         self.config = inner.config
         self.type = inner.type  # type: ignore[misc]
         self.version = inner.version  # type: ignore[misc]
+        self.code = inner.code  # type: ignore[misc]
         self.condition = inner.condition
 
     @property

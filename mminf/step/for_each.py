@@ -36,6 +36,7 @@ class ForEach(Step[Any]):
         self.config = inner.config
         self.type = inner.type  # type: ignore[misc]
         self.version = inner.version  # type: ignore[misc]
+        self.code = inner.code  # type: ignore[misc]
         self.condition = None  # tested on each item
         self.items = inner.config.for_each
 

@@ -83,6 +83,27 @@ def ends(value):
 
 def changed(value):
     return value[:3]
+
+def lower(value):
+    return "About " + value.lower()
+
+def length(value):
+    return f"{len(value)} letters: {value}"
+
+def draws(value):
+    import random
+    return f"{random.random()} {value}"
+
+def surrogate(value):
+    return "\\ud800" + value
+
+def defaults(value, language="French"):
+    return f"In {language}: {value}."
+
+def loud(value):
+    import atexit
+    atexit.register(print, "bye")
+    return f"Say {value}"
 """
 
 

@@ -57,7 +57,10 @@ def test_dataset_steps_are_stages_of_their_own(write_recipe: Callable[..., Path]
 def test_reads_without_a_writer_are_problems_that_say_who_comes_too_late(write_recipe: Callable[..., Path]) -> None:
     made = steps(write_recipe, "  - keep: a > 1 and z\n  - set: {a: '1'}\n")
     found = [str(problem) for problem in undefined_reads(made, frozenset({"zz"}), {"keep": "r.yaml:3"})]  # type: ignore[arg-type]
-    assert found[0] == "r.yaml:3: step 'keep' reads field 'a', but step 'set', which writes it, comes later"
+    assert (
+        found[0]
+        == "r.yaml:3: step 'keep' reads field 'a', but the input does not have it, and step 'set', which writes it, comes later"
+    )
     assert found[1] == "r.yaml:3: step 'keep' reads field 'z', but nothing provides it; did you mean 'zz'?"
     assert undefined_reads(made, None) == []  # type: ignore[arg-type]
 

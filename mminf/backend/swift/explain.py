@@ -42,6 +42,12 @@ def _how_to_set(setting: str, names: Sequence[str]) -> str:
     )
 
 
+_DOWNLOAD = (
+    "Check the model's name or path, and the network or hub token if it is on a hub. `USE_HF=1` downloads from Hugging "
+    "Face instead of ModelScope, and a local folder needs neither (`mminf help troubleshooting`)."
+)
+
+
 def advise(error: BaseException) -> str:
     """Returns how to fix a model that can't be loaded."""
     if "memory" in str(error).lower():
@@ -49,6 +55,6 @@ def advise(error: BaseException) -> str:
             "Lower `gpu_memory_utilization` or `max_model_len`, spread it over more GPUs, or use a smaller model "
             "(`mminf help models`)."
         )
-    if isinstance(error, OSError):
-        return "Check the model's name or path, and the network or hub token if it is on a hub."
+    if isinstance(error, OSError) or "connection" in str(error).lower():
+        return _DOWNLOAD
     return "Run `mminf doctor` to see which backends can run here."
