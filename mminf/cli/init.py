@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from mminf.cli.terminal import echo, echo_wrapped
+from mminf.content import builtin_recipes
 from mminf.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,10 +67,7 @@ def init(
     if found is not None:
         _tell(str(given), found)
     fits = fitting_recipes(found)
-    if not fits:
-        raise UsageError(f"no bundled recipe fits this input; {_FIELDS}")
-    if recipe is not None and found is not None and recipe not in {item.name for item in fits}:
-        raise UsageError(f"recipe {recipe!r} does not fit this input; {_FIELDS}")
+    _check_fit(recipe, found, fits)
     chosen = recipe or _choose(fits, where, ask=ask)
     path = write_starter(chosen, folder, found, where, url=server, model=model, force=force)
     echo()
@@ -79,6 +78,15 @@ def init(
     width = max(len(command) for command, _ in commands)
     for command, purpose in commands:
         echo(f"  {command:{width}}  # {purpose}")
+
+
+def _check_fit(recipe: str | None, found: InputSummary | None, fits: Sequence[Fitting]) -> None:
+    """Raises UsageError if no recipe fits the input, or the named one does not."""
+    if not fits:
+        raise UsageError(f"no bundled recipe fits this input; {_FIELDS}")
+    known = builtin_recipes()
+    if recipe in known and found is not None and recipe not in {item.name for item in fits}:
+        raise UsageError(f"recipe {recipe!r} does not fit this input; {_FIELDS}")
 
 
 def _tell_place(where: Where) -> None:

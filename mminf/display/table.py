@@ -79,7 +79,7 @@ def progress_line(stats: RunStats) -> str:
     passed = [f"{step.name} {step.done:,}" for step in stats.steps.values() if step.settled]
     if len(passed) > _STEPS_IN_LINE:
         half = _STEPS_IN_LINE // 2
-        passed = [*passed[:half], f"{len(passed) - 2 * half} more steps", *passed[-half:]]
+        passed = [*passed[:half], amount(len(passed) - 2 * half, "more step"), *passed[-half:]]
     return "; ".join(parts) + (f" (rows passed: {', '.join(passed)})" if passed else "")
 
 

@@ -10,7 +10,7 @@ from functools import cache
 from mminf import content_folder
 from mminf.backend import Request
 
-from ..demo.world import caption, explain, extract, is_right, judge, make_hook, make_questions, to_chinese
+from ..demo.world import caption, explain, extract, is_right, judge, make_hook, make_questions, make_scene, to_chinese
 from ..demo.world.oracle import is_instruction
 from ..demo.world.questions import list_questions
 from .asked import Asked
@@ -67,7 +67,7 @@ def _hook(asked: Asked) -> str:
 def _respond(asked: Asked) -> str:
     """Answers the last turn as an instruction."""
     instruction = asked.request.turns[-1].text.strip()
-    if not (asked.request.images or is_instruction(instruction)):
+    if not asked.request.images and (asked.told is None or not is_instruction(instruction)):
         return f"No model wrote this answer. It stands for an answer to this request: {instruction}"
     if asked.chance(WRONG):
         return f"{_describe(asked)} I can't tell more about it."
@@ -99,6 +99,11 @@ def _score(axis: str) -> Callable[[Asked], str]:
         return f"[[{getattr(judge(asked.part('Instruction'), asked.scene), axis)}]]"
 
     return score
+
+
+def _nonsense(asked: Asked) -> str:
+    """Rates the language of an instruction alone: its judge sees no image, and the score depends on no scene."""
+    return f"[[{judge(asked.part('Instruction'), make_scene(0)).nonsense}]]"
 
 
 def _laion(asked: Asked) -> str:
@@ -265,7 +270,7 @@ _REPLIES: Mapping[str, Callable[[Asked], str]] = {
     "oasis/clarity.jinja": _score("clarity"),
     "oasis/classify.jinja": _classify,
     "oasis/hallucination.jinja": _score("hallucination"),
-    "oasis/nonsense.jinja": _score("nonsense"),
+    "oasis/nonsense.jinja": _nonsense,
     "oasis/solvability.jinja": _score("solvability"),
     "oasis_extras/detail.jinja": _always("[[4]]"),
     "oasis_extras/fluency.jinja": _always("[[5]]"),

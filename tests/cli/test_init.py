@@ -17,6 +17,7 @@ from mminf.recipe.lines import replace_section
 from mminf.starter import InputSummary, Where, fitting_recipes, inspect_input, write_starter
 
 from ..conftest import tiny_image
+from .typed import error_of, output_of
 
 
 def run(*arguments: str) -> str:
@@ -160,3 +161,21 @@ def test_the_next_commands_are_told(photos: Path, tmp_path: Path) -> None:
     text = run(str(tmp_path / "m"), "--input", str(photos), "--gpu")
     commands = [line for line in text.splitlines() if line.startswith("  mminf ")]
     assert [command.split()[1] for command in commands] == ["preview", "plan", "run", "report"]
+
+
+def test_a_recipe_that_does_not_fit_the_input_is_refused(photos: Path, tmp_path: Path) -> None:
+    for name in ("magpie", "thinking", "mammoth_vl"):
+        error = error_of("init", str(tmp_path / name), "--input", str(photos), "--cpu", "--recipe", name)
+        assert f"recipe {name!r} does not fit this input" in error
+        assert not (tmp_path / name).exists()
+    assert "`columns` of its source renames" in error
+    assert "did you mean 'oasis'" in error_of(
+        "init", str(tmp_path / "x"), "--input", str(photos), "--recipe", "oasi", "--cpu"
+    )
+
+
+def test_a_machine_without_a_gpu_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for found, told in ((False, True), (True, False)):
+        monkeypatch.setattr("mminf.starter.may_have_gpu", lambda found=found: found)
+        text = output_of("init", str(tmp_path / str(found)), "--gpu", "--recipe", "magpie")
+        assert ("no GPU was found" in text) is told

@@ -79,6 +79,32 @@ def test_a_photo_fails_with_what_to_do(tmp_path: Path) -> None:
     assert "run it without --input, or choose models" in result.failures[0].reason
 
 
+@pytest.mark.parametrize("name", ["caption_check", "mammoth_vl"])
+def test_a_file_with_the_name_of_a_scene_is_not_one(name: str, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    tiny_image(photos / "scene-000003.png", "red", (300, 300))
+    (photos / "rows.jsonl").write_text('{"image": "scene-000003.png", "instruction": "What?", "answer": "A cat."}\n')
+    given = photos if name == "caption_check" else photos / "rows.jsonl"
+    result = mminf.run(name, profile="demo", input=given, output=tmp_path / "out", progress=False)
+    assert (result.counts.done, result.counts.failed) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("allava_text", {"instruction": "What colour is the sky?"}),
+        ("unicorn", {"seed": "A red thing."}),
+    ],
+)
+def test_texts_about_something_else_get_no_scene(name: str, row: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    result = mminf.run(name, profile="demo", input=tmp_path / "rows.jsonl", output=tmp_path / "out", progress=False)
+    text = "".join(path.read_text() for path in (tmp_path / "out").glob("*.json*") if path.is_file())
+    assert result.counts.done == 0 or "No model wrote this answer" in text
+    assert not any(word in text for word in ("triangle", "bar chart", "A sign"))
+
+
 def test_the_same_run_makes_the_same_rows(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         mminf.run("magpie", profile="demo", output=tmp_path / folder, progress=False)
@@ -90,10 +116,13 @@ def test_a_truth_that_does_not_exist_is_refused(tmp_path: Path) -> None:
         mminf.load("caption_check", profile="demo", overrides={"source": {"drawn": {"truth": ["mood"]}}})
 
 
-@pytest.mark.parametrize("shard", [0, 1])
-def test_shards_draw_their_own_scenes(shard: int, tmp_path: Path) -> None:
-    source = Drawn(DrawnConfig(count=10), tmp_path, tmp_path / "images")
-    whole = {(record.id, record.seq) for record in source.read()}
-    part = {(record.id, record.seq) for record in source.read(Shard(shard, 2))}
-    assert part and part < whole
-    assert all((tmp_path / "images/336" / name).is_file() for name, _ in part)
+def test_shards_draw_their_own_scenes(tmp_path: Path) -> None:
+    def read(folder: str, shard: Shard | None) -> set[tuple[str, int]]:
+        source = Drawn(DrawnConfig(count=10), tmp_path, tmp_path / folder)
+        found = {(record.id, record.seq) for record in source.read(shard)}
+        assert {path.name for path in (tmp_path / folder / "336").iterdir()} == {name for name, _ in found}
+        return found
+
+    one, two, whole = read("one", Shard(0, 2)), read("two", Shard(1, 2)), read("whole", None)
+    assert one and two and not one & two
+    assert one | two == whole
