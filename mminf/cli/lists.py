@@ -113,7 +113,8 @@ def _print_recipe(given: str, found: RecipeSummary) -> None:
 def _input(found: RecipeSummary) -> str:
     if found["source"] == "blank":
         return "none; `--set source.blank=N` sets the number of records"
-    fields = f", records with the fields {', '.join(found['fields'])}" if found["fields"] else ""
+    names = [name for name in found["fields"] if name != "images" or found["source"] != "images"]
+    fields = f", records with the field{'s' if len(names) > 1 else ''} {', '.join(names)}" if names else ""
     return f"{found['source'] or 'given with --input'}{fields}"
 
 

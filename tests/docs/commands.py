@@ -13,7 +13,7 @@ import yaml
 from mminf.content import builtin_recipes
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCRIPT = "{backend: demo_script}"
 ENCODER = "{backend: demo_encoder}"
 WITH_ENGINES = ("run", "plan", "preview", "render", "export", "merge", "retry")
