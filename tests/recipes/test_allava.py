@@ -119,7 +119,7 @@ def session(**special: str) -> str:
 def test_a_session_sees_its_earlier_turns_and_draws_its_question(play: Play, pictures: Pictures) -> None:
     names = [f"p{n}" for n in range(24)]
     found = play("allava_session", items(pictures(*names, "few")), session())
-    assert found.failed == {"few": "ask: 2 items, not 5 to 5 (3 attempts)"}
+    assert found.failed == {"few": "ask: 2 items that match '[?？]', not 5, in 'Q1? Q2?' (3 attempts)"}
     pairs = [[turn["value"] for turn in row["conversations"]] for row in found.rows["instruct.json"]]
     assert len(pairs) == 24
     assert {user for user, _ in pairs} == {f"<image>\nQuestion {n}?" for n in range(1, 6)}, "all five get their turn"

@@ -91,7 +91,7 @@ def test_numbers_and_preambles_are_no_questions(play: Play, pictures: Pictures) 
     ], "a question is a row with an id of its own, one is enough"
     assert {row["caption"] for row in written} == {"A picture of red", "A picture of white"}
     assert all(row["messages"][1]["content"].startswith("Because of ") for row in written)
-    assert found.failed["blue"] == "ask: 40 items, not 1 to 8 (3 attempts)"
+    assert found.failed["blue"].startswith("ask: 40 items that match '[?？]', not 1 to 8, in '1) Is this question 1?")
     assert found.failed["green"] == "ask: 0 items, not 1 to 8 (3 attempts)"
 
 
@@ -188,7 +188,7 @@ def test_requests_are_one_line_and_give_nothing_away(play: Play, pictures: Pictu
     row = found.rows["detailed_instruction.jsonl"][0]
     assert [message["content"] for message in row["messages"]] == ["<image>What colour is all of it?", "All is red."]
     assert found.dropped["blue"] == ("no_leak", "instruction refers to its source: 'the description'")
-    assert found.failed["green"] == "request: 2 items, not 1 to 1 (3 attempts)"
+    assert found.failed["green"] == "request: 2 items, not 1, in 'First? Second?' (3 attempts)"
 
 
 @pytest.mark.parametrize(
