@@ -92,7 +92,7 @@ def test_numbers_and_preambles_are_no_questions(play: Play, pictures: Pictures) 
     assert {row["caption"] for row in written} == {"A picture of red", "A picture of white"}
     assert all(row["messages"][1]["content"].startswith("Because of ") for row in written)
     assert found.failed["blue"].startswith("ask: 40 items that match '[?？]', not 1 to 8, in '1) Is this question 1?")
-    assert found.failed["green"] == "ask: 0 items, not 1 to 8 (3 attempts)"
+    assert found.failed["green"].startswith("ask: 0 items that match '[?？]', not 1 to 8, in ")
 
 
 CHECK = """
