@@ -52,7 +52,7 @@ def convert_steps(bodies: Mapping[str, Any], found: Converted, code: Code | None
     }
     found.told.append(
         "the dataset rows.jsonl contains all fields of the records; for training data, use the sink `swift` and name "
-        f"the fields of the turns, such as `swift: {{path: rows.jsonl, user: instruction, assistant: {steps.last}}}`"
+        f"the fields of the turns, such as `swift: {{path: rows.jsonl, user: FIELD, assistant: {steps.last}}}`"
     )
     found.tell_parallel()
     if number := len(found.decide):

@@ -110,8 +110,9 @@ class _Builder:
         """Returns the recipe. Raises RecipeError with all problems."""
         run = self._run()
         folder = self.path.parent
-        beside = folder.parent if folder.name == "recipes" else folder
-        own = [folder, beside / "templates"]
+        own = [folder, folder / "templates"]
+        if folder.name == "recipes":  # as in a checkout
+            own.append(folder.parent / "templates")
         named = [self.path.parent / folder for folder in (run.templates if run else [])]
         folders = TemplateFolders([*named, *own, *self.extra_templates])
         engines = self._engines()

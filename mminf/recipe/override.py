@@ -16,7 +16,7 @@ from mminf.recipe.insert import find_insertion, insert_steps
 from mminf.recipe.lines import Document, Path_, parse_document
 from mminf.recipe.names import step_paths
 from mminf.redact import redact
-from mminf.registry import SINKS, STEPS, Registry
+from mminf.registry import SINKS, SOURCES, STEPS, Registry
 
 
 def apply_profile(document: Document, name: str) -> None:
@@ -138,11 +138,7 @@ def set_image_root(document: Document, folder: str, where: str) -> None:
 
 def _spell_out_source(document: Document) -> None:
     """Turns `source: {images: folder}` into `source: {images: {path: folder}}`."""
-    source = document.data.get("source")
-    if isinstance(source, dict):
-        for kind, body in source.items():
-            if not isinstance(body, Mapping):
-                source[kind] = {"path": body}
+    _spell_out(SOURCES, document.data.get("source"))
 
 
 def _has(data: Any, path: Path_) -> bool:
