@@ -35,9 +35,10 @@ def show_page(topic: str | None = typer.Argument(None, help="A page; all pages a
         for name, path in pages.items():
             echo_wrapped(f"{name:20} {_title(path)}", indent=" " * 21)
         return
-    if topic not in pages:
+    found = pages.get(topic) or pages.get(f"reference/{topic}")
+    if found is None:
         raise UsageError(f"no page {topic!r}{nearest(topic, pages)}; `mminf help` lists the pages")
-    _show(pages[topic].read_text(encoding="utf-8"))
+    _show(found.read_text(encoding="utf-8"))
 
 
 def _pages() -> Mapping[str, Path]:
