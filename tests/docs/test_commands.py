@@ -42,6 +42,7 @@ LEFT_OUT = {
     "--scenes": "the demo model for an hour; tests/model",
     "--tokenizer": "a tokenizer from a hub; tests/properties",
 }
+OWN = ("mminf", "mminf_plugins")
 RECIPE = """
 name: mine
 source: {json: rows.json}
@@ -105,8 +106,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def sandbox(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     discover()
-    for registry in (STEPS, BACKENDS, SOURCES, SINKS):  # a page registers a plugin
-        monkeypatch.setattr(registry, "_items", dict(registry._items))
+    for registry in (STEPS, BACKENDS, SOURCES, SINKS):  # pages and other tests register plugins
+        own = {name: registry.get(name) for name in registry}
+        own = {name: item for name, item in own.items() if item.__module__.partition(".")[0] in OWN}
+        monkeypatch.setattr(registry, "_items", own)
     shutil.copytree(prepared, tmp_path / "docs")
     monkeypatch.chdir(tmp_path / "docs")
     monkeypatch.setenv("OPENAI_API_KEY", "no-key-at-all")
