@@ -102,8 +102,10 @@ def _parts(dotted: str, texts: list[object], number: int) -> list[str | int]:
     for text in texts:
         if not isinstance(text, str):
             raise UsageError(f"{dotted} does not return a text, but {type(text).__name__}")
-        if not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise UsageError(f"{dotted} returns a text that is not Unicode")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"{dotted} returns a text that is not Unicode") from error
     parts, others = (split_marks(str(text), mark, number) for text, mark in zip(texts, _MARKS, strict=True))
     if parts != others or any(index not in parts for index in range(number)):
         raise UsageError(f"{dotted} does not show its arguments as they are, or returns another text for each call")

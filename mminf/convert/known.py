@@ -16,7 +16,7 @@ class Known:
         engines: its engines -> the step of the configuration whose model they take.
         page: what differs.
         columns: `columns` of the source, for columns with other names in MM-INF.
-        differs: what a person should know beside the page.
+        differs: what a person should know in addition to the page.
     """
 
     recipe: str

@@ -108,9 +108,14 @@ class _Steps:
 
     def _pass_on(self, name: str, after: list[PostFunction]) -> None:
         """Notes what the functions of a step pass to the next one, and what they do that is not converted."""
+        unclear = [line for function in after for line in function.unclear]
+        for line in unclear:
+            self._decide(name, line)
+        if unclear:  # without this step, a run would write rows that MM-INF leaves out or changes
+            stop = f"decide_{self._name(name)}"
+            self.steps.append({"keep": {"name": stop, "expression": f"undecided_{self._name(name)}_function"}})
+            self._decide(name, f"the step {stop!r} stops the run until you replace it by what the function does")
         for function in after:
-            for line in function.unclear:
-                self._decide(name, line)
             if function.images is not None:
                 self._images = function.images
             if function.items is not None:
@@ -207,7 +212,9 @@ class _Steps:
         except UsageError as error:
             self._decide(name, f"{error}; write its prompt as a template")
             return [_WHOLE]
-        self._found.told.append(f"{name}: {dotted} was called once; check its template if it has conditions")
+        self._found.told.append(
+            f"{name}: {dotted} was called with marks; check its template if the function has conditions"
+        )
         return parts
 
     def _template(self, name: str, parts: list[str | int]) -> str:

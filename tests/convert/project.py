@@ -106,6 +106,15 @@ def loud(value):
     return f"Say {value}"
 """
 
+BEGIN = """
+def pp(step_name, input_file, output_file):
+    with open(output_file, 'w') as f:
+        for data in load_data(input_file):
+            last_resp = get_last_resp(data, step_name)
+            user_data = data['user_data']
+            query_items, images, videos = [], [], []
+"""
+
 
 def shipped(module: str, steps: dict[str, tuple[str | None, str]]) -> str:
     """Returns a configuration of the shape that MM-INF ships: step -> (model, prompt)."""
