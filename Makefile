@@ -90,6 +90,7 @@ check: lint types test
 
 bench: setup
 	$(BIN)/python scripts/bench/overhead.py
+	$(BIN)/python scripts/bench/growth.py
 	$(BIN)/python scripts/bench/frontend.py
 	$(BIN)/python scripts/bench/chain.py
 	$(BIN)/python scripts/bench/load.py
