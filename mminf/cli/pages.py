@@ -38,8 +38,7 @@ def show_page(topic: str | None = typer.Argument(None, help="A page; all pages a
     found = pages.get(topic) or pages.get(f"reference/{topic}")
     if found is None:
         raise UsageError(f"no page {topic!r}{nearest(topic, pages)}; `mminf help` lists the pages")
-    text = found.read_text(encoding="utf-8")
-    _show(text.partition("-->")[2].lstrip() if text.startswith("<!--") else text)  # a note for developers
+    _show(found.read_text(encoding="utf-8"))
 
 
 def _pages() -> Mapping[str, Path]:
