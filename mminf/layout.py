@@ -7,8 +7,10 @@ import shlex
 import unicodedata
 from collections.abc import Sequence
 
+from mminf.lazy import lazy_pattern
+
 _WIDE = "\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\uffe0-\uffe6"
-_PIECE = re.compile(rf"\s+|[{_WIDE}]|[^\s{_WIDE}]+")
+_PIECE = lazy_pattern(rf"\s+|[{_WIDE}]|[^\s{_WIDE}]+")
 """White space, a character of a script without spaces, or a word."""
 _MORE = "…"
 _LINE = 400

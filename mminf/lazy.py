@@ -1,10 +1,11 @@
-"""Names of a package that are imported at their first use."""
+"""What is imported or compiled at its first use: names of a package, regular expressions."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
@@ -35,3 +36,32 @@ API_NAMES = {
     "report": "mminf.page.report",
 }
 """Names of `mminf.api` that a run does not need. Importing them takes longer than the rest of its start."""
+
+
+def lazy_pattern(source: str, flags: int = 0) -> re.Pattern[str]:
+    """Returns a regular expression that is compiled at its first use.
+
+    Compiling the patterns of all steps takes longer than the rest of their import, and a run uses a few of them.
+    """
+    return cast("re.Pattern[str]", _LazyPattern(source, flags))
+
+
+class _LazyPattern:
+    """Stands for a compiled pattern; each of its methods becomes an attribute when it is first used."""
+
+    def __init__(self, source: str, flags: int) -> None:
+        self._source = source
+        self._flags = flags
+        self._compiled: re.Pattern[str] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # asked for by `copy` and `pickle`
+            raise AttributeError(name)
+        if self._compiled is None:
+            self._compiled = re.compile(self._source, self._flags)
+        value = getattr(self._compiled, name)
+        setattr(self, name, value)
+        return value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return lazy_pattern, (self._source, self._flags)

@@ -11,6 +11,7 @@ import contextlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
 TAG = "<image>"
 CHATS = ("messages", "conversations", "rejected_messages")
@@ -44,6 +45,7 @@ _SPOKEN = frozenset(
     {"instruction", "response", "answer", "question", "prompt", "query", "text", "caption", "output", "input"}
 )
 _OTHER_TAGS = re.compile(r"<(?:video|audio)>")
+_HOLDERS = (str, bytes, list, Mapping)
 _TEXT_KEYS = ("content", "value")
 # What ms-swift's templates replace in a text (`Template.special_tokens`), and the form by which it loads files.
 _TAGS = re.compile(r"<(/?(?:image|video|audio|img|bbox|ref-object|start-image|cot-process)>)", re.IGNORECASE)
@@ -114,6 +116,8 @@ def check_other_media(row: Mapping[str, object]) -> None:
     """
     _check_columns(row)
     for name, value in row.items():
+        if type(value) is str and "<" not in value and name not in CHATS:
+            continue
         texts = list(chat_texts(value) if name in CHATS else texts_of(value) if name in _PLACED else ())
         if any(has_other_tags(text) for text in texts) or (isinstance(value, str) and _is_asked_of_other(value)):
             raise ValueError(f"{name!r} has a <video> or <audio> tag, and video and audio are not supported yet")
@@ -137,7 +141,8 @@ def check_media(fields: Mapping[str, object]) -> None:
     images = fields.get("images")
     count = len(images) if isinstance(images, list) else 0
     for name in _PLACED:
-        value = fields.get(name)
+        if (value := fields.get(name)) is None:
+            continue
         tags = count_tags(chat_texts(value) if name in CHATS else texts_of(value))
         if tags > count:
             raise ValueError(f"{name!r} has {tags} <image> tags, but the row has {count} images")
@@ -146,9 +151,9 @@ def check_media(fields: Mapping[str, object]) -> None:
 def _check_columns(row: Mapping[str, object]) -> None:
     pictured = any(row.get(name) for name in ("images", "image"))
     for name, value in row.items():
-        if not isinstance(value, str | bytes | list | Mapping) or not _holds_anything(value):
+        if not isinstance(value, _HOLDERS) or not _holds_anything(value):
             continue
-        called = _OTHER_COLUMN.fullmatch(str(name))
+        called = _read_other(str(name))
         # A row with images may contain the name of the video that they are from.
         if (called is not None and (not called["rest"] or not pictured)) or (
             not pictured and name not in _SPOKEN and _names_other(value)
@@ -156,7 +161,14 @@ def _check_columns(row: Mapping[str, object]) -> None:
             raise ValueError(f"has {name!r}, and video and audio are not supported yet")
 
 
+@lru_cache(maxsize=4096)
+def _read_other(name: str) -> re.Match[str] | None:
+    return _OTHER_COLUMN.fullmatch(name)
+
+
 def _holds_anything(value: object) -> bool:
+    if type(value) is str:
+        return value != ""
     if isinstance(value, Mapping):
         return any(_holds_anything(item) for item in value.values())
     if isinstance(value, list):
@@ -166,11 +178,13 @@ def _holds_anything(value: object) -> bool:
 
 def _names_other(value: object) -> bool:
     """Returns whether a value is the name of a video or audio file, or a list of such names."""
+    if isinstance(value, str):
+        return "." in value and _OTHER_FILE.fullmatch(value.strip()) is not None
     if isinstance(value, list):
         return bool(value) and all(_names_other(item) for item in value)
     if isinstance(value, Mapping):  # a file in the format of `datasets`
         return any(_names_other(value.get(name)) for name in ("path", "url"))
-    return isinstance(value, str) and _OTHER_FILE.fullmatch(value.strip()) is not None
+    return False
 
 
 def _is_asked_of_other(text: str) -> bool:

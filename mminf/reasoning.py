@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from mminf.lazy import lazy_pattern
+
 # <think> (DeepSeek-R1, Qwen3, GLM, Phi-4 ...), <seed:think> (Seed-OSS), <mm:think> (MiniMax), <think:id> (Hunyuan).
 _STANDARD = r"(?:\w+:)?think(?:[:_]\w+)?"
 # Names of tags that a recipe may request as well: they are markers only if the prompt does not contain the tag.
@@ -29,7 +31,7 @@ _PAIRS = (
     (r"\AHere(?: is|'s|’s) my thought process:", r"^Here(?: is|'s|’s) my response:"),  # Granite
     (r"\Aanalysis(?=[A-Z])", r"assistantfinal"),  # gpt-oss, decoded without its special tokens
 )  # fmt: skip
-_MARKER = re.compile(
+_MARKER = lazy_pattern(
     "|".join(f"(?P<open{n}>{_PAIRS[n][0]})|(?P<close{n}>{_PAIRS[n][1]})" for n in range(len(_PAIRS))), re.M | re.I
 )
 # Wrappers of the answer after the reasoning.
@@ -40,12 +42,12 @@ _WRAPS = (
     ("<|open|>response<|sep|>", "<|close|>response<|sep|>"), ("[BEGIN FINAL RESPONSE]", "[END FINAL RESPONSE]"),
 )  # fmt: skip
 _LAST = ("<|end|>", "<|return|>", "<|close|>message<|sep|>")
-_TAGS = re.compile(rf"<[ ]?({_USUAL}|answer|response|final|output)[ ]?>", re.I)
+_TAGS = lazy_pattern(rf"<[ ]?({_USUAL}|answer|response|final|output)[ ]?>", re.I)
 _QUOTES = "`'\"“”‘’「」"
 # A word, a closing marker, a word in lower case: a sentence is about the marker.
-_IN_SENTENCE = re.compile(r"\w[ \t]+\Z"), re.compile(r"\A[ \t]+[a-z]")
+_IN_SENTENCE = lazy_pattern(r"\w[ \t]+\Z"), lazy_pattern(r"\A[ \t]+[a-z]")
 # A text before the reasoning that is not an answer.
-_OPENER = re.compile(
+_OPENER = lazy_pattern(
     r"\A(?:<\|[^<>|\s]+\|>\s*(?:assistant)?"
     r"|(?:(?:sure|okay|ok|alright|certainly|of course|well|hmm|first|好的|好)\b[.!:,…。！：， ]*)?"
     r"(?:(?:let me|let's|let us|i'll|i will|i need to|让我)\b[^`<>\[\]{}\n.?!]{0,60})?[.!:,…。！：，]*)\Z",
@@ -109,7 +111,9 @@ def split_reasoning(output: str, prompt: Callable[[], str] = str) -> Parts:
 
 def _may_have_markers(output: str) -> bool:
     """Returns whether an output may contain a marker; most do not."""
-    return any(mark in output for mark in "<[◁") or output.startswith(("Here", "analysis"))
+    if "<" in output or "◁" in output or output.startswith(("Here", "analysis")):
+        return True
+    return "[" in output and "nk]" in output.lower()  # [THINK], but not the [[5]] of a judge
 
 
 def _is_answer(before: str, found: re.Match[str], *, first: bool) -> bool:

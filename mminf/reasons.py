@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from mminf.lazy import lazy_pattern
 from mminf.states import RecordStatus
 
 MOST_FORMS = 1000
@@ -20,17 +21,17 @@ OTHER = "other reasons"
 
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 _VALUE = rf"(?:-?\d[\w.+…-]*|-?inf|nan|true|false|none|{_QUOTED}|\[[^\[\]]*\]|\{{[^{{}}]*\}}|\([^()]*\))"
-_OWN_VALUE = re.compile(
+_OWN_VALUE = lazy_pattern(
     rf"(?<=[\w)\]'\"])(?<!\bnot)(?<!\bin)(?<!\bis)(?<!\band)(?<!\bor) (?:= )?{_VALUE}"
     r"(?=$| (?:[<>]=?|==|is|and) |, not )"
 )
-_FIELDS = re.compile(r"(?:(?<= is true)|(?<= is false)) \((?:no )?\w+(?:=|[,)]).*?\)(?=$| and )", re.DOTALL)
-_EARLIER = re.compile(r"(not .*) \((?:\w+=|no \w).*", re.DOTALL)
+_FIELDS = lazy_pattern(r"(?:(?<= is true)|(?<= is false)) \((?:no )?\w+(?:=|[,)]).*?\)(?=$| and )", re.DOTALL)
+_EARLIER = lazy_pattern(r"(not .*) \((?:\w+=|no \w).*", re.DOTALL)
 """The reasons of `keep` in journals of earlier versions: `not x > 2 (x=1)`."""
-_ITEMS = re.compile(r"(none of )\d+( items is left; the first: )(.*)", re.DOTALL)
-_DUPLICATE = re.compile(r"(^duplicate of ).+", re.DOTALL)
+_ITEMS = lazy_pattern(r"(none of )\d+( items is left; the first: )(.*)", re.DOTALL)
+_DUPLICATE = lazy_pattern(r"(^duplicate of ).+", re.DOTALL)
 """The id of a record in a reason of `deduplicate`; it can be any text."""
-_OF_A_RECORD = re.compile(rf"(?<!\w)(?:{_QUOTED})(?!\w)|[^\s;,()]*(?:\d|\w/\w)[^\s;,()]*")
+_OF_A_RECORD = lazy_pattern(rf"(?<!\w)(?:{_QUOTED})(?!\w)|[^\s;,()]*(?:\d|\w/\w)[^\s;,()]*")
 
 
 class ReasonGroup(NamedTuple):

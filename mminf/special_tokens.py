@@ -10,16 +10,18 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
+_BRACKETED = (
+    r"\[(?:/?INST|/?(?:IMG|IMG_BREAK|IMG_END|AUDIO|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)"
+    r"|(?:g|s)?MASK"  # GLM
+    r"|UNUSED_TOKEN_\d+)\]"  # InternLM
+)
 _FORMS = (
     r"<\|[^<>|\s](?:[^<>|\n]{0,58}[^<>|\s])?\|?>",  # <|im_end|>, <|tool_response>, <|image start|>
     r"<[^<>|\s]{1,60}\|>",  # <turn|>
     r"<｜[^<>｜]{1,60}｜>",  # DeepSeek's full-width bars
     r"</?seed:\w+>",
     r"</?longcat_\w+>",
-    r"\[/?INST\]",
-    r"\[/?(?:IMG|IMG_BREAK|IMG_END|AUDIO|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]",
-    r"\[(?:g|s)?MASK\]",  # GLM
-    r"\[UNUSED_TOKEN_\d+\]",  # InternLM
+    _BRACKETED,
     r"<(?:extra|reserved|unused|reserved_special_token)_?\d+>",
     r"<[CB]_(?:Q|A|SYS|USYS)>",  # Baichuan, BlueLM
     r"<</?SYS>>",
@@ -36,6 +38,8 @@ _WORDS = (
     "<beginning_of_sentence>", "<human>", "<bot>", "<begin_of_image>", "<audio_start>", "<audio_end>", "<ImageHere>",
     "<image_atom>", "<ovis_visual_atom>",
 )  # fmt: skip
+_WITHOUT_ANGLE = re.compile(_BRACKETED)
+"""The forms that can be in a text without `<`; all other forms and words have one."""
 _NEVER = frozenset({"<image>", "<think>", "</think>", "<video>", "<audio>"})
 """Special tokens of some vocabularies that have a meaning in rows and are not escaped."""
 _NAMES = frozenset({"images", "image", "rejected_images", "id"})
@@ -70,10 +74,14 @@ def escape_tokens(text: str, tokens: frozenset[str] = frozenset()) -> str:
     Args:
         tokens: further special tokens, those of the run's models.
     """
-    if not tokens and "<" not in text and "[" not in text:
-        return text
+    if not tokens and "<" not in text:  # most prompts and answers
+        if "[" not in text:
+            return text
+        pattern = _WITHOUT_ANGLE
+    else:
+        pattern = _pattern(tokens)
     # Escaping can create a new token from the text around it: "[[INST]INST]".
-    while (escaped := _pattern(tokens).sub(break_token, text)) != text:
+    while (escaped := pattern.sub(break_token, text)) != text:
         text = escaped
     return text
 

@@ -89,6 +89,11 @@ def place_images(turns: Sequence[Draft], count: int) -> tuple[Turn, ...]:
     Raises:
         RecordError: if there are more tags than images.
     """
+    plain = [
+        Turn(turn.role, (text,)) for turn in turns if len(turn.parts) == 1 and isinstance(text := turn.parts[0], str)
+    ]
+    if len(plain) == len(turns):  # no image is shown
+        return tuple(plain)
     numbering = _number_images(turns, count)
     return tuple(
         Turn(turn.role, _joined(one for part in turn.parts for one in numbering.resolve(part))) for turn in turns

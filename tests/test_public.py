@@ -30,7 +30,7 @@ PUBLIC = {
         Amount BaseGenerate Children Context DatasetStep Draft Drop Fields GenerateConfig Generation ImageError
         ImagePart Json MissingField Names Outcome PromptConfig PromptStep Range Record RecordError RequestError
         Sampling Step StepConfig TemplateFolders Turn UnusableAnswer coverage cut_off final_text
-        find_language find_not_in find_other_language is_placeholder is_quoted known_languages parse_json parse_letter parse_lines parse_regex parse_score parse_tag
+        find_language find_not_in find_other_language is_placeholder is_quoted known_languages lazy_pattern parse_json parse_letter parse_lines parse_regex parse_score parse_tag
         parse_verdict require_content short skipped_words step strange_words unfence unwrap
     """,
     "mminf.testing": "StubGateway make_step run_dataset_step run_step",

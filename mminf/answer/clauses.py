@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 
 from mminf.answer.clean import any_of
+from mminf.lazy import lazy_pattern
 
-_SENTENCE = re.compile(r"[!?\n。！？]|\.(?!\d)")
-_BOUNDARY = re.compile(
+_SENTENCE = lazy_pattern(r"[!?\n。！？]|\.(?!\d)")
+_BOUNDARY = lazy_pattern(
     r"[,;:!?\n，；：！？。、]|\.(?!\d)|\s[-–—→]\s|—|→|\bbut\b|\byet\b|\bhowever\b|但是?|不过", re.IGNORECASE
 )
 # A value after these words is mentioned, not stated: negation, doubt, an earlier thought, a wish, a comparison.
-_UNMEANT = re.compile(
+_UNMEANT = lazy_pattern(
     "\\b"
     + any_of(
         "not, never, cannot, nor, neither, hardly, barely, except, instead of, rather than, other than, "
@@ -25,9 +26,9 @@ _UNMEANT = re.compile(
     r"|不是|不会|不能|不该|不应|不值|并非|而非|没有|最初|起初|原本|大约|大概|约|至少|最多|可能|也许",
     re.IGNORECASE,
 )
-_CONDITION = re.compile(r"\b(?:if|unless|were\s+it|had\s+it)\b|如果|要是|假如|除非", re.IGNORECASE)
+_CONDITION = lazy_pattern(r"\b(?:if|unless|were\s+it|had\s+it)\b|如果|要是|假如|除非", re.IGNORECASE)
 # "A 5 would need more", "5 is reserved for", "4 would be too generous", "5?": the value is considered, not stated.
-_WEIGHED = re.compile(
+_WEIGHED = lazy_pattern(
     r"\A[ \t*_`\"'’”)\]】）]*(?:\?|[<>]|(?:"
     + any_of(
         "would, could, might, should, needs?, requires?, means?, if, unless, is too, too, is not, is "

@@ -21,6 +21,7 @@ _PAIRS = (
     ("「", "」"), ("『", "』"), ("«", "»"),
 )  # fmt: skip
 _BRACKETS = (("[", "]"), ("(", ")"), ("（", "）"), ("【", "】"), ("<", ">"), ("{", "}"))
+_FIRST = tuple(first for first, _ in _PAIRS + _BRACKETS)
 
 
 def listed(words: str) -> tuple[str, ...]:
@@ -83,7 +84,7 @@ def unwrap(text: str, *, brackets: bool = False) -> str:
     """Returns a text without quotes and emphasis around it; with `brackets`, also without brackets."""
     text = text.strip()
     pairs = _PAIRS + _BRACKETS if brackets else _PAIRS
-    while True:
+    while text.startswith(_FIRST):
         for first, last in pairs:
             inner = text[len(first) : len(text) - len(last)]
             if (
@@ -97,6 +98,7 @@ def unwrap(text: str, *, brackets: bool = False) -> str:
                 break
         else:
             return text
+    return text
 
 
 def plain_digits(text: str) -> str:

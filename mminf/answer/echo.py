@@ -9,10 +9,11 @@ from typing import NamedTuple
 from mminf.answer.clean import short
 from mminf.answer.ground import UNSPACED, tokens
 from mminf.errors import UnusableAnswer
+from mminf.lazy import lazy_pattern
 
-_MARK = re.compile(r"\[(?:Begin|End) of [^\]\n]{1,40}\]|【[^】\n]{1,20}(?:开始|结束)】", re.IGNORECASE)
-_CUE = re.compile(r"^([^\n{}]{1,40}[:：])\s*\Z", re.MULTILINE)
-_UNSPACED = re.compile(f"[{UNSPACED}]")
+_MARK = lazy_pattern(r"\[(?:Begin|End) of [^\]\n]{1,40}\]|【[^】\n]{1,20}(?:开始|结束)】", re.IGNORECASE)
+_CUE = lazy_pattern(r"^([^\n{}]{1,40}[:：])\s*\Z", re.MULTILINE)
+_UNSPACED = lazy_pattern(f"[{UNSPACED}]")
 
 
 class _Size(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 import unicodedata
 from collections import Counter
 from difflib import SequenceMatcher
@@ -11,11 +10,12 @@ from difflib import SequenceMatcher
 from rapidfuzz import fuzz, process
 
 from mminf.answer.clean import words
+from mminf.lazy import lazy_pattern
 
 # Scripts that are written without spaces: a character counts as a word.
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_TOKEN = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+(?:['’][^\W_]+)*")
-_SENTENCES = re.compile(r"(?<=[.!?])\s+|[。！？\n]+")
+_TOKEN = lazy_pattern(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+(?:['’][^\W_]+)*")
+_SENTENCES = lazy_pattern(r"(?<=[.!?])\s+|[。！？\n]+")
 _LITTLE = frozenset(
     words(
         "a an the of in on at to for from by with and or is are was were be it its this that these those as do does "

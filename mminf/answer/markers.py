@@ -8,18 +8,19 @@ from typing import NamedTuple, TypeVar
 
 from mminf.answer.clauses import is_meant
 from mminf.answer.clean import any_of
+from mminf.lazy import lazy_pattern
 
 T = TypeVar("T")
-_MARKER = re.compile(
+_MARKER = lazy_pattern(
     r"\[\[\s*([^\[\]]*?)\s*\]\]|\\boxed\{\s*(?:\\text\{)?([^{}]*?)\}?\s*\}|【\s*([^【】]*?)\s*】|<score>\s*([^<>]*?)\s*</score>"
 )
 # Text between the markers of an enumeration of all markers.
-_BETWEEN = re.compile(
+_BETWEEN = lazy_pattern(
     r"\A[\s\"'`*_]*(?:[,;/|、，]|to|or|and|through|直到|\.{2,3}|…|-|–|至|到|或|和|,\s*(?:or|and))*[\s\"'`*_]*\Z",
     re.IGNORECASE,
 )
 # A marker that states a value ends its sentence, or a reason follows. In "[[2]] objects" it is a count.
-_STOP = re.compile(
+_STOP = lazy_pattern(
     r"\A[ \t*_`\"'’”$)）\]}]*(?:[^\w\s]|\n|\Z|"
     + any_of(
         "because, since, as, for, due, given, and, but, here, overall, is better, is the better, is "
@@ -29,7 +30,7 @@ _STOP = re.compile(
     + r"\b|因为|由于|分)",
     re.IGNORECASE,
 )
-_EXPLAINED = re.compile(r"\A[ \t*_`]*(?:[:：=(（]|[-–—](?![-–—]))[ \t*_`]*[^\W\d]")
+_EXPLAINED = lazy_pattern(r"\A[ \t*_`]*(?:[:：=(（]|[-–—](?![-–—]))[ \t*_`]*[^\W\d]")
 
 
 class _Mark(NamedTuple):

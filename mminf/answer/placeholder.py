@@ -6,6 +6,7 @@ import re
 
 from mminf.answer.clean import short, unwrap, words
 from mminf.errors import UnusableAnswer
+from mminf.lazy import lazy_pattern
 
 # Words of which a form's own words consist, and those that name its parts: "the new prompt", "your answer here",
 # "the five questions, one per line".
@@ -25,7 +26,7 @@ _PARTS = frozenset(
         "requests response responses thought thoughts"
     )
 )
-_DOTS = re.compile(r"\A(?:[\s.…·_\-–—*#?]+|\s*[xX]{2,}\s*)\Z")
+_DOTS = lazy_pattern(r"\A(?:[\s.…·_\-–—*#?]+|\s*[xX]{2,}\s*)\Z")
 _NOTHING = frozenset(
     {
         "n/a",
@@ -53,10 +54,10 @@ _NOTHING = frozenset(
         "请在此填写",
     }
 )
-_CHINESE = re.compile(
+_CHINESE = lazy_pattern(
     r"\A(?:在此|此处|这里)?(?:填写|输入|插入|你的|您的|新的|该|这个)(?:的|新)?(?:问题|回答|答案|指令|描述|提示词|文本|内容|标题|选项)+\Z"
 )
-_FORMS = re.compile(
+_FORMS = lazy_pattern(
     r"\$[a-z_]\w*|%s|\{\w*\}|distractor \w{1,5}|(?:one of )?a(?:[,/ ]+(?:or )?[b-h])+"
     r"|(?:(?:a|an|the|plausible|another|wrong|incorrect|sample|rewritten|evolved|candidate) )+"
     r"(?:answer|option|question|choice|instruction|prompt|caption)s?(?: (?:\d+|[a-d]))?"
@@ -66,11 +67,11 @@ _FORMS = re.compile(
     r"|(?:write|put|add|enter|fill in|type) (?:(?:the|your) )?(?:\w+ ){1,2}here|lorem ipsum.*"
 )
 # Instructions in the words of a form.
-_SAYS = re.compile(r"(?:answer (?:the|in)|insert an?|in response|choose|a prompt response)\b")
-_ADDRESSES = re.compile(r"\b(?:your|here)\b")
-_NUMBERED = re.compile(r"(?:q|question|answer|instruction|option|item|caption|prompt) ?(?:\d+|[a-d]|n)")
+_SAYS = lazy_pattern(r"(?:answer (?:the|in)|insert an?|in response|choose|a prompt response)\b")
+_ADDRESSES = lazy_pattern(r"\b(?:your|here)\b")
+_NUMBERED = lazy_pattern(r"(?:q|question|answer|instruction|option|item|caption|prompt) ?(?:\d+|[a-d]|n)")
 # Placeholders contain neither numbers nor other scripts.
-_CONTENT = re.compile(r"\d|[^\x00-\x7f’“”…–—]")
+_CONTENT = lazy_pattern(r"\d|[^\x00-\x7f’“”…–—]")
 _MOST_WORDS = 9
 
 

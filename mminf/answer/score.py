@@ -11,6 +11,7 @@ from mminf.answer.clauses import is_meant
 from mminf.answer.clean import any_of, listed, short, unwrap, verdict_text
 from mminf.answer.markers import read_markers
 from mminf.errors import UnusableAnswer
+from mminf.lazy import lazy_pattern
 
 _WORDS = {
     **{word: n for n, word in enumerate(listed("zero,one,two,three,four,five,six,seven,eight,nine,ten"))},
@@ -63,20 +64,21 @@ _GIVES = (
 )
 _FILLER = r"(?:\s+(?!\d|there\b|number\b|option\b|page\b|count\b)[^\s.,;:!?\d]+){0,7}?"
 # Words of labels that name no axis of a judgement: "Dogs: 3", "Step: 2".
-_COUNTS = re.compile(
+_COUNTS = lazy_pattern(
     r"\b(?:count|number|total|step|page|age|year|day|item|image|figure|option|part|line|row|size|amount|index|id)\b|[^s\W]s\b|数量|个数|步骤|第",
     re.IGNORECASE,
 )
-_NAMES_SCORE = re.compile(rf"(?:\b|_){_NARROW}(?:\b|_|$)", re.IGNORECASE)
-_LIMITS = re.compile(r"max|min|scale|range|out_?of|total", re.IGNORECASE)
-_OTHER_SCALE = re.compile(
+_NAMES_SCORE = lazy_pattern(rf"(?:\b|_){_NARROW}(?:\b|_|$)", re.IGNORECASE)
+_LIMITS = lazy_pattern(r"max|min|scale|range|out_?of|total", re.IGNORECASE)
+_OTHER_SCALE = lazy_pattern(
     r"\bscale\s+(?:of|from)\s+\d+\s*(?:to|through|-|–)\s*(\d+)|(?:满分|总分)(?:为|是)?\s*[:：]?\s*(\d+)", re.IGNORECASE
 )
-_CORRECTS = re.compile(
+_CORRECTS = lazy_pattern(
     r"\b(?:actually|correction|revised?|no\s+wait|on\s+second\s+thoughts?|hmm|i\s+mean|changed?\s+(?:it\s+)?to|rather|disagree)\b|→|更正|应为|改为",
     re.IGNORECASE,
 )
-_ITEM = re.compile(r"(?:\A|\n)\W*\d{1,2}[.)](?:\s+\S|\s*\n)")
+_PLAIN = lazy_pattern(r"\[\[([0-9]{1,2})\]\]|([0-9]{1,2})")
+_ITEM = lazy_pattern(r"(?:\A|\n)\W*\d{1,2}[.)](?:\s+\S|\s*\n)")
 
 
 def parse_score(text: str, low: int = 1, high: int = 5) -> int:
@@ -89,6 +91,12 @@ def parse_score(text: str, low: int = 1, high: int = 5) -> int:
     Raises:
         UnusableAnswer: if no score from `low` to `high` is given, or several are.
     """
+    if (plain := _PLAIN.fullmatch(text)) is not None and low <= (number := int(plain[1] or plain[2])) <= high:
+        return number  # most answers, in particular of judges that can write nothing else
+    return _read_score(text, low, high)
+
+
+def _read_score(text: str, low: int, high: int) -> int:
     answer = verdict_text(text)
     try:
         marked, score = read_markers(answer, lambda content: _content(content, high))

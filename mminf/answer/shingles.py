@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]+")
+from mminf.lazy import lazy_pattern
+
+_WORD = lazy_pattern(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]+")
 
 
 def shingles(text: str) -> set[str]:

@@ -10,18 +10,19 @@ from mminf.answer.clauses import is_meant
 from mminf.answer.clean import any_of, listed, short, unwrap, verdict_text
 from mminf.answer.markers import read_markers
 from mminf.errors import UnusableAnswer
+from mminf.lazy import lazy_pattern
 
 _YES = listed("yes, true, correct, 是, 是的, 正确, 对, 对的")
 _NO = listed("no, false, incorrect, not true, not correct, wrong, untrue, 否, 不, 不是, 不正确, 不对, 错误, 错, 错的")
-_VERDICT_KEY = re.compile(
+_VERDICT_KEY = lazy_pattern(
     r"(?:final[_ ]?)?(?:answer|verdict|result|judge?ment|decision|conclusion)|(?:is[_ ]?)?(?:correct"
     r"|true)|答案|结论|判断",
     re.IGNORECASE,
 )
 # Next to a verdict, these keys must agree with it: {"answer": "yes", "true_in_image": false}.
-_LIKE_VERDICTS = re.compile(r"(?:^|_)(?:true|correct|valid|right)(?:_|$)", re.IGNORECASE)
-_MARKUP = re.compile(r"[*_`#>\"“”\[\](){}【】「」『』|]+|(?<!\w)['‘’]|['‘’](?!\w)")
-_STOP = re.compile(r"\s*(?:[,.;!，。；！—–]|[:：]|\s[-]\s|$)")
+_LIKE_VERDICTS = lazy_pattern(r"(?:^|_)(?:true|correct|valid|right)(?:_|$)", re.IGNORECASE)
+_MARKUP = lazy_pattern(r"[*_`#>\"“”\[\](){}【】「」『』|]+|(?<!\w)['‘’]|['‘’](?!\w)")
+_STOP = lazy_pattern(r"\s*(?:[,.;!，。；！—–]|[:：]|\s[-]\s|$)")
 # "Correct: B" names what is correct.
 _NOT_BEFORE_COLON = frozenset(listed("true, correct, wrong, false, 正确, 对, 错误, 错"))
 _OWN = any_of(
@@ -32,13 +33,13 @@ _OTHERS = (
     r"(?<!right )(?<!correct )(?<!given )(?<!true )(?<!gold )(?<!reference )(?<!expected )(?<!正确)(?<!给出的)(?<!标准)"
 )
 # A clause that states the verdict.
-_STATES = re.compile(
+_STATES = lazy_pattern(
     rf"(?:{_OTHERS}\b{any_of('answer, verdict, judge?ment, conclusion, result, decision, response')}\s*(?:is|:|=)"
     rf"|\bi(?:['’]d|\s+would|\s+will)?\s+(?:say|answer|conclude)(?:\s*:)?|{_OTHERS}(?:答案|结论|结果|回答|判断)\s*(?:[是为]:?|:))\s*(?:that\s+)?(?=\S)",
     re.IGNORECASE,
 )
-_TAIL = re.compile(rf"(?:^|[^\w]){_OTHERS}{_OWN}\s*(?:is)?\s*$|\byes\s+or\s+no\s*$", re.IGNORECASE)
-_HEDGES = re.compile(
+_TAIL = lazy_pattern(rf"(?:^|[^\w]){_OTHERS}{_OWN}\s*(?:is)?\s*$|\byes\s+or\s+no\s*$", re.IGNORECASE)
+_HEDGES = lazy_pattern(
     r"^\W*"
     + any_of(
         "mostly, mainly, partly, partially, probably, maybe, perhaps, almost, nearly, likely, largely, "
@@ -49,15 +50,15 @@ _HEDGES = re.compile(
     + r"\b|但|不过|然而|除了|如果",
     re.IGNORECASE,
 )
-_DOUBT = re.compile(r"\W*(?:but|though|although|however)\W+i(?:['’]m|\s+am)\s+(?:not\s+\w+|unsure|uncertain)")
+_DOUBT = lazy_pattern(r"\W*(?:but|though|although|however)\W+i(?:['’]m|\s+am)\s+(?:not\s+\w+|unsure|uncertain)")
 _IS = r"(?:\bis|\bare|\bwas|['’]s|\ball|\beverything|\bit)\s+(?:all\s+|\w+ly\s+|quite\s+|entirely\s+)?"
-_POSITIVE = re.compile(
+_POSITIVE = lazy_pattern(
     rf"\byes\b|{_IS}{any_of('true, right, correct, accurate, valid')}\b|\b(?:it|everything"
     rf"|all)\s+(?:of\s+it\s+)?match(?:es)?\b"
     r"|^\W*(?:all\s+)?(?:true|correct)\b|(?:是|都)(?:正确|对)的|是的|(?:完全|全部|都)正确",
     re.IGNORECASE,
 )
-_NEGATIVE = re.compile(
+_NEGATIVE = lazy_pattern(
     rf"\b{any_of('so, thus, therefore, hence, then, but, and')}\s*[,:]?\s*no\b(?!\s+\w)|[,.;:]\s*no\s*(?:[.!]|$)"
     rf"|(?<!nothing ){_IS}{any_of('incorrect, wrong, false, untrue, inaccurate')}\b"
     rf"|(?:\bnot|n['’]t)\s+(?:\w+\s+)?{any_of('true, right, correct, accurate, valid, yes')}\b|(?<!没有)(?:是"

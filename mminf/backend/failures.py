@@ -11,6 +11,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from mminf.errors import shorten_text
+from mminf.lazy import lazy_pattern
 from mminf.redact import hide_secrets, redact
 
 Kind = Literal["busy", "down", "again", "key", "access", "credit", "address", "model", "call"]
@@ -22,32 +23,32 @@ HOPELESS: dict[Kind, int] = {"key": 3, "credit": 3, "address": 3, "model": 3, "a
 prompt, because some firewalls answer 403.
 """
 SHOWN = 300
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|“[^”]*”")
+_QUOTED = lazy_pattern(r"'[^']*'|\"[^\"]*\"|`[^`]*`|“[^”]*”")
 """Quoted text in an error may come from the prompt."""
-_CREDIT_CODE = re.compile(r"quota|billing|credit|arrear|balance|payment|fund", re.IGNORECASE)
-_NO_CREDIT = re.compile(
+_CREDIT_CODE = lazy_pattern(r"quota|billing|credit|arrear|balance|payment|fund", re.IGNORECASE)
+_NO_CREDIT = lazy_pattern(
     r"\b(?:insufficient|out of|not enough|no more) (?:credits?|balance|funds|quota)\b|\bbalance (?:is )?too low\b"
     r"|exceeded your current quota|check your plan and billing|payment required",
     re.IGNORECASE,
 )
-_PASSES = re.compile(r"per (?:second|minute|hour)|rate limit|(?:retry|try again) in|too many requests", re.IGNORECASE)
+_PASSES = lazy_pattern(r"per (?:second|minute|hour)|rate limit|(?:retry|try again) in|too many requests", re.IGNORECASE)
 """Shows that a 429 is temporary, even if its message mentions quotas."""
-_MODEL_CODE = re.compile(r"model_?not_?found|DeploymentNotFound|invalid_model", re.IGNORECASE)
-_NO_MODEL = re.compile(
+_MODEL_CODE = lazy_pattern(r"model_?not_?found|DeploymentNotFound|invalid_model", re.IGNORECASE)
+_NO_MODEL = lazy_pattern(
     r"^\W*(?:error\W+)?(?:the |this |requested |an? )*(?:unknown model\b|no such model\b|invalid model name\b"
     r"|model\b.{0,120}?\b(?:do(?:es)? not exist|not exist|not found|is not available|no longer available))"
     r"|is not a valid model",
     re.IGNORECASE | re.DOTALL,
 )
-_KEY_CODE = re.compile(
+_KEY_CODE = lazy_pattern(
     r"(?:invalid|expired|incorrect|missing)_?(?:api_?)?key|authentication|unauthenticated", re.IGNORECASE
 )
-_NO_KEY = re.compile(
+_NO_KEY = lazy_pattern(
     r"\b(?:invalid|incorrect|expired|wrong|missing) api[ _-]?key\b"
     r"|\bapi[ _-]?key (?:is |has )?(?:not valid|invalid|expired)",
     re.IGNORECASE,
 )
-_NO_ADDRESS = re.compile(
+_NO_ADDRESS = lazy_pattern(
     r"^\W*(?:not ?found|resource not found|no such (?:route|path|page)|unknown (?:url|path|endpoint|route)|invalid url"
     r"|unrecognized request url|cannot (?:post|get)|404|page not found|route .{0,80}not found)",
     re.IGNORECASE,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from mminf.backend.failures import Failure
 from mminf.errors import EngineError
+from mminf.lazy import lazy_pattern
 
 _WORDS = (
     r"(?:unsupported|not support\w*|n[o']t (?:be )?supported|unrecogni[sz]ed|unknown|unexpected|not permitted"
@@ -16,8 +17,8 @@ _WORDS = (
     r"|not implemented|must not be set|invalid (?:parameter|argument|field))"
 )
 _NAMED = r"(?:parameters?|arguments?|fields?|propert(?:y|ies)|option|keyword|name|supplied)"
-_REJECTED = re.compile(rf"{_WORDS}|extra_forbidden|additional propert", re.IGNORECASE)
-_UNKNOWN = re.compile(
+_REJECTED = lazy_pattern(rf"{_WORDS}|extra_forbidden|additional propert", re.IGNORECASE)
+_UNKNOWN = lazy_pattern(
     r"unrecogni[sz]ed|unknown|unexpected|not permitted|extra|cannot find field|not recogni[sz]ed", re.IGNORECASE
 )
 """The server does not know the name. Otherwise it may reject only the value."""

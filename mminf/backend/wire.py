@@ -25,6 +25,9 @@ async def read_body(response: Any, limit: Limit) -> bytes:
         BrokenBodyError: if it is larger than the limit, or can't be decompressed.
     """
     most = limit.value
+    if _announced(response) <= most:
+        whole: bytes = await response.read()  # the parser of HTTP takes no more bytes than announced
+        return whole
     coding = response.headers.get("Content-Encoding", "identity").strip().lower()
     unpack = _Unpacker(coding, most)
     parts: list[bytes] = []
@@ -37,6 +40,14 @@ async def read_body(response: Any, limit: Limit) -> bytes:
         parts.append(data)
     unpack.end()
     return b"".join(parts)
+
+
+def _announced(response: Any) -> float:
+    """Returns the size of a plain body that its headers announce; infinity if they announce none."""
+    headers = response.headers
+    if "Content-Encoding" in headers or "Transfer-Encoding" in headers or response.content_length is None:
+        return math.inf
+    return float(response.content_length)
 
 
 def parse_json(content: bytes) -> Any:

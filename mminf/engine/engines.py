@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -127,17 +126,16 @@ class Engine:
             return await self._generate_on(request, check)
         started = time.monotonic()
         async with self._slots:
-            waited = time.monotonic() - started
-            return dataclasses.replace(await self._generate_on(request, check), waited=waited)
+            return await self._generate_on(request, check, time.monotonic() - started)
 
-    async def _generate_on(self, request: Request, check: Callable[[], None]) -> Generation:
+    async def _generate_on(self, request: Request, check: Callable[[], None], waited: float = 0.0) -> Generation:
         """Answers a request; if the engine dies, the call is retried after the restart."""
         while True:
             check()
             await self.ready()
             life = self._lives
             try:
-                return await self._generate(request)
+                return await self._generate(request, waited)
             except EngineDied as error:
                 await self._revive(life, error, check)
 
@@ -165,7 +163,7 @@ class Engine:
         """Allows another attempt to load a model that could not be loaded next to others."""
         self._failure = None
 
-    async def _generate(self, request: Request) -> Generation:
+    async def _generate(self, request: Request, waited: float) -> Generation:
         stats = self.stats
         stats.begin_call()
         started, before = stats.changed, stats.call_seconds
@@ -181,7 +179,7 @@ class Engine:
         stats.count_call(answer)
         seconds = stats.changed - started
         in_flight = (stats.call_seconds - before) / seconds if seconds else float(stats.in_flight + 1)
-        return dataclasses.replace(answer, seconds=seconds, in_flight=in_flight)
+        return answer.timed(seconds, waited, in_flight)
 
     async def suspend(self) -> None:
         """Frees the devices for another model; the next call loads or resumes the model."""

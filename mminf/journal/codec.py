@@ -9,6 +9,8 @@ from mminf.journal.checksum import SqlValue
 from mminf.record import Record
 
 T = TypeVar("T", str, str | None)
+_LOOKAHEAD = 262
+"""Bytes of a window that zlib does not search (its `MIN_LOOKAHEAD`)."""
 BELOW = "stage = ? AND root = ? AND (path = ? OR substr(path, 1, ?) = ?)"
 
 
@@ -42,7 +44,10 @@ def clean(text: T) -> T:
 
 def deflate(text: bytes, dictionary: bytes) -> bytes:
     """Compresses a text; with a similar text as the dictionary, the result has only tens of bytes."""
-    packer = zlib.compressobj(level=1, wbits=-15, zdict=dictionary[-32768:])
+    # zlib clears its tables for every text: with the default sizes this takes ten times as long as compressing it.
+    size = len(text) + len(dictionary) + _LOOKAHEAD
+    wbits = min(15, max(9, size.bit_length()))
+    packer = zlib.compressobj(level=1, wbits=-wbits, memLevel=6 if wbits < 14 else 8, zdict=dictionary[-32768:])
     return packer.compress(text) + packer.flush()
 
 

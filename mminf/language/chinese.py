@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal, TypeAlias
+
+from mminf.lazy import lazy_pattern
 
 Language: TypeAlias = Literal["zh"]
 
-_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
-_OTHER_CJK = re.compile(r"[\u3040-\u30ff\u31f0-\u31ff\uac00-\ud7af\u1100-\u11ff]")
-_WORD = re.compile(r"[^\W\d_]+")
-_MARKUP = re.compile(r"<[^<>]{0,200}>|https?://\S+|`[^`]*`")
+_HAN = lazy_pattern(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
+_OTHER_CJK = lazy_pattern(r"[\u3040-\u30ff\u31f0-\u31ff\uac00-\ud7af\u1100-\u11ff]")
+_WORD = lazy_pattern(r"[^\W\d_]+")
+_MARKUP = lazy_pattern(r"<[^<>]{0,200}>|https?://\S+|`[^`]*`")
 
 
 def is_chinese(text: str) -> bool:

@@ -11,6 +11,8 @@ import unicodedata
 from collections import Counter
 from functools import lru_cache
 
+from mminf.lazy import lazy_pattern
+
 _LEAST_WORDS = 6
 """Shorter texts are names, numbers or terms, which may have any script."""
 _MOST_FOREIGN, _MOST_LATIN = 0.2, 0.6
@@ -19,13 +21,13 @@ terms in Latin letters."""
 _SHARED = 0.05
 """Minimum share of the words of a text in a script that belongs to the text."""
 
-_NOT_PROSE = re.compile(
+_NOT_PROSE = lazy_pattern(
     r"```.*?(?:```|\Z)|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]+\$|https?://\S+"
     r"|\"[^\"\n]{1,200}\"|“[^”\n]{1,200}”|「[^」\n]{1,200}」|『[^』\n]{1,200}』|《[^》\n]{1,100}》|‘[^’\n]{1,100}’",
     re.DOTALL,
 )
 # Requests that allow another language.
-_ASKS_FOR_LANGUAGE = re.compile(
+_ASKS_FOR_LANGUAGE = lazy_pattern(
     r"""
     \b (?: translat\w* | languages? | bilingual | phrase\s?book | pinyin | kanji | hiragana | katakana | hangul
     | cyrillic | Chinese | Mandarin | Cantonese | Japanese | Korean | Russian | Ukrainian | Arabic | Hebrew | Hindi
@@ -37,7 +39,7 @@ _ASKS_FOR_LANGUAGE = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-_SPACED = re.compile(r"[^\W\d_]+")
+_SPACED = lazy_pattern(r"[^\W\d_]+")
 # A word of a script without spaces has about two characters.
 _UNSPACED = {"HAN": 2, "KANA": 3, "THAI": 4, "LAO": 4, "KHMER": 4, "MYANMAR": 4}
 _KANA = frozenset({"HIRAGANA", "KATAKANA"})

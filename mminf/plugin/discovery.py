@@ -94,7 +94,14 @@ def _discover_installed() -> None:
 
 def installed(group: str) -> list[EntryPoint]:
     """Returns the entry points of a group, by name."""
-    return sorted(entry_points(group=group), key=lambda entry: entry.name)
+    return sorted((entry for entry in _entries() if entry.group == group), key=lambda entry: entry.name)
+
+
+@cache
+def _entries() -> tuple[EntryPoint, ...]:
+    """Returns the entry points of both groups; the metadata of every installed package is read once for them."""
+    found = entry_points()
+    return tuple(entry for group in (GROUP, COMMANDS) for entry in found.select(group=group))
 
 
 def note_broken(name: str, error: Exception) -> None:

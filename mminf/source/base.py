@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar, TypeGuard, TypeVar
 
 from mminf.errors import SourceError
 from mminf.image import ImagePolicy, hub_blobs
@@ -200,14 +202,31 @@ def clean_id(name: str) -> str:
 
 def json_fields(row: Mapping[str, object]) -> Fields:
     """Returns a row as JSON values; dates become texts, and arrays become lists."""
-    fields = load_json(json.dumps(row, default=_plain, ensure_ascii=False))
+    with contextlib.suppress(RecursionError):  # nested almost too deeply
+        if _is_json(row):
+            return dict(row)
+    fields = load_json(_encode(row))
     assert isinstance(fields, dict)
     return fields
 
 
+def _is_json(value: object) -> TypeGuard[Mapping[str, Json]]:
+    """Returns whether a value contains nothing but JSON values, as rows of JSON files do."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return True
+    if kind is float:
+        return math.isfinite(value)  # type: ignore[arg-type]
+    if kind is list:
+        return all(map(_is_json, value))  # type: ignore[call-overload]
+    return kind is dict and all(type(key) is str and _is_json(item) for key, item in value.items())  # type: ignore[attr-defined]
+
+
 def load_json(text: str | bytes) -> Json:
     """Parses JSON; NaN and infinity, which JSON does not have, become null."""
-    found: Json = json.loads(text, parse_constant=lambda _: None)
+    if isinstance(text, bytes):
+        text = text.decode(json.detect_encoding(text), "surrogatepass")
+    found: Json = _decode(text)
     return found
 
 
@@ -217,3 +236,9 @@ def _plain(value: object) -> object:
     if isinstance(value, bytes):
         raise TypeError("bytes")
     return str(value)
+
+
+# Made once: json.dumps and json.loads make a new encoder or decoder for every call that sets an option.
+_encode = json.JSONEncoder(default=_plain, ensure_ascii=False).encode
+_decode = json.JSONDecoder(parse_constant=lambda _: None).decode
+_SCALARS = frozenset({str, int, bool, type(None)})

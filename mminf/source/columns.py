@@ -82,11 +82,12 @@ class ImageColumns:
             return _choose_series(row, series.values())
         return (self.content,) if self.content and not is_empty(row.get(self.content)) else ()
 
-    def take(self, row: Mapping[str, object]) -> list[object]:
-        """Returns the values of a row's image columns in one list. Raises as `find` does."""
-        values = (row[name] for name in self.find(row))
-        items = (item for value in values for item in (value if isinstance(value, list) else [value]))
-        return [item for item in items if not is_empty(item)]
+
+def take_images(row: Mapping[str, object], columns: Iterable[str]) -> list[object]:
+    """Returns the values of a row's image columns, as `ImageColumns.find` returned them, in one list."""
+    values = (row[name] for name in columns)
+    items = (item for value in values for item in (value if isinstance(value, list) else [value]))
+    return [item for item in items if not is_empty(item)]
 
 
 def _find_series(row: Mapping[str, object]) -> dict[str, tuple[str, ...]]:

@@ -28,6 +28,7 @@ from mminf.source.columns import (
     is_auxiliary,
     is_empty,
     map_columns,
+    take_images,
 )
 from mminf.storage import is_remote
 
@@ -95,7 +96,8 @@ class RowReader:
             ValueError, ImageError: if an embedded image is broken, or tags and media don't match.
         """
         check_other_media(row)
-        sources, taken = self.images.find(row), self.images.take(row)
+        sources = self.images.find(row)
+        taken = take_images(row, sources)
         fields = map_columns(row, self.renamed)
         if taken:
             fields["images"] = [self._uri(item, folder) for item in taken]

@@ -13,6 +13,7 @@ from mminf.config import Names
 from mminf.cost import Amount, Range
 from mminf.errors import ImageError, MissingField, RecordError, RequestError, UnusableAnswer
 from mminf.language import find_language, find_not_in, find_other_language, known_languages
+from mminf.lazy import lazy_pattern
 from mminf.recipe.config import StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Fields, Json, Record
@@ -70,6 +71,7 @@ __all__ = [
     "is_placeholder",
     "is_quoted",
     "known_languages",
+    "lazy_pattern",
     "parse_json",
     "parse_letter",
     "parse_lines",

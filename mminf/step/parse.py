@@ -10,6 +10,7 @@ from mminf.answer.clean import final_text, short
 from mminf.answer.placeholder import require_content
 from mminf.answer.score import parse_score
 from mminf.errors import UnusableAnswer
+from mminf.lazy import lazy_pattern
 from mminf.media import break_tags
 from mminf.record import Json
 
@@ -25,35 +26,35 @@ __all__ = [
 ]
 
 _WORD = r"(?:one|two|three|four|five|six|seven|eight|nine|ten|[一二三四五六七八九十]{1,3}|\d{1,2})"
-_MARKED = re.compile(
+_MARKED = lazy_pattern(
     r"(?:[-•*–·]\s+|[①-⑳]\s*|#\d{1,2}\s+|\d{1,2}\s+[-–]\s+|[\[(（【]?\d{1,2}\s*[\]).、:：．）】](?!\d)\s*"
     rf"|[一二三四五六七八九十]{{1,3}}[、.．:：]\s*|\(?[a-h]\)\s+|(?:Q|Question|问题|问|第)\s*{_WORD}\s*(?:个问题)?\s*[.):：]\s*|Q\s*[.:：]\s+)"
     r"(\S.*)$",
     re.IGNORECASE,
 )
-_LABEL = re.compile(r"(?:request|question|q|instruction|prompt|请求|问题|指令)\s*[:：]\s*(?=\S)", re.IGNORECASE)
-_EMPHASIS = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
+_LABEL = lazy_pattern(r"(?:request|question|q|instruction|prompt|请求|问题|指令)\s*[:：]\s*(?=\S)", re.IGNORECASE)
+_EMPHASIS = lazy_pattern(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
 _QUOTES = (('"', '"'), ("“", "”"), ("'", "'"), ("`", "`"), ("「", "」"), ("*", "*"), ("_", "_"))
 # A JSON list or object, possibly in a fence and after an introductory line; `[1] What?` is a number.
-_JSON = re.compile(r"\s*(?:[^\n\[{]{0,200}[:：.!]\s*)?(?:```\w*\s*)?(?:\{|\[\s*(?:[\"'“{\[]|[-\d.,\s]*\]\s*\Z))")
+_JSON = lazy_pattern(r"\s*(?:[^\n\[{]{0,200}[:：.!]\s*)?(?:```\w*\s*)?(?:\{|\[\s*(?:[\"'“{\[]|[-\d.,\s]*\]\s*\Z))")
 # Brackets in the words before an object: "as [1] shows: {...}".
-_ASIDES = re.compile(r"(?:[^\[]*\[[^\[\]\"']{0,40}\])+[^\[]*")
-_FENCE = re.compile(r"^\s*```")
-_BULLET = re.compile(r"[-•*–·]\s")
-_EMPTY_LINE = re.compile(r"\n[^\S\n]*\n")
-_HEADING = re.compile(r"#{1,6}\s+\D")
+_ASIDES = lazy_pattern(r"(?:[^\[]*\[[^\[\]\"']{0,40}\])+[^\[]*")
+_FENCE = lazy_pattern(r"^\s*```")
+_BULLET = lazy_pattern(r"[-•*–·]\s")
+_EMPTY_LINE = lazy_pattern(r"\n[^\S\n]*\n")
+_HEADING = lazy_pattern(r"#{1,6}\s+\D")
 _THINK_TAGS = ("<think>", "</think>")
 # A first line that introduces the text: "Here are the changed thoughts:".
-_INTRODUCTION = re.compile(r"\s*(?:here (?:are|is)|sure|certainly)\b[^\n]*:\s*\n", re.IGNORECASE)
+_INTRODUCTION = lazy_pattern(r"\s*(?:here (?:are|is)|sure|certainly)\b[^\n]*:\s*\n", re.IGNORECASE)
 # The delimiters that prompts put around a text.
-_FRAMED = re.compile(r"\s*\[Begin of ([^\[\]\n]{1,40})\](.*)\[End of \1\]\s*\Z", re.IGNORECASE | re.DOTALL)
+_FRAMED = lazy_pattern(r"\s*\[Begin of ([^\[\]\n]{1,40})\](.*)\[End of \1\]\s*\Z", re.IGNORECASE | re.DOTALL)
 # A first line that only names the text, as a heading, in bold type or with a colon: "**Rewritten text:**".
 _NAMES_TEXT = (
     r"(?:(?:the|my|your|rewritten|revised|changed|edited|corrected|modified|updated|new|final|full|text"
     r"|version|thoughts?|thinking|reasoning|thought process|answer|output|result|response)\b[ \t]*){1,5}"
     r"|(?:(?:改写|修改|更改|更新)(?:后|过)?的?|最终的?)?(?:文本|内容|思考(?:过程)?|思路|推理(?:过程)?|结果|输出)"
 )
-_HEADING_LINE = re.compile(
+_HEADING_LINE = lazy_pattern(
     rf"\s*(?:#{{1,6}}[ \t]+[*_]{{0,3}}(?:{_NAMES_TEXT})[*_]{{0,3}}[:：]?[*_]{{0,3}}"
     rf"|(?P<bold>\*\*|__)(?:{_NAMES_TEXT})(?:[:：](?P=bold)|(?P=bold)[:：]?)|(?:{_NAMES_TEXT})[:：])"
     r"[ \t]*(?:(?:\r?\n)+|\Z)",

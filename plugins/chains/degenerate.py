@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
 from pydantic import Field
 from rapidfuzz.distance import Levenshtein
 
-from mminf.step import Context, Drop, Names, Outcome, Record, Step, StepConfig, step
+from mminf.step import Context, Drop, Names, Outcome, Record, Step, StepConfig, lazy_pattern, step
 
 from .repetition import find_repetition
 from .texts import one_of, shorten, texts_of, word_set, words_of
@@ -36,14 +35,14 @@ _TOKEN = one_of(
     \[/?INST\]|\[(?:UNK|PAD|CLS|SEP|EOS)\]
     """
 )
-_TOKENS = re.compile(_TOKEN)
+_TOKENS = lazy_pattern(_TOKEN)
 # Only at the start or end, and not in quotes: a text about tokens quotes or explains them.
-_TOKEN_AT_END = re.compile(
+_TOKEN_AT_END = lazy_pattern(
     rf"(?<![\"'`“‘(「]){_TOKEN}\s*$|^\s*{_TOKEN}(?!\s*(?:is|are|means?|marks?|stands?|and|是|表示)\b)"
 )
 _PLACEHOLDERS = frozenset(["undefined", "null", "NULL", "nan", "NaN", "[object Object]"])
-_GARBLED = re.compile(r"(?<![\"'`“‘(「])\ufffd(?![\"'`”’)」])")
-_CLOSERS = re.compile(r"[}\])>/\\|]{4,}\s*$")
+_GARBLED = lazy_pattern(r"(?<![\"'`“‘(「])\ufffd(?![\"'`”’)」])")
+_CLOSERS = lazy_pattern(r"[}\])>/\\|]{4,}\s*$")
 # An answer may consist of a few of these: "What sign is between 2 and 3?" - "+".
 _SYMBOLS = frozenset("%&#@*^")
 

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from mminf.step import lazy_pattern
+
 from .texts import any_word, one_of, word_set
 
 Source = Literal["caption", "text", "information", "hints", "prompt", "unnamed"]
@@ -13,7 +15,7 @@ SOURCES: tuple[Source, ...] = get_args(Source)
 
 
 def _re(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE)
+    return lazy_pattern(pattern, re.IGNORECASE)
 
 
 # Objects in an image that mainly show text: after one of these, "the text" is its text.
@@ -146,9 +148,9 @@ COMPOUND = _re(
     )
     + r"\b"
 )
-QUOTED = re.compile(r""" ?[,:]? ?["'](?!s\b)\w""")
+QUOTED = lazy_pattern(r""" ?[,:]? ?["'](?!s\b)\w""")
 # Quoted text, or text in capitals: it was read from the image.
-READ_OFF = re.compile(
+READ_OFF = lazy_pattern(
     r"(?: (?:that|the words?|simply|in \w+ \w+))?[,:]? "
     + one_of(
         r"""

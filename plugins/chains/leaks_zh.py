@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-_HAN = re.compile(r"[\u4e00-\u9fff]")
+from mminf.step import lazy_pattern
+
+_HAN = lazy_pattern(r"[\u4e00-\u9fff]")
 # Sources by kind. 标签, 文字 and 信息 can also be in the image; see _CARRIER.
 _NOUNS = {
     "caption": ("描述", "文字描述", "图片说明", "图像说明", "说明文字", "图片标题", "图像标题", "标题", "图注"),
@@ -35,7 +37,7 @@ _SAYS = (
 _ADVERB = r"(?:里面?|中|内)?(?:也|还|只|仅|并|都|则|曾|已|已经|明确|明确地|清楚地|特别|进一步|直接|同时|主要)*"
 _NEGATION = r"(?:没有|没|并没有|未|并未|未曾|不曾|不)?(?:明确|具体|直接|特别)?"
 _PLACE = r"(?!的?[上里]的?(?:文字|字)|[上]|栏|牌|板|框里|纸)"
-_WRITTEN = re.compile(r"^(?:写着?|显示)(?:着|道|有|为|[:：“\"「『《])?")
+_WRITTEN = lazy_pattern(r"^(?:写着?|显示)(?:着|道|有|为|[:：“\"「『《])?")
 
 _GIVEN_FORM = r"(?:(?:所|您|你|用户|题目)?(?:提供|给定|给出|给)的?|上述|以上)(?:的|这[些段])?"
 _UNNAMED = (

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from mminf.step import Context, Outcome, Record, RecordError, Step, StepConfig, step
+from mminf.step import Context, Outcome, Record, RecordError, Step, StepConfig, lazy_pattern, step
 
-_END = re.compile(r"[.!?]+[\"'”’)\]]*(?=\s+[A-Z0-9\"“'(\[])|[。！？]+[”’」』）]*")
-_SHORT = re.compile(r"(?:\b(?:Dr|Mr|Mrs|Ms|St|Prof|No|vs|Jr|Sr|Fig|etc|e\.g|i\.e)|\b[A-Z])\.$")
-_PARAGRAPH = re.compile(r"\n\s*\n")
+_END = lazy_pattern(r"[.!?]+[\"'”’)\]]*(?=\s+[A-Z0-9\"“'(\[])|[。！？]+[”’」』）]*")
+_SHORT = lazy_pattern(r"(?:\b(?:Dr|Mr|Mrs|Ms|St|Prof|No|vs|Jr|Sr|Fig|etc|e\.g|i\.e)|\b[A-Z])\.$")
+_PARAGRAPH = lazy_pattern(r"\n\s*\n")
 
 
 class PartsConfig(StepConfig):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from mminf.step import lazy_pattern
+
 from .texts import one_of
 
 _AI = r"(?:an? )?(?:\w+ )?(?:AI|artificial intelligence|language model|virtual assistant|text-based \w+|chatbot)"
@@ -37,7 +39,7 @@ _OPENERS = one_of(
     (?:and|but|so|however|therefore|that)
     """
 )
-OPENED = re.compile(rf"^(?:{_OPENERS}(?: ?[,.:;!—-]+ ?| )){{0,5}}", re.IGNORECASE)
+OPENED = lazy_pattern(rf"^(?:{_OPENERS}(?: ?[,.:;!—-]+ ?| )){{0,5}}", re.IGNORECASE)
 
 _UNABLE = one_of(
     r"""
@@ -125,7 +127,7 @@ _INNER_LIFE = (
 )
 
 REFUSALS = tuple(
-    re.compile(pattern, re.IGNORECASE)
+    lazy_pattern(pattern, re.IGNORECASE)
     for pattern in (
         rf"{_UNABLE}{_ADVERBS} (?:{_HELP}|{_MAKING} (?:[\w-]+ ){{0,7}}?{_MADE}\b|{_LOOKING} {_SENT}|{_PERSON})",
         rf"{_UNABLE} {_INNER_LIFE}",
@@ -169,7 +171,7 @@ REFUSALS = tuple(
     )
 )
 # Idioms, and statements about the speaker's own things: "I can't help but notice", "I can't open my files".
-NOT_REFUSALS = re.compile(
+NOT_REFUSALS = lazy_pattern(
     r"\bhelp (?:but\b|\w+ing\b(?<!identifying)|myself|it\b)"
     r"|\bmy (?!guidelines|programming|abilit|capabilit|training|polic|purpose|role|knowledge|design|"
     r"understanding|ethic|safety|apologies|sincere|developers?|creators?|opinion|thoughts|views|personal|"
@@ -177,7 +179,7 @@ NOT_REFUSALS = re.compile(
     re.IGNORECASE,
 )
 # Reasons why the image does not show something: these are answers.
-OF_IMAGE = re.compile(
+OF_IMAGE = lazy_pattern(
     one_of(
         r"""
         \b(?:image|picture|photo|photograph|chart|table|text|sign|it|that|this) (?:does not|doesn't|\
@@ -193,7 +195,7 @@ OF_IMAGE = re.compile(
     re.IGNORECASE,
 )
 # Sentences without content after a refusal: offers, reasons, advice, questions to the user.
-PADDING = re.compile(
+PADDING = lazy_pattern(
     r"\b"
     + one_of(
         r"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from mminf.step import lazy_pattern
 
 from .texts import one_of
 
@@ -21,7 +21,7 @@ _OPENERS = one_of(
     但是?|不过|目前|因此|所以|我
     """
 )
-OPENED = re.compile(rf"^(?:{_OPENERS}[，,。！!：:；\s]*){{0,5}}")
+OPENED = lazy_pattern(rf"^(?:{_OPENERS}[，,。！!：:；\s]*){{0,5}}")
 
 _UNABLE = (
     r"(?:我|本助手|我们)?(?:暂时|目前|现在|实在|确实|还|并|也|都|是|真的)*"
@@ -44,8 +44,8 @@ _ACTION = one_of(
     """
 )
 REFUSALS = (
-    re.compile(rf"{_UNABLE}{_ACTION}"),
-    re.compile(
+    lazy_pattern(rf"{_UNABLE}{_ACTION}"),
+    lazy_pattern(
         one_of(
             rf"""
             我?(?:看不到|看不见|没有看到|没看到|未收到|没有收到){_SENT}{_PICTURE}
@@ -63,8 +63,8 @@ REFUSALS = (
         )
     ),
 )
-OF_IMAGE = re.compile(r"没有显示|未显示|没有写|太暗|模糊|看不清|被遮|不清晰|分辨率|没有标注|未标注")
-PADDING = re.compile(
+OF_IMAGE = lazy_pattern(r"没有显示|未显示|没有写|太暗|模糊|看不清|被遮|不清晰|分辨率|没有标注|未标注")
+PADDING = lazy_pattern(
     one_of(
         r"""
         如果(?:您|你)|请(?:您|你|问|提供|咨询|尝试|换|告诉|描述|上传|重新)|您可以|你可以|建议(?:您|你|咨询)

@@ -13,17 +13,19 @@ from collections.abc import Sequence
 from itertools import pairwise
 from operator import eq
 
+from mminf.step import lazy_pattern
+
 from .texts import CJK, words_of
 
 _LONGEST_UNIT = 60  # words; longer passages are found by 8-grams
-_FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
-_TABLE_ROW = re.compile(r"^.*\|.*\|.*$|^[^\n]*(?:\t[^\n]*){2,}$", re.MULTILINE)
+_FENCED = lazy_pattern(r"```.*?(?:```|\Z)", re.DOTALL)
+_TABLE_ROW = lazy_pattern(r"^.*\|.*\|.*$|^[^\n]*(?:\t[^\n]*){2,}$", re.MULTILINE)
 # Rules, leaders, masks and blanks of a form: a run of these characters is layout.
 _LAYOUT = r"\s\-=_*.#~·•─━│┃|+…"
-_RUN = re.compile(rf"([^\d{_LAYOUT}])\1{{19,}}")
-_STUTTER = re.compile(r"([^\W\d_][\w'-]{1,11}?)\1{9,}")  # inside a word: "hahahahahahahahahahaha"
-_NUMBER = re.compile(r"^\s*(?:[-*•]\s+)?(?:\(?\d{1,4}[.):、]|[a-zA-Z][.)])?\s*")
-_SENTENCE = re.compile(r"[^.!?。！？\n]+")
+_RUN = lazy_pattern(rf"([^\d{_LAYOUT}])\1{{19,}}")
+_STUTTER = lazy_pattern(r"([^\W\d_][\w'-]{1,11}?)\1{9,}")  # inside a word: "hahahahahahahahahahaha"
+_NUMBER = lazy_pattern(r"^\s*(?:[-*•]\s+)?(?:\(?\d{1,4}[.):、]|[a-zA-Z][.)])?\s*")
+_SENTENCE = lazy_pattern(r"[^.!?。！？\n]+")
 
 
 def find_repetition(text: str) -> str | None:

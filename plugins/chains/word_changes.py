@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
 from rapidfuzz.distance import Levenshtein
 
-from mminf.step import Context, Outcome, Record, Step, StepConfig, step
+from mminf.step import Context, Outcome, Record, Step, StepConfig, lazy_pattern, step
 
-_WORDS = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_WORDS = lazy_pattern(r"[^\W_]+(?:['’-][^\W_]+)*")
+_CJK = lazy_pattern(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 
 class WordChangesConfig(StepConfig):

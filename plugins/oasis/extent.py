@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from mminf.step import coverage, unwrap
+from mminf.step import coverage, lazy_pattern, unwrap
 
 from .patterns import UNSPACED, any_of
 
-_LIST_MARK = re.compile(r"^(?:[>\-*•]|\d{1,2}[.)])\s+")
+_LIST_MARK = lazy_pattern(r"^(?:[>\-*•]|\d{1,2}[.)])\s+")
 _STRAY = 0.5
 """If a smaller share of the last sentence is in the sampled text, the classifier added it."""
 # Labels of lines after the instruction.
@@ -30,28 +30,28 @@ _OWN_REMARKS = any_of(
     r"now the text\b, i (?:have|left|copied|extracted|removed|took)\b, <\|im_end\|>, <\|im_start\|>, <\|eot_id\|>"
 )
 _ABOUT = any_of("instruction, text, question, extracted, caption, answer")
-_IS_ANSWER = re.compile(rf"^[ \t>*_`(（\[-]*(?:{_ANSWERS}[ \t*_]*[:：]|{_REMARKS})", re.IGNORECASE)
+_IS_ANSWER = lazy_pattern(rf"^[ \t>*_`(（\[-]*(?:{_ANSWERS}[ \t*_]*[:：]|{_REMARKS})", re.IGNORECASE)
 # Words of the classifier, unless the line is in the sampled text.
-_IS_REMARK = re.compile(
+_IS_REMARK = lazy_pattern(
     rf"^[ \t>*_`(（\[-]*(?:{_LABELS}[ \t*_]*[:：]|{_OWN_REMARKS}"
     rf"|(?:this|the[ \t]+(?:text|rest|instruction))[ \t]+(?:is|was|contains|asks|only|above|then)\b.{{0,60}}\b{_ABOUT})"
     r"|^[ \t]*(?:-{3,}|\*{3,}|={3,}|\"{3})[ \t]*$|^[ \t]*#{1,6}[ \t]|^[ \t]*\(.*\)[ \t]*$",
     re.IGNORECASE,
 )
-_INLINE_END = re.compile(r"\[End of Text\]", re.IGNORECASE)
-_INLINE_ANSWER = re.compile(
+_INLINE_END = lazy_pattern(r"\[End of Text\]", re.IGNORECASE)
+_INLINE_ANSWER = lazy_pattern(
     r"(?<=[?？.。!！:：])[ \t]*[(\[*_]*(?:(?:correct[ \t]+)?(?:answer|response|答案|回答)[ \t]*[*_]*[ \t]*[:：]"
     r"|A[:：](?!.*\bB[:：.)])|Ans[.:]|(?:(?<=[?？])|(?<=[?？] ))(?:→|->|=>)).*\Z",
     re.IGNORECASE | re.DOTALL,
 )
-_OPTION = re.compile(
+_OPTION = lazy_pattern(
     r"^[ \t]*(?:[-*•][ \t]*)?(?:\*\*)?[(\[（]?(?:[A-Ja-j]|[1-9]\d?|[ivxIVX]{1,4}|[①-⑳])(?:[ "
     r"\t]*[.)\]、:：）．]|[ \t]+[-–])(?:\*\*)?[ \t]*\S"
 )
-_BULLET = re.compile(r"^[ \t]*[-*•][ \t]+\S")
-_INLINE_OPTIONS = re.compile(r"(?:^|[\s(（？?])A[ \t]*[.)、:：）．].*?[\s(（]B[ \t]*[.)、:：）．]", re.DOTALL)
+_BULLET = lazy_pattern(r"^[ \t]*[-*•][ \t]+\S")
+_INLINE_OPTIONS = lazy_pattern(r"(?:^|[\s(（？?])A[ \t]*[.)、:：）．].*?[\s(（]B[ \t]*[.)、:：）．]", re.DOTALL)
 # How a statement begins that answers the question before it.
-_STATES = re.compile(
+_STATES = lazy_pattern(
     r"^\W*(?:(?:"
     + any_of(
         "the, it, it['’]s, its, there, this, that, these, those, he, she, they, we, a, an, in the, on "
@@ -64,7 +64,7 @@ _STATES = re.compile(
     re.IGNORECASE,
 )
 # How a caption begins that follows a command.
-_DESCRIBES = re.compile(
+_DESCRIBES = lazy_pattern(
     r"\W*(?:(?:the|this)\s+(?:image|picture|photo|photograph|scene|drawing|painting|screenshot)\s+"
     r"(?:shows|depicts|features|contains|captures|presents|displays|is\s+of)\b"
     r"|in\s+(?:the|this)\s+(?:image|picture|photo|scene),?\s+(?:there|a|an|two|three|we|the)\b"
@@ -73,12 +73,12 @@ _DESCRIBES = re.compile(
     r"|(?:图中|图片中|画面中|照片中|这张图片(?:展示|显示)|一位|一个人|一只|一名))",
     re.IGNORECASE,
 )
-_CODE = re.compile(r"[=(){};]|^\s*[!-~]*[^.!\s\W]\s*$", re.ASCII)
+_CODE = lazy_pattern(r"[=(){};]|^\s*[!-~]*[^.!\s\W]\s*$", re.ASCII)
 # Between sentences: after a question mark only where another sentence begins.
-_SENTENCE = re.compile(
+_SENTENCE = lazy_pattern(
     rf"(?<=[?])(?=\s+[A-Z¿¡\"'“(]|\s*[{UNSPACED}])\s*|(?<=[？!！。؟])(?!\s*[\"'”’)）\]])\s*|(?<=[^\s][^A-Z\s]\.)\s+(?=[A-Z\d\"'“(\[{UNSPACED}])"
 )
-_PREFIX = re.compile(r"^(?:the\s+(?:text|user)\s+asks|question|q|问题|问)\s*[:：]\s*", re.IGNORECASE)
+_PREFIX = lazy_pattern(r"^(?:the\s+(?:text|user)\s+asks|question|q|问题|问)\s*[:：]\s*", re.IGNORECASE)
 _MARKS = [("**", "**"), ("<", ">"), *zip("\"“'‘「『[（({`*", "\"”'’」』]）)}`*", strict=True)]
 _TRAILING = frozenset({"So", "Sk", "Cf", "Cn", "Co", "Mn"})
 

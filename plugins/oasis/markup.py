@@ -9,28 +9,30 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from mminf.step import lazy_pattern
+
 _CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
 _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 
 # Tokens of chat templates and vocabularies. They contain no spaces, so that `a <| b |> c` is kept.
-_TOKENS = re.compile(
+_TOKENS = lazy_pattern(
     r"<[|｜][^\s<>|｜]{1,40}[|｜]>|</?(?:s|img|image|video|audio|box|ref|quad)>|<0x[0-9A-Fa-f]{2}>", re.IGNORECASE
 )
-_THOUGHT = re.compile(r"<(think(?:ing)?)>.*?</\1>", re.IGNORECASE | re.DOTALL)
+_THOUGHT = lazy_pattern(r"<(think(?:ing)?)>.*?</\1>", re.IGNORECASE | re.DOTALL)
 
 # HTML: known names, and attributes with values; `<b and c>` is text.
 _ATTRIBUTES = r"""(?:\s+[a-zA-Z][\w:-]*\s*=\s*(?:"[^"<>\n]*"|'[^'<>\n]*'|[^\s"'<>=]+))*\s*/?"""
-_BLOCK_TAG = re.compile(
+_BLOCK_TAG = lazy_pattern(
     r"</?(?:p|br|hr|div|span|h[1-6]|ul|ol|li|table|thead|tbody|tr|td|th|pre|blockquote|center|font|figure|"
     r"figcaption|section|"
     rf"article|header|footer|html|body|head|title|caption|details|summary|small|big){_ATTRIBUTES}>|<!--.*?-->",
     re.IGNORECASE,
 )
 # Only in pairs: a single `<b>` may be a variable.
-_PAIRED_TAG = re.compile(
+_PAIRED_TAG = lazy_pattern(
     rf"<(b|i|u|a|q|em|strong|del|ins|mark|code|kbd|cite){_ATTRIBUTES}>([^<>]*)</\1\s*>", re.IGNORECASE
 )
-_RAISED = re.compile(r"<(sup|sub)>([0-9+-]{1,4})</\1>", re.IGNORECASE)
+_RAISED = lazy_pattern(r"<(sup|sub)>([0-9+-]{1,4})</\1>", re.IGNORECASE)
 _RAISE = {
     "sup": str.maketrans("0123456789+-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻"),
     "sub": str.maketrans("0123456789+-", "₀₁₂₃₄₅₆₇₈₉₊₋"),
@@ -38,13 +40,13 @@ _RAISE = {
 
 # A link needs a target that looks like an address, so that `f[0](x)` and `[1](2)` are kept. Bare addresses are removed,
 # except in quotes, where they are text of the image. Addresses end before punctuation and other scripts.
-_LINK = re.compile(r"!?(?<![\w\]])\[([^\[\]\n]*)\]\((?=[^()\s]*[./#:])[^()\s]*\)")
-_ADDRESS = re.compile(r"""(?<!["'“‘「`(\w])https?://[\w.~:/?#@!$&*+,;=%-]*[\w/#=&%]""", re.ASCII)
+_LINK = lazy_pattern(r"!?(?<![\w\]])\[([^\[\]\n]*)\]\((?=[^()\s]*[./#:])[^()\s]*\)")
+_ADDRESS = lazy_pattern(r"""(?<!["'“‘「`(\w])https?://[\w.~:/?#@!$&*+,;=%-]*[\w/#=&%]""", re.ASCII)
 
 # Emphasis opens at the start of a word and closes at the end of a word; code in backticks is kept.
 _OPENS = rf"(?:^|(?<=[\s(\[{{\"'“‘《「—–:：,，.。;；!?！？/{_CJK}]))"
 _CLOSES = rf"(?=$|[\s)\]}}\"'”’》」—–:：,，.。;；!?！？/{_CJK}])"
-_EMPHASIS = re.compile(
+_EMPHASIS = lazy_pattern(
     rf"(?P<code>`[^`\n]+`)"
     rf"|{_OPENS}(?P<stars>\*{{1,3}})(?=[^\s*])(?P<starred>[^*\n]*[^\W\d_][^*\n]*?)(?<=[^\s*])(?P=stars){_CLOSES}"
     rf"|{_OPENS}\*\*(?=[^\s*])(?P<bold>[^*\n]+)(?<=[^\s*])\*\*{_CLOSES}"
@@ -52,17 +54,17 @@ _EMPHASIS = re.compile(
     rf"|{_OPENS}_{{2,3}}(?=[^\s_])(?P<lined>[^_\n]*\s[^_\n]*)(?<=[^\s_])_{{2,3}}{_CLOSES}",
     re.MULTILINE,
 )
-_HEADING = re.compile(r"^#{1,6}\s+(?=\S)|^(?:>\s?)*>\s+(?=[^\W\d]|[\"'“*])")
-_RULE = re.compile(r"^(?:[-=*_]\s?){3,}$")
-_LABEL = re.compile(
+_HEADING = lazy_pattern(r"^#{1,6}\s+(?=\S)|^(?:>\s?)*>\s+(?=[^\W\d]|[\"'“*])")
+_RULE = lazy_pattern(r"^(?:[-=*_]\s?){3,}$")
+_LABEL = lazy_pattern(
     r"^\s*(?:\*\*)?(?:(?:image\s+)?caption|(?:image\s+)?description|answer|assistant|(?:图片|图像)?(?:描述|"
     r"标题|说明))(?:\*\*)?\s*[:：](?:\*\*)?\s*",
     re.IGNORECASE,
 )
 # Repeated punctuation. Repeated asterisks, stars, currency signs and box characters have a meaning ("****", "★★★★").
-_SHOUTS = re.compile(r"([!?,;:，。！？；：、])\1{3,}")
-_DASHES = re.compile(r"([-=~.—…·])\1{3,}")
-_FENCE = re.compile(r"(^```[^\n`]*\n.*?^```[ \t]*$)", re.MULTILINE | re.DOTALL)
+_SHOUTS = lazy_pattern(r"([!?,;:，。！？；：、])\1{3,}")
+_DASHES = lazy_pattern(r"([-=~.—…·])\1{3,}")
+_FENCE = lazy_pattern(r"(^```[^\n`]*\n.*?^```[ \t]*$)", re.MULTILINE | re.DOTALL)
 
 # Pictographs: Unicode's emoji, except letters, ratings, ticks and gender signs.
 _PICTOGRAPHS = (

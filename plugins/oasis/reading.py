@@ -12,6 +12,7 @@ from mminf.step import (
     final_text,
     is_placeholder,
     is_quoted,
+    lazy_pattern,
     parse_json,
     short,
     skipped_words,
@@ -28,36 +29,36 @@ _SKIPPED = 3
 """Largest allowed gap in a sentence, in words; with a larger gap, the instruction asks for something else."""
 LONGEST = 20_000
 """Maximum number of characters of an answer."""
-_ENDED = re.compile(r"<\|(?:im_end|endoftext|eot_id|end)\|>|</s>", re.IGNORECASE)
+_ENDED = lazy_pattern(r"<\|(?:im_end|endoftext|eot_id|end)\|>|</s>", re.IGNORECASE)
 """End tokens; some models continue after them."""
-_BLANKS = re.compile(r"\n(?:[^\S\n]*\n){2,}")
-_KEY = re.compile(r"[\"'](?:instruction|指令|指示)[\"']\s*:", re.IGNORECASE)
+_BLANKS = lazy_pattern(r"\n(?:[^\S\n]*\n){2,}")
+_KEY = lazy_pattern(r"[\"'](?:instruction|指令|指示)[\"']\s*:", re.IGNORECASE)
 _MARKUP = r"[ \t>#*_`\"'“”\-•·]*"
 _NOUN = r"(?:instruction|指令|指示)"
-_HEAD = re.compile(
+_HEAD = lazy_pattern(
     rf"^{_MARKUP}(?:\d{{1,2}}[.)]\s*)?(?:(?:answer|output|result|response|答案|回答|输出)[\s*_]*[:：]{_MARKUP})?"
     rf"(?:here\s+is\s+|this\s+is\s+)?(?:the\s+|an\s+|your\s+|my\s+)?(?:(?:extracted|original|first|only|main|final|full|copied|提取的|该|原始)\s*)*"
     rf"{_NOUN}(?:\s+(?:found|extracted|in\s+the\s+text))?(?:\s*\d{{1,2}})?(?:\s*\([^()\n]{{1,40}}\))?(?:\s+is)?[\s*_`\"']*"
     r"(?:[:：]|为[:：]?|是[:：]|\s[-–—]\s)[*_`]*",
     re.IGNORECASE | re.MULTILINE,
 )
-_HEADING = re.compile(rf"^[ \t]*#{{1,6}}[ \t]*(?:extracted\s+)?{_NOUN}[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_HEADING = lazy_pattern(rf"^[ \t]*#{{1,6}}[ \t]*(?:extracted\s+)?{_NOUN}[ \t]*$", re.IGNORECASE | re.MULTILINE)
 # The verdict that there is none: alone in its line, or with a remark after it.
 _NO_INST = r"NO[_ -]?INST(?:RUCTIONS?)?"
 _SAID = r"[*_`\"'“”\])）】]*(?=[ \t]*(?:$|[^\x00-\x7f\w]|[.,:;!(]|[-–—]|because\b|since\b|as\b|因为))"
-_NONE = re.compile(
+_NONE = lazy_pattern(
     rf"^{_MARKUP}[\[(（【]*(?:(?:answer|output|result|答案|回答|输出)[ \t*_]*[:：][ \t]*{_MARKUP})?"
     rf"\b{_NO_INST}\b{_SAID}",
     re.IGNORECASE | re.MULTILINE,
 )
-_NONE_VALUE = re.compile(rf"{_MARKUP}\[?{_NO_INST}\b{_SAID}", re.IGNORECASE | re.MULTILINE)
+_NONE_VALUE = lazy_pattern(rf"{_MARKUP}\[?{_NO_INST}\b{_SAID}", re.IGNORECASE | re.MULTILINE)
 # The same at the end of the answer: "The text only describes, so the answer is NO_INST."
-_ENDS_WITH_NONE = re.compile(
+_ENDS_WITH_NONE = lazy_pattern(
     rf"(?:[.!。:：]|->|→|\b(?:is|answer|therefore|so|thus|hence)\b|是|为)[\s*_`\"'“\[]{{0,5}}{_NO_INST}[\s*_`\"'”\].。!]*\Z",
     re.IGNORECASE,
 )
 # Words that retract the verdict.
-_DENIED = re.compile(
+_DENIED = lazy_pattern(
     r"\b(?:not|no\s+wait|if|write|say|cannot|can['’]?t|isn['’]t|were|or\s+instruction)\b|不是|不适用|如果|只写",
     re.IGNORECASE,
 )
@@ -67,7 +68,7 @@ _NO_WORDS = frozenset(
      "无", "没有", "没有指令", "无指令", "不包含指令", "没有任何指令"]
 )  # fmt: skip
 _N_A = frozenset({"n/a", "na", "null", "nil"})
-_NEXT = re.compile(
+_NEXT = lazy_pattern(
     r"^[ \t]*(?:example[ \t]+\d+|\[begin of text\]|(?:next )?text[ \t]*:|input[ \t]*:|now the text\b)",
     re.IGNORECASE | re.MULTILINE,
 )

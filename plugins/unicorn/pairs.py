@@ -9,20 +9,30 @@ from typing import Literal
 
 from pydantic import Field
 
-from mminf.step import BaseGenerate, Fields, GenerateConfig, Sampling, UnusableAnswer, parse_json, require_content, step
+from mminf.step import (
+    BaseGenerate,
+    Fields,
+    GenerateConfig,
+    Sampling,
+    UnusableAnswer,
+    lazy_pattern,
+    parse_json,
+    require_content,
+    step,
+)
 
 LETTERS = ("A", "B", "C", "D")
-_SAID = re.compile(r"(?:the\s+)?(?:correct\s+)?answer(?:\s+is)?\s*[:：]?\s*", re.IGNORECASE)
-_OWN_LETTER = re.compile(r"\(?[A-Da-d]\s*[.):]")
+_SAID = lazy_pattern(r"(?:the\s+)?(?:correct\s+)?answer(?:\s+is)?\s*[:：]?\s*", re.IGNORECASE)
+_OWN_LETTER = lazy_pattern(r"\(?[A-Da-d]\s*[.):]")
 # Options that refer to others, or whose place matters: "all of the above", "both A and B", "以上都是".
-_REFERS = re.compile(
+_REFERS = lazy_pattern(
     r"\b(?:all|none|both|neither|either|any|some)\s+(?:of\s+)?(?:the\s+|these\s+|those\s+)?"
     r"(?:above|following|options?|answers?|choices|others?|them)\b"
     r"|\b(?:above|options?|answers?|choices?)\s+[A-D]\b|\b[A-D]\s*(?:,|and|or|&|/)\s*[A-D]\b|^(?:both|neither|all|none)$"
     r"|以上|上述|都[是对不]|皆[是非]|选项",
     re.IGNORECASE,
 )
-_WITH_TEXT = re.compile(r"([A-D])\s*[.):：]\s*(\S.*)", re.DOTALL)
+_WITH_TEXT = lazy_pattern(r"([A-D])\s*[.):：]\s*(\S.*)", re.DOTALL)
 
 
 class QaPairsConfig(GenerateConfig):

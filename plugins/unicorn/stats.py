@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import IO
 from pydantic import Field
 
 from mminf.sink import Problem, RecipeError, Record, Sink, SinkConfig, sink
+from mminf.step import lazy_pattern
 
-_TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+(?:['’-][^\W_]+)*|[^\w\s]")
+_TOKEN = lazy_pattern(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+(?:['’-][^\W_]+)*|[^\w\s]")
 
 
 class TextStatsConfig(SinkConfig):

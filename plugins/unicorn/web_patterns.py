@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+from mminf.step import lazy_pattern
+
 _CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
-WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+(?:['’-][^\W_{_CJK}]+)*")
+WORD = lazy_pattern(rf"[{_CJK}]|[^\W_{_CJK}]+(?:['’-][^\W_{_CJK}]+)*")
 """A word; a Chinese, Japanese or Korean character counts as a word."""
 
 
@@ -59,13 +61,13 @@ _SPEAKERS = r"(?<!\w)(?:I|I['’]m|[Mm]y|[Mm]e|[Ww]e|[Oo]ur|us|[Yy]ou|[Yy]our)(?
 
 
 def _any(pattern: str, *more: str) -> re.Pattern[str]:
-    return re.compile("|".join((pattern, *more)), re.IGNORECASE)
+    return lazy_pattern("|".join((pattern, *more)), re.IGNORECASE)
 
 
 def _phrases(text: str, *, spaced: bool = True) -> re.Pattern[str]:
     found = re.split(r"\s+\|\s+|\n", text.strip())
     joined = "|".join(phrase.strip().replace(" ?", r"\s?").replace(" ", r"\s+") for phrase in found)
-    return re.compile(rf"(?<!\w)(?:{joined})(?!\w)" if spaced else joined, re.IGNORECASE)
+    return lazy_pattern(rf"(?<!\w)(?:{joined})(?!\w)" if spaced else joined, re.IGNORECASE)
 
 
 PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
@@ -89,6 +91,6 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("an ellipsis", _any(r"\.{2,}|…")),
     ("an emoji", _any("[\u2600-\u27bf\U0001f000-\U0001faff]")),
     # "US" is a country.
-    ("a word about writer or reader", re.compile(_SPEAKERS)),
+    ("a word about writer or reader", lazy_pattern(_SPEAKERS)),
 )
 """What a text contains, and the pattern that finds it."""

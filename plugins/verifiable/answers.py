@@ -9,7 +9,7 @@ import re
 import unicodedata
 from typing import Literal, get_args
 
-from mminf.step import UnusableAnswer, final_text, unwrap
+from mminf.step import UnusableAnswer, final_text, lazy_pattern, unwrap
 
 from .numbers import read_number, same_number
 
@@ -17,30 +17,30 @@ Kind = Literal["choice", "number", "text"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 LETTERS = "ABCDEFGHIJ"
 
-_TAG = re.compile(r"<answer>((?:(?!</?answer>).)*)</answer>", re.DOTALL | re.IGNORECASE)
-_OPEN_TAG = re.compile(r"<answer>", re.IGNORECASE)
-_BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
-_TEXT_MACRO = re.compile(r"\A\\(?:text|mathrm|textbf|mathbf)\s*\{([^{}]*)\}\Z")
-_LABEL = re.compile(
+_TAG = lazy_pattern(r"<answer>((?:(?!</?answer>).)*)</answer>", re.DOTALL | re.IGNORECASE)
+_OPEN_TAG = lazy_pattern(r"<answer>", re.IGNORECASE)
+_BOXED = lazy_pattern(r"\\boxed\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
+_TEXT_MACRO = lazy_pattern(r"\A\\(?:text|mathrm|textbf|mathbf)\s*\{([^{}]*)\}\Z")
+_LABEL = lazy_pattern(
     r"\A(?:(?:so|thus|therefore|hence),?\s+)?(?:the\s+)?(?:final\s+|correct\s+|right\s+)?answer\s*(?:is\b\s*:?|:|=)\s*(.+)\Z"
     r"|\A(?:最终)?答案\s*[是为:：]\s*(.+)\Z",
     re.IGNORECASE,
 )
 # A full stop at the end, but not that of "U.S.A."
-_STOP = re.compile(r"(?<!\.\w)[.。]\Z")
+_STOP = lazy_pattern(r"(?<!\.\w)[.。]\Z")
 _LONGEST_PLAIN = 60
-_OPTION = re.compile(
+_OPTION = lazy_pattern(
     rf"\A(?:(?:option|choice|选项)\s*)?[(\[（【]?\s*([{LETTERS}])\s*(?:[)\]）】][.:：、]?|[.:：、])?(?:\s*\Z|(?<=[)\]）】.:：、])\s*(?P<rest>.+)\Z)",
     re.IGNORECASE | re.DOTALL,
 )
 # A second option after the first; not the end of "B. Vitamin C."
-_SECOND = re.compile(rf"(?:\A|\s)[{LETTERS}][).:、]\s*\S|\([{LETTERS}]\)|\A(?:and|or|,|&|/)?\s*[{LETTERS}]\W*\Z")
-_LETTER = re.compile(rf"\W*[{LETTERS}]\W*")
-_OPTION_LINE = re.compile(rf"^[ \t]*[(\[（]?([{LETTERS}])[)\]）.:：、]\s*(\S.*?)\s*$", re.MULTILINE)
-_OPTION_MARK = re.compile(rf"(?:\A|(?<=\s))(?:[(\[（]([{LETTERS}])[)\]）]|([{LETTERS}])[).:：、])[ \t]*(?=\S)")
-_ARTICLE = re.compile(r"\A(?:a|an|the)\s+(?=\S)")
+_SECOND = lazy_pattern(rf"(?:\A|\s)[{LETTERS}][).:、]\s*\S|\([{LETTERS}]\)|\A(?:and|or|,|&|/)?\s*[{LETTERS}]\W*\Z")
+_LETTER = lazy_pattern(rf"\W*[{LETTERS}]\W*")
+_OPTION_LINE = lazy_pattern(rf"^[ \t]*[(\[（]?([{LETTERS}])[)\]）.:：、]\s*(\S.*?)\s*$", re.MULTILINE)
+_OPTION_MARK = lazy_pattern(rf"(?:\A|(?<=\s))(?:[(\[（]([{LETTERS}])[)\]）]|([{LETTERS}])[).:：、])[ \t]*(?=\S)")
+_ARTICLE = lazy_pattern(r"\A(?:a|an|the)\s+(?=\S)")
 # Not inside numbers: 3.5, 1,000, 12:30, -5, 2020-2021, 1/2.
-_MARKS = re.compile(
+_MARKS = lazy_pattern(
     r"(?<!\d)[.,:/]|[.,:/](?!\d)|(?<!\d)-(?!\d)|(?<=[^\W\d])-(?=\d)|(?<=\d)-(?!\d)|[;!?…'\"`()\[\]{}<>*_。，；：！？、“”‘’「」『』《》【】–—]"
 )
 _DROPPED = frozenset(".'’‘")

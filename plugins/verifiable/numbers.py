@@ -7,6 +7,8 @@ import unicodedata
 from fractions import Fraction
 from typing import NamedTuple
 
+from mminf.step import lazy_pattern
+
 
 class Number(NamedTuple):
     """A number with its unit.
@@ -58,8 +60,8 @@ _MAGNITUDES = {
     "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "k": 1000, "bn": 10**9,
     "百": 100, "千": 1000, "万": 10**4, "亿": 10**8,
 }  # fmt: skip
-_MAGNITUDE = re.compile(r"\s*(hundred|thousand|million|billion|trillion|k|bn)\b|\s*([百千万亿])")
-_ORDINAL = re.compile(r"(?:st|nd|rd|th)\b")
+_MAGNITUDE = lazy_pattern(r"\s*(hundred|thousand|million|billion|trillion|k|bn)\b|\s*([百千万亿])")
+_ORDINAL = lazy_pattern(r"(?:st|nd|rd|th)\b")
 # Unit -> (dimension, factor).
 _UNITS: dict[str, tuple[str, Fraction]] = {}
 for _dimension, _sizes in {
@@ -94,8 +96,8 @@ for _dimension, _sizes in {
 
 _CURRENCY = r"(?:us\$|[$€£¥])"
 _DIGITS = r"(?:\d{1,3}(?:[,\u00a0\u202f ]\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)?|\.\d+)"
-_LATEX_FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}")
-_NUMBER = re.compile(
+_LATEX_FRACTION = lazy_pattern(r"\\[dt]?frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}")
+_NUMBER = lazy_pattern(
     rf"(?P<sign>[-+]?)\s*(?P<money>{_CURRENCY})?\s*(?P<minus>-?)(?:(?:(?P<whole>\d+)\s+)?(?P<top>\d+)\s*/\s*(?P<bottom>\d+)(?![\d/])"
     rf"|(?P<digits>{_DIGITS}))(?P<unit>.*)",
     re.DOTALL,
@@ -105,7 +107,7 @@ _VULGAR_CHARS = frozenset("¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞")
 _LONGEST = 80
 _UNIT_WORDS = 3
 # A unit contains no further number and no alternative.
-_NO_UNIT = re.compile(r"\d|[,;:!?/=<>|]|\b(?:or|and|to|of|per)\b|或|和|到|至")
+_NO_UNIT = lazy_pattern(r"\d|[,;:!?/=<>|]|\b(?:or|and|to|of|per)\b|或|和|到|至")
 _DASHES = str.maketrans({"−": "-", "–": "-", "—": "-", "\u2044": "/", "∕": "/"})
 
 
