@@ -118,5 +118,5 @@ def derive_seed(*parts: str | int) -> int:
 
     It has 31 bits, because some servers parse a seed as a signed 32-bit integer.
     """
-    text = "\x1f".join(str(part) for part in parts).encode("utf-8", "surrogatepass")
+    text = "\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big") >> 1

@@ -132,7 +132,8 @@ class Engine:
         """Answers a request; if the engine dies, the call is retried after the restart."""
         while True:
             check()
-            await self.ready()
+            if not self._loaded:
+                await self.ready()
             life = self._lives
             try:
                 return await self._generate(request, waited)

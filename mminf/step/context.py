@@ -173,9 +173,9 @@ class Context:
     ) -> tuple[bytes, Generation]:
         if self._step.engine is None:
             raise EngineError(f"step {self._step.name!r} calls a model, but has no engine")
-        opened = [await self._gateway.reference_image(uri) for uri in images]
-        _check_parts(request.turns, len(opened))
-        if opened:
+        _check_parts(request.turns, len(images))
+        if images:
+            opened = [await self._gateway.reference_image(uri) for uri in images]
             request = replace(request, images=tuple(opened))
         return await self._gateway.answer(StepCall(self._step, self._record.id, attempt, sample, request))
 
