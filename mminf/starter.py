@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from mminf.backend.devices import may_have_gpu
 from mminf.content import builtin_recipes, content_folder, find_recipe
-from mminf.errors import OutputError, SourceError, UsageError, nearest
+from mminf.errors import EngineError, OutputError, SourceError, UsageError, nearest
 from mminf.plugin import discover
 from mminf.recipe.dataflow import undefined_reads
 from mminf.recipe.lines import load_document, replace_section
 from mminf.recipe.loader import load_recipe
 from mminf.recipe.model import Recipe
 from mminf.record import Record
-from mminf.registry import SOURCES
+from mminf.registry import BACKENDS, SOURCES
 from mminf.source.guess import guess_source
 
 READ = 50
@@ -41,6 +43,8 @@ FIRST = (
 _SMALL = {True: "Qwen/Qwen2-VL-2B-Instruct", False: "Qwen/Qwen2.5-1.5B-Instruct"}
 """Models for a machine without a GPU: one that sees images, and one that does not."""
 _HOOKS = "hook"
+_ANSWERS = 10
+"""Seconds in which a server should answer."""
 
 
 class Where(StrEnum):
@@ -117,6 +121,36 @@ def inspect_input(given: str) -> InputSummary:
 
 def _filled(record: Record) -> list[str]:
     return [name for name, value in record.fields.items() if value not in (None, "", [], {})]
+
+
+def ask_server(url: str, model: str) -> str | None:
+    """Returns why a server can't be used now, or None if it answers and serves the model.
+
+    Raises:
+        UsageError: if the address is not valid.
+    """
+    discover()
+    try:
+        config = BACKENDS.get("openai").Config(backend="openai", base_url=url, model=model)
+    except ValidationError as error:
+        raise UsageError(f"--server {url}: {error.errors()[0]['msg']}") from error
+    try:
+        asyncio.run(_meet(config))
+    except TimeoutError:
+        return f"{url} has not answered within {_ANSWERS} s"
+    except EngineError as error:
+        return str(error)
+    return None
+
+
+async def _meet(config: Any) -> None:
+    from mminf.backend.client import Client  # imports aiohttp
+
+    client = Client(config)
+    try:
+        await asyncio.wait_for(client.meet(), _ANSWERS)
+    finally:
+        await client.close()
 
 
 def fitting_recipes(found: InputSummary | None) -> list[Fitting]:

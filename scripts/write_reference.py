@@ -92,7 +92,8 @@ def _signature(name: str, function: Any) -> str:
         (n for n, item in enumerate(inspect.signature(function).parameters.values()) if item.kind == item.KEYWORD_ONLY),
         None,
     )
-    if first is not None:
+    starred = any(item.kind == item.VAR_POSITIONAL for item in inspect.signature(function).parameters.values())
+    if first is not None and not starred:
         parameters.insert(first, "*")
     lines = "".join(f"    {item},\n" for item in parameters)
     return f"{prefix} {name}(\n{lines}) -> {inspect.signature(function).return_annotation}"

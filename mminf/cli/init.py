@@ -69,10 +69,11 @@ def init(
     fits = fitting_recipes(found)
     _check_fit(recipe, found, fits)
     chosen = recipe or _choose(fits, where, ask=ask)
+    refused = _ask_server(server, model)
     path = write_starter(chosen, folder, found, where, url=server, model=model, force=force)
     echo()
     echo(f"wrote {path}")
-    _tell_place(where)
+    _tell_place(where, refused)
     echo("next:")
     commands = next_commands(path, chosen, where, fits)
     width = max(len(command) for command, _ in commands)
@@ -89,11 +90,20 @@ def _check_fit(recipe: str | None, found: InputSummary | None, fits: Sequence[Fi
         raise UsageError(f"recipe {recipe!r} does not fit this input; {_FIELDS}")
 
 
-def _tell_place(where: Where) -> None:
+def _ask_server(url: str | None, model: str | None) -> str | None:
+    """Returns why a server can't be used now, or None. Raises UsageError if its address is not valid."""
+    from mminf.starter import ask_server
+
+    return None if url is None or model is None else ask_server(url, model)
+
+
+def _tell_place(where: Where, refused: str | None) -> None:
     from mminf.starter import finds_gpu
 
     if where.value == "gpu" and not finds_gpu():
         echo_wrapped("note: no GPU was found on this machine; the recipe needs one, or --server, or --cpu", indent="  ")
+    if refused is not None:
+        echo_wrapped(f"note: {refused}", indent="  ")
     if where.value == "cpu":
         echo_wrapped("A CPU takes minutes for a record: the recipe stops after ten. `limit` in it changes that.")
 

@@ -146,7 +146,7 @@ def _failures(result: RunResult) -> Iterator[str]:
         if result.failures and result.failures[0].step != "source":
             shown = shlex.quote(result.failures[0].id)
             yield f"  to see the prompts and answers of one: mminf show {result.output} {shown}"
-        yield f"  to retry them: mminf retry {result.output}, then run again"
+        yield f"  to retry them, once the cause is removed: mminf retry {result.output}, then run again"
     if result.counts.dropped:
         yield f"  to see why records were dropped: mminf status {result.output}"
 

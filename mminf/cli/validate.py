@@ -36,3 +36,5 @@ def validate(
     loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
     api.check(loaded)
     echo_wrapped(f"{loaded.path}: valid ({amount(len(loaded.steps), 'step')}, {amount(len(loaded.engines), 'engine')})")
+    if loaded.run.note:
+        echo_wrapped(f"note: {loaded.run.note}", indent="  ")

@@ -103,7 +103,9 @@ class Engine:
         if self._loaded:
             return
         self.stats.enter(EngineState.LOADING)
-        log.info("loading %s (%s)", self.stats.model, self.stats.backend)
+        loads = type(self.backend).load is not Backend.load  # a server has its model loaded
+        if loads:
+            log.info("loading %s (%s)", self.stats.model, self.stats.backend)
         self._since = started = time.monotonic()
         try:
             await (self.backend.resume() if self._asleep else asyncio.to_thread(self.backend.load))
@@ -114,7 +116,8 @@ class Engine:
             raise self._failure from error
         self.stats.count_load(time.monotonic() - started)
         self._loaded, self._asleep = True, False
-        log.info("loaded %s in %.1f s", self.stats.model, self.stats.load_seconds)
+        if loads:
+            log.info("loaded %s in %.1f s", self.stats.model, self.stats.load_seconds)
 
     async def generate(self, request: Request, check: Callable[[], None]) -> Generation:
         """Answers a request; see `Backend.generate`.

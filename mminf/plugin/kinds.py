@@ -65,6 +65,7 @@ class CLASS(PromptStep[CLASSConfig]):
         if len(words) != 1:
             # The step asks again with another seed, up to `attempts` times; then the record fails.
             raise UnusableAnswer(f"not one word: {answer.text!r:.80}")
+        # To leave a record out: `return Drop(reason)`, and `gate = True` in the class, so that later steps wait for it.
         return {self.config.writes: words[0].lower()}
 '''
 

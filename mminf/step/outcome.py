@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TypeGuard
 
 from mminf.errors import RecordError
@@ -11,6 +13,7 @@ from mminf.recipe.model import StepLike
 from mminf.record import Json
 from mminf.step.base import Drop, Outcome
 
+log = logging.getLogger("mminf")
 _PLAIN = frozenset({str, int, float, bool, type(None)})  # types that need no further check
 
 
@@ -27,6 +30,8 @@ def check_outcome(step: StepLike, outcome: object) -> Outcome:
         _check_items(step, [outcome])
         return outcome
     if isinstance(outcome, Drop):
+        if not step.gate:
+            _warn_of_drop(step.type)
         _check_items(step, [outcome.fields or {}])
         return outcome
     if not isinstance(outcome, list | tuple) or not all(isinstance(item, Mapping) for item in outcome):
@@ -37,6 +42,16 @@ def check_outcome(step: StepLike, outcome: object) -> Outcome:
         raise RecordError(f"step {step.name!r} made children, but its class does not set `gate = True`")
     _check_items(step, outcome)
     return outcome
+
+
+@cache
+def _warn_of_drop(kind: str) -> None:
+    """Tells once per type of step that its drops cost calls."""
+    log.warning(
+        "step type %r dropped a record, but its class does not set `gate = True`: later steps don't wait for it, and "
+        "call models for records that it drops",
+        kind,
+    )
 
 
 def is_fields(outcome: object) -> TypeGuard[Mapping[str, Json]]:

@@ -14,6 +14,7 @@ from mminf.record import Json, Record
 from mminf.registry import STEPS
 from mminf.step.base import AnyStep, DatasetStep, Outcome, Step
 from mminf.step.context import Context, Gateway
+from mminf.step.outcome import check_outcome
 from mminf.testing.stub import Answers, StubGateway
 
 
@@ -60,12 +61,12 @@ def run_step(
 
     Raises:
         UnusableAnswer: if the answer can't be used, and the step would be retried.
-        RecordError: if the step fails the record.
+        RecordError: if the step fails the record, or returns what a run refuses (undeclared fields, None).
     """
     made = step if isinstance(step, Step) else make_step(step, config)
     record = Record(id, dict(fields or {}))
     context = Context(gateway or StubGateway(answers), made, record, attempt)
-    return asyncio.run(made.run(record, context))
+    return check_outcome(made, asyncio.run(made.run(record, context)))
 
 
 def run_dataset_step(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +96,41 @@ def test_from_photos_to_the_first_row_over_a_server(photos: Path, tmp_path: Path
     assert shown[0].steps, "the recipe reads the photos"
 
 
+def test_a_server_that_can_not_be_used_is_told(photos: Path, tmp_path: Path) -> None:
+    server = ["-i", str(photos), "--server", "http://127.0.0.1:1/v1", "--model", "m"]
+    assert "note: model 'm': no server answers at http://127.0.0.1:1/v1" in run(str(tmp_path / "a"), *server)
+    assert (tmp_path / "a" / "caption_qa.yaml").exists(), "it may be started later"
+    with serving("qwen") as url:
+        arguments = ["-i", str(photos), "--server", url, "--model"]
+        assert f"note: {url} does not serve 'm'" in run(str(tmp_path / "b"), *arguments, "m")
+        assert "note:" not in run(str(tmp_path / "c"), *arguments, "qwen")
+
+
+@contextlib.contextmanager
+def serving(model: str) -> Iterator[str]:
+    """The address of a server that lists one model."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps({"data": [{"id": model}]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Prints nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/v1"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 def test_oasis_over_a_server_keeps_the_profile_that_works_there(photos: Path, tmp_path: Path) -> None:
     text = run(
         str(tmp_path / "m"), "-i", str(photos), "--server", "http://localhost:1/v1", "--model", "m", "--recipe", "oasis"
@@ -120,6 +159,7 @@ def test_texts_become_the_field_that_the_recipe_reads(tmp_path: Path) -> None:
         (["--input", "nothing"], "no such file"),
         (["--gpu", "--cpu"], "choose one of"),
         (["--server", "http://x/v1"], "--model NAME"),
+        (["--server", "x/v1", "--model", "m"], "--server x/v1: an address must have the form http://host:port/v1"),
         (["--recipe", "oasi", "--gpu"], "did you mean 'oasis'"),
     ],
 )

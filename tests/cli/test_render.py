@@ -36,3 +36,8 @@ def test_a_run_that_dropped_everything_shows_a_dropped_record(tmp_path: Path) ->
 def test_one_engine_is_not_one_engines(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(RECIPE)
     assert "valid (3 steps, 1 engine)" in output_of("validate", str(tmp_path / "r.yaml"))
+
+
+def test_the_note_of_a_recipe_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(f"note: 2 undecided\n{RECIPE}")
+    assert "valid (3 steps, 1 engine)\nnote: 2 undecided\n" in output_of("validate", str(tmp_path / "r.yaml"))

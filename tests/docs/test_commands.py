@@ -113,6 +113,7 @@ def sandbox(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     shutil.copytree(prepared, tmp_path / "docs")
     monkeypatch.chdir(tmp_path / "docs")
     monkeypatch.setenv("OPENAI_API_KEY", "no-key-at-all")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nothing is asked of hosts in the Internet
     return tmp_path / "docs"
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 from pathlib import Path
 
 import pytest
 
 import mminf
+from mminf.backend.openai import OpenAIConfig
+from mminf.backend.scripted import ScriptedConfig
+from mminf.engine.replicas import make_engines
+from mminf.plugin import discover
+from mminf.states import EngineState
 
 from ..conftest import read_rows
 from .models import MODEL, SHAPE, Recipe, loads, run
@@ -142,3 +149,18 @@ sinks: [{{jsonl: out.jsonl}}]
     made = run(recipe, tmp_path / "out")
     assert (made.session.stats.failed, loads(calls_log)) == (0, "aa")
     assert sum(step.retries for step in made.session.stats.steps.values()) == 0
+
+
+def test_the_model_of_a_server_is_not_said_to_be_loaded(caplog: pytest.LogCaptureFixture) -> None:
+    discover()
+    caplog.set_level(logging.INFO)
+    engines = make_engines(
+        {"s": OpenAIConfig(backend="openai", model="m"), "t": ScriptedConfig(backend="scripted", answer="x")}
+    )
+    for engine in engines.values():
+        asyncio.run(engine.ready())
+        assert engine.stats.state is EngineState.READY
+    assert [message.partition(" in ")[0] for message in caplog.messages] == [
+        "loading scripted (scripted)",
+        "loaded scripted",
+    ]

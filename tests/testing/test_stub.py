@@ -9,6 +9,7 @@ import pytest
 from mminf.errors import RecordError, UnusableAnswer
 from mminf.request import Generation
 from mminf.step import Context, Drop, Outcome, Record, Step, StepConfig
+from mminf.step.outcome import _warn_of_drop
 from mminf.testing import StubGateway, make_step, run_dataset_step, run_step
 
 
@@ -69,3 +70,35 @@ def test_dataset_steps() -> None:
     assert isinstance(found[1], Drop)
     with pytest.raises(TypeError, match="is not a dataset step"):
         run_dataset_step(Shout, None, [])
+
+
+class Careless(Step[ShoutConfig]):
+    """Returns what a record's field names; it is no gate."""
+
+    type = "careless"
+
+    async def run(self, record: Record, ctx: Context) -> Outcome:
+        return {"none": None, "undeclared": {"other": 1}, "children": [{"shout": "a"}], "drop": Drop("no")}[  # type: ignore[return-value]
+            str(record["text"])
+        ]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("none", "returned NoneType, not fields, a Drop or a list of fields"),
+        ("undeclared", "wrote other, which it does not declare"),
+        ("children", "made children, but its class does not set `gate = True`"),
+    ],
+)
+def test_an_outcome_that_a_run_refuses_is_an_error(text: str, error: str) -> None:
+    with pytest.raises(RecordError, match=error):
+        run_step(Careless, {}, {"text": text})
+
+
+def test_a_drop_of_a_step_that_is_no_gate_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    _warn_of_drop.cache_clear()
+    for _ in range(2):
+        assert isinstance(run_step(Careless, {}, {"text": "drop"}), Drop)
+    (told,) = caplog.messages
+    assert told.startswith("step type 'careless' dropped a record, but its class does not set `gate = True`")
