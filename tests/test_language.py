@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mminf.language import find_language, is_chinese, language_of, likely_language
+from mminf.language import (
+    find_language,
+    find_not_in,
+    find_other_language,
+    identify,
+    is_chinese,
+    language_of,
+    likely_language,
+)
 from mminf.template import Expression
 
 
@@ -74,3 +82,23 @@ def test_the_likeliest_language_of_odd_texts(text: str, code: str) -> None:
 @given(st.text(max_size=300))
 def test_any_text_has_a_likeliest_language(text: str) -> None:
     assert 2 <= len(likely_language(text)) <= 3
+
+
+def test_clear_texts_are_found_as_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [str(row["text"]) for row in SHORT]
+    texts += [f"{text} {other}" for text, other in zip(texts, texts[17:], strict=False)]
+
+    def find_all() -> list[list[str | None]]:
+        return [
+            [
+                find_language(text),
+                find_other_language(text, other),
+                *(find_not_in(text, code) for code in ("en", "de", "no")),
+            ]
+            for text, other in zip(texts, texts[5:], strict=False)
+        ]
+
+    shortened = find_all()
+    monkeypatch.setattr(identify, "_find_clear", lambda *_: None)
+    assert shortened == find_all()
+    assert {found[0] for found in shortened} >= {"en", "de", "zh", "und-Latn"} and any(found[1] for found in shortened)

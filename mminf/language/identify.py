@@ -44,6 +44,8 @@ def find_language(text: str) -> str:
     script = _find_script(text)
     if script is None:
         return "und"
+    if (clear := _find_clear(text, script, _FOR_CODE)) is not None:
+        return clear
     likely, probability = _most_likely(_rank(text, script))
     if probability >= _FOR_CODE:
         return likely
@@ -84,6 +86,8 @@ def find_not_in(text: str, expected: str) -> str | None:
     script = _find_script(text)
     if script is None or expected.startswith("und") or sum(count_scripts(text).values()) < _LEAST_WORDS:
         return None
+    if _find_clear(text, script, _UNLIKELY) == expected:
+        return None
     languages = _rank(text, script)
     likely, probability = _most_likely(languages)
     if script == "LATIN" and probability < _TO_DROP:
@@ -116,6 +120,17 @@ def _rank(text: str, script: str) -> dict[str, float]:
         weights[name] = weights.get(name, 0.0) + share * (_PRIOR if code in _COMMON else 1.0)
     total = sum(weights.values())
     return {code: weight / total for code, weight in weights.items()}
+
+
+def _find_clear(text: str, script: str, least: float) -> str | None:
+    """Returns a common language that the model finds likeliest, with more than this probability; None otherwise.
+
+    Its probability among the weighted ones of `_rank` is at least as high, because no language has a larger weight.
+    """
+    if script in _BY_SCRIPT:
+        return None
+    likely, probability = _identifier().classify(without_quotes(text))
+    return str(likely) if likely in _COMMON and probability > least else None
 
 
 def _most_likely(languages: dict[str, float]) -> tuple[str, float]:

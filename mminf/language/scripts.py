@@ -68,6 +68,7 @@ def asks_for_language(text: str) -> bool:
     return _ASKS_FOR_LANGUAGE.search(text) is not None
 
 
+@lru_cache(maxsize=16)
 def without_quotes(text: str) -> str:
     """Returns a text without quoted text, code, formulas and addresses."""
     return _NOT_PROSE.sub(" ", text)
@@ -79,8 +80,12 @@ def count_scripts(text: str, *, quoted: bool = False) -> Counter[str]:
     Args:
         quoted: count quoted text and code as well.
     """
-    if not quoted:
-        text = without_quotes(text)
+    return _count_words(text if quoted else without_quotes(text)).copy()
+
+
+@lru_cache(maxsize=16)
+def _count_words(text: str) -> Counter[str]:
+    """Counts the words of a text; cached, because a text and its request are each looked at several times."""
     words: Counter[str] = Counter()
     characters: Counter[str] = Counter()
     for word in _SPACED.findall(text):
