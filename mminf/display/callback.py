@@ -22,7 +22,7 @@ class RunProgress(NamedTuple):
         done: records of the source that are final, with all their children, those of earlier runs included.
         failed: rows that failed.
         calls: model calls of this run.
-        seconds_left: None if there is no estimate.
+        seconds_left: None if there is no estimate. Up to the first step over all records, if models are called after it.
     """
 
     total: int | None

@@ -68,8 +68,7 @@ def progress_lines(stats: RunStats, rates: Rates, width: int, height: int) -> tu
 def progress_line(stats: RunStats) -> str:
     """Returns a run's progress as one line."""
     parts = [count_source(stats)]
-    if (left := eta(stats)) is not None:
-        parts.append(f"{clock(left)} left")
+    parts += _left(stats)
     parts.append(f"{_average(stats):.1f} source records/s")
     if stats.resumed:
         parts.append(f"{stats.resumed:,} resumed")
@@ -83,10 +82,16 @@ def progress_line(stats: RunStats) -> str:
     return "; ".join(parts) + (f" (rows passed: {', '.join(passed)})" if passed else "")
 
 
+def _left(stats: RunStats) -> list[str]:
+    """Returns the time left, if there is an estimate; up to a step over all records, if models are called after it."""
+    left = eta(stats)
+    until = "" if stats.barrier is None else f" until {stats.barrier}"
+    return [] if left is None else [f"{clock(left)} left{until}"]
+
+
 def _whole(stats: RunStats) -> list[str]:
     parts = [count_source(stats)]
-    if (left := eta(stats)) is not None:
-        parts.append(f"{clock(left)} left")
+    parts += _left(stats)
     parts += [f"{_average(stats):.1f} source records/s", f"{duration(stats.seconds)} so far"]
     if stats.resumed:
         parts.append(f"{stats.resumed:,} resumed")

@@ -116,6 +116,14 @@ class RunPlan:
         return [list(stage.names) for stage in self.stages]
 
     @property
+    def barrier(self) -> str | None:
+        """The first step over all records, if models are called from there on; estimates reach up to it."""
+        for number, stage in enumerate(self.stages):
+            if stage.dataset:
+                return stage.names[0] if any(later.calls for later in self.stages[number:]) else None
+        return None
+
+    @property
     def target(self) -> int | None:
         """Number of accepted records at which the run stops; None: it takes all records."""
         return self.recipe.run.target

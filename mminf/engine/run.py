@@ -118,7 +118,7 @@ class Run:
             OutputError: if the output contains a run of another recipe.
         """
         total = self.count()
-        self.session.stats.begin(total)
+        self.session.stats.begin(total, self.plan.barrier)
         if not self.plan.force:
             check_recipe(journal.recipe_before(), self.plan.recipe.name, self.target)
         warn_of_limit(journal, self.plan.limit, total, self.target)

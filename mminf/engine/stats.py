@@ -133,6 +133,7 @@ class RunStats:
 
     Attributes:
         total: records of the source, None while unknown.
+        barrier: the first step over all records, if models are called from there on: the time left does not include it.
         read: records taken from the source; resumed: those that an earlier run had finished.
         settled: source records that are final, with all their children.
         draining: the user wants the run to end.
@@ -150,6 +151,7 @@ class RunStats:
     steps: dict[str, StepStats]
     engines: dict[str, EngineStats]
     total: int | None = None
+    barrier: str | None = None
     read: int = 0
     resumed: int = 0
     settled: int = 0
@@ -168,9 +170,9 @@ class RunStats:
     figures: Figures | None = None
     notes: list[Any] | None = None
 
-    def begin(self, total: int | None) -> None:
-        """Sets the number of records of the source."""
-        self.total = total
+    def begin(self, total: int | None, barrier: str | None = None) -> None:
+        """Sets the number of records of the source, and the step that estimates reach up to."""
+        self.total, self.barrier = total, barrier
 
     def count_read(self) -> int:
         """Counts a record that was taken from the source. Returns how many were."""

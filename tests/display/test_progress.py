@@ -73,6 +73,13 @@ def test_time_left_is_told_from_records_that_were_worked_on() -> None:
 
 
 @pytest.mark.usefixtures("clock")
+def test_the_time_left_names_the_step_that_it_reaches_up_to() -> None:
+    shown = stats(total=100, settled=50)
+    shown.begin(100, "deduplicate")
+    assert "; 0:10 left until deduplicate; " in progress_line(shown)
+
+
+@pytest.mark.usefixtures("clock")
 def test_a_line_says_what_goes_on() -> None:
     line = progress_line(stats(total=100, settled=50, resumed=10, failed=2))
     assert line == (

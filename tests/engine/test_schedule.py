@@ -278,3 +278,23 @@ def test_a_copied_sampling_is_known_by_its_own_values() -> None:
     first = Sampling()
     assert first.set_values == "{}"
     assert first.model_copy(update={"temperature": 0.7}).set_values == '{"temperature":0.7}'
+
+
+@pytest.mark.parametrize(
+    ("steps", "barrier"),
+    [
+        ("[generate: {engine: s, prompt: hi}]", None),
+        ("[generate: {engine: s, prompt: hi}, deduplicate: {reads: response}]", None),
+        ("[deduplicate: {reads: q}, generate: {engine: s, prompt: hi}]", "deduplicate"),
+        ("[generate: {engine: s, prompt: hi}, limit: 3, score: {engine: s, prompt: hi}]", "limit"),
+    ],
+)
+def test_estimates_reach_up_to_a_step_over_all_records(
+    steps: str, barrier: str | None, write_recipe: Recipe, rows: Recipe
+) -> None:
+    rows({"q": "a"})
+    recipe = write_recipe(
+        f"engines: {{s: {{backend: scripted, answer: '4'}}}}\nsource: {{jsonl: rows.jsonl}}\nsteps: {steps}\nsinks: [jsonl: o.jsonl]\n"
+    )
+    prepared = api.prepare(api.load(recipe), output=recipe.parent / "out")
+    assert prepared.plan.barrier == barrier
