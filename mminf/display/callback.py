@@ -22,7 +22,8 @@ class RunProgress(NamedTuple):
         done: records of the source that are final, with all their children, those of earlier runs included.
         failed: rows that failed.
         calls: model calls of this run.
-        seconds_left: None if there is no estimate. Up to the first step over all records, if models are called after it.
+        seconds_left: None if there is no estimate. If models are called after a step over all records, it reaches up to
+            that step.
     """
 
     total: int | None
