@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import ClassVar, TypeGuard, TypeVar
 
@@ -22,6 +23,7 @@ from mminf.registry import SOURCES
 from mminf.shard import Shard
 from mminf.storage import is_pattern, is_remote, to_path
 
+log = logging.getLogger("mminf")
 T = TypeVar("T")
 
 
@@ -238,7 +240,17 @@ def _plain(value: object) -> object:
     return str(value)
 
 
+def _null(constant: str) -> None:
+    _tell_null(constant)
+
+
+@cache
+def _tell_null(constant: str) -> None:
+    """Tells once per run that values are changed."""
+    log.info("the input contains %s, which JSON does not have: it is read as null", constant)
+
+
 # Made once: json.dumps and json.loads make a new encoder or decoder for every call that sets an option.
 _encode = json.JSONEncoder(default=_plain, ensure_ascii=False).encode
-_decode = json.JSONDecoder(parse_constant=lambda _: None).decode
+_decode = json.JSONDecoder(parse_constant=_null).decode
 _SCALARS = frozenset({str, int, bool, type(None)})

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from mminf.errors import SourceError
 from mminf.plugin import discover
 from mminf.record import Record
 from mminf.registry import SOURCES
-from mminf.source.base import BadRow
+from mminf.source.base import BadRow, _tell_null
 from mminf.source.guess import guess_source
 
 from ..conftest import tiny_image
@@ -152,3 +153,13 @@ def test_inputs_that_nobody_knows(tmp_path: Path) -> None:
     (tmp_path / "x.xyz").touch()
     with pytest.raises(SourceError, match=r"unknown ending '\.xyz'"):
         guess_source(str(tmp_path / "x.xyz"))
+
+
+def test_numbers_that_json_does_not_have_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _tell_null.cache_clear()
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"id": "a", "n": NaN}\n{"id": "b", "n": [Infinity, NaN]}\n')
+    assert [record.fields["n"] for record in read(path) if isinstance(record, Record)] == [None, [None, None]]
+    told = "the input contains {}, which JSON does not have: it is read as null"
+    assert caplog.messages == [told.format("NaN"), told.format("Infinity")]
