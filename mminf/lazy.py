@@ -41,7 +41,8 @@ API_NAMES = {
 def lazy_pattern(source: str, flags: int = 0) -> re.Pattern[str]:
     """Returns a regular expression that is compiled at its first use.
 
-    Compiling the patterns of all steps takes longer than the rest of their import, and a run uses a few of them.
+    Compiling the patterns of all steps takes longer than the rest of their import, and a run uses a few of them. It has
+    the methods and attributes of a compiled pattern; the functions of `re` don't take it.
     """
     return cast("re.Pattern[str]", _LazyPattern(source, flags))
 
@@ -62,6 +63,9 @@ class _LazyPattern:
         value = getattr(self._compiled, name)
         setattr(self, name, value)
         return value
+
+    def __repr__(self) -> str:
+        return f"lazy_pattern({self._source!r}, {self._flags!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return lazy_pattern, (self._source, self._flags)

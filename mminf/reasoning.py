@@ -113,7 +113,8 @@ def _may_have_markers(output: str) -> bool:
     """Returns whether an output may contain a marker; most do not."""
     if "<" in output or "◁" in output or output.startswith(("Here", "analysis")):
         return True
-    return "[" in output and "nk]" in output.lower()  # [THINK], but not the [[5]] of a judge
+    lower = output.lower()
+    return "nk]" in lower or "assistantfinal" in lower or "my response:" in lower  # [THINK], but not a judge's [[5]]
 
 
 def _is_answer(before: str, found: re.Match[str], *, first: bool) -> bool:

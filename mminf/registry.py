@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
+from pydantic import BaseModel
+
 from mminf.builtin_model import BuiltinModel
 from mminf.errors import PluginError, nearest
 
@@ -33,6 +35,8 @@ class Registry(Generic[T]):
                 raise PluginError(
                     f"two {self.kind}s have the name {name!r}: {_origin(known)} and {_origin(item)}; rename one"
                 )
+            if not _is_ours(item):
+                _build_config(item)
             self._items[name] = item  # type: ignore[assignment]
             return item
 
@@ -54,6 +58,17 @@ class Registry(Generic[T]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._items))
+
+
+def _is_ours(item: object) -> bool:
+    return getattr(item, "__module__", "").partition(".")[0] in ("mminf", "mminf_plugins")
+
+
+def _build_config(item: object) -> None:
+    """Builds the config of a plugin's class, so that its faults are errors of the plugin, not of a recipe."""
+    config = getattr(item, "Config", None)
+    if isinstance(config, type) and issubclass(config, BaseModel):
+        config.model_rebuild(raise_errors=False)  # a name in an annotation may be defined later
 
 
 def _origin(item: object) -> str:

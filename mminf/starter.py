@@ -129,11 +129,7 @@ def ask_server(url: str, model: str) -> str | None:
     Raises:
         UsageError: if the address is not valid.
     """
-    discover()
-    try:
-        config = BACKENDS.get("openai").Config(backend="openai", base_url=url, model=model)
-    except ValidationError as error:
-        raise UsageError(f"--server {url}: {error.errors()[0]['msg']}") from error
+    config = _server_config(url, model)
     try:
         asyncio.run(_meet(config))
     except TimeoutError:
@@ -141,6 +137,14 @@ def ask_server(url: str, model: str) -> str | None:
     except EngineError as error:
         return str(error)
     return None
+
+
+def _server_config(url: str, model: str) -> Any:
+    discover()
+    try:
+        return BACKENDS.get("openai").Config(backend="openai", base_url=url, model=model)
+    except ValidationError as error:  # the message has no address, which may contain a password
+        raise UsageError(f"--server: {error.errors()[0]['msg']}") from error
 
 
 async def _meet(config: Any) -> None:
@@ -212,13 +216,15 @@ def write_starter(
         force: replace a recipe that is there.
 
     Raises:
-        UsageError: if there is no such recipe, or a server needs an address and a model.
+        UsageError: if there is no such recipe, or a server needs a valid address and a model.
         OutputError: if a recipe is there.
     """
     if name not in builtin_recipes():
         raise UsageError(f"no bundled recipe {name!r}{nearest(name, builtin_recipes())}")
     if where is Where.SERVER and (url is None or model is None):
         raise UsageError("models on a server need its address and the model's name: --server URL --model NAME")
+    if url is not None and model is not None:
+        _server_config(url, model)
     text = _adapt(find_recipe(name), found, where, url, model)
     target = folder / f"{name}.yaml"
     if target.exists() and not force:

@@ -48,7 +48,31 @@ def test_a_bare_score_is_the_same_either_way(form: str) -> None:
             assert read(text, low, high, plain=True) == read(text, low, high, plain=False), (text, low, high)
 
 
-@given(st.text("[]THINKthinkⓀK/<>◁▷ 5\n", max_size=30))
+PIECES = [
+    "[THINK]",
+    "[/think]",
+    "[[5]]",
+    "[",
+    "assistantfinal",
+    "ASSISTANTFINAL",
+    "analysisThe",
+    "Here is my thought process:",
+]
+PIECES += [
+    "\nHere is my response:",
+    "\nHere’s my response:",
+    "◁think▷",
+    "<think>",
+    "</Think>",
+    "<|channel|>",
+    "A",
+    " ",
+    "\n",
+    "nk]",
+]
+
+
+@given(st.text("[]THINKthinkⓀK/<>◁▷ 5\n", max_size=30) | st.lists(st.sampled_from(PIECES), max_size=5).map("".join))
 def test_a_text_that_is_not_searched_has_no_marker_of_reasoning(text: str) -> None:
     assert reasoning._may_have_markers(text) or reasoning._MARKER.search(text) is None
 
@@ -78,7 +102,19 @@ def test_rows_of_json_stay_as_they_are(row: dict[str, Any]) -> None:
     assert json_fields(row) == load_json(json.dumps(row))
 
 
+@given(st.dictionaries(st.text(), JSON, max_size=4))
+def test_rows_are_copied(row: dict[str, Any]) -> None:
+    before = json.dumps(row)
+    for value in json_fields(row).values():
+        if isinstance(value, list):
+            value.append("another")
+    assert json.dumps(row) == before
+
+
 def test_rows_of_other_values_become_json() -> None:
+    with pytest.raises(ValueError, match="4300 digits"):
+        json_fields({"a": 10**5000})
+    assert json_fields({"a": 2**63, "b": -(2**63)}) == {"a": 2**63, "b": -(2**63)}
     assert json_fields({"a": (1, 2), "b": math.nan, "c": [{"d": -math.inf}]}) == {
         "a": [1, 2],
         "b": None,
@@ -130,7 +166,7 @@ def test_a_pattern_is_compiled_when_it_is_first_used() -> None:
         assert pattern.findall(text) == eager.findall(text)
         assert pattern.sub("-", text) == eager.sub("-", text)
         assert (pattern.fullmatch(text) is None) == (eager.fullmatch(text) is None)
-    assert pattern.groupindex == eager.groupindex
+    assert pattern.groupindex == eager.groupindex and repr(pattern).startswith("lazy_pattern('(?P<word>")
     for other in (copy.copy(pattern), copy.deepcopy(pattern), pickle.loads(pickle.dumps(pattern))):
         assert other.findall("aBBa") == ["BB"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -76,12 +77,21 @@ def device_memory(device: str) -> int:
     return int(torch.cuda.get_device_properties(torch.device(device)).total_memory)
 
 
+def settle_memory() -> None:
+    """Leaves all objects that exist now out of garbage collections, until `free_memory`.
+
+    A loaded engine and its libraries are a million objects. A full collection looks at all of them and takes half a
+    second, in which no call starts. vLLM does the same in its own servers. Docs: Python, `gc.freeze`.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def free_memory() -> None:
     """Frees device memory that is no longer referenced."""
-    import gc
-
     import torch
 
+    gc.unfreeze()
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -43,7 +43,10 @@ async def read_body(response: Any, limit: Limit) -> bytes:
 
 
 def _announced(response: Any) -> float:
-    """Returns the size of a plain body that its headers announce; infinity if they announce none."""
+    """Returns the size of a plain body that its headers announce; infinity if they announce none.
+
+    A body in chunks has no announced size, even if there is a Content-Length (RFC 9112, section 6.3).
+    """
     headers = response.headers
     if "Content-Encoding" in headers or "Transfer-Encoding" in headers or response.content_length is None:
         return math.inf

@@ -69,11 +69,10 @@ def init(
     fits = fitting_recipes(found)
     _check_fit(recipe, found, fits)
     chosen = recipe or _choose(fits, where, ask=ask)
-    refused = _ask_server(server, model)
     path = write_starter(chosen, folder, found, where, url=server, model=model, force=force)
     echo()
     echo(f"wrote {path}")
-    _tell_place(where, refused)
+    _tell_place(where, _ask_server(server, model))
     echo("next:")
     commands = next_commands(path, chosen, where, fits)
     width = max(len(command) for command, _ in commands)
@@ -91,7 +90,7 @@ def _check_fit(recipe: str | None, found: InputSummary | None, fits: Sequence[Fi
 
 
 def _ask_server(url: str | None, model: str | None) -> str | None:
-    """Returns why a server can't be used now, or None. Raises UsageError if its address is not valid."""
+    """Returns why a server can't be used now, or None."""
     from mminf.starter import ask_server
 
     return None if url is None or model is None else ask_server(url, model)

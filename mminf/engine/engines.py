@@ -131,7 +131,9 @@ class Engine:
         async with self._slots:
             return await self._generate_on(request, check, time.monotonic() - started)
 
-    async def _generate_on(self, request: Request, check: Callable[[], None], waited: float = 0.0) -> Generation:
+    async def _generate_on(
+        self, request: Request, check: Callable[[], None], waited: float | None = None
+    ) -> Generation:
         """Answers a request; if the engine dies, the call is retried after the restart."""
         while True:
             check()
@@ -167,7 +169,7 @@ class Engine:
         """Allows another attempt to load a model that could not be loaded next to others."""
         self._failure = None
 
-    async def _generate(self, request: Request, waited: float) -> Generation:
+    async def _generate(self, request: Request, waited: float | None) -> Generation:
         stats = self.stats
         stats.begin_call()
         started, before = stats.changed, stats.call_seconds
@@ -183,7 +185,7 @@ class Engine:
         stats.count_call(answer)
         seconds = stats.changed - started
         in_flight = (stats.call_seconds - before) / seconds if seconds else float(stats.in_flight + 1)
-        return answer.timed(seconds, waited, in_flight)
+        return answer.timed(seconds, answer.waited if waited is None else waited, in_flight)
 
     async def suspend(self) -> None:
         """Frees the devices for another model; the next call loads or resumes the model."""

@@ -13,7 +13,7 @@ from mminf.record import Record
 from mminf.step.base import Outcome
 from mminf.step.context import Context, Gateway
 from mminf.step.failure import KeepFailed
-from mminf.step.outcome import check_outcome, is_fields
+from mminf.step.outcome import check_outcome, is_fields, tell_drop
 from mminf.step.retry import retry
 
 
@@ -78,7 +78,9 @@ class StepRunner:
 
         async def attempt(number: int) -> Outcome:
             context = Context(self._gateway, step, record, base + number)
-            return check_outcome(step, await step.run(record, context))
+            outcome = check_outcome(step, await step.run(record, context))
+            tell_drop(step, outcome)
+            return outcome
 
         try:
             if step.condition is not None and not step.condition.test(record.fields):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import ClassVar, TypeGuard, TypeVar
+from typing import ClassVar, TypeVar
 
 from mminf.errors import SourceError
 from mminf.image import ImagePolicy, hub_blobs
@@ -204,24 +203,29 @@ def clean_id(name: str) -> str:
 
 def json_fields(row: Mapping[str, object]) -> Fields:
     """Returns a row as JSON values; dates become texts, and arrays become lists."""
-    with contextlib.suppress(RecursionError):  # nested almost too deeply
-        if _is_json(row):
-            return dict(row)
-    fields = load_json(_encode(row))
+    if (fields := _plain_fields(row)) is None:
+        fields = load_json(_encode(row))  # type: ignore[assignment]
     assert isinstance(fields, dict)
     return fields
 
 
-def _is_json(value: object) -> TypeGuard[Mapping[str, Json]]:
-    """Returns whether a value contains nothing but JSON values, as rows of JSON files do."""
-    kind = type(value)
-    if kind in _SCALARS:
-        return True
-    if kind is float:
-        return math.isfinite(value)  # type: ignore[arg-type]
-    if kind is list:
-        return all(map(_is_json, value))  # type: ignore[call-overload]
-    return kind is dict and all(type(key) is str and _is_json(item) for key, item in value.items())  # type: ignore[attr-defined]
+def _plain_fields(row: Mapping[str, object]) -> Fields | None:
+    """Returns a copy of a row of plain values and lists of texts, as most are; None for any other."""
+    fields: Fields = {}
+    for key, value in row.items():
+        kind = type(value)
+        if kind is list and all(type(item) is str for item in value):  # type: ignore[attr-defined]
+            value = list(value)  # type: ignore[call-overload]
+        elif not (
+            kind in _SCALARS
+            or (kind is int and -_LARGE <= value < _LARGE)  # type: ignore[operator]
+            or (kind is float and math.isfinite(value))  # type: ignore[arg-type]
+        ):
+            return None
+        if type(key) is not str:
+            return None
+        fields[key] = value  # type: ignore[assignment]
+    return fields
 
 
 def load_json(text: str | bytes) -> Json:
@@ -253,4 +257,5 @@ def _tell_null(constant: str) -> None:
 # Made once: json.dumps and json.loads make a new encoder or decoder for every call that sets an option.
 _encode = json.JSONEncoder(default=_plain, ensure_ascii=False).encode
 _decode = json.JSONDecoder(parse_constant=_null).decode
-_SCALARS = frozenset({str, int, bool, type(None)})
+_SCALARS = frozenset({str, bool, type(None)})
+_LARGE = 2**63

@@ -173,6 +173,7 @@ class Context:
     ) -> tuple[bytes, Generation]:
         if self._step.engine is None:
             raise EngineError(f"step {self._step.name!r} calls a model, but has no engine")
+        images = tuple(images)
         _check_parts(request.turns, len(images))
         if images:
             opened = [await self._gateway.reference_image(uri) for uri in images]

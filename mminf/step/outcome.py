@@ -30,8 +30,6 @@ def check_outcome(step: StepLike, outcome: object) -> Outcome:
         _check_items(step, [outcome])
         return outcome
     if isinstance(outcome, Drop):
-        if not step.gate:
-            _warn_of_drop(step.type)
         _check_items(step, [outcome.fields or {}])
         return outcome
     if not isinstance(outcome, list | tuple) or not all(isinstance(item, Mapping) for item in outcome):
@@ -44,9 +42,14 @@ def check_outcome(step: StepLike, outcome: object) -> Outcome:
     return outcome
 
 
+def tell_drop(step: StepLike, outcome: Outcome) -> None:
+    """Tells once per type of step if it drops records, but is no gate: its drops cost calls."""
+    if isinstance(outcome, Drop) and not step.gate:
+        _warn_of_drop(step.type)
+
+
 @cache
 def _warn_of_drop(kind: str) -> None:
-    """Tells once per type of step that its drops cost calls."""
     log.warning(
         "step type %r dropped a record, but its class does not set `gate = True`: later steps don't wait for it, and "
         "call models for records that it drops",
@@ -61,7 +64,7 @@ def is_fields(outcome: object) -> TypeGuard[Mapping[str, Json]]:
 
 def _check_items(step: StepLike, items: Sequence[Mapping[str, Json]]) -> None:
     for item in items:
-        if undeclared := sorted(set(item) - step.writes):
+        if undeclared := sorted(map(str, set(item) - step.writes)):
             raise RecordError(
                 f"step {step.name!r} wrote {', '.join(undeclared)}, which it does not declare in `writes`"
             )

@@ -14,7 +14,7 @@ from mminf.record import Json, Record
 from mminf.registry import STEPS
 from mminf.step.base import AnyStep, DatasetStep, Outcome, Step
 from mminf.step.context import Context, Gateway
-from mminf.step.outcome import check_outcome
+from mminf.step.outcome import check_outcome, tell_drop
 from mminf.testing.stub import Answers, StubGateway
 
 
@@ -66,7 +66,9 @@ def run_step(
     made = step if isinstance(step, Step) else make_step(step, config)
     record = Record(id, dict(fields or {}))
     context = Context(gateway or StubGateway(answers), made, record, attempt)
-    return check_outcome(made, asyncio.run(made.run(record, context)))
+    outcome = check_outcome(made, asyncio.run(made.run(record, context)))
+    tell_drop(made, outcome)
+    return outcome
 
 
 def run_dataset_step(

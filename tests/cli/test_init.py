@@ -159,7 +159,7 @@ def test_texts_become_the_field_that_the_recipe_reads(tmp_path: Path) -> None:
         (["--input", "nothing"], "no such file"),
         (["--gpu", "--cpu"], "choose one of"),
         (["--server", "http://x/v1"], "--model NAME"),
-        (["--server", "x/v1", "--model", "m"], "--server x/v1: an address must have the form http://host:port/v1"),
+        (["--server", "x/v1", "--model", "m"], "--server: an address must have the form http://host:port/v1"),
         (["--recipe", "oasi", "--gpu"], "did you mean 'oasis'"),
     ],
 )

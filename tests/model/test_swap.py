@@ -42,8 +42,10 @@ def test_a_closed_transformers_engine_leaves_nothing_behind(
     assert isinstance(first, Generation)
     engine.backend.render(ask(loaded[0], open_turn="user"))
     assert worker_threads() == before + 1
+    assert gc.get_freeze_count() > 100_000, "what exists is left out of garbage collections"
     model = weakref.ref(engine.backend._engine.model)
     engine.run(engine.backend.close())
+    assert gc.get_freeze_count() == 0
     gc.collect()
     assert model() is None, "something still holds the model"
     assert worker_threads() == before

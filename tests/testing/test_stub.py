@@ -78,7 +78,14 @@ class Careless(Step[ShoutConfig]):
     type = "careless"
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
-        return {"none": None, "undeclared": {"other": 1}, "children": [{"shout": "a"}], "drop": Drop("no")}[  # type: ignore[return-value]
+        return {
+            "none": None,
+            "good": {"shout": "A"},
+            "number": {1: 2},
+            "undeclared": {"other": 1},
+            "children": [{"shout": "a"}],
+            "drop": Drop("no"),
+        }[  # type: ignore[return-value]
             str(record["text"])
         ]
 
@@ -88,6 +95,7 @@ class Careless(Step[ShoutConfig]):
     [
         ("none", "returned NoneType, not fields, a Drop or a list of fields"),
         ("undeclared", "wrote other, which it does not declare"),
+        ("number", "wrote 1, which it does not declare"),
         ("children", "made children, but its class does not set `gate = True`"),
     ],
 )
@@ -102,3 +110,11 @@ def test_a_drop_of_a_step_that_is_no_gate_is_told_once(caplog: pytest.LogCapture
         assert isinstance(run_step(Careless, {}, {"text": "drop"}), Drop)
     (told,) = caplog.messages
     assert told.startswith("step type 'careless' dropped a record, but its class does not set `gate = True`")
+
+
+def test_a_drop_of_an_item_is_no_drop_of_a_record(caplog: pytest.LogCaptureFixture) -> None:
+    _warn_of_drop.cache_clear()
+    outcome = run_step(
+        Careless, {"for_each": "items", "reads": "text"}, {"items": [{"text": "drop"}, {"text": "good"}]}
+    )
+    assert outcome == {"items": [{"text": "good", "shout": "A"}]} and not caplog.messages

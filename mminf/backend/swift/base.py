@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from mminf.backend.base import Backend, shorten
 from mminf.backend.builtin import find_model, is_builtin
-from mminf.backend.devices import devices, free_memory, only_devices
+from mminf.backend.devices import devices, free_memory, only_devices, settle_memory
 from mminf.backend.model_files import check_path, resolve_model
 from mminf.backend.swift.adopt import adopt_template
 from mminf.backend.swift.answer import Answer, read_response
@@ -93,6 +93,7 @@ class SwiftBackend(Backend):
             ) from error
         self._engine.strict = False  # a bad row of a batch fails alone
         self._adopt(self._engine.template)
+        settle_memory()
 
     async def generate(self, request: Request) -> Generation:
         assert self._engine is not None, "load() comes first"

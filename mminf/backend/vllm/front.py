@@ -29,6 +29,10 @@ _PROMPTS = 256
 """Number of encoded prompts that are kept. Those of a hook are equal for all images of one size."""
 
 
+_SHORT = 8_000
+"""Characters of a prompt without images that is encoded in the event loop."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """An encoded prompt.
@@ -78,13 +82,20 @@ class Front:
         if known is not None:
             self._prompts.move_to_end(key)
             return replace(known, images=wanted.images)
-        inputs: dict[str, Any] = await asyncio.to_thread(self._engine.template.encode, wanted, True)
+        inputs = await self._encode(wanted)
         images = inputs.get("images") or []
         untouched = len(images) == len(wanted.images) and all(map(_same, images, wanted.images))
         made = Prompt(inputs, images, untouched)
         if untouched:
             self._keep(key, made)
         return made
+
+    async def _encode(self, wanted: InferRequest) -> dict[str, Any]:
+        encode = self._engine.template.encode
+        short = not wanted.images and sum(len(str(message["content"])) for message in wanted.messages) < _SHORT
+        # Most of it is Python, which runs no faster in a thread; a change of threads takes a quarter as long.
+        inputs: dict[str, Any] = encode(wanted, True) if short else await asyncio.to_thread(encode, wanted, True)
+        return inputs
 
     def _keep(self, key: Hashable, prompt: Prompt) -> None:
         """Keeps an encoded prompt without its images."""
