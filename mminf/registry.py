@@ -35,7 +35,7 @@ class Registry(Generic[T]):
                 raise PluginError(
                     f"two {self.kind}s have the name {name!r}: {_origin(known)} and {_origin(item)}; rename one"
                 )
-            if not _is_ours(item):
+            if not is_bundled(item):
                 _build_config(item)
             self._items[name] = item  # type: ignore[assignment]
             return item
@@ -60,7 +60,8 @@ class Registry(Generic[T]):
         return iter(sorted(self._items))
 
 
-def _is_ours(item: object) -> bool:
+def is_bundled(item: object) -> bool:
+    """Returns whether a class is one of mminf's own, or of the plugins that are installed with it."""
     return getattr(item, "__module__", "").partition(".")[0] in ("mminf", "mminf_plugins")
 
 

@@ -82,6 +82,11 @@ class Engine:
         return self._loaded
 
     @property
+    def loads_model(self) -> bool:
+        """Whether the backend loads the model; that of a server is loaded already."""
+        return type(self.backend).load is not Backend.load
+
+    @property
     def alive(self) -> bool:
         """Whether the backend holds resources: the model is loaded, or suspended."""
         return self._loaded or self._asleep
@@ -103,8 +108,7 @@ class Engine:
         if self._loaded:
             return
         self.stats.enter(EngineState.LOADING)
-        loads = type(self.backend).load is not Backend.load  # a server has its model loaded
-        if loads:
+        if self.loads_model:
             log.info("loading %s (%s)", self.stats.model, self.stats.backend)
         self._since = started = time.monotonic()
         try:
@@ -116,7 +120,7 @@ class Engine:
             raise self._failure from error
         self.stats.count_load(time.monotonic() - started)
         self._loaded, self._asleep = True, False
-        if loads:
+        if self.loads_model:
             log.info("loaded %s in %.1f s", self.stats.model, self.stats.load_seconds)
 
     async def generate(self, request: Request, check: Callable[[], None]) -> Generation:
@@ -137,8 +141,7 @@ class Engine:
         """Answers a request; if the engine dies, the call is retried after the restart."""
         while True:
             check()
-            if not self._loaded:
-                await self.ready()
+            await self.ready()
             life = self._lives
             try:
                 return await self._generate(request, waited)

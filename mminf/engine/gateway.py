@@ -167,8 +167,7 @@ class JournalGateway:
     async def _generate(self, question: _Question) -> Generation:
         engine = question.engine
         try:
-            if not engine.loaded:
-                await engine.ready()
+            await engine.ready()
         except EngineError as error:
             if self._pool.retry_alone(engine, error):
                 raise EngineNotLoaded(f"{engine.stats.model} is not loaded") from error

@@ -89,4 +89,5 @@ class Session:
         loaded = [engine for engine in set(self.engines.values()) if engine.alive]
         await asyncio.gather(*(engine.close() for engine in loaded), return_exceptions=True)
         for engine in loaded:
-            file_log.info("unloaded %s", engine.stats.model)
+            if engine.loads_model:
+                file_log.info("unloaded %s", engine.stats.model)

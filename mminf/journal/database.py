@@ -176,7 +176,7 @@ class Database:
 
     async def commit(self, statements: Iterable[Statement] = ()) -> None:
         """Returns once the statements, and all statements queued before them, are committed."""
-        await self.writer.commit(statements if isinstance(statements, list) else list(statements))
+        await self.writer.commit(list(statements))
 
 
 def inserting(table: str, values: Values | Callable[[], Values], *, or_: str = "REPLACE") -> Statement:

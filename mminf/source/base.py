@@ -250,7 +250,7 @@ def _null(constant: str) -> None:
 
 @cache
 def _tell_null(constant: str) -> None:
-    """Tells once per run that values are changed."""
+    """Tells once per process that values are changed."""
     log.info("the input contains %s, which JSON does not have: it is read as null", constant)
 
 

@@ -17,7 +17,7 @@ from mminf.errors import MminfError, PluginError, RecordError
 from mminf.recipe.config import EngineConfig, StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Json, Record
-from mminf.registry import STEPS
+from mminf.registry import STEPS, is_bundled
 from mminf.step.context import Context
 from mminf.template import Expression
 
@@ -227,7 +227,7 @@ def _digest_of_code(cls: type) -> str | None:
 
     None for the steps of mminf, whose `version` is increased. Modules that a plugin imports are not seen.
     """
-    if cls.__module__.partition(".")[0] in ("mminf", "mminf_plugins"):
+    if is_bundled(cls):
         return None
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     try:

@@ -159,7 +159,7 @@ def test_the_model_of_a_server_is_not_said_to_be_loaded(caplog: pytest.LogCaptur
     )
     for engine in engines.values():
         asyncio.run(engine.ready())
-        assert engine.stats.state is EngineState.READY
+        assert engine.stats.state is EngineState.READY and engine.loads_model is (engine.stats.backend == "scripted")
     assert [message.partition(" in ")[0] for message in caplog.messages] == [
         "loading scripted (scripted)",
         "loaded scripted",
