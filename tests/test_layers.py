@@ -86,6 +86,7 @@ EDGES: dict[str, set[str]] = {
         "backend",
         "cost",
         "journal",
+        "layout",
         "output_names",
         "reasoning",
         "reasons",

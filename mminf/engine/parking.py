@@ -10,6 +10,7 @@ from mminf.engine.engines import Engine
 from mminf.engine.plan import StagePlan
 from mminf.engine.pool import Pool
 from mminf.journal import Journal, Waiting
+from mminf.layout import amount
 from mminf.recipe.model import StepLike
 
 log = logging.getLogger("mminf")
@@ -66,7 +67,8 @@ class Parking:
         self._blocked = Counter()
         steps = self._stage.steps
         engine, *later = self._used((*steps[first:], *steps[:first]))
-        log.info("%d records wait for %s (step %s)", number, engine.stats.model, steps[first].name)
+        waiting = f"{amount(number, 'record')} {'waits' if number == 1 else 'wait'}"
+        log.info("%s for %s (step %s)", waiting, engine.stats.model, steps[first].name)
         await self._pool.swap(engine, later)
 
     def _used(self, steps: Sequence[StepLike]) -> list[Engine]:

@@ -17,6 +17,7 @@ from mminf.engine.split import Splitter
 from mminf.errors import OutputError, nearest
 from mminf.image import ImagePolicy, read_image
 from mminf.journal import FailedRecord, Journal, Place, Row
+from mminf.layout import amount
 from mminf.marks import MarkColumns
 from mminf.output_names import part_path
 from mminf.recipe.model import Recipe
@@ -126,19 +127,20 @@ class Opened(NamedTuple):
 def log_result(result: RunResult, journals: Sequence[Journal]) -> None:
     """Writes the end of a run to its log: datasets, why records were dropped and failed, and the counts."""
     for written in result.written:
-        file_log.info("dataset %s: %d rows", result.output / written.path, written.rows)
+        file_log.info("dataset %s: %s", result.output / written.path, amount(written.rows, "row"))
     for group in itertools.islice(count_reasons(*journals), MOST_LOGGED):
         level = logging.WARNING if group.state is RecordStatus.FAILED else logging.INFO
-        file_log.log(level, "%d rows %s at %s: %s", group.rows, group.state, group.step, group.form)
+        file_log.log(level, "%s %s at %s: %s", amount(group.rows, "row"), group.state, group.step, group.form)
     counts, meta = result.counts, journals[0].meta
     seconds = f" after {time.time() - meta.started_at:.1f} s" if meta.started_at is not None else ""
     name = f"run {meta.run}" if result.shard is None else f"shard {result.shard}"
     # The number of records of a shard is unknown.
-    pending = f"; {counts.pending} source records pending" if counts.pending and result.shard is None else ""
+    pending = f"; {amount(counts.pending, 'source record')} pending" if counts.pending and result.shard is None else ""
     stopped = f"; {result.stopped}" if result.stopped else ""
     file_log.info(
-        "%s %s%s: %d rows done, %d dropped, %d failed; %d calls in all runs%s%s",
-        *(name, result.state, seconds, counts.done, counts.dropped, counts.failed, result.calls, pending, stopped),
+        "%s %s%s: %s done, %d dropped, %d failed; %s in all runs%s%s",
+        *(name, result.state, seconds, amount(counts.done, "row"), counts.dropped, counts.failed),
+        *(amount(result.calls, "call"), pending, stopped),
     )
 
 

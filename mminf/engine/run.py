@@ -19,6 +19,7 @@ from mminf.engine.session import Session
 from mminf.engine.workspace import Workspace
 from mminf.errors import SourceError
 from mminf.journal import Journal, RunHeader
+from mminf.layout import amount
 from mminf.recipe.model import Recipe
 from mminf.record import Record
 from mminf.registry import SOURCES
@@ -136,10 +137,10 @@ class Run:
 
     def _log_begin(self, journal: Journal, total: int | None) -> None:
         recipe, versions = self.plan.recipe, installed_versions()
-        records = "an unknown number of" if total is None else total
+        records = "an unknown number of source records" if total is None else amount(total, "source record")
         file_log.info("run %d of recipe %s (%s) begins: %s", journal.meta.run, recipe.name, recipe.path, process_name())
         file_log.info("versions: %s", ", ".join(f"{name} {number}" for name, number in versions.items()))
-        file_log.info("output %s, %s source records, seed %d", self.target, records, recipe.run.seed)
+        file_log.info("output %s, %s, seed %d", self.target, records, recipe.run.seed)
         for name, engine in self.session.engines.items():
             file_log.info("engine %s: %s (%s)", name, engine.stats.model, engine.stats.backend)
         for warning in self.warnings():

@@ -1,6 +1,6 @@
 """Compares the front end of mminf with `LLM.generate` of vLLM: CPU per call about an image, and hooks per second.
 
-    python scripts/bench/frontend.py [--sides 1mp 336 112] [--images 96]
+    python scripts/bench/frontend.py [--sizes 1mp 336 112] [--images 96]
 
 Both run on the installed vLLM (on a GPU or a CPU) with the demo model, each in a process of its own with an engine of
 its own, and take turns. Both read the same files, and sample hooks of equal length. CPU is that of the front-end

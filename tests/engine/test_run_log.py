@@ -58,13 +58,13 @@ def test_a_run_from_its_beginning_to_its_end(write_recipe: Recipe, rows: Rows, t
         "INFO loaded scripted in 0.0 s",
         "INFO stage 2, over all records: deduplicate",
         "INFO unloaded scripted",
-        f"INFO dataset {tmp_path}/out/o.jsonl: 1 rows",
-        "WARNING 1 rows failed at ask: scripted: no …",
-        "INFO 1 rows dropped at deduplicate: duplicate of …",
+        f"INFO dataset {tmp_path}/out/o.jsonl: 1 row",
+        "WARNING 1 row failed at ask: scripted: no …",
+        "INFO 1 row dropped at deduplicate: duplicate of …",
     ]
     assert found[3:-1] == wanted
     assert re.fullmatch(
-        r"INFO run 1 finished after \d\.\d s: 1 rows done, 1 dropped, 1 failed; 2 calls in all runs", found[-1]
+        r"INFO run 1 finished after \d\.\d s: 1 row done, 1 dropped, 1 failed; 2 calls in all runs", found[-1]
     )
 
 
