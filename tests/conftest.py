@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -52,6 +53,18 @@ def answer(request):
 def _limits() -> None:
     """Reads the limits from the environment again for each test; otherwise they are read once per process."""
     limits.read_again()
+
+
+@pytest.fixture(autouse=True)
+def _log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Starts each test with the logger as a program that imports mminf has it: commands set their own up."""
+    log = logging.getLogger("mminf")
+    monkeypatch.setattr(log, "handlers", [])
+    monkeypatch.setattr(log, "propagate", True)
+    level = log.level
+    log.setLevel(logging.NOTSET)
+    yield
+    log.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

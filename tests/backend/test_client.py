@@ -56,7 +56,6 @@ def test_a_renamed_parameter_is_found_out_once(caplog: pytest.LogCaptureFixture)
         return answer(str(body["max_completion_tokens"]))  # fmt: skip
 
     with caplog.at_level(logging.WARNING, logger="mminf"):
-        logging.getLogger("mminf").propagate = True
         found, calls = ask(o3, "a", "b", "c", sampling={"max_tokens": 77})
     assert [item.text for item in found] == ["77"] * 3
     assert len(calls) == 4, "one call more than questions"

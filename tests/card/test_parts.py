@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 
@@ -63,7 +62,6 @@ def listed(output: Path) -> dict[str, str]:
 
 
 def test_parts_older_than_the_dataset_are_left_out(run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    logging.getLogger("mminf").propagate = True
     output = run()
     divide(output, train=0.75, test=0.25)
     os.utime(output / "chats.train.jsonl", (1, 1))
@@ -74,7 +72,6 @@ def test_parts_older_than_the_dataset_are_left_out(run: Run, caplog: pytest.LogC
 
 
 def test_parts_of_an_earlier_split_are_left_out(run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    logging.getLogger("mminf").propagate = True
     output = run(number=60)
     divide(output, train=0.9, validation=0.1)
     divide(output, train=0.75, test=0.25)

@@ -110,9 +110,6 @@ def test_never_more_calls_than_the_budget(limit: int, before: int, answered: lis
 
 
 def test_a_budget_that_can_not_be_counted_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    import logging
-
-    logging.getLogger("mminf").propagate = True
     budget = Budget(BudgetConfig(tokens=10), {}, {}, before={}, own={})
     for _ in range(3):
         assert budget.begin() is None

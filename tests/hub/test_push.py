@@ -160,9 +160,6 @@ def test_rows_without_images_are_converted_with_the_others(run: Run, hub: Upload
 def test_a_missing_image_leaves_its_row_out(
     run: Run, hub: Uploaded, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    import logging
-
-    logging.getLogger("mminf").propagate = True
     output = run(sinks="  - swift: a.jsonl")
     rows = read_rows(output / "a.jsonl")
     rows[4]["images"] = [str(tmp_path / "gone.png")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import sqlite3
 import tempfile
 import threading
@@ -51,7 +50,6 @@ def test_a_checkpoint_gets_through_while_the_journal_is_written(memory: Any, tmp
 
 
 def test_the_last_checkpoint_comes_last(memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-
     from mminf.journal import mirror
 
     order: list[str] = []
@@ -199,7 +197,6 @@ def test_a_journal_that_another_machine_overtook_is_kept(
         mminf.run(store_recipe, input=images, output=str(out))
     monkeypatch.setattr("mminf.journal.mirror.push_journal", real)
     (out / "journal.sync").write_text("of another machine")
-    monkeypatch.setattr(logging.getLogger("mminf"), "propagate", True)
     assert mminf.run(store_recipe, input=images, output=str(out)).counts.done == 12
     kept = list((cache.parent / "unsent").rglob("journal.sqlite"))
     assert len(kept) == 1

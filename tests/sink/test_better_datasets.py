@@ -17,9 +17,6 @@ from .runs import SCRIPT, Make, run
 def test_a_limit_warns_before_it_shrinks_a_dataset(
     make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    import logging
-
-    logging.getLogger("mminf").propagate = True
     run(make(), tmp_path / "out", limit=3)
     run(make(), tmp_path / "out")
     assert "will shrink" not in caplog.text

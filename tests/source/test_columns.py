@@ -255,7 +255,6 @@ def test_binary_columns_that_are_not_needed_are_left_out_with_one_line(
     ]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "rows.parquet")
     with caplog.at_level(logging.INFO, "mminf"):
-        logging.getLogger("mminf").propagate = True
         found = read(tmp_path / "rows.parquet")
     assert [set(record.fields) for record in found if isinstance(record, Record)] == [
         {"id", "image", "images", "n"} - {"image"}
@@ -342,7 +341,6 @@ def test_what_was_found_is_told_once_before_the_first_call(
         "steps:\n  - generate: {engine: e, prompt: '{{ images }}What?'}\n"
     )
     rows({"id": "1", "photo_path": "a.png"}, {"id": "2", "photo_path": "a.png"})
-    logging.getLogger("mminf").propagate = True
     with caplog.at_level(logging.INFO, "mminf"):
         result = mminf.run(recipe, output=tmp_path / "out")
     assert result.counts.done == 2

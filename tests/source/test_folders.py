@@ -93,9 +93,6 @@ def test_an_empty_or_foreign_folder_says_what_is_there(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0 and not hasattr(os, "seteuid"), reason="needs a user who may not read all")
 def test_a_folder_that_can_not_be_read_is_named_and_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    import logging
-
-    logging.getLogger("mminf").propagate = True
     for name in ("a/x.png", "lost+found/y.png"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_bytes(png())

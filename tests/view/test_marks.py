@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -196,7 +195,6 @@ def test_the_marks_are_part_of_the_identity_of_a_run(marked: Callable[..., Path]
 
 
 def test_marks_of_unknown_ids_are_counted(marked: Callable[..., Path], caplog: pytest.LogCaptureFixture) -> None:
-    logging.getLogger("mminf").propagate = True
     marks = [{"id": name, "mark": "good"} for name in ("r001", "gone", "other")]
     marked(*marks)
     assert "2 of 3 marks in marks.jsonl are of ids that the input does not contain, such as 'gone'" in caplog.text
@@ -208,7 +206,6 @@ def test_marks_of_unknown_ids_are_counted(marked: Callable[..., Path], caplog: p
 def test_shards_count_their_own_unknown_ids(
     marked: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    logging.getLogger("mminf").propagate = True
     marked({"id": "gone", "mark": "good"}, {"id": "r001", "mark": "good"})
     caplog.clear()
     for number in range(2):
@@ -231,7 +228,6 @@ def test_a_broken_file_with_marks_stops_the_run_before_any_call(marked: Callable
 
 
 def test_marks_replace_columns_with_a_warning(make_run: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    logging.getLogger("mminf").propagate = True
     write(tmp_path / "marks.jsonl", {"id": "r001", "mark": "good"})
     out = make_run(*items(3, note="own"), name="marked", recipe=MARKED)
     assert [row["note"] for row in read_rows(out / "out.jsonl")] == [None]
@@ -309,7 +305,6 @@ def test_what_is_not_changed_stays(tmp_path: Path) -> None:
 
 
 def test_columns_of_children_and_of_records_with_own_fields(caplog: pytest.LogCaptureFixture) -> None:
-    logging.getLogger("mminf").propagate = True
     marks = {"a": Mark("good", "fine"), "b/0": Mark("bad"), "gone": Mark("good")}
     columns = MarkColumns(marks)
     parents = {name: Record(name, {"note": "OWN", "mark": "A+"} if name in "cb" else {}) for name in "abc"}
