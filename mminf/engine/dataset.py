@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from mminf.engine.outcome import Result
 from mminf.engine.plan import StagePlan
 from mminf.engine.stats import RunStats
 from mminf.errors import MminfError, RecordError, UsageError
 from mminf.journal import Journal, Row
+from mminf.journal.outcomes import Outcomes
 from mminf.record import Record
 from mminf.states import RecordStatus
 from mminf.step.base import AnyDatasetStep, DatasetStep, Drop, Outcome
 from mminf.step.context import Context, Gateway
-from mminf.step.outcome import check_outcome, is_fields
+from mminf.step.outcome import check_place, dataset_outcomes, is_fields, no_outcome
 
 BATCH = 256
 _Outcomes = Iterator[tuple[Record, Outcome | RecordError]]
@@ -38,21 +39,24 @@ class Records:
 async def run_dataset_stage(stage: StagePlan, journal: Journal, gateway: Gateway, stats: RunStats) -> None:
     """Runs the stage's step over all records that are done in the previous stage.
 
-    It is cheap compared to model calls, and its result depends on all records, so every run computes it again.
+    It is cheap compared to model calls, and its result depends on all records, so every run computes it again. A record
+    for which the step yields no outcome fails.
 
     Raises:
-        UsageError: if the step fails as a whole.
+        UsageError: if the step fails as a whole, or yields a record twice, or one that it was not given.
     """
     step = stage.steps[0]
     if not isinstance(step, DatasetStep):
         raise UsageError(f"step {step.name!r} sets `dataset = True`, but its class is not a DatasetStep")
     context = Context(gateway, step, Record("", {}))
     takes = _takes(step)
-    results = step.run_all(Records(journal, stage.index, takes), context)
+    results = dataset_outcomes(step, Records(journal, stage.index, takes), context)
     # The step does not see a record that skips it, or for which its condition fails.
     skipped = ((record, _skip(step, record)) for record in Records(journal, stage.index, lambda r: not takes(r)))
-    for outcomes in (results, skipped if step.condition is not None else iter(())):
+    forgotten = ((row.record(), no_outcome(step)) for row in journal.outcomes.left_out(stage.index))
+    for outcomes in (results, skipped if step.condition is not None else iter(()), forgotten):
         while batch := await asyncio.to_thread(_take, outcomes, step):
+            _check_once(stage, step, journal.outcomes, [record for record, _ in batch])
             rows = [_row(stage, step, record, outcome) for record, outcome in batch]
             for row in rows:
                 stats.steps[step.name].count(row.state)
@@ -96,6 +100,16 @@ def _skip(step: AnyDatasetStep, record: Record) -> Outcome | RecordError:
     return {}
 
 
+def _check_once(stage: StagePlan, step: AnyDatasetStep, outcomes: Outcomes, records: Sequence[Record]) -> None:
+    """Raises UsageError if a record is not one of the stage's, or has an outcome of this run already."""
+    places: set[tuple[str, tuple[int, ...]]] = set()
+    given, written = outcomes.passed(stage.index - 1, records), outcomes.written(stage.index, records)
+    for record, is_given, is_written in zip(records, given, written, strict=True):
+        place = (record.origin, record.path)
+        check_place(step, record, given=is_given, again=is_written or place in places)
+        places.add(place)
+
+
 def _take(results: _Outcomes, step: AnyDatasetStep) -> list[tuple[Record, Outcome | RecordError]]:
     batch = []
     try:
@@ -111,7 +125,7 @@ def _take(results: _Outcomes, step: AnyDatasetStep) -> list[tuple[Record, Outcom
 
 
 def _row(stage: StagePlan, step: AnyDatasetStep, record: Record, outcome: Outcome | RecordError) -> Row:
-    result = _result(step, record, outcome)
+    result = _result(record, outcome)
     at = None if result.state is RecordStatus.DONE else step.name
     return Row(
         stage.index,
@@ -127,18 +141,10 @@ def _row(stage: StagePlan, step: AnyDatasetStep, record: Record, outcome: Outcom
     )
 
 
-def _result(step: AnyDatasetStep, record: Record, outcome: Outcome | RecordError) -> Result:
-    if not isinstance(outcome, Drop | RecordError) and not is_fields(outcome):
-        raise UsageError(
-            f"dataset step {step.name!r} yielded {type(outcome).__name__} for {record.id}, not fields or a Drop"
-        )
-    try:
-        if isinstance(outcome, RecordError):
-            raise outcome
-        checked = check_outcome(step, outcome)
-    except RecordError as error:
-        return Result(RecordStatus.FAILED, record.fields, reason=str(error))
-    if isinstance(checked, Drop):
-        return Result(RecordStatus.DROPPED, {**record.fields, **(checked.fields or {})}, reason=checked.reason)
-    assert is_fields(checked), "children were refused"
-    return Result(RecordStatus.DONE, {**record.fields, **checked})
+def _result(record: Record, outcome: Outcome | RecordError) -> Result:
+    if isinstance(outcome, RecordError):
+        return Result(RecordStatus.FAILED, record.fields, reason=str(outcome))
+    if isinstance(outcome, Drop):
+        return Result(RecordStatus.DROPPED, {**record.fields, **(outcome.fields or {})}, reason=outcome.reason)
+    assert is_fields(outcome), "children were refused"
+    return Result(RecordStatus.DONE, {**record.fields, **outcome})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from mminf.errors import JournalError, shorten_text
 from mminf.journal.checksum import RUN_FACTOR, SEQ_FACTOR, SqlValue
@@ -85,6 +85,32 @@ class Outcomes:
         """Removes the rows of a record that is computed again; it may have fewer children this time."""
         if self._has_rows:
             self._database.execute(f"DELETE FROM rows WHERE {BELOW}", *below(stage, record))  # noqa: S608
+
+    def written(self, stage: int, records: Sequence[Record]) -> list[bool]:
+        """Returns for each record whether this run has written its outcome in a stage."""
+        return self._contains("run = ? AND stage = ?", (self._meta.run, stage), records)
+
+    def passed(self, stage: int, records: Sequence[Record]) -> list[bool]:
+        """Returns for each record whether it is done in a stage."""
+        return self._contains("run >= ? AND stage = ? AND state = 'done'", (self._meta.since, stage), records)
+
+    def _contains(self, condition: str, arguments: tuple[int, int], records: Sequence[Record]) -> list[bool]:
+        places = [(record.origin, path_text(record.path)) for record in records]
+        given = ", ".join(["(?, ?)"] * len(places))
+        sql = (
+            f"WITH given (root, path) AS (VALUES {given}) SELECT root, path FROM given CROSS JOIN rows "  # noqa: S608
+            f"USING (root, path) WHERE {condition}"
+        )
+        found = set(self._database.all(sql, *(part for place in places for part in place), *arguments))
+        return [place in found for place in places]
+
+    def left_out(self, stage: int) -> Iterator[Row]:
+        """Yields the rows that a stage reads, and for which this run has not written an outcome, streamed."""
+        where = (
+            "WHERE stage = ?1 AND run >= ?3 AND state = 'done' AND NOT EXISTS (SELECT 1 FROM rows b WHERE "
+            f"b.stage = ?2 AND b.root = rows.root AND b.path = rows.path AND b.run = ?4) {_IN_ORDER}"  # noqa: S608
+        )
+        return self.select(where, stage - 1, stage, self._meta.since, self._meta.run)
 
     def count_done(self, stage: int, record: Record) -> int:
         """Returns the number of records that are done among a final record and its descendants."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TypeGuard
 
-from mminf.errors import RecordError
+from mminf.errors import RecordError, UsageError
 from mminf.recipe.model import StepLike
-from mminf.record import Json
-from mminf.step.base import Drop, Outcome
+from mminf.record import Json, Record
+from mminf.step.base import AnyDatasetStep, Drop, Outcome
+from mminf.step.context import Context
 
 log = logging.getLogger("mminf")
 _PLAIN = frozenset({str, int, float, bool, type(None)})  # types that need no further check
@@ -54,6 +55,48 @@ def _warn_of_drop(kind: str) -> None:
         "step type %r dropped a record, but its class does not set `gate = True`: later steps don't wait for it, and "
         "call models for records that it drops",
         kind,
+    )
+
+
+def dataset_outcomes(
+    step: AnyDatasetStep, records: Iterable[Record], context: Context
+) -> Iterator[tuple[Record, Outcome | RecordError]]:
+    """Yields what a dataset step yields; an outcome that is not valid is a RecordError, which says why.
+
+    Raises:
+        UsageError: if the step yields something else than records with fields, a Drop or a RecordError.
+    """
+    for item in step.run_all(records, context):
+        match item:
+            case (Record() as record, RecordError() as error):
+                yield record, error
+            case (Record() as record, outcome) if is_fields(outcome) or isinstance(outcome, Drop):
+                try:
+                    yield record, check_outcome(step, outcome)
+                except RecordError as error:
+                    yield record, error
+            case (Record() as record, outcome):
+                raise UsageError(
+                    f"dataset step {step.name!r} yielded {type(outcome).__name__} for {record.id}, not fields or a Drop"
+                )
+            case _:
+                raise UsageError(
+                    f"dataset step {step.name!r} yielded {type(item).__name__}, not a record with its outcome"
+                )
+
+
+def check_place(step: AnyDatasetStep, record: Record, *, given: bool, again: bool) -> None:
+    """Raises UsageError if a dataset step was not given a record that it yields, or yields it again."""
+    if not given:
+        raise UsageError(f"dataset step {step.name!r} yielded record {record.id!r}, which it was not given")
+    if again:
+        raise UsageError(f"dataset step {step.name!r} yielded record {record.id!r} twice")
+
+
+def no_outcome(step: AnyDatasetStep) -> RecordError:
+    """Returns why a record fails for which a dataset step has yielded nothing."""
+    return RecordError(
+        f"dataset step {step.name!r} yielded no outcome for it; to leave a record out, yield it with a Drop"
     )
 
 

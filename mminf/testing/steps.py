@@ -14,7 +14,7 @@ from mminf.record import Json, Record
 from mminf.registry import STEPS
 from mminf.step.base import AnyStep, DatasetStep, Outcome, Step
 from mminf.step.context import Context, Gateway
-from mminf.step.outcome import check_outcome, tell_drop
+from mminf.step.outcome import check_outcome, check_place, dataset_outcomes, no_outcome, tell_drop
 from mminf.testing.stub import Answers, StubGateway
 
 
@@ -74,15 +74,20 @@ def run_step(
 def run_dataset_step(
     step: str | type[AnyStep] | AnyStep, config: Mapping[str, object] | None, rows: Iterable[Mapping[str, Json]]
 ) -> list[Outcome | RecordError]:
-    """Returns the outcomes of a dataset step, one per record, in order.
+    """Returns the outcomes of a dataset step, one per record, in order; a RecordError is the reason why a record fails.
 
     Raises:
         TypeError: if the step is not a dataset step.
+        UsageError: if it yields a record twice, one that it was not given, or something that is no outcome.
     """
     made = step if isinstance(step, Step) else make_step(step, config)
     if not isinstance(made, DatasetStep):
         raise TypeError(f"{made.type} is not a dataset step; use run_step")
     records = [Record(str(number), dict(row), number) for number, row in enumerate(rows)]
     context = Context(StubGateway(), made, Record("", {}))
-    found = {record.id: outcome for record, outcome in made.run_all(records, context)}
-    return [found[record.id] for record in records]
+    found: dict[str, Outcome | RecordError] = {}
+    given = {record.id for record in records}
+    for record, outcome in dataset_outcomes(made, records, context):
+        check_place(made, record, given=record.id in given, again=record.id in found)
+        found[record.id] = outcome
+    return [found[record.id] if record.id in found else no_outcome(made) for record in records]
