@@ -22,10 +22,14 @@ MminfError
 
 from __future__ import annotations
 
+import os
+import sysconfig
+import traceback
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class MminfError(Exception):
@@ -134,6 +138,27 @@ def shorten_text(text: str, limit: int = 120) -> str:
     end = limit // 3
     return f"{text[: limit - end - 1]}…{text[len(text) - end :]}"
 
+
+def tell_bug(error: BaseException) -> str:
+    """Returns what is known of an exception that nobody expected: its type, its text, and `file:line` of the plugin."""
+    return f"{type(error).__name__}: {error} ({_find_line(error)})"
+
+
+def _find_line(error: BaseException) -> str:
+    """Returns `file:line` of the innermost frame of an exception that is neither mminf's own nor a library's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(_OURS) and not _is_library(frame.filename)]
+    if not frames:
+        return "no line"
+    frame = (own or frames)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"
+
+
+def _is_library(filename: str) -> bool:
+    return filename.startswith(("<", _STANDARD)) or f"{os.sep}site-packages{os.sep}" in filename
+
+
+_OURS, _STANDARD = f"{Path(__file__).parent}{os.sep}", f"{sysconfig.get_path('stdlib')}{os.sep}"
 
 _RENAMED = {"AskAgain": "UnusableAnswer", "Parked": "EngineNotLoaded"}
 """Names of earlier versions; they will be removed in version 0.2."""

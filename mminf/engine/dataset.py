@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from mminf.engine.outcome import Result
 from mminf.engine.plan import StagePlan
 from mminf.engine.stats import RunStats
-from mminf.errors import MminfError, RecordError, UsageError
+from mminf.errors import MminfError, RecordError, UsageError, tell_bug
 from mminf.journal import Journal, Row
 from mminf.journal.outcomes import Outcomes
 from mminf.record import Record
@@ -120,7 +120,7 @@ def _take(results: _Outcomes, step: AnyDatasetStep) -> list[tuple[Record, Outcom
     except MminfError:  # a damaged journal, an engine that has ended
         raise
     except Exception as error:  # a step over all records has no single record to fail
-        raise UsageError(f"dataset step {step.name!r} failed: {type(error).__name__}: {error}") from error
+        raise UsageError(f"dataset step {step.name!r} failed: {tell_bug(error)}") from error
     return batch
 
 

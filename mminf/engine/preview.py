@@ -7,6 +7,7 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mminf.engine.input import read_input
 from mminf.engine.run import Run, open_run
 from mminf.errors import Interrupted, RecordError, UsageError, nearest
 from mminf.image import ImageStore, LoadedImage, View
@@ -100,7 +101,7 @@ def render_prompt(recipe: Recipe, step: str, *, record: str | None = None, outpu
 
 
 def _find_record(run: Run, record: str | None) -> Record:
-    for row in add_marks(run.source, run.source.read(), whole=False):
+    for row in add_marks(run.source, read_input(run.source), whole=False):
         if isinstance(row, Record) and record in (None, row.id):
             return row
     raise UsageError(f"no record {record!r} in {run.source.path}" if record else f"no record in {run.source.path}")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mminf.engine.input import read_input
 from mminf.engine.outcome import SKIPPED, StepFailure
 from mminf.engine.result import RunAssets, open_sinks
 from mminf.engine.run import Run
@@ -84,7 +85,7 @@ def read_previews(run: Run, journal: Journal, source: Source) -> list[PreviewedR
     notes: list[StepNote] = run.session.stats.notes or []
     last = run.plan.last.index
     found = []
-    for record in source.read():
+    for record in read_input(source):
         rows = [row for row in journal.outcomes.find(record.id) if row.record().origin == record.id]
         rows.sort(key=lambda row: row.path)
         found.append(

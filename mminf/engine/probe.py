@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from mminf.cost.estimate import Estimate, estimate
 from mminf.cost.figures import Figures
+from mminf.engine.input import read_input
 from mminf.engine.result import RunResult
 from mminf.engine.run import Run
 from mminf.engine.stats import RunStats
@@ -72,7 +73,7 @@ class ChosenRecords(Source):
         self.positions = sorted(positions)
 
     def read(self, shard: Shard | None = None) -> Iterator[Record | BadRow]:
-        rows = iter(self._source.read())
+        rows = read_input(self._source)
         next_row = 0
         for position in self.positions:
             yield from itertools.islice(rows, position - next_row, position - next_row + 1)
@@ -111,7 +112,7 @@ def choose_records(run: Run, number: int, *, spread: bool = True) -> tuple[Chose
     readable = total
     if readable is None:
         most = MOST_READ if run.plan.limit is None else min(MOST_READ, run.plan.limit)
-        readable = sum(1 for _ in itertools.islice(run.source.read(), most))
+        readable = sum(1 for _ in itertools.islice(read_input(run.source), most))
         total = readable if readable < MOST_READ else None
     return ChosenRecords(run.source, draw_positions(readable, number, run.plan.recipe.run.seed)), total
 

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from mminf.cost.eta import Expected
+from mminf.engine.input import read_input
 from mminf.engine.output import check_recipe, check_targets, note_datasets, warn_of_limit
 from mminf.engine.plan import RunPlan, check_fields, make_plan
 from mminf.engine.result import RunResult, log_result, open_sinks, tell_target, write_sinks
@@ -187,7 +188,7 @@ class Run:
             return self.source.columns | added
         columns: set[str] = set()
         rows = 0
-        for row in itertools.islice(self.source.read(), PEEK):
+        for row in itertools.islice(read_input(self.source), PEEK):
             rows += 1
             if isinstance(row, Record):
                 columns |= set(row.fields)

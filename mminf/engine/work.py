@@ -14,6 +14,7 @@ from mminf.engine.dataset import run_dataset_stage
 from mminf.engine.engines import Engine
 from mminf.engine.first_failures import FirstFailures, watch_first
 from mminf.engine.gateway import JournalGateway
+from mminf.engine.input import read_input
 from mminf.engine.outcome_writer import OutcomeWriter
 from mminf.engine.parking import Parking
 from mminf.engine.plan import StagePlan
@@ -193,9 +194,9 @@ def read_source(source: Source, limit: int | None, shard: Shard | None) -> Itera
 
 def _read_rows(source: Source, limit: int | None, shard: Shard | None) -> Iterator[Record | BadRow]:
     if shard is None:
-        return itertools.islice(source.read(), limit)
+        return itertools.islice(read_input(source), limit)
     if source.cuts and limit is None:
-        return source.read(shard)
+        return read_input(source, shard)
     if source.cuts and not source.gaps:
-        return itertools.takewhile(lambda row: row.seq < (limit or 0), source.read(shard))
-    return (row for row in itertools.islice(source.read(), limit) if shard.owns(row.id))
+        return itertools.takewhile(lambda row: row.seq < (limit or 0), read_input(source, shard))
+    return (row for row in itertools.islice(read_input(source), limit) if shard.owns(row.id))

@@ -107,8 +107,8 @@ class Outcomes:
     def left_out(self, stage: int) -> Iterator[Row]:
         """Yields the rows that a stage reads, and for which this run has not written an outcome, streamed."""
         where = (
-            "WHERE stage = ?1 AND run >= ?3 AND state = 'done' AND NOT EXISTS (SELECT 1 FROM rows b WHERE "
-            f"b.stage = ?2 AND b.root = rows.root AND b.path = rows.path AND b.run = ?4) {_IN_ORDER}"  # noqa: S608
+            "WHERE stage = ?1 AND run >= ?3 AND state = 'done' AND NOT EXISTS (SELECT 1 FROM rows b WHERE "  # noqa: S608
+            f"b.stage = ?2 AND b.root = rows.root AND b.path = rows.path AND b.run = ?4) {_IN_ORDER}"
         )
         return self.select(where, stage - 1, stage, self._meta.since, self._meta.run)
 

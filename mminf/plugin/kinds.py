@@ -148,6 +148,10 @@ class CLASS(Sink):
     Config = CLASSConfig
     ending = "csv"
 
+    @property
+    def reads(self) -> frozenset[str]:  # a run is refused if nothing provides one of these fields
+        return frozenset(self.config.columns)
+
     def row(self, record: Record) -> dict[str, object]:
         return {name: record[name] for name in self.config.columns}
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, ClassVar, NamedTuple, Protocol, TypeVar
 
-from mminf.errors import RecordError
+from mminf.errors import MminfError, OutputError, RecordError, tell_bug
 from mminf.media import break_other_tags
 from mminf.recipe.config import SinkConfig
 from mminf.record import Record
@@ -178,18 +178,32 @@ class Sink(ABC):
 
         Args:
             records: streamed from the journal; may be iterated over more than once.
+
+        Raises:
+            OutputError: if the sink fails at a record; an existing dataset is kept.
         """
-        self.survey(record for record in records if self.takes(record))
         found = Rows(self, records)
+        try:
+            self.survey(record for record in records if self.takes(record))
+            self._write(found, records)
+        except (MminfError, OSError):
+            raise
+        except Exception as error:
+            raise OutputError(
+                f"{self.path} can't be written: the sink failed at {found.at}: {tell_bug(error)}. Progress is saved: "
+                "correct the sink and run the same command, which calls no model again"
+            ) from error
+        return found.written()
+
+    def _write(self, found: Rows, records: Iterable[Record]) -> None:
         if (per_file := self.config.rows_per_file) is None:
             with replace_file(self.path, found.place) as file:
                 self.write_file(file, found, 0)
-            return found.written()
+            return
         with Shards(found.start(records), self.ending, found.place) as shards:
             while found.more():
                 with shards.file(found) as path, path.open("wb") as file:
                     self.write_file(file, itertools.islice(found, per_file), found.rows)
-        return found.written()
 
 
 class Rows:
@@ -197,12 +211,16 @@ class Rows:
 
     Args:
         records: as for `Sink.write`.
+
+    Attributes:
+        at: the record that was read last, for messages.
     """
 
     def __init__(self, sink: Sink, records: Iterable[Record]) -> None:
         self.sink = sink
         self.rows = self.left_out = 0
         self.example: str | None = None
+        self.at = "its start"
         self._records = iter(records)
         self._next: dict[str, object] | None = None
         self._placed: Placed | None = None
@@ -224,9 +242,10 @@ class Rows:
             record = next(self._records, None)
             if record is None:
                 return False
+            self.at = f"record {record.id}"
             try:
                 if self.sink.where is None or self.sink.where.test(record.fields):
-                    row = self.sink.row(record)
+                    row = _row(self.sink, record)
                     self._next = None if row is None else escape_row(row, self.sink.tokens)
             except RecordError as error:
                 self.left_out += 1
@@ -264,6 +283,13 @@ class Rows:
         return Written(named, self.rows, self.left_out, self.example, placed.before, placed.kept)
 
 
+def _row(sink: Sink, record: Record) -> Mapping[str, object] | None:
+    row: object = sink.row(record)
+    if row is None or isinstance(row, Mapping):
+        return row
+    raise TypeError(f"`row` returned {type(row).__name__}, not a dict or None")
+
+
 def write_lines(file: IO[bytes], rows: Iterable[Mapping[str, object]]) -> None:
     """Writes rows as JSON Lines."""
     for row in rows:
@@ -279,7 +305,7 @@ def write_array(file: IO[bytes], rows: Iterable[Mapping[str, object]]) -> None:
 
 
 def _json(row: Mapping[str, object]) -> bytes:
-    return json.dumps(row, ensure_ascii=False).encode("utf-8", "replace")
+    return json.dumps(row, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
 
 
 def sink(name: str) -> Callable[[type[T]], type[T]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, get_args
 
 from mminf.cost import NONE, ONE, Amount, Range
-from mminf.errors import MminfError, PluginError, RecordError
+from mminf.errors import MminfError, PluginError, RecordError, tell_bug
 from mminf.recipe.config import EngineConfig, StepConfig
 from mminf.recipe.model import TemplateFolders
 from mminf.record import Json, Record
@@ -199,7 +199,7 @@ class DatasetStep(Step[C], ABC):
             except MminfError:
                 raise
             except Exception as error:
-                outcome = RecordError(f"{type(error).__name__}: {error}")
+                outcome = RecordError(tell_bug(error))
             yield record, outcome
 
     async def run(self, record: Record, ctx: Context) -> Outcome:

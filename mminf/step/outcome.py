@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TypeGuard
@@ -15,7 +16,7 @@ from mminf.step.base import AnyDatasetStep, Drop, Outcome
 from mminf.step.context import Context
 
 log = logging.getLogger("mminf")
-_PLAIN = frozenset({str, int, float, bool, type(None)})  # types that need no further check
+_PLAIN = frozenset({str, int, bool, type(None)})  # types that need no further check
 
 
 def check_outcome(step: StepLike, outcome: object) -> Outcome:
@@ -26,7 +27,10 @@ def check_outcome(step: StepLike, outcome: object) -> Outcome:
     """
     if is_fields(outcome):
         # Most outcomes: a few plain values.
-        if all(type(value) in _PLAIN for value in outcome.values()) and outcome.keys() <= step.writes:
+        if (
+            all(type(value) in _PLAIN or _is_finite(value) for value in outcome.values())
+            and outcome.keys() <= step.writes
+        ):
             return outcome
         _check_items(step, [outcome])
         return outcome
@@ -112,6 +116,10 @@ def _check_items(step: StepLike, items: Sequence[Mapping[str, Json]]) -> None:
                 f"step {step.name!r} wrote {', '.join(undeclared)}, which it does not declare in `writes`"
             )
     try:
-        json.dumps(items)
+        json.dumps(items, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise RecordError(f"step {step.name!r} wrote a value that is not JSON: {error}") from error
+
+
+def _is_finite(value: object) -> bool:
+    return type(value) is float and math.isfinite(value)

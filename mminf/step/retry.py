@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
-import sysconfig
-import traceback
 from collections.abc import Awaitable, Callable, Iterable
-from pathlib import Path
 from typing import TypeVar
 
-import mminf
 from mminf.errors import (
     EngineError,
     EngineNotLoaded,
@@ -19,13 +14,13 @@ from mminf.errors import (
     NoUsableAnswer,
     RecordError,
     UnusableAnswer,
+    tell_bug,
 )
 
 log = logging.getLogger("mminf")
 T = TypeVar("T")
 FINAL = (Interrupted, EngineNotLoaded, EngineError, JournalError)
 """Errors that are not caused by the record: it stays pending, and there is no retry."""
-_OURS, _STANDARD = f"{Path(mminf.__file__).parent}{os.sep}", f"{sysconfig.get_path('stdlib')}{os.sep}"
 
 
 class AttemptsUsedUp(RecordError):
@@ -76,21 +71,9 @@ async def retry(
             last, reason = error, f"{type(error).__name__}: {error}"
         except Exception as error:
             log.debug("attempt %d failed", number, exc_info=True)
-            raise StepBug(f"{type(error).__name__}: {error} ({find_line(error)})") from error
+            raise StepBug(tell_bug(error)) from error
     kind = AnswersUsedUp if isinstance(last, UnusableAnswer) else AttemptsUsedUp
     raise kind(f"{reason} ({attempts} attempts)" if attempts > 1 else reason)
-
-
-def find_line(error: BaseException) -> str:
-    """Returns `file:line` of the innermost frame of an exception that is neither mminf's own nor a library's."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith(_OURS) and not _is_library(frame.filename)]
-    frame = (own or frames)[-1]
-    return f"{Path(frame.filename).name}:{frame.lineno}"
-
-
-def _is_library(filename: str) -> bool:
-    return filename.startswith(("<", _STANDARD)) or f"{os.sep}site-packages{os.sep}" in filename
 
 
 def raise_worst(found: Iterable[object]) -> None:

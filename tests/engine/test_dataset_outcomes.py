@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import mminf
 from mminf.errors import RecordError, UsageError
+from mminf.registry import STEPS
 from mminf.step import Context, DatasetStep, Drop, Outcome, Record, StepConfig
 from mminf.testing import run_dataset_step
 
@@ -52,11 +53,12 @@ Pick = Callable[..., mminf.RunResult]
 
 
 @pytest.fixture(scope="module")
-def pick(tmp_path_factory: pytest.TempPathFactory) -> Pick:
+def pick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pick]:
     """A function that runs a recipe with the step; the plugin is one file, since its name is registered once."""
     plugin = tmp_path_factory.mktemp("plugin") / "picks.py"
     plugin.write_text(PLUGIN)
-    return partial(run_picks, plugin)
+    yield partial(run_picks, plugin)
+    del STEPS._items["picks"]  # other tests list what is registered
 
 
 def run_picks(

@@ -1,0 +1,78 @@
+"""Reads sources. What a plugin's source yields is checked: mminf's own sources keep the rules."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+from mminf.errors import MminfError, SourceError, tell_bug
+from mminf.record import Record
+from mminf.registry import is_bundled
+from mminf.shard import Shard
+from mminf.source.base import BadRow, Numbered, Source, clean_id
+
+
+def read_input(source: Source, shard: Shard | None = None) -> Iterator[Record | BadRow]:
+    """Yields the records of a source, and the rows that are not records.
+
+    The rows of a plugin's source that have the id of an earlier row get the suffix `~2`, and records with values that
+    are not JSON are bad rows, which fail alone.
+
+    Args:
+        shard: only the records of a shard, if the source `cuts`; None: all records.
+
+    Raises:
+        SourceError: if the source of a plugin fails, or yields what is no row.
+    """
+    return _read(source, shard) if is_bundled(type(source)) else _checked(source, shard)
+
+
+def _read(source: Source, shard: Shard | None) -> Iterator[Record | BadRow]:
+    return source.read() if shard is None else source.read(shard)
+
+
+def _checked(source: Source, shard: Shard | None) -> Iterator[Record | BadRow]:
+    name = type(source).__name__
+    numbered, last = Numbered(source.config.id), -1
+    for row in _telling(source, shard):
+        if not isinstance(row, Record | BadRow):
+            raise SourceError(f"source {name} yielded {type(row).__name__}, not a Record or a BadRow")
+        if not isinstance(row.id, str) or not row.id:
+            raise SourceError(f"source {name} yielded a row with the id {row.id!r}, not a text; `Numbered` makes ids")
+        if row.seq <= last or (shard is None and not source.gaps and row.seq != last + 1):
+            after = f"after number {last}" if last >= 0 else "first"
+            raise SourceError(
+                f"source {name} yielded row {row.id!r} with number {row.seq} {after}; rows are numbered by `seq` "
+                "from 0, which `Numbered` does"
+            )
+        last = row.seq
+        if isinstance(row, Record) and (row.path or row.root):
+            raise SourceError(f"source {name} yielded {row.id!r}, which is a child of another record")
+        row = replace(row, id=numbered.unique(clean_id(row.id)))
+        reason = _fault(row) if isinstance(row, Record) else None
+        yield row if reason is None else BadRow(row.id, reason, row.seq)
+
+
+def _telling(source: Source, shard: Shard | None) -> Iterator[object]:
+    try:
+        yield from _read(source, shard)
+    except (MminfError, OSError):
+        raise
+    except Exception as error:
+        raise SourceError(f"source {type(source).__name__} failed: {tell_bug(error)}") from error
+
+
+def _fault(record: Record) -> str | None:
+    """Returns why the fields of a record are not JSON, or None."""
+    fields: object = record.fields
+    if not isinstance(fields, dict):
+        return f"its fields are not a dict, but {type(fields).__name__}"
+    for key in fields:
+        if not isinstance(key, str):
+            return f"its field {key!r} has a name that is not a text"
+    try:
+        json.dumps(fields, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        return f"its fields are not JSON: {error}"
+    return None
