@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from mminf.convert.branches import find_branches
 from mminf.convert.reader import PostFunction, read_function
 from mminf.errors import UsageError, shorten_text
 
@@ -45,16 +46,36 @@ class Code:
         Raises:
             UsageError: if there is no such function.
         """
-        module, _, name = dotted.rpartition(".")
-        path = self._folder / f"{module.replace('.', '/')}.py"
-        try:
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-        except (OSError, SyntaxError, UnicodeDecodeError, ValueError, RecursionError) as error:
-            raise UsageError(f"{dotted}: {path} can't be read: {shorten_text(str(error), 200)}") from error
+        tree, path, name = self._read(dotted)
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and node.name == name:
                 return read_function(node, path.name)
         raise UsageError(f"{path} has no function {name!r}")
+
+    def branches(self, dotted: str) -> list[str] | None:
+        """Returns what the text of a prompt function depends on besides its arguments as they are; see `find_branches`.
+
+        Returns:
+            None if its source was not found.
+        """
+        try:
+            tree, path, name = self._read(dotted)
+        except UsageError:
+            return None
+        return find_branches(tree, name, path.name)
+
+    def _read(self, dotted: str) -> tuple[ast.Module, Path, str]:
+        """Returns the module of a function, the module's file, and the function's name.
+
+        Raises:
+            UsageError: if the file can't be read.
+        """
+        module, _, name = dotted.rpartition(".")
+        path = self._folder / f"{module.replace('.', '/')}.py"
+        try:
+            return ast.parse(path.read_text(encoding="utf-8")), path, name
+        except (OSError, SyntaxError, UnicodeDecodeError, ValueError, RecursionError) as error:
+            raise UsageError(f"{dotted}: {path} can't be read: {shorten_text(str(error), 200)}") from error
 
     def has_module(self, dotted: str) -> bool:
         """Returns whether the project has the module of a dotted name."""

@@ -207,14 +207,20 @@ class _Steps:
         if self._code is None:
             self._decide(name, f"the prompt is made by {dotted}: name its folder with --code")
             return [_WHOLE]
+        branches = self._code.branches(dotted)
         try:
             parts = self._code.prompt_function(dotted, None if self._items is None else len(self._items))
         except UsageError as error:
-            self._decide(name, f"{error}; write its prompt as a template")
+            seen = f" ({'; '.join(branches[:3])})" if branches else ""
+            self._decide(name, f"{error}{seen}; write its prompt as a template")
             return [_WHOLE]
-        self._found.told.append(
-            f"{name}: {dotted} was called with marks; check its template if the function has conditions"
-        )
+        for branch in branches or ():
+            self._decide(name, f"{branch}: the prompt is what {dotted} returned for one call; add what this changes")
+        if branches:
+            parts = [*parts, _WHOLE]
+            self._decide(name, f"remove 'undecided_{self._name(name)}' from the end of the prompt then")
+        if branches is None:
+            self._found.told.append(f"{name}: the source of {dotted} was not found; check the prompt for conditions")
         return parts
 
     def _template(self, name: str, parts: list[str | int]) -> str:

@@ -62,9 +62,14 @@ def _source(found: Converted, config: Path, folder: Path) -> dict[str, str]:
     """
     for started in (Path.cwd(), config.parent, config.parent.parent):
         if (path := started / found.input_file).is_file():
-            paths = {"path": os.path.relpath(path.resolve(), folder)}
+            given = Path(found.input_file).is_absolute()
+            paths = {"path": found.input_file if given else os.path.relpath(path.resolve(), folder)}
             if path.resolve().parent != started.resolve():
-                paths["image_root"] = os.path.relpath(started.resolve(), folder)
+                paths["image_root"] = str(started) if given else os.path.relpath(started.resolve(), folder)
+                found.told.append(
+                    f"`image_root: {paths['image_root']}`: relative paths of images start in the folder in which "
+                    "MM-INF is started; remove it if they start in the input file's folder"
+                )
             return paths
     found.decide.append(f"the input file {found.input_file!r} was not found; correct `source`")
     return {"path": found.input_file}

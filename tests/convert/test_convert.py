@@ -359,3 +359,32 @@ def test_places_are_those_of_str_format(pieces: list[str]) -> None:
         return
     parts = split_places(prompt)
     assert "".join(values[part] if isinstance(part, int) else part for part in parts) == wanted
+
+
+def test_a_condition_of_a_prompt_function_stops_the_run(project: Path) -> None:
+    """A call with marks takes one branch; without this, all rows would get its prompt."""
+    (project / "prompt_func" / "mine.py").write_text(
+        "def ask(caption, topic):\n    if len(topic) < 5:\n        return None\n    return f'{caption} {topic}'\n"
+    )
+    found = converted(project)
+    told = [line for line in found.decide if line.startswith(("ask: mine.py:2 ", "ask: remove"))]
+    assert told == [
+        "ask: mine.py:2 if len(topic) < 5: the prompt is what prompt_func.mine.ask returned for one call; add what this "
+        "changes",
+        "ask: remove 'undecided_ask' from the end of the prompt then",
+    ]
+    assert body(found, "ask")["prompt"] == "{{ caption }} {{ topic }}{{ undecided_ask }}"
+
+
+def test_an_absolute_input_stays_as_given_and_the_folder_of_images_is_told(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = tmp_path_factory.mktemp("elsewhere")
+    (rows / "link.jsonl").symlink_to(project / "input.jsonl")
+    config = (project / "config/mine.yaml").read_text().replace("input.jsonl", str(rows / "link.jsonl"))
+    (project / "config/mine.yaml").write_text(config)
+    monkeypatch.chdir(rows.parent)
+    told = output_of("convert", str(project / "config/mine.yaml"), "--code", str(project), "--to", str(project / "new"))
+    source = yaml.safe_load((project / "new/mine.yaml").read_text())["source"]["jsonl"]
+    assert (source["path"], source["image_root"]) == (str(rows / "link.jsonl"), str(rows.parent))
+    assert f"changed: `image_root: {rows.parent}`: relative paths of images start in the folder in which" in told
