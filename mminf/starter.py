@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -251,10 +252,12 @@ def _adapt(path: Path, found: InputSummary | None, where: Where, url: str | None
         text = replace_section(text, "profiles", "")
     if where is Where.CPU:
         text = text.replace("\nengines:", f"\nlimit: {_LIMIT}  # a CPU needs minutes for each\n\nengines:", 1)
+    text = _COMMAND.sub("", text, count=1)  # of the bundled recipe
     return f"# Written by `mminf init` from a bundled recipe; `mminf recipes {path.stem}` describes it.\n#\n{text}"
 
 
 _LIMIT = 10
+_COMMAND = re.compile(r"^#   mminf run \S.*\n(?:#\n)?", re.MULTILINE)
 
 
 def _engine(key: str, body: Mapping[str, Any], where: Where, url: str | None, model: str | None) -> dict[str, Any]:

@@ -326,6 +326,8 @@ class Client:
             return f"{endpoint.url} redirects to {shown}; set the engine's `base_url` to the correct address"
         if status < 500 and status != 429:
             endpoint.listed(status)
+        elif status >= 500:
+            log.warning("%s answers %d to the request for its models", endpoint.url, status)
         models = _listed(listing)
         owner = str(models[0].get("owned_by", "")) if models else ""
         server = {"vllm": "vllm", "swift": "swift", "ms-swift": "swift"}.get(owner, "openai")

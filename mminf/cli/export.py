@@ -46,7 +46,7 @@ def export(
 
         mminf export oasis --output /shared/colleagues/run --to my_datasets
 
-        mminf export oasis -o out/oasis --to marked --marks out/oasis/marks.jsonl
+        mminf export oasis -o out/oasis --to marked --marks out/oasis/marks.jsonl --set 'sinks=[{jsonl: rows.jsonl}]'
 
         mminf export oasis --output out/oasis --split train=0.95,validation=0.05
     """

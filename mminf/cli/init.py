@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _FIELDS = (
     "`mminf recipes NAME` lists the fields that a recipe needs, and `columns` of its source renames those of the "
-    "input: --set 'source.columns={instruction: question}'"
+    "input: `mminf run NAME --input INPUT --set 'source.columns={instruction: question}'`"
 )
 _MOST = 8
 """Number of recipes that are proposed."""
@@ -100,7 +100,8 @@ def _tell_place(where: Where, refused: str | None) -> None:
     from mminf.starter import finds_gpu
 
     if where.value == "gpu" and not finds_gpu():
-        echo_wrapped("note: no GPU was found on this machine; the recipe needs one, or --server, or --cpu", indent="  ")
+        told = "no GPU was found on this machine, which the recipe needs; --server or --cpu, with --force, write others"
+        echo_wrapped(f"note: {told}", indent="  ")
     if refused is not None:
         echo_wrapped(f"note: {refused}", indent="  ")
     if where.value == "cpu":

@@ -45,15 +45,19 @@ def _loads(recipe: Recipe, engines: Mapping[str, Engine], plan: Sequence[StagePl
     loads = count_loads(used, limit)
     if not loads:
         return "no model loads: all models run on servers"
-    if fits(local, limit):
-        why = "each at its first call"
-        why += "; all stay loaded" if len(local) > 1 else ""
-    elif limit is not None:
-        why = f"at most {limit} at a time (max_loaded_engines)"
-    else:
-        why = "they don't fit into memory at the same time"
     plural = "s" if len(loads) > 1 else ""
-    return f"{len(loads)} model load{plural}: {', '.join(engine.stats.name for engine in loads)}; {why}"
+    return f"{len(loads)} model load{plural}: {', '.join(engine.stats.name for engine in loads)}; {_why(local, limit)}"
+
+
+def _why(local: Sequence[Engine], limit: int | None) -> str:
+    if fits(local, limit):
+        if len(local) == 1:
+            return "each at its first call"
+        known = all(engine.memory for engine in local)
+        return f"each at its first call; all stay loaded{'' if known else ' if they fit into memory (unknown here)'}"
+    if limit is not None:
+        return f"at most {limit} at a time (max_loaded_engines)"
+    return "they don't fit into memory at the same time"
 
 
 def _stage(stage: StagePlan) -> list[str]:

@@ -11,7 +11,7 @@ from mminf.engine.previews import PreviewedOutcome, PreviewedRecord, PreviewedSt
 from mminf.errors import shorten_text
 from mminf.record import Json
 from mminf.states import RecordStatus
-from mminf.terminal import printable
+from mminf.terminal import make_console, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -30,9 +30,7 @@ def print_preview(records: list[PreviewedRecord], console: Console | None = None
     Args:
         console: by default, the standard output.
     """
-    from rich.console import Console
-
-    console = console or Console(highlight=False)
+    console = console or make_console()
     for number, record in enumerate(records, 1):
         title = f"{shorten_text(printable(record.id), 50)} ({number} of {len(records)})"
         console.rule(f"[bold]{_plain(title)}[/bold]", align="left", style="dim")

@@ -62,8 +62,9 @@ class FirstFailures:
             return None
         return (
             f"step {step!r} failed the first {watched.most} records in the same way, so the run stops: {reason}. "
-            "Progress is saved. Fix the cause (`mminf help troubleshooting`) and run the same command to resume, or "
-            "set `max_same_failures: null` in the recipe to continue anyway"
+            "Progress is saved. Fix the cause (`mminf help troubleshooting`) and run the same command to resume; if it "
+            "was the model or its server, whose answers are kept, `mminf retry` the output first. Or set "
+            "`max_same_failures: null` in the recipe to continue anyway"
         )
 
 

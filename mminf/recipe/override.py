@@ -10,13 +10,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mminf.content import builtin_recipes, find_recipe
 from mminf.errors import Problem, RecipeError, nearest, shorten_text
 from mminf.recipe.config import SourceConfig
 from mminf.recipe.insert import find_insertion, insert_steps
-from mminf.recipe.lines import Document, Path_, parse_document
+from mminf.recipe.lines import Document, Path_, load_document, parse_document
 from mminf.recipe.names import step_paths
 from mminf.redact import redact
 from mminf.registry import SINKS, SOURCES, STEPS, Registry
+
+
+def _bundled(document: Document, profile: str) -> str:
+    """Returns how to run the bundled recipe of the same name with a profile, if it has this profile."""
+    name = str(document.data.get("name"))
+    if name not in builtin_recipes() or profile not in (load_document(find_recipe(name)).data.get("profiles") or {}):
+        return ""
+    return f"; the bundled recipe has it: mminf run {name} --profile {profile}"
 
 
 def apply_profile(document: Document, name: str) -> None:
@@ -31,7 +40,7 @@ def apply_profile(document: Document, name: str) -> None:
             [Problem(document.locate(("profiles", name)), "profiles must be a mapping of names to mappings")]
         )
     if name not in profiles:
-        known = nearest(name, profiles) or "; the recipe has no profiles"
+        known = nearest(name, profiles) or f"; the recipe has no profiles{_bundled(document, name)}"
         raise RecipeError([Problem(document.locate(("profiles",)), f"no profile {name!r}{known}")])
     insert_steps(document, name)
     for key, value in (profiles[name] or {}).items():

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from mminf import api
 from mminf.cli.main import app
-from mminf.content import builtin_recipes
+from mminf.content import builtin_recipes, find_recipe
 from mminf.errors import MminfError
 from mminf.recipe.lines import replace_section
 from mminf.starter import InputSummary, Where, fitting_recipes, inspect_input, write_starter
@@ -78,6 +78,8 @@ def test_every_recipe_can_be_written(name: str, where: Where, tmp_path: Path) ->
         assert recipe.run.limit == (10 if where is Where.CPU else before.run.limit)
     text = path.read_text()
     assert ("profiles:" in text) == (name == "oasis" and where is Where.SERVER)
+    command = next(line for line in find_recipe(name).read_text().splitlines() if line.startswith("#   mminf run"))
+    assert command not in text, "it runs the bundled recipe"
     assert all(line in text for line in path.read_text().splitlines() if line.startswith("  - "))
 
 
@@ -219,3 +221,11 @@ def test_a_machine_without_a_gpu_is_told(tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setattr("mminf.starter.may_have_gpu", lambda found=found: found)
         text = output_of("init", str(tmp_path / str(found)), "--gpu", "--recipe", "magpie")
         assert ("no GPU was found" in text) is told
+
+
+def test_a_profile_of_the_bundled_recipe_is_named(tmp_path: Path) -> None:
+    path = write_starter("caption", tmp_path, None, Where.GPU)
+    assert error_of("validate", str(path), "--profile", "demo").endswith(
+        "no profile 'demo'; the recipe has no profiles; the bundled recipe has it: mminf run caption --profile demo"
+    )
+    assert "the bundled recipe has it" not in error_of("validate", str(path), "--profile", "other")

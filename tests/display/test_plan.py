@@ -49,6 +49,22 @@ def test_one_or_two_rounds_are_shown(write_recipe: Callable[[str], Path], rounds
     assert "the same up to" not in plan
 
 
+def test_models_of_unknown_size_are_not_said_to_fit(
+    write_recipe: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = """
+engines: {a: {backend: scripted, answer: hi}, b: {backend: scripted, answer: ho}}
+source: {jsonl: rows.jsonl}
+steps:
+  - generate: {name: one, engine: a, prompt: One., writes: x}
+  - generate: {name: two, engine: b, prompt: Two., writes: y}
+"""
+    unknown = "each at its first call; all stay loaded if they fit into memory (unknown here)"
+    assert unknown in api.describe_plan(mminf.load(write_recipe(recipe)))
+    monkeypatch.setattr("mminf.backend.scripted.ScriptedBackend.memory", lambda _: {"cpu": 0.2}, raising=False)
+    assert "all stay loaded\n" in api.describe_plan(mminf.load(write_recipe(recipe)))
+
+
 def test_rounds_in_which_nothing_happened_are_left_out(
     write_recipe: Callable[[str], Path], rows: Callable[..., Path], tmp_path: Path
 ) -> None:
