@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,15 +71,23 @@ def find_datasets(output: Path, folder: Path, recipe: Mapping[str, Any]) -> list
     """
     noted = read_origin(output)["datasets"] if folder == output else {}
     exported = read_exported(folder)
+    places = _places(recipe, exported)
+    order = list(dict.fromkeys(place.whole for place in places.values()))
     datasets = [
         _describe(folder, place, noted.get(place.path))
-        for place in _places(recipe, exported).values()
+        for place in sorted(places.values(), key=lambda place: order.index(place.whole))
         if (folder / place.path).exists()
     ]
     old = set(_old_parts(folder, datasets, {path: found.split for path, found in exported.items()}))
     current = [dataset for dataset in datasets if dataset.path not in old]
     divided = {dataset.whole for dataset in current if dataset.part is not None}
     return [dataset for dataset in current if dataset.part is not None or dataset.path not in divided]
+
+
+def find_copies(datasets: Iterable[Dataset], recipe: Mapping[str, Any]) -> list[str]:
+    """Returns the paths of datasets that only an export has written: the records of the recipe's datasets again."""
+    own = {place.path for place in _in_recipe(recipe)}
+    return [dataset.path for dataset in datasets if dataset.whole not in own]
 
 
 def _places(recipe: Mapping[str, Any], exported: Mapping[str, Exported]) -> dict[str, _Place]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mminf.card.collect import CardFacts, collect_facts, local_folder
-from mminf.card.datasets import Dataset
+from mminf.card.datasets import Dataset, find_copies
 from mminf.card.header import CardOptions, check_header, list_configs
 from mminf.card.render import Place, render_card, resolve_recipe
 from mminf.card.rows import sample_rows
@@ -251,6 +251,11 @@ def _warnings(facts: CardFacts, conversions: Sequence[_Conversion], *, include_i
         yield f"the run is not finished (state: {facts.status['state']}); the card says so"
     if not facts.rows:
         yield "the datasets have no rows"
+    if (copies := find_copies(facts.datasets, facts.recipe)) and len(copies) < len(facts.datasets):
+        yield (
+            f"{', '.join(copies)}: an export, with records that the recipe's datasets contain as well; to upload some "
+            "of the datasets, export them with --to FOLDER, and use --datasets FOLDER"
+        )
     local = {path: use.example for path, use in facts.images.items() if use.local}
     if local and not include_images:
         yield (

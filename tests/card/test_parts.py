@@ -91,3 +91,13 @@ def test_parts_of_a_dataset_are_measured_together(run: Run) -> None:
     }
     written = sum(len((output / f"chats.{part}.jsonl").read_text().splitlines()) for part in ("train", "validation"))
     assert lines["texts"] == [f"{written}", f"{written}"]
+
+
+def test_the_datasets_of_the_recipe_come_before_exports(run: Run) -> None:
+    """The first one is the default of `load_dataset`, also if it is divided after an export in another format."""
+    output = run(number=20)
+    other = mminf.load(output.parent / "drawings.yaml", overrides={"sinks": [{"jsonl": "all.jsonl"}]})
+    api.export(other, output)
+    divide(output, train=0.5, test=0.5)
+    card_of(output)
+    assert list(listed(output)) == ["train", "test"]

@@ -71,6 +71,17 @@ def test_a_dry_run_prints_and_sends_nothing(run: Run, hub: Uploaded) -> None:
     assert hub.calls == [] and sorted(output.iterdir()) == before
 
 
+def test_an_export_that_is_uploaded_as_well_is_told(run: Run, hub: Uploaded) -> None:
+    """`mminf export` in another format writes the same records once more."""
+    output = run()
+    api.export(mminf.load(output.parent / "drawings.yaml", overrides={"sinks": [{"jsonl": "all.jsonl"}]}), output)
+    told = push(output, "hub:me/drawings", "--dry-run").stderr
+    assert "warning: all.jsonl: an export, with records that the recipe's datasets contain as well" in told
+    for path in ("chats.jsonl", "unclear.jsonl"):
+        (output / path).unlink()
+    assert "an export" not in push(output, "hub:me/drawings", "--dry-run").stderr
+
+
 def test_without_a_token_the_command_to_log_in_is_named(run: Run, hub: Uploaded) -> None:
     hub.token = None
     result = push(run(), "hub:me/drawings")
