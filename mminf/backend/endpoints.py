@@ -262,7 +262,8 @@ class Endpoints:
         self._hand_out()
 
     def _open(self, endpoint: Endpoint) -> None:
-        if endpoint.circuit == "closed":
+        was_closed = endpoint.circuit == "closed"
+        if was_closed:
             log.warning(
                 "%s gets no calls until a health check passes: %d failures in a row, the last: %s",
                 endpoint.url,
@@ -278,6 +279,8 @@ class Endpoints:
         if self._overdue:
             self._give_up()
         elif self._giving_up is None:
+            if was_closed:
+                log.warning("no server answers; the run stops if none does for %g s (`patience`)", self._patience)
             self._giving_up = asyncio.get_running_loop().call_later(self._patience, self._give_up)
 
     async def _watch(self, endpoint: Endpoint) -> None:

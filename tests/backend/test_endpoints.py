@@ -164,7 +164,8 @@ def test_a_server_that_fails_all_trials_is_told_of_once(quick: None, caplog: pyt
         for _ in range(3):
             fail(endpoints, await endpoints.take())
         assert caplog.messages == [
-            "http://0/v1 gets no calls until a health check passes: 5 failures in a row, the last: went wrong"
+            "http://0/v1 gets no calls until a health check passes: 5 failures in a row, the last: went wrong",
+            "no server answers; the run stops if none does for 300 s (`patience`)",
         ]
         await endpoints.close()
 
