@@ -146,6 +146,8 @@ def tell_bug(error: BaseException) -> str:
 
 def _find_line(error: BaseException) -> str:
     """Returns `file:line` of the innermost frame of an exception that is neither mminf's own nor a library's."""
+    if isinstance(error.__cause__, StopIteration):  # Python replaces it by a RuntimeError in a generator
+        error = error.__cause__
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(_OURS) and not _is_library(frame.filename)]
     if not frames:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Set
+import re
+import string
+from collections.abc import Iterable, Iterator, Mapping, Set
 
 from mminf.errors import shorten_text
 
-_SHOWING = frozenset({"format", "str", "join", "print", "strip"})
-"""Functions and methods that show a text as it is."""
+_SHOWING = frozenset({"format", "str", "join", "print"})
+"""Functions and methods that show a text as it is; `strip()` without arguments as well."""
 
 
 def find_branches(tree: ast.Module, name: str, file: str) -> list[str] | None:
@@ -25,13 +27,14 @@ def find_branches(tree: ast.Module, name: str, file: str) -> list[str] | None:
         None if the module does not define the function.
     """
     known = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    texts = _constants(tree)
     if name not in known:
         return None
     found: dict[str, None] = {}
     waiting, seen = [known[name]], {name}
     while waiting:
         function = waiting.pop()
-        for line, what in _Finder(function, known.keys()).parts(function):
+        for line, what in _Finder(function, known.keys(), texts).parts(function):
             found[f"{file}:{line} {shorten_text(' '.join(what.split()), 200)}"] = None
         for node in ast.walk(function):
             if isinstance(node, ast.Name) and node.id in known and node.id not in seen:
@@ -45,11 +48,13 @@ class _Finder:
 
     Args:
         known: functions of its module, which are searched as well.
+        texts: constants of its module.
     """
 
-    def __init__(self, function: ast.FunctionDef, known: Set[str]) -> None:
+    def __init__(self, function: ast.FunctionDef, known: Set[str], texts: Mapping[str, str]) -> None:
         self._given = _arguments(function)
         self._known = known
+        self._texts = texts
 
     def parts(self, node: ast.AST) -> Iterator[tuple[int, str]]:
         """Yields the line and the text of each of them, without those that are parts of another one."""
@@ -73,29 +78,66 @@ class _Finder:
             case ast.expr() if self._changes(node):
                 yield node.lineno, ast.unparse(node)
                 return
+            case ast.Call(func=ast.Attribute(value=value)):
+                inner = [value, *node.args, *(key.value for key in node.keywords)]
         for part in inner:
             yield from self.parts(part)
 
     def _changes(self, node: ast.expr) -> bool:
         """Returns whether an expression may show an argument otherwise than as it is."""
         match node:
-            case ast.Subscript():
-                return self._is_given(node.value)
             case ast.FormattedValue():
                 formatted = node.format_spec is not None or node.conversion not in (-1, ord("s"))
                 return formatted and self._is_given(node.value)
-            case ast.Call(func=ast.Attribute(attr=name)) if name in _SHOWING:
+            case ast.BinOp(op=ast.Mod(), left=left):
+                return self._is_given(node) and not _plain_percent(self._text(left))
+            case ast.BinOp(op=ast.Add()):
+                return False
+            case ast.Call(func=ast.Attribute(value=value, attr="format")):
+                return self._is_given(node) and not _plain_format(self._text(value))
+            case ast.Call(func=ast.Attribute(attr=name)) if name in _SHOWING or (name == "strip" and not node.args):
                 return False
             case ast.Call(func=ast.Name(id=name)) if name in _SHOWING or name in self._known:
                 return False
-            case ast.Call(func=ast.Attribute(value=value)) if self._is_given(value):
-                return True
-            case ast.Call():
-                return any(map(self._is_given, (*node.args, *(key.value for key in node.keywords))))
+            case ast.Call() | ast.Subscript() | ast.Attribute() | ast.BinOp() | ast.Compare():
+                return self._is_given(node)
         return False
 
-    def _is_given(self, node: ast.expr) -> bool:
-        return isinstance(node, ast.Name) and node.id in self._given
+    def _is_given(self, node: ast.AST) -> bool:
+        return any(isinstance(part, ast.Name) and part.id in self._given for part in ast.walk(node))
+
+    def _text(self, node: ast.expr) -> str | None:
+        if isinstance(node, ast.Name):
+            return self._texts.get(node.id)
+        return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def _plain_percent(text: str | None) -> bool:
+    """Returns whether a text shows the values of `%` as they are."""
+    return text is not None and not re.sub(r"%(?:\(\w*\))?s|%%", "", text).count("%")
+
+
+def _plain_format(text: str | None) -> bool:
+    """Returns whether a text shows the values of `str.format` as they are."""
+    try:
+        places = list(string.Formatter().parse(text or ""))
+    except ValueError:
+        return False
+    return text is not None and all(_is_plain(*place[1:]) for place in places if place[1] is not None)
+
+
+def _is_plain(field: str | None, spec: str | None, conversion: str | None) -> bool:
+    named = not field or field.isidentifier() or field.isdigit()
+    return named and not spec and conversion in (None, "s")
+
+
+def _constants(tree: ast.Module) -> dict[str, str]:
+    """Returns the texts that a module assigns to names."""
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            found.update({target.id: node.value.value for target in node.targets if isinstance(target, ast.Name)})
+    return found
 
 
 def _arguments(function: ast.FunctionDef) -> frozenset[str]:
@@ -106,7 +148,21 @@ def _arguments(function: ast.FunctionDef) -> frozenset[str]:
     while True:
         before = len(given)
         for node in ast.walk(function):
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name) and node.value.id in given:
-                given |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+            for value, targets in _assigned(node):
+                if any(isinstance(part, ast.Name) and part.id in given for part in ast.walk(value)):
+                    given |= {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
         if len(given) == before:
             return frozenset(given)
+
+
+def _assigned(node: ast.AST) -> Iterator[tuple[ast.expr, list[ast.expr]]]:
+    """Yields values with what they are assigned to."""
+    match node:
+        case ast.Assign():
+            yield node.value, node.targets
+        case ast.AnnAssign() if node.value is not None:
+            yield node.value, [node.target]
+        case ast.AugAssign() | ast.NamedExpr():
+            yield node.value, [node.target]
+        case ast.For() | ast.comprehension():
+            yield node.iter, [node.target]

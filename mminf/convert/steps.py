@@ -214,13 +214,13 @@ class _Steps:
             seen = f" ({'; '.join(branches[:3])})" if branches else ""
             self._decide(name, f"{error}{seen}; write its prompt as a template")
             return [_WHOLE]
-        for branch in branches or ():
+        if branches is None:
+            branches = [f"the function is not defined by `def` in the file of {dotted}, and may have conditions"]
+        for branch in branches:
             self._decide(name, f"{branch}: the prompt is what {dotted} returned for one call; add what this changes")
         if branches:
             parts = [*parts, _WHOLE]
             self._decide(name, f"remove 'undecided_{self._name(name)}' from the end of the prompt then")
-        if branches is None:
-            self._found.told.append(f"{name}: the source of {dotted} was not found; check the prompt for conditions")
         return parts
 
     def _template(self, name: str, parts: list[str | int]) -> str:

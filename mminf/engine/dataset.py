@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 from mminf.engine.outcome import Result
 from mminf.engine.plan import StagePlan
@@ -18,7 +19,7 @@ from mminf.step.context import Context, Gateway
 from mminf.step.outcome import check_place, dataset_outcomes, is_fields, no_outcome
 
 BATCH = 256
-_Outcomes = Iterator[tuple[Record, Outcome | RecordError]]
+_Outcomes = Generator[tuple[Record, Outcome | RecordError], None, None]
 
 
 class Records:
@@ -48,24 +49,38 @@ async def run_dataset_stage(stage: StagePlan, journal: Journal, gateway: Gateway
     step = stage.steps[0]
     if not isinstance(step, DatasetStep):
         raise UsageError(f"step {step.name!r} sets `dataset = True`, but its class is not a DatasetStep")
+    await journal.outcomes.forget_stage(stage.index)
     context = Context(gateway, step, Record("", {}))
     takes = _takes(step)
     results = dataset_outcomes(step, Records(journal, stage.index, takes), context)
     # The step does not see a record that skips it, or for which its condition fails.
     skipped = ((record, _skip(step, record)) for record in Records(journal, stage.index, lambda r: not takes(r)))
     forgotten = ((row.record(), no_outcome(step)) for row in journal.outcomes.left_out(stage.index))
-    for outcomes in (results, skipped if step.condition is not None else iter(()), forgotten):
-        while batch := await asyncio.to_thread(_take, outcomes, step):
-            _check_once(stage, step, journal.outcomes, [record for record, _ in batch])
-            rows = [_row(stage, step, record, outcome) for record, outcome in batch]
-            for row in rows:
-                stats.steps[step.name].count(row.state)
-                _count_figures(stats, stage.index, row)
-            stats.count_failed(sum(row.state is RecordStatus.FAILED for row in rows))
-            await journal.outcomes.write(rows)
-            if stats.ending:
-                stats.leave_unfinished()
-                return
+    for outcomes in (results, skipped, forgotten) if step.condition is not None else (results, forgotten):
+        try:
+            await _write_all(stage, step, journal.outcomes, outcomes, stats)
+        finally:
+            with contextlib.suppress(ValueError):  # a thread of a cancelled run is still in it
+                outcomes.close()  # an error keeps its frames, and with them a reader of the journal
+        if stats.ending:
+            return
+
+
+async def _write_all(
+    stage: StagePlan, step: AnyDatasetStep, outcomes: Outcomes, results: _Outcomes, stats: RunStats
+) -> None:
+    """Writes outcomes in batches, until there are no more or the run ends."""
+    while batch := await asyncio.to_thread(_take, results, step):
+        _check_once(stage, step, outcomes, [record for record, _ in batch])
+        rows = [_row(stage, step, record, outcome) for record, outcome in batch]
+        for row in rows:
+            stats.steps[step.name].count(row.state)
+            _count_figures(stats, stage.index, row)
+        stats.count_failed(sum(row.state is RecordStatus.FAILED for row in rows))
+        await outcomes.write(rows)
+        if stats.ending:
+            stats.leave_unfinished()
+            return
 
 
 def _count_figures(stats: RunStats, stage: int, row: Row) -> None:

@@ -33,25 +33,36 @@ def _read(source: Source, shard: Shard | None) -> Iterator[Record | BadRow]:
 
 
 def _checked(source: Source, shard: Shard | None) -> Iterator[Record | BadRow]:
-    name = type(source).__name__
     numbered, last = Numbered(source.config.id), -1
-    for row in _telling(source, shard):
-        if not isinstance(row, Record | BadRow):
-            raise SourceError(f"source {name} yielded {type(row).__name__}, not a Record or a BadRow")
-        if not isinstance(row.id, str) or not row.id:
-            raise SourceError(f"source {name} yielded a row with the id {row.id!r}, not a text; `Numbered` makes ids")
+    for given in _telling(source, shard):
+        row = _check_row(type(source).__name__, given)
         if row.seq <= last or (shard is None and not source.gaps and row.seq != last + 1):
             after = f"after number {last}" if last >= 0 else "first"
             raise SourceError(
-                f"source {name} yielded row {row.id!r} with number {row.seq} {after}; rows are numbered by `seq` "
-                "from 0, which `Numbered` does"
+                f"source {type(source).__name__} yielded row {row.id!r} with number {row.seq} {after}; rows are "
+                "numbered by `seq` from 0, which `Numbered` does"
             )
         last = row.seq
-        if isinstance(row, Record) and (row.path or row.root):
-            raise SourceError(f"source {name} yielded {row.id!r}, which is a child of another record")
-        row = replace(row, id=numbered.unique(clean_id(row.id)))
-        reason = _fault(row) if isinstance(row, Record) else None
-        yield row if reason is None else BadRow(row.id, reason, row.seq)
+        name = numbered.unique(clean_id(row.id))
+        if isinstance(row, BadRow):
+            yield BadRow(name, clean_id(str(row.reason)), row.seq)
+        elif (reason := _fault(row)) is not None:
+            yield BadRow(name, reason, row.seq)
+        else:
+            yield replace(row, id=name)
+
+
+def _check_row(source: str, row: object) -> Record | BadRow:
+    """Returns a row that can become a record of the run. Raises SourceError."""
+    if not isinstance(row, Record | BadRow):
+        raise SourceError(f"source {source} yielded {type(row).__name__}, not a Record or a BadRow")
+    if not isinstance(row.id, str) or not row.id:
+        raise SourceError(f"source {source} yielded a row with the id {row.id!r}, not a text; `Numbered` makes ids")
+    if type(row.seq) is not int:
+        raise SourceError(f"source {source} yielded row {row.id!r} with number {row.seq!r}; `Numbered` numbers rows")
+    if isinstance(row, Record) and (row.path or row.root):
+        raise SourceError(f"source {source} yielded {row.id!r}, which is a child of another record")
+    return row
 
 
 def _telling(source: Source, shard: Shard | None) -> Iterator[object]:

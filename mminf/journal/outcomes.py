@@ -86,6 +86,11 @@ class Outcomes:
         if self._has_rows:
             self._database.execute(f"DELETE FROM rows WHERE {BELOW}", *below(stage, record))  # noqa: S608
 
+    async def forget_stage(self, stage: int) -> None:
+        """Removes the rows that this run has written in a stage: a merge that goes on after a kill is the same run."""
+        self._database.execute("DELETE FROM rows WHERE stage = ? AND run = ?", stage, self._meta.run)
+        await self._database.commit()
+
     def written(self, stage: int, records: Sequence[Record]) -> list[bool]:
         """Returns for each record whether this run has written its outcome in a stage."""
         return self._contains("run = ? AND stage = ?", (self._meta.run, stage), records)

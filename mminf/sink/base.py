@@ -13,7 +13,8 @@ from mminf.errors import MminfError, OutputError, RecordError, tell_bug
 from mminf.media import break_other_tags
 from mminf.recipe.config import SinkConfig
 from mminf.record import Record
-from mminf.registry import SINKS
+from mminf.registry import SINKS, is_bundled
+from mminf.sink.lines import write_array, write_lines
 from mminf.sink.placing import Guard, Placed, count_folder, recover, replace_file
 from mminf.sink.shards import Shards
 from mminf.special_tokens import escape_row
@@ -189,9 +190,10 @@ class Sink(ABC):
         except (MminfError, OSError):
             raise
         except Exception as error:
+            told = str(error) if isinstance(error, _RowError) else tell_bug(error)
             raise OutputError(
-                f"{self.path} can't be written: the sink failed at {found.at}: {tell_bug(error)}. Progress is saved: "
-                "correct the sink and run the same command, which calls no model again"
+                f"{self.path} can't be written: the sink failed at {found.at}: {told}. Progress is saved: correct the "
+                "sink and run the same command, which calls no model again"
             ) from error
         return found.written()
 
@@ -283,29 +285,22 @@ class Rows:
         return Written(named, self.rows, self.left_out, self.example, placed.before, placed.kept)
 
 
+class _RowError(Exception):
+    """A sink's `row` has failed; the message names the line."""
+
+
 def _row(sink: Sink, record: Record) -> Mapping[str, object] | None:
-    row: object = sink.row(record)
+    try:
+        row: object = sink.row(record)
+    except MminfError:
+        raise
+    except Exception as error:  # a StopIteration would end the dataset
+        if isinstance(error, OSError) and is_bundled(type(sink)):
+            raise
+        raise _RowError(tell_bug(error)) from error
     if row is None or isinstance(row, Mapping):
         return row
-    raise TypeError(f"`row` returned {type(row).__name__}, not a dict or None")
-
-
-def write_lines(file: IO[bytes], rows: Iterable[Mapping[str, object]]) -> None:
-    """Writes rows as JSON Lines."""
-    for row in rows:
-        file.write(_json(row) + b"\n")
-
-
-def write_array(file: IO[bytes], rows: Iterable[Mapping[str, object]]) -> None:
-    """Writes rows as one JSON array, one row per line."""
-    file.write(b"[\n")
-    for number, row in enumerate(rows):
-        file.write((b",\n" if number else b"") + _json(row))
-    file.write(b"\n]\n")
-
-
-def _json(row: Mapping[str, object]) -> bytes:
-    return json.dumps(row, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    raise _RowError(f"`row` returned {type(row).__name__}, not a dict or None")
 
 
 def sink(name: str) -> Callable[[type[T]], type[T]]:

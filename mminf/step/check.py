@@ -58,5 +58,6 @@ class Check(PromptStep[CheckConfig]):
         written: Fields = {self.config.field: parse_verdict(answer.text, self.config.answers)}
         if self.config.probability is not None:
             logs = answer.choice_logprobs
-            written[self.config.probability] = None if logs is None else round(math.exp(logs[0]), 6)
+            known = logs is not None and not math.isnan(logs[0])  # some servers send NaN
+            written[self.config.probability] = round(math.exp(logs[0]), 6) if logs is not None and known else None
         return written

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self, TypeVar
@@ -177,7 +178,10 @@ class BaseGenerate(PromptStep[G]):
 def _nll(logprobs: tuple[float, ...] | None, name: str) -> float:
     if not logprobs:
         raise RecordError(f"the engine of step {name!r} returned no log-probabilities, which `nll` needs")
-    return round(-sum(logprobs) / len(logprobs), 6)
+    mean = -sum(logprobs) / len(logprobs)
+    if not math.isfinite(mean):
+        raise RecordError(f"the engine of step {name!r} returned log-probabilities that are not finite, for `nll`")
+    return round(mean, 6)
 
 
 @step("generate")

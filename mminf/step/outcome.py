@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from functools import cache
 from typing import TypeGuard
 
@@ -64,7 +64,7 @@ def _warn_of_drop(kind: str) -> None:
 
 def dataset_outcomes(
     step: AnyDatasetStep, records: Iterable[Record], context: Context
-) -> Iterator[tuple[Record, Outcome | RecordError]]:
+) -> Generator[tuple[Record, Outcome | RecordError], None, None]:
     """Yields what a dataset step yields; an outcome that is not valid is a RecordError, which says why.
 
     Raises:

@@ -82,4 +82,5 @@ class Score(PromptStep[ScoreConfig]):
 def _expected(logprobs: tuple[float, ...] | None, low: int) -> float | None:
     if logprobs is None:
         return None
-    return round(sum(score * math.exp(value) for score, value in enumerate(logprobs, low)), 6)
+    mean = sum(score * math.exp(value) for score, value in enumerate(logprobs, low))
+    return round(mean, 6) if math.isfinite(mean) else None  # some servers send NaN

@@ -50,6 +50,8 @@ def made(kind: type[Given], *rows: object) -> Source:
         ([Record(7, {}, 0)], "with the id 7, not a text"),  # type: ignore[arg-type]
         ([Record("", {}, 0)], "with the id '', not a text"),
         ([Record("a", {}, 1)], "yielded row 'a' with number 1 first"),
+        ([Record("a", {}, None)], "yielded row 'a' with number None"),  # type: ignore[arg-type]
+        ([Record("a", {}, 0), BadRow("b", "x", "1")], "yielded row 'b' with number '1'"),  # type: ignore[arg-type]
         ([Record("a", {}, 0), Record("b", {}, 0)], "yielded row 'b' with number 0 after number 0"),
         ([Record("a", {}, 0), Record("b", {}, 2)], "yielded row 'b' with number 2 after number 0"),
         ([Record("a", {}, 0, (1,), "b")], "yielded 'a', which is a child of another record"),
@@ -144,10 +146,11 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ("'text'", "TypeError: `row` returned str, not a dict or None"),
-        ("[]", "TypeError: `row` returned list, not a dict or None"),
+        ("'text'", "`row` returned str, not a dict or None"),
+        ("[]", "`row` returned list, not a dict or None"),
         ("{'n': object()}", "TypeError: Object of type object is not JSON serializable"),
-        ("{'n': float('nan')}", "ValueError: Out of range float values are not JSON compliant"),
+        ("next(iter(()))", "StopIteration: "),
+        ("open('/nonexistent')", "FileNotFoundError: [Errno 2] No such file or directory: '/nonexistent'"),
         ("{'n': 1 // 0}", "ZeroDivisionError: integer division or modulo by zero"),
     ],
 )
@@ -165,8 +168,34 @@ def test_a_sink_that_fails_names_the_record(
     assert [row["n"] for row in before] == [0, 5, 2]
     with pytest.raises(OutputError) as error:
         mminf.run(recipe(value), output=tmp_path / "out")
-    assert f"o.jsonl can't be written: the sink failed at record b: {told} (" in str(error.value)
+    assert f"o.jsonl can't be written: the sink failed at record b: {told}" in str(error.value)
     assert read_rows(tmp_path / "out" / "o.jsonl") == before
+
+
+@pytest.mark.parametrize(("path", "count"), [("o.jsonl", 3), ("o.json", 5)])
+def test_nan_in_a_row_of_a_sink_is_null_and_told(
+    write_recipe: Recipe,
+    rows: Callable[..., Path],
+    plugins: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    path: str,
+    count: int,
+) -> None:
+    """JSON has no NaN. A journal of an earlier version may contain it as well: its datasets can be written."""
+    value = "{'n': [float('nan'), {'a': float('inf')}, 1.5]}"
+    rows({"id": "a", "n": 1}, {"id": "b", "n": 1}, {"id": "c", "n": 2})
+    mminf.run(
+        write_recipe(
+            plugins + "source: {jsonl: rows.jsonl}\nsteps:\n  - set: {m: '1'}\nsinks:\n"
+            f'  - faulty_sink: {{path: {path}, value: "{value}"}}\n'
+        ),
+        output=tmp_path / "out",
+    )
+    text = (tmp_path / "out" / path).read_text()
+    assert text.count('{"n": [null, {"a": null}, 1.5]}') == 2 and len(text.splitlines()) == count
+    told = [message for message in caplog.messages if "is written as null" in message]
+    assert told == ['NaN or infinity, which JSON does not have, is written as null: {"n": [null, {"a": null}, 1.5]}']
 
 
 @pytest.mark.parametrize("text", ["float('nan')", "float('-inf')", "[1.5, {'a': float('inf')}]"])

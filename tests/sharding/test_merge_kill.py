@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import mminf
 from mminf import api
+from mminf.engine import dataset
+from mminf.errors import UsageError
 
 from ..fuzz import TIMES
 from ..kills import in_child
@@ -76,3 +79,36 @@ def test_a_killed_merge_continues(recipe: Path, tmp_path: Path) -> None:
                 break
         assert {name: (output / name).read_bytes() for name in expected} == expected
     assert kills >= 3 * TIMES
+
+
+@pytest.mark.parametrize("batches", [1, 2, 3, 4, 5, 6])
+def test_a_merge_that_ended_within_steps_over_all_records_continues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batches: int
+) -> None:
+    """It is the same run: the outcomes of batches that were written before are not those of a second time."""
+    rows = "".join(f'{{"id": "{number}", "q": "question {number % 500}"}}\n' for number in range(600))
+    (tmp_path / "rows.jsonl").write_text(rows)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "name: long\nsource: {jsonl: rows.jsonl}\nsteps:\n  - set: {n: '1'}\n  - deduplicate: {reads: q}\n"
+        "  - limit: 400\nsinks: [{jsonl: o.jsonl}]\n"
+    )
+    mminf.run(recipe, output=tmp_path / "whole")
+    shards(recipe, tmp_path / "out")
+    real, taken = dataset._take, 0
+
+    def take(*arguments: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        if taken > batches:
+            raise UsageError("ended")
+        return real(*arguments)
+
+    monkeypatch.setattr(dataset, "_take", take)
+    with pytest.raises(UsageError, match="ended"):
+        merge(recipe, tmp_path / "out")
+    monkeypatch.undo()
+    assert merge(recipe, tmp_path / "out") == "finished"
+    assert (tmp_path / "out" / "o.jsonl").read_bytes() == (tmp_path / "whole" / "o.jsonl").read_bytes()
+    counts = mminf.status(tmp_path / "out")["reasons"]
+    assert counts == mminf.status(tmp_path / "whole")["reasons"]
