@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 
 from mminf.errors import shorten_text
 
-_SHOWING = frozenset({"format", "str", "join", "print"})
+_ADDING = frozenset({"append", "extend"})
+_SHOWING = frozenset({"format", "str", "join", "print"}) | _ADDING
 """Functions and methods that show a text as it is; `strip()` without arguments as well."""
 
 
@@ -166,3 +167,5 @@ def _assigned(node: ast.AST) -> Iterator[tuple[ast.expr, list[ast.expr]]]:
             yield node.value, [node.target]
         case ast.For() | ast.comprehension():
             yield node.iter, [node.target]
+        case ast.Call(func=ast.Attribute(value=value, attr=name)) if name in _ADDING:
+            yield from ((added, [value]) for added in node.args)

@@ -220,7 +220,7 @@ class _Steps:
             self._decide(name, f"{branch}: the prompt is what {dotted} returned for one call; add what this changes")
         if branches:
             parts = [*parts, _WHOLE]
-            self._decide(name, f"remove 'undecided_{self._name(name)}' from the end of the prompt then")
+            self._decide(name, f"then remove 'undecided_{self._name(name)}' from the end of the prompt")
         return parts
 
     def _template(self, name: str, parts: list[str | int]) -> str:

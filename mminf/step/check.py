@@ -57,7 +57,12 @@ class Check(PromptStep[CheckConfig]):
         answer = await self.ask_whole(record, ctx, self.sampling)
         written: Fields = {self.config.field: parse_verdict(answer.text, self.config.answers)}
         if self.config.probability is not None:
-            logs = answer.choice_logprobs
-            known = logs is not None and not math.isnan(logs[0])  # some servers send NaN
-            written[self.config.probability] = round(math.exp(logs[0]), 6) if logs is not None and known else None
+            written[self.config.probability] = _probability(answer.choice_logprobs)
         return written
+
+
+def _probability(logprobs: tuple[float, ...] | None) -> float | None:
+    """Returns the probability of the first answer; None if it is unknown: some servers send NaN."""
+    if logprobs is None or math.isnan(logprobs[0]):
+        return None
+    return round(math.exp(logprobs[0]), 6)
