@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+from mminf.convert import Code, Converted, convert_config, load_config
+from mminf.plugin import discover
+
 CONFIG = """
 base_config: {input_file: input.jsonl, save_dir: mine_dir}
 pre_process: {model_id_or_path: null, pp_func: pp_func.mine.pre}
@@ -174,3 +180,15 @@ SHIPPED: dict[str, tuple[str, dict[str, tuple[str | None, str]]]] = {
     "prompt_response_match_score": ("product_evolve", {"score": (TEXT, "prompt_func.match.score_prompt")}),
 }
 """Name of a configuration -> module of its functions, and its steps."""
+
+
+def converted(project: Path, *, code: bool = True) -> Converted:
+    """What becomes of the configuration of the project."""
+    discover()
+    return convert_config(load_config(project / "config/mine.yaml"), "mine", code=Code(project) if code else None)
+
+
+def body(found: Converted, name: str) -> dict[str, Any]:
+    """The settings of a step, by its name."""
+    steps = [next(iter(step.values())) for step in found.recipe["steps"]]
+    return next(step for step in steps if step.get("name") == name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import string
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -16,39 +15,13 @@ from mminf_plugins.demo.world import explain, make_scene
 from mminf_plugins.drawn.source import question
 
 import mminf
-from mminf.convert import Code, Converted, convert_config, load_config
 from mminf.convert.known import KNOWN
-from mminf.convert.reader import LAST
 from mminf.convert.steps import escape, split_places
-from mminf.errors import RecipeError, UsageError
-from mminf.plugin import discover
+from mminf.errors import RecipeError
 from mminf.template import Template
 
 from ..cli.typed import error_of, output_of
-from .project import BEGIN, CONFIG, DESCRIBE, FUNCTIONS, OLD, PROMPTS, SHIPPED, TEXT, VL, shipped
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    for name, text in {
-        "config/mine.yaml": CONFIG,
-        "pp_func/mine.py": FUNCTIONS,
-        "prompt_func/mine.py": PROMPTS,
-        "input.jsonl": json.dumps({"image": "a.png", "topic": "colours"}) + "\n",
-    }.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    return tmp_path
-
-
-def converted(project: Path, *, code: bool = True) -> Converted:
-    discover()
-    return convert_config(load_config(project / "config/mine.yaml"), "mine", code=Code(project) if code else None)
-
-
-def body(found: Converted, name: str) -> dict[str, Any]:
-    steps = [next(iter(step.values())) for step in found.recipe["steps"]]
-    return next(step for step in steps if step.get("name") == name)
+from .project import BEGIN, DESCRIBE, FUNCTIONS, OLD, SHIPPED, TEXT, VL, body, converted, shipped
 
 
 def test_models_prompts_and_fields_are_converted(project: Path) -> None:
@@ -199,15 +172,6 @@ def test_two_steps_whose_names_become_equal_stay_two(project: Path) -> None:
     assert [step.name for step in loaded.steps] == ["a_b", "a_b_2", "s_class"]
 
 
-def test_a_prompt_function_that_fails_leaves_the_rest(project: Path) -> None:
-    config = (project / "config/mine.yaml").read_text().replace("prompt_func.mine.ask", "prompt_func.mine.broken")
-    (project / "config/mine.yaml").write_text(config)
-    found = converted(project)
-    assert "; write its prompt as a template" in "\n".join(found.decide)
-    assert body(found, "ask")["prompt"] == "{{ undecided_ask }}"
-    assert body(found, "caption")["writes"] == "caption"
-
-
 def test_the_old_value_and_the_answer_are_both_in_the_rows(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     (project / "pp_func/swap.py").write_text(
@@ -294,50 +258,6 @@ def test_other_files_are_refused(text: str, message: str, tmp_path: Path) -> Non
     assert message in error_of("convert", str(tmp_path / "c.yaml")).replace("\n", " ")
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("prompt_func.mine.number", "does not return a text, but int"),
-        ("prompt_func.mine.broken", "RuntimeError: no template"),
-        ("prompt_func.mine.missing", "has no attribute 'missing'"),
-        ("prompt_func.mine.ends", "ended before it returned a text"),
-        ("prompt_func.mine.changed", "does not show its arguments as they are"),
-        ("prompt_func.mine.lower", "does not show its arguments as they are"),
-        ("prompt_func.mine.length", "or returns another text for each call"),
-        ("prompt_func.mine.draws", "or returns another text for each call"),
-        ("prompt_func.mine.surrogate", "is not Unicode"),
-        ("prompt_func.other.ask", "No module named"),
-    ],
-)
-def test_a_prompt_function_that_can_not_be_called_is_told(name: str, message: str, project: Path) -> None:
-    with pytest.raises(UsageError, match=message):
-        Code(project).prompt_function(name, None)
-
-
-def test_a_prompt_function_gets_what_is_passed_to_it(project: Path) -> None:
-    code = Code(project)
-    assert code.prompt_function("prompt_func.mine.defaults", 1) == ["In French: ", 0, "."]
-    assert code.prompt_function("prompt_func.mine.defaults", 2) == ["In ", 1, ": ", 0, "."]
-    assert code.prompt_function("prompt_func.mine.defaults", None) == ["In French: ", 0, "."]
-    with pytest.raises(UsageError, match="TypeError"):
-        code.prompt_function("prompt_func.mine.defaults", 3)
-    assert code.prompt_function("prompt_func.mine.loud", None) == ["Say ", 0]
-
-
-@pytest.mark.parametrize("name", ["pp_func.mine.missing", "pp_func.other.pre"])
-def test_a_missing_post_function_is_told(name: str, project: Path) -> None:
-    with pytest.raises(UsageError, match=r"no function|can't be read"):
-        Code(project).post_function(name)
-
-
-def test_a_post_function_is_not_run(project: Path) -> None:
-    (project / "pp_func/mine.py").write_text(f"raise SystemExit('run')\n{FUNCTIONS}")
-    found = Code(project).post_function("pp_func.mine.caption_pp")
-    assert found.items == [LAST, "topic"]
-    assert found.writes == {"caption": LAST, "seen": LAST}
-    assert not found.images
-
-
 PIECES = st.text(st.sampled_from(string.ascii_lowercase + "{}%#-' \n\"\\"), max_size=30)
 
 
@@ -359,21 +279,6 @@ def test_places_are_those_of_str_format(pieces: list[str]) -> None:
         return
     parts = split_places(prompt)
     assert "".join(values[part] if isinstance(part, int) else part for part in parts) == wanted
-
-
-def test_a_condition_of_a_prompt_function_stops_the_run(project: Path) -> None:
-    """A call with marks takes one branch; without this, all rows would get its prompt."""
-    (project / "prompt_func" / "mine.py").write_text(
-        "def ask(caption, topic):\n    if len(topic) < 5:\n        return None\n    return f'{caption} {topic}'\n"
-    )
-    found = converted(project)
-    told = [line for line in found.decide if line.startswith(("ask: mine.py:2 ", "ask: remove"))]
-    assert told == [
-        "ask: mine.py:2 if len(topic) < 5: the prompt is what prompt_func.mine.ask returned for one call; add what this "
-        "changes",
-        "ask: remove 'undecided_ask' from the end of the prompt then",
-    ]
-    assert body(found, "ask")["prompt"] == "{{ caption }} {{ topic }}{{ undecided_ask }}"
 
 
 def test_an_absolute_input_stays_as_given_and_the_folder_of_images_is_told(
