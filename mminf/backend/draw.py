@@ -17,7 +17,9 @@ import torch
 _NEVER = float("-inf")
 _COLDEST = 0.01  # vLLM's lower limit of the temperature; below it, logits overflow
 _BLOCK = 64
-_ROWS = 32  # rows per pass: intermediate results take about 40 bytes per row and token of the vocabulary
+_PASS = 2**16  # logits per pass on a CPU, where larger intermediate results take several times as long
+_ROWS = 4, 32  # least rows per pass on a CPU and elsewhere: intermediate results take up to 40 bytes per logit
+_TIES = 12  # tokens that are looked at beyond the first `top_k`, because they may be as likely as the last of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,8 @@ class Uniforms:
 def draw(logits: torch.Tensor, rules: Rules, uniforms: Sequence[float]) -> torch.Tensor:
     """Returns logits with 0 for the drawn token of each row, and minus infinity for all other tokens.
 
-    Temperature, min-p, top-k and top-p apply in this order, as in vLLM. A row without an allowed token is returned
-    unchanged.
+    Temperature, min-p, top-k and top-p apply in this order, as in vLLM; min-p compares tokens with the likeliest one,
+    so that top-k can come first. A row without an allowed token is returned unchanged.
 
     Args:
         logits: [rows, vocabulary], after penalties and bans.
@@ -59,20 +61,55 @@ def draw(logits: torch.Tensor, rules: Rules, uniforms: Sequence[float]) -> torch
         uniforms: one number in [0, 1) per row.
     """
     numbers = torch.tensor(uniforms, dtype=torch.float64, device=logits.device)[:, None]
-    parts = zip(logits.split(_ROWS), numbers.split(_ROWS), strict=True)
-    return torch.cat([_draw_part(rows, rules, points) for rows, points in parts])
+    rows = max(_ROWS[logits.device.type != "cpu"], _PASS // logits.shape[-1])
+    parts = zip(logits.split(rows), numbers.split(rows), strict=True)
+    return torch.cat([_draw_part(part, rules, points) for part, points in parts])
 
 
 def _draw_part(logits: torch.Tensor, rules: Rules, uniforms: torch.Tensor) -> torch.Tensor:
-    scaled = logits.float() / max(rules.temperature, _COLDEST)
+    scores, tokens = allowed(logits.float() / max(rules.temperature, _COLDEST), rules)
     # In the order of the vocabulary, not of probability. Rounding differs with a batch's padding: here it moves
     # a boundary slightly, but in the order of probability it would swap tokens of nearly equal probability.
-    cumulative = _truncate(scaled, rules).softmax(-1).double().cumsum(-1)
-    total = cumulative[:, -1:]
-    last = (cumulative < total).sum(-1, keepdim=True)  # the last token that can be drawn; rounding may exceed it
+    cumulative = scores.softmax(-1).double().cumsum(-1)
+    total = cumulative[:, -1:].contiguous()
+    last = torch.searchsorted(cumulative, total)  # the last token that can be drawn; rounding may exceed it
     drawn = torch.searchsorted(cumulative, uniforms * total, right=True).minimum(last)
+    drawn = drawn.clamp(max=scores.shape[-1] - 1)  # of a row without numbers
+    if tokens is not None:
+        drawn = tokens.gather(-1, drawn)
     kept = torch.full_like(logits, _NEVER).scatter_(1, drawn, 0.0)
-    return torch.where(total.isnan(), logits, kept)
+    empty = total.isnan()
+    return torch.where(empty, logits, kept) if empty.any() else kept
+
+
+def allowed(logits: torch.Tensor, rules: Rules) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Returns the logits of tokens in the order of the vocabulary, minus infinity for those that may not be drawn.
+
+    Args:
+        logits: [rows, vocabulary], divided by the temperature.
+
+    Returns:
+        [rows, n], and the tokens [rows, n], which hold all that may be drawn; None for the whole vocabulary.
+    """
+    if 0 < rules.top_k < logits.shape[-1]:
+        scores, tokens = _likeliest(logits, rules.top_k)
+        return _truncate(scores, rules), tokens
+    return _truncate(logits, rules), None
+
+
+def _likeliest(logits: torch.Tensor, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns the logits of the likeliest tokens, and these tokens in the order of the vocabulary.
+
+    Tokens that are as likely as the last one are among them, and minus infinity stands for those that are less likely.
+    """
+    size = logits.shape[-1]
+    scores, tokens = logits.topk(min(size, number + _TIES), dim=-1)
+    least = scores[:, number - 1 : number]
+    if scores.shape[-1] < size and (scores[:, -1:] >= least).any():
+        scores, tokens = logits.topk(int((logits >= least).sum(-1).max()), dim=-1)
+    tokens, order = tokens.sort(-1)
+    scores = scores.gather(-1, order)
+    return scores.masked_fill(scores < least, _NEVER), tokens
 
 
 def _truncate(logits: torch.Tensor, rules: Rules) -> torch.Tensor:
@@ -80,9 +117,6 @@ def _truncate(logits: torch.Tensor, rules: Rules) -> torch.Tensor:
         probabilities = logits.softmax(-1)
         likeliest = probabilities.amax(-1, keepdim=True)
         logits = logits.masked_fill(probabilities < rules.min_p * likeliest, _NEVER)
-    if 0 < rules.top_k < logits.shape[-1]:
-        least = logits.topk(rules.top_k, dim=-1).values[:, -1:]
-        logits = logits.masked_fill(logits < least, _NEVER)
     if rules.top_p < 1:
         ordered, order = torch.sort(logits, dim=-1, descending=True, stable=True)
         probabilities = ordered.softmax(-1)

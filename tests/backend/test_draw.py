@@ -98,3 +98,20 @@ def test_a_temperature_near_zero_is_greedy() -> None:
     from mminf.backend.draw import Rules, draw
 
     assert draw(torch.tensor([[1.0, 3.0, 2.0]]), Rules(temperature=1e-9), [0.9]).argmax().item() == 1
+
+
+@pytest.mark.parametrize("top_k", [1, 3, 20, 299, 300, 400])
+@pytest.mark.parametrize("kinds", [2, 7, 60])
+def test_tokens_that_are_as_likely_as_the_last_of_top_k_are_kept(kinds: int, top_k: int) -> None:
+    """Logits of 16 bits are often equal: which of them may be drawn must not depend on how they are sorted."""
+    import torch
+
+    from mminf.backend.draw import Rules, allowed
+
+    logits = torch.randint(kinds, (20, 300), generator=torch.Generator().manual_seed(kinds)).float()
+    logits[3], logits[4, ::2] = 0.0, float("-inf")
+    least = logits.sort(-1, descending=True).values[:, min(top_k, 300) - 1 : min(top_k, 300)]
+    scores, tokens = allowed(logits, Rules(top_k=top_k))
+    found = scores if tokens is None else torch.full_like(logits, float("-inf")).scatter(1, tokens, scores)
+    assert torch.equal(found, logits.masked_fill(logits < least, float("-inf")))
+    assert tokens is None or bool((tokens.diff(dim=-1) > 0).all())

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -40,9 +41,9 @@ GREEDY: dict[str, float | None] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Settings:
-    """Settings of a request; requests with equal settings are drawn together."""
+    """Settings of a request; requests with the same object are drawn together."""
 
     rules: Rules
     repetition: float
@@ -93,7 +94,15 @@ def _row(params: SamplingParams, prompt: list[int] | None, output: list[int]) ->
     if asked is None:
         return None
     seed, rules, *penalties = asked
-    return Row(Settings(Rules(*rules), *penalties), Uniforms(seed), prompt or (), output)
+    return Row(_settings(*rules, *penalties), Uniforms(seed), prompt or (), output)
+
+
+@lru_cache(1024)
+def _settings(
+    temperature: float, top_k: int, top_p: float, min_p: float, repetition: float, frequency: float, presence: float
+) -> Settings:
+    """Returns one object for equal settings, so that rows are grouped at each step without a comparison."""
+    return Settings(Rules(temperature, top_k, top_p, min_p), repetition, frequency, presence)
 
 
 class DrawTokens(LogitsProcessor):

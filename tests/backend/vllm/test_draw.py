@@ -194,7 +194,7 @@ def test_the_tokens_that_may_be_drawn_are_vllms(settings: dict[str, Any]) -> Non
     import torch
     from vllm.v1.sample.ops.topk_topp_sampler import apply_top_k_top_p_pytorch
 
-    from mminf.backend.draw import Rules, _truncate
+    from mminf.backend.draw import Rules, allowed
 
     logits = 2 * torch.randn(8, SIZE, generator=torch.Generator().manual_seed(6))
     rules = Rules(**settings)
@@ -205,7 +205,9 @@ def test_the_tokens_that_may_be_drawn_are_vllms(settings: dict[str, Any]) -> Non
     k = torch.full((8,), rules.top_k) if rules.top_k else None
     p = torch.full((8,), rules.top_p) if rules.top_p < 1 else None
     expected = apply_top_k_top_p_pytorch(expected, k, p)
-    assert torch.equal(_truncate(logits, rules).isinf(), expected.isinf())
+    scores, tokens = allowed(logits, rules)
+    found = scores if tokens is None else torch.full_like(logits, float("-inf")).scatter(1, tokens, scores)
+    assert torch.equal(found.isinf(), expected.isinf())
 
 
 def test_vllm_is_asked_for_a_greedy_answer_of_one_token_at_a_time() -> None:
