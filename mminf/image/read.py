@@ -24,6 +24,11 @@ def read_image(uri: str, policy: ImagePolicy) -> bytes:
     if (data := embedded_bytes(uri, policy.max_bytes)) is not None:
         return data
     check_allowed(uri, policy)
+    return read_allowed(uri, policy)
+
+
+def read_allowed(uri: str, policy: ImagePolicy) -> bytes:
+    """Returns the bytes of an image at a URI that the policy has been asked about. Raises ImageError."""
     try:
         data = _read(uri, policy)
     except FileNotFoundError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import io
 import logging
 import os
@@ -19,7 +20,7 @@ from mminf.image.embed import embedded_bytes
 from mminf.image.identity import ImageStat, image_digest, stat_image, stat_object
 from mminf.image.normalise import scale_down
 from mminf.image.policy import ImagePolicy, check_allowed
-from mminf.image.read import read_image
+from mminf.image.read import read_allowed, read_image
 from mminf.storage import is_uri
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 FETCHES = 32  # remote images that are fetched at the same time
 _ENTRY = 1000  # bytes that an image takes without its content
+_SMALL = 2**16  # bytes of a file that is decoded when it is read: a second change of threads would take as long
 
 
 class Fit(Protocol):
@@ -135,6 +137,7 @@ class ImageStore:
         self._loaded: OrderedDict[str, LoadedImage] = OrderedDict()
         self._locks: dict[str, asyncio.Lock] = {}
         self._logged: set[str] = set()
+        self._wanted: View | None = None  # the view that was made last
         self._pool = ThreadPoolExecutor(threads or min(8, max(2, os.cpu_count() or 2)), "mminf-image")
         self._fetchers: ThreadPoolExecutor | None = None
 
@@ -171,6 +174,7 @@ class ImageStore:
             return
         async with image.lock:
             if view not in image.views:
+                self._wanted = view
                 data = image.data or await self._read_again(image)
                 image.views[view] = await self._run(self._make_view, image.uri, data, view)
                 image.data = None  # read again if another view is needed
@@ -242,11 +246,15 @@ class ImageStore:
         stat = _stat(uri)
         if stat is not None and (known := self._digests.get(stat)) is not None:
             return LoadedImage(uri, known)
-        data = read_image(uri, self.policy)
+        data = read_allowed(uri, self.policy)
         found = image_digest(data)
         if stat is not None:
             self._digests.put(stat, found)
-        return LoadedImage(uri, found, data)
+        image = LoadedImage(uri, found, data)
+        if self._wanted is not None and len(data) <= _SMALL:
+            with contextlib.suppress(ImageError):  # it is raised if the view is needed
+                image.views[self._wanted] = self._make_view(uri, data, self._wanted)
+        return image
 
     def _make_view(self, uri: str, data: bytes, view: View) -> Image.Image | str:
         found = decode_image(data, uri, self.policy.max_pixels)

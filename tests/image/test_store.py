@@ -299,3 +299,43 @@ def test_scaling_to_8_bits_is_logged_once_per_kind(tmp_path: Path, caplog: pytes
         with_store(load)
     said = [record.message for record in caplog.records if "scaled to 8 bits" in record.message]
     assert len(said) == 2 and said[0].startswith("16-bit") and said[1].startswith("float")
+
+
+def test_a_small_file_is_decoded_when_it_is_read(tmp_path: Path) -> None:
+    """If its content is known from an earlier run, it is not: its answers may be known as well."""
+    view, digests = View(max_pixels=20), Cache()
+    for n in range(4):
+        (tmp_path / f"{n}.png").write_bytes(saved(drawn(seed=n), "PNG"))
+    (whole,) = views_of(tmp_path / "1.png", View())
+
+    async def look(store: ImageStore) -> None:
+        first = await store.open(str(tmp_path / "0.png"))
+        assert not first.views, "no view has been asked for yet"
+        await store.decode(first, view)
+        second = await store.open(str(tmp_path / "1.png"))
+        assert list(second.views) == [view]
+        await store.decode(second, View())
+        assert second.pixels.tobytes() == whole.tobytes()
+
+    async def look_again(store: ImageStore) -> None:
+        await store.decode(await store.open(str(tmp_path / "2.png")), view)
+        assert not (await store.open(str(tmp_path / "1.png"))).views
+        assert (await store.open(str(tmp_path / "3.png"))).views
+
+    with_store(look, digests)
+    with_store(look_again, digests)
+
+
+def test_a_small_file_that_is_broken_fails_when_it_is_decoded(tmp_path: Path) -> None:
+    """Its digest is needed before, for a step that reads no pixels or whose answer is known."""
+    (tmp_path / "0.png").write_bytes(saved(drawn(), "PNG"))
+    (tmp_path / "1.png").write_bytes(saved(drawn(size=(60, 40)), "PNG")[:-900])
+
+    async def look(store: ImageStore) -> None:
+        await store.decode(await store.open(str(tmp_path / "0.png")))
+        broken = await store.open(str(tmp_path / "1.png"))
+        assert broken.digest == image_digest((tmp_path / "1.png").read_bytes())
+        with pytest.raises(ImageError, match="truncated"):
+            await store.decode(broken)
+
+    with_store(look)
