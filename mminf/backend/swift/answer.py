@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from swift.infer_engine.protocol import ChatCompletionResponse
 
 
+FAILED = frozenset({"abort", "error"})
+"""Finish reasons of requests that an engine gave up (vLLM's `FinishReason`; SGLang has `abort`, LMDeploy `error`)."""
+
+
 class Answer(NamedTuple):
     """An answer as the engine gives it: with the tokens that ended it, and with reasoning.
 

@@ -13,7 +13,7 @@ from mminf.backend.builtin import find_model, is_builtin
 from mminf.backend.devices import devices, free_memory, only_devices, settle_memory
 from mminf.backend.model_files import check_path, resolve_model
 from mminf.backend.swift.adopt import adopt_template
-from mminf.backend.swift.answer import Answer, read_response
+from mminf.backend.swift.answer import FAILED, Answer, read_response
 from mminf.backend.swift.choice import Decision
 from mminf.backend.swift.config import SwiftConfig
 from mminf.backend.swift.explain import advise, explain_types
@@ -149,13 +149,19 @@ class SwiftBackend(Backend):
 
     async def _ask(self, request: Request) -> Answer:
         try:
-            return await self._infer(request, self._request_config(request))
+            answer = await self._infer(request, self._request_config(request))
         except asyncio.CancelledError:
             raise
         except Exception as error:  # an engine may raise any exception
             if type(error).__name__ == "EngineDeadError":
                 raise EngineDied(f"engine of model {self.config.model!r} died: {shorten(error)}") from error
-            raise RequestError(f"{self.config.backend}: {shorten(error)}") from error
+            told = error if str(error) or error.__cause__ is None else error.__cause__  # vLLM wraps some without a text
+            raise RequestError(f"{self.config.backend}: {shorten(told)}") from error
+        if answer.finish_reason in FAILED:
+            raise RequestError(
+                f"{self.config.backend}: the engine gave up the request ({answer.finish_reason}); its log has the cause"
+            )
+        return answer
 
     async def _infer(self, request: Request, config: RequestConfig) -> Answer:
         assert self._engine is not None

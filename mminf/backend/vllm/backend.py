@@ -259,6 +259,8 @@ class VllmBackend(SwiftBackend):
         await self._engine.engine.wake_up()
 
     async def close(self) -> None:
+        if self._front is not None:
+            self._front.close()
         self._front = None
         self._known_settings.clear()
         if self._engine is not None:

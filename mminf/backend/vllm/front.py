@@ -2,7 +2,7 @@
 
 ms-swift's `infer_async` encodes a prompt anew for each call, reads an output per token, and lets vLLM copy and hash the
 pixels of each image again. Here equal prompts are encoded once, an answer is read once, and an image is named by its
-digest (vLLM docs, "Multimodal Inputs", cached inputs), so that vLLM neither hashes nor processes it a second time.
+digest (vLLM docs, "Multimodal Inputs", cached inputs), so that it is neither hashed nor processed a second time.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mminf.backend.swift.answer import Answer
+from mminf.backend.swift.answer import FAILED, Answer
 from mminf.backend.swift.fitted import unwrap
 from mminf.backend.swift.request import read_mark
+from mminf.backend.vllm.images import Expanded, find_image_inputs
 from mminf.image import LoadedImage, View
 
 if TYPE_CHECKING:
     from PIL import Image
     from swift.infer_engine import InferRequest, RequestConfig, VllmEngine
     from swift.template import StdTemplateInputs
+    from vllm.outputs import RequestOutput
     from vllm.sampling_params import SamplingParams
 
 _PROMPTS = 256
@@ -41,11 +43,13 @@ class Prompt:
         inputs: what ms-swift's template returned; `length` is its number of tokens.
         images: the images that the template returned.
         untouched: they are the images that it was given.
+        expanded: the prompt with all its image tokens, if vLLM's renderer is not needed for it.
     """
 
     inputs: Mapping[str, Any]
     images: Sequence[Image.Image]
     untouched: bool
+    expanded: Expanded | None = None
 
     @property
     def template_inputs(self) -> StdTemplateInputs:
@@ -65,9 +69,14 @@ class Front:
         self._view = view
         self._prompts: OrderedDict[Hashable, Prompt] = OrderedDict()
         self._count = 0
+        self._images = find_image_inputs(engine.engine, view.fit)
         engine.template.set_mode("vllm")
         adapter = engine.default_adapter_request
         self._more = {} if adapter is None else {"lora_request": engine._add_adapter(adapter)}
+
+    def close(self) -> None:
+        if self._images is not None:
+            self._images.close()
 
     async def encode(self, wanted: InferRequest) -> Prompt:
         """Returns an encoded prompt. Raises what ms-swift's template raises."""
@@ -85,7 +94,10 @@ class Front:
         inputs = await self._encode(wanted)
         images = inputs.get("images") or []
         untouched = len(images) == len(wanted.images) and all(map(_same, images, wanted.images))
-        made = Prompt(inputs, images, untouched)
+        expanded = None
+        if untouched and images and self._images is not None:
+            expanded = self._images.expand(inputs["input_ids"], [image.size for image in images])
+        made = Prompt(inputs, images, untouched, expanded)
         if untouched:
             self._keep(key, made)
         return made
@@ -102,7 +114,7 @@ class Front:
         inputs = dict(prompt.inputs)
         inputs.pop("images", None)
         inputs["template_inputs"].images = []
-        self._prompts[key] = Prompt(inputs, (), untouched=True)
+        self._prompts[key] = Prompt(inputs, (), untouched=True, expanded=prompt.expanded)
         if len(self._prompts) > _PROMPTS:
             self._prompts.popitem(last=False)
 
@@ -116,14 +128,8 @@ class Front:
             params: vLLM's settings.
             config: the settings that ms-swift knows.
         """
-        self._count += 1
-        results = self._engine.engine.generate(
-            self._vllm_prompt(prompt, images), params, f"mminf-{self._count}", **self._more
-        )
-        answers = [result async for result in results]  # one, because of the settings' output kind
-        if not answers:
-            raise RuntimeError("vLLM ended the request without an answer")
-        result = answers[-1]
+        names = [name_image(image, self._view) for image in images]
+        result = await self._generate(await self._vllm_prompt(prompt, names), params, names)
         output = result.outputs[0]
         ids = list(output.token_ids)
         text = self._engine.template.decode_generate_ids(ids, template_inputs=prompt.template_inputs)
@@ -136,16 +142,34 @@ class Front:
             None if found is None else found["content"],
         )
 
-    def _vllm_prompt(self, prompt: Prompt, images: Sequence[LoadedImage]) -> dict[str, Any]:
-        made: dict[str, Any] = {"prompt_token_ids": list(prompt.inputs["input_ids"])}
+    async def _generate(self, made: Any, params: SamplingParams, names: Sequence[str]) -> RequestOutput:
+        self._count += 1
+        answers: list[RequestOutput] = []
+        try:
+            results = self._engine.engine.generate(made, params, f"mminf-{self._count}", **self._more)
+            answers = [result async for result in results]  # one, because of the settings' output kind
+        finally:
+            if self._images is not None and (not answers or answers[-1].outputs[0].finish_reason in FAILED):
+                self._images.forget(names)
+        if not answers:
+            raise RuntimeError("vLLM ended the request without an answer")
+        return answers[-1]
+
+    async def _vllm_prompt(self, prompt: Prompt, names: Sequence[str]) -> Any:
+        """Returns what vLLM gets: its own form of inputs, or a prompt that its renderer must process."""
+        ids = list(prompt.inputs["input_ids"])
+        if not prompt.images:
+            return {"type": "token", "prompt_token_ids": ids}
+        pixels = [unwrap(image) for image in prompt.images]
+        if self._images is not None and prompt.expanded is not None:
+            await self._engine.engine.get_supported_tasks()  # vLLM waits for it at the first call, and not after `make`
+            return await self._images.make(prompt.expanded, pixels, names)
+        made: dict[str, Any] = {"prompt_token_ids": ids}
         if kwargs := prompt.inputs.get("mm_processor_kwargs"):
             made["mm_processor_kwargs"] = dict(kwargs)
-        if prompt.images:
-            # A list, because vLLM takes a single tensor for an embedding.
-            made["multi_modal_data"] = {"image": [unwrap(image) for image in prompt.images]}
-            if prompt.untouched:
-                names = [name_image(image, self._view) for image in images]
-                made["multi_modal_uuids"] = {"image": names}
+        made["multi_modal_data"] = {"image": pixels}  # a list, because vLLM takes a single tensor for an embedding
+        if prompt.untouched:
+            made["multi_modal_uuids"] = {"image": list(names)}
         return made
 
 

@@ -1,0 +1,252 @@
+"""Prepares images for vLLM's engine, in place of vLLM's renderer.
+
+The renderer of vLLM 0.32 processes the images of all requests in one thread, one after the other, with code for any
+model; on a fast GPU that thread is the limit (vLLM issues 49317 and 50111). If an image has its final size already
+(`ProcessorFit`), all that is left to do is to cut it into patches, which takes less time, and is done in several
+threads. The engine gets what the renderer would return (`vllm/renderers/base.py`). Whether it is the same is tried when
+a model is loaded; if it is not, images go through the renderer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mminf.backend.swift.fit import ProcessorFit
+
+if TYPE_CHECKING:
+    import torch
+    from vllm.inputs import EngineInput
+    from vllm.multimodal.inputs import MultiModalKwargsItem
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+log = logging.getLogger("mminf")
+
+_SMALL = 2**17
+"""Pixels of an image that is cut in the event loop, because a change of threads takes as long."""
+_SIZES = 4096
+"""Number of image sizes that are remembered."""
+
+
+class Expanded(NamedTuple):
+    """A prompt with as many image tokens as its images have.
+
+    Attributes:
+        ids: the prompt's token ids.
+        places: where each image is (vLLM's `PlaceholderRange`).
+    """
+
+    ids: list[int]
+    places: list[Any]
+
+
+class ImageInputs:
+    """Makes an engine's inputs about images.
+
+    Args:
+        engine: a loaded engine.
+        fit: how the images were scaled.
+    """
+
+    def __init__(self, engine: AsyncLLM, fit: ProcessorFit) -> None:
+        images, processor = fit.processor, engine.renderer.get_mm_processor()
+        self.token = int(engine.model_config.hf_config.image_token_id)
+        self._factor = fit.factor
+        self._patch, self._merge, self._frames = images.patch_size, images.merge_size, images.temporal_patch_size
+        self._fields_of = processor._get_mm_fields_config
+        self._check_number = processor.info.validate_num_items
+        self._cache = engine.renderer.mm_processor_cache
+        self._fields = lru_cache(_SIZES)(self._make_fields)
+        self._cutting: dict[str, asyncio.Future[MultiModalKwargsItem]] = {}
+        self._pool = ThreadPoolExecutor(min(8, max(2, os.cpu_count() or 2)), "mminf-patches")
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def expand(self, ids: Sequence[int], sizes: Sequence[tuple[int, int]]) -> Expanded | None:
+        """Returns a prompt with all its image tokens, or None if it does not have one token per image.
+
+        Args:
+            sizes: width and height of each image in pixels.
+        """
+        from vllm.multimodal.inputs import PlaceholderRange
+
+        made: list[int] = []
+        places: list[PlaceholderRange] = []
+        for token in ids:
+            if token != self.token:
+                made.append(token)
+                continue
+            if len(places) == len(sizes):
+                return None
+            width, height = sizes[len(places)]
+            length = (width // self._factor) * (height // self._factor)
+            places.append(PlaceholderRange(offset=len(made), length=length))
+            made += [token] * length
+        return Expanded(made, places) if len(places) == len(sizes) else None
+
+    async def make(self, prompt: Expanded, pixels: Sequence[torch.Tensor], names: Sequence[str]) -> EngineInput:
+        """Returns the input of a prompt, without the pixels of images that the engine still has.
+
+        It must be sent before another task runs, because this process and the engine update equal caches in the same
+        order.
+
+        Args:
+            pixels: the prompt's images, each (3, height, width), 8 bit, in a size that the model takes.
+            names: equal for equal pixels only.
+
+        Raises:
+            ValueError: if the engine takes fewer images in one prompt.
+        """
+        self._check_number("image", len(pixels))
+        items: list[Any] = [None] * len(names)
+        if self._cache is None or not all(map(self._cache.is_cached_item, names)):
+            items = [await self._cut(name, image) for name, image in zip(names, pixels, strict=True)]
+        return {
+            "type": "multimodal",
+            "prompt_token_ids": prompt.ids,
+            "mm_kwargs": {"image": self._count(items, names)},
+            "mm_hashes": {"image": list(names)},
+            "mm_placeholders": {"image": prompt.places},
+        }
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Makes the next inputs about these images contain them: nobody knows whether the engine got them."""
+        if self._cache is not None:
+            for name in names:
+                self._cache.invalidate(name)
+
+    def item(self, pixels: torch.Tensor) -> MultiModalKwargsItem:
+        """Returns an image as the engine gets it."""
+        from vllm.multimodal.inputs import MultiModalKwargsItem
+
+        fields = self._fields(int(pixels.shape[1]), int(pixels.shape[2]))
+        patches = cut_patches(pixels, self._patch, self._merge, self._frames)
+        return MultiModalKwargsItem(
+            {**fields, "pixel_values": dataclasses.replace(fields["pixel_values"], data=patches)}
+        )
+
+    def _make_fields(self, height: int, width: int) -> dict[str, Any]:
+        """Returns the parts of an image that depend on its size alone, with empty patches."""
+        import torch
+        from vllm.multimodal.inputs import MultiModalKwargsItems
+
+        rows, columns = height // self._patch, width // self._patch
+        made = {"pixel_values": torch.empty(rows * columns, 0), "image_grid_thw": torch.tensor([[1, rows, columns]])}
+        return dict(MultiModalKwargsItems.from_hf_inputs(made, self._fields_of(made, {}))["image"][0])
+
+    async def _cut(self, name: str, pixels: torch.Tensor) -> MultiModalKwargsItem:
+        if pixels.shape[1] * pixels.shape[2] <= _SMALL:
+            return self.item(pixels)
+        cutting = self._cutting.get(name)
+        if cutting is None:
+            cutting = asyncio.get_running_loop().run_in_executor(self._pool, self.item, pixels)
+            self._cutting[name] = cutting
+            cutting.add_done_callback(lambda _: self._cutting.pop(name))
+        return await asyncio.shield(cutting)  # several calls may wait for it
+
+    def _count(self, items: Sequence[Any], names: Sequence[str]) -> list[Any]:
+        """Returns the items that the engine does not have, and None for the others; both caches keep them."""
+        if self._cache is None:
+            return list(items)
+        for name in names:  # none of them makes room for another
+            self._cache.touch_sender_cache_item(name)
+        return [
+            self._cache.get_and_update_item(None if item is None else (item, ()), name)[0]
+            for item, name in zip(items, names, strict=True)
+        ]
+
+
+def cut_patches(pixels: torch.Tensor, patch: int, merge: int, frames: int) -> torch.Tensor:
+    """Returns the patches of an image in the order of Qwen-VL's image processors, which keep merged ones together.
+
+    Args:
+        pixels: (channels, height, width).
+        patch: width and height of a patch in pixels.
+        merge: width and height of merged patches, in patches.
+        frames: how often the image is repeated, because the models read videos as well.
+
+    Returns:
+        (patches, channels * frames * patch * patch).
+    """
+    import numpy as np
+    import torch
+
+    channels, height, width = pixels.shape
+    rows, columns = height // patch // merge, width // patch // merge
+    grid = pixels.numpy().reshape(channels, rows, merge, patch, columns, merge, patch)
+    once = grid.transpose(1, 4, 2, 5, 0, 3, 6).reshape(-1, channels, 1, patch * patch)
+    return torch.from_numpy(np.repeat(once, frames, axis=2).reshape(-1, channels * frames * patch * patch))
+
+
+def find_image_inputs(engine: AsyncLLM, fit: object) -> ImageInputs | None:
+    """Returns what prepares images for an engine, or None if vLLM's renderer must do it.
+
+    Args:
+        fit: how images are scaled before they come here.
+    """
+    if not isinstance(fit, ProcessorFit):
+        return None
+    made = None
+    try:
+        from vllm.multimodal.cache import LruKeyReplicatedSenderCache, MultiModalProcessorOnlyCache
+
+        made = ImageInputs(engine, fit)
+        known = isinstance(
+            engine.renderer.mm_processor_cache, (LruKeyReplicatedSenderCache, MultiModalProcessorOnlyCache, type(None))
+        )
+        if known and _agrees(made, engine, fit.factor):
+            return made
+        log.debug("vLLM prepares images itself: it does so in another way")
+    except Exception:  # another version of vLLM, with other names or arguments
+        log.debug("vLLM prepares images itself", exc_info=True)
+    if made is not None:
+        made.close()
+    return None
+
+
+def _agrees(inputs: ImageInputs, engine: AsyncLLM, factor: int) -> bool:
+    """Returns whether two images, alone and together, become what vLLM's renderer makes of them."""
+    import torch
+
+    sizes = [(3 * factor, 2 * factor), (4 * factor, 5 * factor)]
+    pixels = [torch.arange(3 * w * h).mul(37).to(torch.uint8).view(3, h, w) for w, h in sizes]
+    token = inputs.token
+    for shown, ids in ([0], [0, token, 0]), ([1], [token]), ([0, 1], [token, 0, 0, token, 0]):
+        wanted = _render(engine, ids, [pixels[n] for n in shown])
+        made = inputs.expand(ids, [sizes[n] for n in shown])
+        if made is None or wanted["prompt_token_ids"] != made.ids or wanted["mm_placeholders"]["image"] != made.places:
+            return False
+        # Of several images, the renderer's items also say where each was in the batch, which nothing reads.
+        if len(shown) == 1 and not _same(inputs.item(pixels[shown[0]]), wanted["mm_kwargs"]["image"][0]):
+            return False
+    return True
+
+
+def _render(engine: AsyncLLM, ids: list[int], pixels: list[torch.Tensor]) -> Any:
+    """Returns what vLLM's renderer makes of a prompt, without a change of the cache that the engine mirrors."""
+    from vllm.renderers.inputs.preprocess import parse_model_prompt
+
+    prompt = {
+        "prompt_token_ids": ids,
+        "multi_modal_data": {"image": pixels},
+        "mm_processor_kwargs": {"do_resize": False},
+    }
+    return engine.renderer.render_cmpl([parse_model_prompt(engine.model_config, prompt)], skip_mm_cache=True)[0]
+
+
+def _same(one: MultiModalKwargsItem, other: MultiModalKwargsItem) -> bool:
+    import torch
+
+    return set(one) == set(other) and all(
+        value.data.dtype == other[key].data.dtype
+        and torch.equal(value.data, other[key].data)
+        and value.field == other[key].field
+        for key, value in one.items()
+    )
