@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from swift.template import Template
 
 log = logging.getLogger("mminf")
+_TRIES = 3
+"""How often a request is made that the engine gives up, which vLLM calls retryable (`FinishReason.ERROR`)."""
 
 _WARNED: set[str] = set()
 
@@ -148,8 +150,18 @@ class SwiftBackend(Backend):
         """Returns the loaded engine of ms-swift."""
 
     async def _ask(self, request: Request) -> Answer:
+        for _ in range(_TRIES):
+            answer = await self._try(request)
+            if answer.finish_reason not in FAILED:
+                return answer
+        raise RequestError(
+            f"{self.config.backend}: the engine gave up the request {_TRIES} times ({answer.finish_reason}); "
+            "its log has the cause"
+        )
+
+    async def _try(self, request: Request) -> Answer:
         try:
-            answer = await self._infer(request, self._request_config(request))
+            return await self._infer(request, self._request_config(request))
         except asyncio.CancelledError:
             raise
         except Exception as error:  # an engine may raise any exception
@@ -157,11 +169,6 @@ class SwiftBackend(Backend):
                 raise EngineDied(f"engine of model {self.config.model!r} died: {shorten(error)}") from error
             told = error if str(error) or error.__cause__ is None else error.__cause__  # vLLM wraps some without a text
             raise RequestError(f"{self.config.backend}: {shorten(told)}") from error
-        if answer.finish_reason in FAILED:
-            raise RequestError(
-                f"{self.config.backend}: the engine gave up the request ({answer.finish_reason}); its log has the cause"
-            )
-        return answer
 
     async def _infer(self, request: Request, config: RequestConfig) -> Answer:
         assert self._engine is not None
