@@ -31,7 +31,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 FETCHES = 32  # remote images that are fetched at the same time
 _ENTRY = 1000  # bytes that an image takes without its content
-_SMALL = 2**16  # bytes of a file that is decoded when it is read: a second change of threads would take as long
+_SMALL = 2**16, 2**18  # bytes and pixels of a file that is decoded when it is read: another thread would take longer
 
 
 class Fit(Protocol):
@@ -251,13 +251,14 @@ class ImageStore:
         if stat is not None:
             self._digests.put(stat, found)
         image = LoadedImage(uri, found, data)
-        if self._wanted is not None and len(data) <= _SMALL:
-            with contextlib.suppress(ImageError):  # it is raised if the view is needed
-                image.views[self._wanted] = self._make_view(uri, data, self._wanted)
+        if (view := self._wanted) is not None and len(data) <= _SMALL[0] and not is_uri(uri):
+            with contextlib.suppress(Exception):  # it is raised again if the view is needed
+                image.views[view] = self._make_view(uri, data, view, _SMALL[1])
         return image
 
-    def _make_view(self, uri: str, data: bytes, view: View) -> Image.Image | str:
-        found = decode_image(data, uri, self.policy.max_pixels)
+    def _make_view(self, uri: str, data: bytes, view: View, max_pixels: int | None = None) -> Image.Image | str:
+        limit = self.policy.max_pixels
+        found = decode_image(data, uri, limit if max_pixels is None else min(limit, max_pixels))
         self._log_scaled(uri, found)
         scaled = view.make(found.pixels, uri)
         if view.kind == "pixels":

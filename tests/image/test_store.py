@@ -339,3 +339,42 @@ def test_a_small_file_that_is_broken_fails_when_it_is_decoded(tmp_path: Path) ->
             await store.decode(broken)
 
     with_store(look)
+
+
+def test_a_view_has_its_own_pixels_if_another_is_wanted_meanwhile(tmp_path: Path) -> None:
+    small, full = View(max_pixels=20), View()
+    for n in range(2):
+        (tmp_path / f"{n}.png").write_bytes(saved(drawn(size=(60, 40), seed=n), "PNG"))
+
+    async def look(store: ImageStore) -> None:
+        await store.decode(await store.open(str(tmp_path / "0.png")), small)
+        make = store._make_view
+
+        def slow(*given: Any) -> Any:
+            store._wanted = full  # as if another call asked for it at this moment
+            return make(*given)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(store, "_make_view", slow)
+            image = await store.open(str(tmp_path / "1.png"))
+        sizes = {view: made.size for view, made in image.views.items() if not isinstance(made, str)}
+        assert list(sizes) == [small]
+        assert sizes[small] != (60, 40)
+        await store.decode(image, full)
+        assert image.pixels.size == (60, 40)
+
+    with_store(look)
+
+
+def test_a_small_file_of_a_large_image_is_decoded_only_if_it_is_needed(tmp_path: Path) -> None:
+    Image.new("RGB", (1000, 1000)).save(tmp_path / "large.png")
+    (tmp_path / "0.png").write_bytes(saved(drawn(), "PNG"))
+
+    async def look(store: ImageStore) -> None:
+        await store.decode(await store.open(str(tmp_path / "0.png")))
+        large = await store.open(str(tmp_path / "large.png"))
+        assert not large.views
+        await store.decode(large)
+        assert large.pixels.size == (1000, 1000)
+
+    with_store(look)
