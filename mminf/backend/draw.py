@@ -79,7 +79,8 @@ def _draw_part(logits: torch.Tensor, rules: Rules, uniforms: torch.Tensor) -> to
         drawn = tokens.gather(-1, drawn)
     kept = torch.full_like(logits, _NEVER).scatter_(1, drawn, 0.0)
     empty = total.isnan()
-    return torch.where(empty, logits, kept) if empty.any() else kept
+    # On a GPU, to look whether there is one would wait for it.
+    return kept if logits.device.type == "cpu" and not empty.any() else torch.where(empty, logits, kept)
 
 
 def allowed(logits: torch.Tensor, rules: Rules) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -105,8 +106,9 @@ def _likeliest(logits: torch.Tensor, number: int) -> tuple[torch.Tensor, torch.T
     size = logits.shape[-1]
     scores, tokens = logits.topk(min(size, number + _TIES), dim=-1)
     least = scores[:, number - 1 : number]
-    if scores.shape[-1] < size and (scores[:, -1:] >= least).any():
-        scores, tokens = logits.topk(int((logits >= least).sum(-1).max()), dim=-1)
+    if scores.shape[-1] < size and ((scores[:, -1:] >= least) & (least > _NEVER)).any():
+        tied = (logits >= least) & (logits > _NEVER)
+        scores, tokens = logits.topk(max(number, int(tied.sum(-1).max())), dim=-1)
     tokens, order = tokens.sort(-1)
     scores = scores.gather(-1, order)
     return scores.masked_fill(scores < least, _NEVER), tokens

@@ -109,9 +109,25 @@ def test_tokens_that_are_as_likely_as_the_last_of_top_k_are_kept(kinds: int, top
     from mminf.backend.draw import Rules, allowed
 
     logits = torch.randint(kinds, (20, 300), generator=torch.Generator().manual_seed(kinds)).float()
-    logits[3], logits[4, ::2] = 0.0, float("-inf")
+    logits[3], logits[4, ::2], logits[5, 2:] = 0.0, float("-inf"), float("-inf")
     least = logits.sort(-1, descending=True).values[:, min(top_k, 300) - 1 : min(top_k, 300)]
     scores, tokens = allowed(logits, Rules(top_k=top_k))
     found = scores if tokens is None else torch.full_like(logits, float("-inf")).scatter(1, tokens, scores)
     assert torch.equal(found, logits.masked_fill(logits < least, float("-inf")))
     assert tokens is None or bool((tokens.diff(dim=-1) > 0).all())
+
+
+def test_a_row_with_few_tokens_does_not_sort_the_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A judge's row may have five tokens and `top_k: 20`."""
+    import torch
+
+    from mminf.backend.draw import Rules, allowed
+
+    logits = torch.full((4, 5000), float("-inf"))
+    logits[:, :5] = torch.arange(5.0)
+    logits[1] = torch.arange(5000.0)
+    asked, topk = [], torch.Tensor.topk
+    monkeypatch.setattr(torch.Tensor, "topk", lambda self, k, dim: (asked.append(k), topk(self, k, dim))[1])
+    scores, _ = allowed(logits, Rules(top_k=20))
+    assert (scores.isfinite().sum(-1) == torch.tensor([5, 20, 5, 5])).all()
+    assert max(asked) < 100
