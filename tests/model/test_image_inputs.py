@@ -178,6 +178,14 @@ def test_more_images_than_the_engine_takes_are_refused(
     assert isinstance(answered, Generation)
 
 
+def test_an_engine_that_takes_one_image_needs_no_renderer(vllm_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mminf.backend.vllm.images import find_image_inputs
+
+    engine = vllm_engine.backend._engine.engine
+    monkeypatch.setattr(engine.renderer.get_mm_processor().info, "allowed_mm_limits", {"image": 1})
+    assert find_image_inputs(engine, vllm_engine.backend.view.fit) is not None
+
+
 @pytest.fixture
 def rendering(vllm_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Makes vLLM's renderer process all images."""
