@@ -17,9 +17,9 @@ import torch
 _NEVER = float("-inf")
 _COLDEST = 0.01  # vLLM's lower limit of the temperature; below it, logits overflow
 _BLOCK = 64
-_PASS = 2**16  # logits per pass on a CPU, where larger intermediate results take several times as long
-_ROWS = 4, 32  # least rows per pass on a CPU and elsewhere: intermediate results take up to 40 bytes per logit
-_TIES = 12  # tokens that are looked at beyond the first `top_k`, because they may be as likely as the last of them
+_PASS = 2**16  # logits per pass: on a CPU, larger intermediate results take several times as long
+_ROWS_CPU, _ROWS_GPU = 4, 32  # at least this many rows per pass; intermediate results take up to 40 bytes per logit
+_TIES = 12  # tokens to read beyond the first `top_k`: they may be as likely as the last one
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def draw(logits: torch.Tensor, rules: Rules, uniforms: Sequence[float]) -> torch
         uniforms: one number in [0, 1) per row.
     """
     numbers = torch.tensor(uniforms, dtype=torch.float64, device=logits.device)[:, None]
-    rows = max(_ROWS[logits.device.type != "cpu"], _PASS // logits.shape[-1])
+    rows = max(_ROWS_CPU if logits.device.type == "cpu" else _ROWS_GPU, _PASS // logits.shape[-1])
     parts = zip(logits.split(rows), numbers.split(rows), strict=True)
     return torch.cat([_draw_part(part, rules, points) for part, points in parts])
 
@@ -74,12 +74,12 @@ def _draw_part(logits: torch.Tensor, rules: Rules, uniforms: torch.Tensor) -> to
     total = cumulative[:, -1:].contiguous()
     last = torch.searchsorted(cumulative, total)  # the last token that can be drawn; rounding may exceed it
     drawn = torch.searchsorted(cumulative, uniforms * total, right=True).minimum(last)
-    drawn = drawn.clamp(max=scores.shape[-1] - 1)  # of a row without numbers
+    drawn = drawn.clamp(max=scores.shape[-1] - 1)  # NaN has no place in its row
     if tokens is not None:
         drawn = tokens.gather(-1, drawn)
     kept = torch.full_like(logits, _NEVER).scatter_(1, drawn, 0.0)
     empty = total.isnan()
-    # On a GPU, to look whether there is one would wait for it.
+    # On a GPU, `any` would wait for the device.
     return kept if logits.device.type == "cpu" and not empty.any() else torch.where(empty, logits, kept)
 
 
@@ -90,7 +90,7 @@ def allowed(logits: torch.Tensor, rules: Rules) -> tuple[torch.Tensor, torch.Ten
         logits: [rows, vocabulary], divided by the temperature.
 
     Returns:
-        [rows, n], and the tokens [rows, n], which hold all that may be drawn; None for the whole vocabulary.
+        [rows, n], and the ids of these tokens [rows, n]; None for the whole vocabulary. Other tokens may not be drawn.
     """
     if 0 < rules.top_k < logits.shape[-1]:
         scores, tokens = _likeliest(logits, rules.top_k)
@@ -101,7 +101,7 @@ def allowed(logits: torch.Tensor, rules: Rules) -> tuple[torch.Tensor, torch.Ten
 def _likeliest(logits: torch.Tensor, number: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Returns the logits of the likeliest tokens, and these tokens in the order of the vocabulary.
 
-    Tokens that are as likely as the last one are among them, and minus infinity stands for those that are less likely.
+    Tokens that are as likely as the last one are included. The logits of less likely ones are minus infinity.
     """
     size = logits.shape[-1]
     scores, tokens = logits.topk(min(size, number + _TIES), dim=-1)

@@ -31,7 +31,9 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 FETCHES = 32  # remote images that are fetched at the same time
 _ENTRY = 1000  # bytes that an image takes without its content
-_SMALL = 2**16, 2**18  # bytes and pixels of a file that is decoded when it is read: another thread would take longer
+# Files up to this size are decoded when they are read: handing them to a thread a second time takes as long.
+_SMALL_BYTES = 2**16
+_SMALL_PIXELS = 2**18
 
 
 class Fit(Protocol):
@@ -137,8 +139,8 @@ class ImageStore:
         self._loaded: OrderedDict[str, LoadedImage] = OrderedDict()
         self._locks: dict[str, asyncio.Lock] = {}
         self._logged: set[str] = set()
-        self._wanted: View | None = None  # the view that was made last
-        self._pool = ThreadPoolExecutor(threads or min(8, max(2, os.cpu_count() or 2)), "mminf-image")
+        self._last_view: View | None = None  # that a call needed
+        self._pool = ThreadPoolExecutor(threads or default_threads(), "mminf-image")
         self._fetchers: ThreadPoolExecutor | None = None
 
     def close(self) -> None:
@@ -174,9 +176,9 @@ class ImageStore:
             return
         async with image.lock:
             if view not in image.views:
-                self._wanted = view
+                self._last_view = view
                 data = image.data or await self._read_again(image)
-                image.views[view] = await self._run(self._make_view, image.uri, data, view)
+                image.views[view] = await self._run(self._make_view, image.uri, data, view, self.policy.max_pixels)
                 image.data = None  # read again if another view is needed
                 self._keep(image)
 
@@ -251,14 +253,14 @@ class ImageStore:
         if stat is not None:
             self._digests.put(stat, found)
         image = LoadedImage(uri, found, data)
-        if (view := self._wanted) is not None and len(data) <= _SMALL[0] and not is_uri(uri):
-            with contextlib.suppress(Exception):  # it is raised again if the view is needed
-                image.views[view] = self._make_view(uri, data, view, _SMALL[1])
+        view = self._last_view  # read once: another thread may change it meanwhile
+        if view is not None and len(data) <= _SMALL_BYTES and not is_uri(uri):
+            with contextlib.suppress(Exception):  # `decode` raises it, if the view is needed
+                image.views[view] = self._make_view(uri, data, view, min(self.policy.max_pixels, _SMALL_PIXELS))
         return image
 
-    def _make_view(self, uri: str, data: bytes, view: View, max_pixels: int | None = None) -> Image.Image | str:
-        limit = self.policy.max_pixels
-        found = decode_image(data, uri, limit if max_pixels is None else min(limit, max_pixels))
+    def _make_view(self, uri: str, data: bytes, view: View, max_pixels: int) -> Image.Image | str:
+        found = decode_image(data, uri, max_pixels)
         self._log_scaled(uri, found)
         scaled = view.make(found.pixels, uri)
         if view.kind == "pixels":
@@ -273,6 +275,11 @@ class ImageStore:
         if found.scaled is not None and found.scaled not in self._logged:
             self._logged.add(found.scaled)
             log.info("%s images are scaled to 8 bits, the first: %s", found.scaled, shorten_text(uri))
+
+
+def default_threads() -> int:
+    """Returns the number of threads that decode or cut images."""
+    return min(8, max(2, os.cpu_count() or 2))
 
 
 def _to_png(image: Image.Image) -> bytes:

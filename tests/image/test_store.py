@@ -351,7 +351,7 @@ def test_a_view_has_its_own_pixels_if_another_is_wanted_meanwhile(tmp_path: Path
         make = store._make_view
 
         def slow(*given: Any) -> Any:
-            store._wanted = full  # as if another call asked for it at this moment
+            store._last_view = full  # as if another call asked for it at this moment
             return make(*given)
 
         with pytest.MonkeyPatch.context() as patch:

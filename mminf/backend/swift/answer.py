@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 FAILED = frozenset({"abort", "error"})
-"""Finish reasons of requests that an engine gave up (vLLM's `FinishReason`; SGLang has `abort`, LMDeploy `error`)."""
+"""Finish reasons of requests that an engine ended without an answer (vLLM's `FinishReason`)."""
 
 
 class Answer(NamedTuple):

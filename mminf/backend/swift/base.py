@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from swift.template import Template
 
 log = logging.getLogger("mminf")
-_TRIES = 3
-"""How often a request is made that the engine gives up, which vLLM calls retryable (`FinishReason.ERROR`)."""
+_ATTEMPTS = 3
+"""Attempts for a request that the engine ends without an answer; vLLM calls this retryable (`FinishReason.ERROR`)."""
 
 _WARNED: set[str] = set()
 
@@ -150,16 +150,16 @@ class SwiftBackend(Backend):
         """Returns the loaded engine of ms-swift."""
 
     async def _ask(self, request: Request) -> Answer:
-        for _ in range(_TRIES):
-            answer = await self._try(request)
+        for _ in range(_ATTEMPTS):
+            answer = await self._attempt(request)
             if answer.finish_reason not in FAILED:
                 return answer
         raise RequestError(
-            f"{self.config.backend}: the engine gave up the request {_TRIES} times ({answer.finish_reason}); "
-            "its log has the cause"
+            f"{self.config.backend}: the engine ended the request with {answer.finish_reason!r} "
+            f"({_ATTEMPTS} attempts); `mminf help troubleshooting` says how to see its log"
         )
 
-    async def _try(self, request: Request) -> Answer:
+    async def _attempt(self, request: Request) -> Answer:
         try:
             return await self._infer(request, self._request_config(request))
         except asyncio.CancelledError:
@@ -167,8 +167,8 @@ class SwiftBackend(Backend):
         except Exception as error:  # an engine may raise any exception
             if type(error).__name__ == "EngineDeadError":
                 raise EngineDied(f"engine of model {self.config.model!r} died: {shorten(error)}") from error
-            told = error if str(error) or error.__cause__ is None else error.__cause__  # vLLM wraps some without a text
-            raise RequestError(f"{self.config.backend}: {shorten(told)}") from error
+            cause = error if str(error) else error.__cause__ or error  # vLLM wraps some errors without a message
+            raise RequestError(f"{self.config.backend}: {shorten(cause)}") from error
 
     async def _infer(self, request: Request, config: RequestConfig) -> Answer:
         assert self._engine is not None

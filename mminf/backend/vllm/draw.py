@@ -43,7 +43,7 @@ GREEDY: dict[str, float | None] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Settings:
-    """Settings of a request; requests with the same object are drawn together."""
+    """Settings of a request; requests that share an object are drawn together."""
 
     rules: Rules
     repetition: float
@@ -101,7 +101,7 @@ def _row(params: SamplingParams, prompt: list[int] | None, output: list[int]) ->
 def _settings(
     temperature: float, top_k: int, top_p: float, min_p: float, repetition: float, frequency: float, presence: float
 ) -> Settings:
-    """Returns one object for equal settings, so that rows are grouped at each step without a comparison."""
+    """Returns one object for equal settings, so that rows are grouped without comparing them at each step."""
     return Settings(Rules(temperature, top_k, top_p, min_p), repetition, frequency, presence)
 
 

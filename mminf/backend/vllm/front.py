@@ -43,7 +43,7 @@ class Prompt:
         inputs: what ms-swift's template returned; `length` is its number of tokens.
         images: the images that the template returned.
         untouched: they are the images that it was given.
-        expanded: the prompt with all its image tokens, if vLLM's renderer is not needed for it.
+        expanded: the prompt with all its image tokens; None if its images must go through vLLM's renderer.
     """
 
     inputs: Mapping[str, Any]
@@ -156,13 +156,13 @@ class Front:
         return answers[-1]
 
     async def _vllm_prompt(self, prompt: Prompt, names: Sequence[str]) -> Any:
-        """Returns what vLLM gets: its own form of inputs, or a prompt that its renderer must process."""
+        """Returns an input for vLLM's engine, or a prompt that its renderer processes."""
         ids = list(prompt.inputs["input_ids"])
         if not prompt.images:
             return {"type": "token", "prompt_token_ids": ids}
         pixels = [unwrap(image) for image in prompt.images]
         if self._images is not None and prompt.expanded is not None:
-            await self._engine.engine.get_supported_tasks()  # vLLM waits for it at the first call, and not after `make`
+            await self._engine.engine.get_supported_tasks()  # cached, so that `generate` sends the input at once
             return await self._images.make(prompt.expanded, pixels, names)
         made: dict[str, Any] = {"prompt_token_ids": ids}
         if kwargs := prompt.inputs.get("mm_processor_kwargs"):

@@ -1,10 +1,10 @@
 """Prepares images for vLLM's engine, in place of vLLM's renderer.
 
-The renderer of vLLM 0.32 processes the images of all requests in one thread, one after the other, with code for any
-model; on a fast GPU that thread is the limit (vLLM issues 49317 and 50111). If an image has its final size already
-(`ProcessorFit`), all that is left to do is to cut it into patches, which takes less time, and is done in several
-threads. The engine gets what the renderer would return (`vllm/renderers/base.py`). Whether it is the same is tried when
-a model is loaded; if it is not, images go through the renderer.
+The renderer of vLLM 0.32 processes the images of all requests in one thread. On a fast GPU, this thread is the limit
+(vLLM issues 49317 and 50111). An image in its final size (`ProcessorFit`) only has to be cut into patches, which takes
+less time than the renderer's code for any model, and is done in several threads. The engine gets what the renderer
+would return (`vllm/renderers/base.py`). Both results are compared when a model is loaded. If they differ, the renderer
+is used.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mminf.backend.swift.fit import ProcessorFit
+from mminf.image.store import default_threads
 
 if TYPE_CHECKING:
     import torch
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("mminf")
 
 _SMALL = 2**17
-"""Pixels of an image that is cut in the event loop, because a change of threads takes as long."""
+"""Images up to this number of pixels are cut in the event loop: handing them to a thread takes as long."""
 _SIZES = 4096
-"""Number of image sizes that are remembered."""
+"""Number of image sizes whose fields are cached."""
 
 
 class Expanded(NamedTuple):
@@ -47,11 +47,11 @@ class Expanded(NamedTuple):
 
 
 class ImageInputs:
-    """Makes an engine's inputs about images.
+    """Makes vLLM's inputs of prompts with images.
 
     Args:
         engine: a loaded engine.
-        fit: how the images were scaled.
+        fit: scales the images.
     """
 
     def __init__(self, engine: AsyncLLM, fit: ProcessorFit) -> None:
@@ -64,13 +64,13 @@ class ImageInputs:
         self._cache = engine.renderer.mm_processor_cache
         self._fields = lru_cache(_SIZES)(self._make_fields)
         self._cutting: dict[str, asyncio.Future[MultiModalKwargsItem]] = {}
-        self._pool = ThreadPoolExecutor(min(8, max(2, os.cpu_count() or 2)), "mminf-patches")
+        self._pool = ThreadPoolExecutor(default_threads(), "mminf-patches")
 
     def close(self) -> None:
         self._pool.shutdown(wait=False)
 
-    def takes(self, number: int) -> bool:
-        """Returns whether the engine takes this many images in one prompt."""
+    def allows(self, number: int) -> bool:
+        """Returns whether a prompt may have this many images."""
         try:
             self._check_number("image", number)
         except Exception:  # vLLM's VLLMValidationError; in other versions, a ValueError
@@ -100,17 +100,17 @@ class ImageInputs:
         return Expanded(made, places) if len(places) == len(sizes) else None
 
     async def make(self, prompt: Expanded, pixels: Sequence[torch.Tensor], names: Sequence[str]) -> EngineInput:
-        """Returns the input of a prompt, without the pixels of images that the engine still has.
+        """Returns the input of a prompt. Images that are in the engine's cache are sent by name only.
 
-        It must be sent before another task runs, because this process and the engine update equal caches in the same
-        order.
+        The caller sends the input before another task runs: this process mirrors the engine's cache, and both are
+        updated in the order of the requests.
 
         Args:
             pixels: the prompt's images, each (3, height, width), 8 bit, in a size that the model takes.
-            names: equal for equal pixels only.
+            names: one per image; images with the same name have the same pixels.
 
         Raises:
-            VLLMValidationError: if the engine takes fewer images in one prompt.
+            VLLMValidationError: if a prompt may not have that many images.
         """
         self._check_number("image", len(pixels))
         items: list[Any] = [None] * len(names)
@@ -119,19 +119,19 @@ class ImageInputs:
         return {
             "type": "multimodal",
             "prompt_token_ids": prompt.ids,
-            "mm_kwargs": {"image": self._count(items, names)},
+            "mm_kwargs": {"image": self._update_cache(items, names)},
             "mm_hashes": {"image": list(names)},
             "mm_placeholders": {"image": prompt.places},
         }
 
     def forget(self, names: Sequence[str]) -> None:
-        """Makes the next inputs about these images contain them: nobody knows whether the engine got them."""
+        """Removes images from the mirrored cache, because the engine may not have received them."""
         if self._cache is not None:
             for name in names:
                 self._cache.invalidate(name)
 
     def item(self, pixels: torch.Tensor) -> MultiModalKwargsItem:
-        """Returns an image as the engine gets it."""
+        """Returns the form of an image that the engine receives."""
         from vllm.multimodal.inputs import MultiModalKwargsItem
 
         fields = self._fields(int(pixels.shape[1]), int(pixels.shape[2]))
@@ -141,7 +141,7 @@ class ImageInputs:
         )
 
     def _make_fields(self, height: int, width: int) -> dict[str, Any]:
-        """Returns the parts of an image that depend on its size alone, with empty patches."""
+        """Returns the fields of an image that depend on its size only. The patches are empty."""
         import torch
         from vllm.multimodal.inputs import MultiModalKwargsItems
 
@@ -157,13 +157,13 @@ class ImageInputs:
             cutting = asyncio.get_running_loop().run_in_executor(self._pool, self.item, pixels)
             self._cutting[name] = cutting
             cutting.add_done_callback(lambda _: self._cutting.pop(name))
-        return await asyncio.shield(cutting)  # several calls may wait for it
+        return await asyncio.shield(cutting)  # other calls may wait for the same image
 
-    def _count(self, items: Sequence[Any], names: Sequence[str]) -> list[Any]:
-        """Returns the items that the engine does not have, and None for the others; both caches keep them."""
+    def _update_cache(self, items: Sequence[Any], names: Sequence[str]) -> list[Any]:
+        """Updates the mirrored cache. Returns the items to send, and None for those that the engine has."""
         if self._cache is None:
             return list(items)
-        for name in names:  # none of them makes room for another
+        for name in names:  # so that adding one does not evict another
             self._cache.touch_sender_cache_item(name)
         return [
             self._cache.get_and_update_item(None if item is None else (item, ()), name)[0]
@@ -178,7 +178,7 @@ def cut_patches(pixels: torch.Tensor, patch: int, merge: int, frames: int) -> to
         pixels: (channels, height, width).
         patch: width and height of a patch in pixels.
         merge: width and height of merged patches, in patches.
-        frames: how often the image is repeated, because the models read videos as well.
+        frames: number of copies of the image: the models expect several frames per patch, as of a video.
 
     Returns:
         (patches, channels * frames * patch * patch).
@@ -188,7 +188,7 @@ def cut_patches(pixels: torch.Tensor, patch: int, merge: int, frames: int) -> to
     channels, height, width = pixels.shape
     rows, columns = height // patch // merge, width // patch // merge
     grid = pixels.numpy().reshape(channels, rows, merge, patch, columns, merge, patch).transpose(1, 4, 2, 5, 0, 3, 6)
-    # Not NumPy's own memory: it asks for huge pages, which takes several times as long as this function does.
+    # In torch's memory: NumPy would request huge pages, which can take several times as long as cutting.
     made = torch.empty(rows * columns * merge**2, channels * frames * patch**2, dtype=pixels.dtype)
     cut = made.numpy().reshape(-1, frames, patch**2)
     cut.reshape(*grid.shape[:5], frames, patch, patch)[..., 0, :, :] = grid
@@ -197,10 +197,10 @@ def cut_patches(pixels: torch.Tensor, patch: int, merge: int, frames: int) -> to
 
 
 def find_image_inputs(engine: AsyncLLM, fit: object) -> ImageInputs | None:
-    """Returns what prepares images for an engine, or None if vLLM's renderer must do it.
+    """Returns the inputs for an engine, or None if its images must go through vLLM's renderer.
 
     Args:
-        fit: how images are scaled before they come here.
+        fit: scales the images; None if the model's processor does.
     """
     if not isinstance(fit, ProcessorFit):
         return None
@@ -214,37 +214,37 @@ def find_image_inputs(engine: AsyncLLM, fit: object) -> ImageInputs | None:
         )
         if known and _agrees(made, engine, fit.factor):
             return made
-        log.debug("vLLM prepares images itself: it does so in another way")
+        log.debug("images go through vLLM's renderer: its results differ")
     except Exception:  # another version of vLLM, with other names or arguments
-        log.debug("vLLM prepares images itself", exc_info=True)
+        log.debug("images go through vLLM's renderer", exc_info=True)
     if made is not None:
         made.close()
     return None
 
 
 def _agrees(inputs: ImageInputs, engine: AsyncLLM, factor: int) -> bool:
-    """Returns whether two images, alone and together, become what vLLM's renderer makes of them."""
+    """Returns whether two images, alone and together, give the same inputs as vLLM's renderer."""
     import torch
 
     sizes = [(3 * factor, 2 * factor), (4 * factor, 5 * factor)]
     pixels = [torch.arange(3 * w * h).mul(37).to(torch.uint8).view(3, h, w) for w, h in sizes]
     token = inputs.token
     cases = [([0], [0, token, 0]), ([1], [token])]
-    if inputs.takes(2):
+    if inputs.allows(2):
         cases.append(([0, 1], [token, 0, 0, token, 0]))
     for shown, ids in cases:
         wanted = _render(engine, ids, [pixels[n] for n in shown])
         made = inputs.expand(ids, [sizes[n] for n in shown])
         if made is None or wanted["prompt_token_ids"] != made.ids or wanted["mm_placeholders"]["image"] != made.places:
             return False
-        # Of several images, the renderer's items also say where each was in the batch, which nothing reads.
+        # Items of several images also contain their places in the batch, which are not used later.
         if len(shown) == 1 and not _same(inputs.item(pixels[shown[0]]), wanted["mm_kwargs"]["image"][0]):
             return False
     return True
 
 
 def _render(engine: AsyncLLM, ids: list[int], pixels: list[torch.Tensor]) -> Any:
-    """Returns what vLLM's renderer makes of a prompt, without a change of the cache that the engine mirrors."""
+    """Returns the input that vLLM's renderer makes of a prompt, without using the mirrored cache."""
     from vllm.renderers.inputs.preprocess import parse_model_prompt
 
     prompt = {
