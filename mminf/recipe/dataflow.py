@@ -204,6 +204,19 @@ def input_fields(steps: Sequence[StepLike]) -> list[str]:
     return list(found)
 
 
+def overwritten(steps: Sequence[StepLike], columns: frozenset[str]) -> dict[str, str]:
+    """Returns the columns of the input that steps overwrite, each with the name of the step.
+
+    A step that reads the field that it writes (a clean-up, a translation) is meant to change it.
+    """
+    found: dict[str, str] = {}
+    read: set[str] = set()
+    for step in steps:
+        read |= step.uses
+        found |= {name: step.name for name in sorted(step.writes & columns - read) if name not in found}
+    return found
+
+
 def undefined_reads(
     steps: Sequence[StepLike], columns: frozenset[str] | None, places: Mapping[str, str] | None = None
 ) -> list[Problem]:

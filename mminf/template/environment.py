@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping
 
 import jinja2
@@ -11,7 +12,7 @@ import jinja2.runtime
 from mminf.errors import MissingField, RecordError, shorten_text
 from mminf.language import is_chinese
 from mminf.sandbox import BoundedEnvironment, spend, weigh
-from mminf.template.marks import make_mark
+from mminf.template.marks import make_mark, restore_marks
 
 ROLES = ("system", "user", "assistant")
 
@@ -22,7 +23,8 @@ def _role(name: str) -> str:
     return make_mark("role", name)
 
 
-def _refuse_null(value: object) -> object:
+def _print_value(value: object) -> object:
+    """Returns what an expression prints for a value: lists, objects and booleans as JSON. Refuses null."""
     if value is None:
         raise jinja2.TemplateRuntimeError(
             "it would print null; leave the record out with `when`, or guard it with `if`"
@@ -30,11 +32,13 @@ def _refuse_null(value: object) -> object:
     # Short texts, which are the majority, are not counted, to save time.
     if type(value) is not int and (type(value) is not str or len(value) > 1000):
         spend(weigh(value))
+        if isinstance(value, dict | list | bool):
+            return restore_marks(json.dumps(value, ensure_ascii=False))
     return value
 
 
 ENVIRONMENT = BoundedEnvironment(
-    finalize=_refuse_null, keep_trailing_newline=False, trim_blocks=True, lstrip_blocks=True
+    finalize=_print_value, keep_trailing_newline=False, trim_blocks=True, lstrip_blocks=True
 )
 ENVIRONMENT.globals["role"] = _role
 ENVIRONMENT.tests["chinese"] = lambda value: isinstance(value, str) and is_chinese(value)

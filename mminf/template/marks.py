@@ -9,6 +9,7 @@ import re
 import secrets
 
 NONCE = secrets.token_hex(8)
+_ESCAPED = re.compile(rf"\\u0002({NONCE}:\w+:[\w.]*)\\u0003", re.IGNORECASE)
 MARK = re.compile(rf"\x02{NONCE}:(image|images|role|tag|lead):([\w.]*)\x03", re.IGNORECASE)
 
 
@@ -25,3 +26,8 @@ def has_marks(text: str) -> bool:
 def has_pieces(text: str) -> bool:
     """Returns whether a text without marks has a piece of a mark that a filter cut."""
     return NONCE[:6] in text
+
+
+def restore_marks(json_text: str) -> str:
+    """Returns the JSON of a value with its marks, whose first and last character JSON escapes."""
+    return _ESCAPED.sub("\x02\\1\x03", json_text) if NONCE in json_text else json_text

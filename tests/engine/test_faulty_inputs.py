@@ -210,3 +210,30 @@ def test_a_step_that_writes_no_number_fails_its_record(
     assert "wrote a value that is not JSON" in next(
         row["reason"] or "" for row in mminf.list(tmp_path / "out") if row["state"] == "failed"
     )
+
+
+def test_a_column_that_a_step_overwrites_is_told(
+    write_recipe: Callable[..., Path], rows: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = write_recipe(
+        """
+source: {jsonl: rows.jsonl}
+steps: [{set: {caption: "'of the step'"}}]
+sinks: [{jsonl: out.jsonl}]
+"""
+    )
+    rows({"caption": "of the input"})
+    caplog.set_level("INFO", "mminf")
+    mminf.run(recipe, output=tmp_path / "out")
+    told = [record.getMessage() for record in caplog.records if "overwritten" in record.getMessage()]
+    assert told == [
+        "column caption of the input is overwritten by step set; to keep it as well, give it a second name in the "
+        "source: `columns: {given_caption: caption}`"
+    ]
+    caplog.clear()
+    recipe.write_text(
+        recipe.read_text().replace("rows.jsonl}", "{path: rows.jsonl, columns: {given_caption: caption}}}")
+    )
+    mminf.run(recipe, output=tmp_path / "out2")
+    assert read_rows(tmp_path / "out2" / "out.jsonl")[0]["given_caption"] == "of the input"
+    assert not any("overwritten" in record.getMessage() for record in caplog.records)

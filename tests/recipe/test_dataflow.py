@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mminf.errors import RecipeError
-from mminf.recipe.dataflow import dependencies, order_steps, split_stages, undefined_reads
+from mminf.recipe.dataflow import dependencies, order_steps, overwritten, split_stages, undefined_reads
 from mminf.recipe.loader import load_recipe
 from mminf.recipe.schema import make_schema
 
@@ -42,6 +42,20 @@ def test_overwriting_waits_for_earlier_readers_and_writers(write_recipe: Callabl
         )  # type: ignore[arg-type]
     )
     assert found == [frozenset(), {0}]
+
+
+def test_columns_that_a_step_replaces_without_reading_them_are_overwritten(write_recipe: Callable[..., Path]) -> None:
+    made = steps(
+        write_recipe,
+        """
+  - generate: {name: first, engine: e, prompt: "{{ x }}", writes: lost}
+  - generate: {name: again, engine: e, prompt: "{{ x }}", writes: lost}
+  - generate: {name: change, engine: e, prompt: "{{ mended }}", writes: mended}
+  - generate: {name: late, engine: e, prompt: "{{ x }}", writes: x}
+  - generate: {name: new, engine: e, prompt: "{{ x }}", writes: other}
+""",
+    )
+    assert overwritten(made, frozenset({"x", "lost", "mended"})) == {"lost": "first"}  # type: ignore[arg-type]
 
 
 def test_dataset_steps_are_stages_of_their_own(write_recipe: Callable[..., Path]) -> None:
