@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from mminf.backend.devices import may_have_gpu
 from mminf.content import builtin_recipes, content_folder, find_recipe
-from mminf.errors import EngineError, OutputError, SourceError, UsageError, nearest
+from mminf.errors import EngineError, ImageError, OutputError, SourceError, UsageError, nearest
+from mminf.image import ImagePolicy, decode_image, read_image
 from mminf.plugin import discover
 from mminf.recipe.dataflow import undefined_reads
 from mminf.recipe.lines import load_document, replace_section
@@ -25,9 +26,10 @@ from mminf.recipe.model import Recipe
 from mminf.record import Record
 from mminf.registry import BACKENDS, SOURCES
 from mminf.source.guess import guess_source
+from mminf.storage import is_uri
 
 READ = 50
-"""Number of records of the input that are read."""
+"""Number of records of the input that are read, and of images that are opened."""
 FIRST = (
     "oasis",
     "caption_qa",
@@ -67,6 +69,7 @@ class InputSummary:
         with_images: number of these with images.
         fields: fields that all of these have, other than the id.
         bad: number of rows that can't be read, and the first reason.
+        broken: number of their images on this machine that can't be opened, and the first reason.
     """
 
     source: Mapping[str, Any]
@@ -75,6 +78,7 @@ class InputSummary:
     with_images: int
     fields: frozenset[str]
     bad: tuple[int, str]
+    broken: tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,7 @@ def inspect_input(given: str) -> InputSummary:
         raise SourceError(f"{given} has no record that can be read{why}")
     fields = frozenset.intersection(*(frozenset(_filled(record)) for record in records))
     bad = [row.reason for row in rows if not isinstance(row, Record)]
+    broken = _broken_images(records, opened.policy())
     return InputSummary(
         source=source,
         records=opened.count(),
@@ -117,7 +122,20 @@ def inspect_input(given: str) -> InputSummary:
         with_images=sum(bool(record.get("images")) for record in records),
         fields=fields - {"id"},
         bad=(len(bad), bad[0] if bad else ""),
+        broken=(len(broken), broken[0] if broken else ""),
     )
+
+
+def _broken_images(records: Sequence[Record], policy: ImagePolicy) -> list[str]:
+    """Returns why the images of records can't be opened; images in stores and on the web are not fetched."""
+    images = (item for record in records for item in record.get("images") or ())
+    found = []
+    for item in itertools.islice((item for item in images if isinstance(item, str) and not is_uri(item)), READ):
+        try:
+            decode_image(read_image(item, policy), item, policy.max_pixels)
+        except ImageError as error:
+            found.append(str(error))
+    return found
 
 
 def _filled(record: Record) -> list[str]:

@@ -138,6 +138,8 @@ def _tell(given: str, found: InputSummary) -> None:
         echo_wrapped(f"  fields: {', '.join(others)}", indent="    ")
     if found.bad[0]:
         echo_wrapped(f"  {amount(found.bad[0], 'row')} can't be read, such as {found.bad[1]}", indent="    ")
+    if found.broken[0]:
+        echo_wrapped(f"  {amount(found.broken[0], 'image')} can't be opened, such as {found.broken[1]}", indent="    ")
 
 
 def _choose(fits: list[Fitting], where: Where, *, ask: bool) -> str:

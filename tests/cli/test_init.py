@@ -39,7 +39,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def found(*fields: str, images: int = 0) -> InputSummary:
-    return InputSummary({"jsonl": {"path": "x"}}, 2, 2, images, frozenset(fields), (0, ""))
+    return InputSummary({"jsonl": {"path": "x"}}, 2, 2, images, frozenset(fields), (0, ""), (0, ""))
 
 
 @pytest.mark.parametrize(
@@ -147,6 +147,16 @@ def test_what_the_input_contains_is_told(tmp_path: Path, rows: Callable[..., Pat
     text = run(str(tmp_path / "m"), "--input", str(path), "--gpu")
     assert "0 of 2 have images" in text and "fields: instruction\n" in text and "1 row can't be read" in text
     assert api.load(tmp_path / "m" / "preference.yaml").source.config.path == path  # type: ignore[union-attr]
+
+
+def test_images_that_can_not_be_opened_are_told(photos: Path, tmp_path: Path) -> None:
+    (photos / "cut.png").write_bytes((photos / "0.png").read_bytes()[:60])
+    (photos / "page.jpg").write_text("<html>not found</html>")
+    said = " ".join(run(str(tmp_path / "new"), "--input", str(photos), "--cpu").split())
+    assert "2 images can't be opened, such as image" in said and "cut.png" in said
+    (photos / "cut.png").unlink()
+    (photos / "page.jpg").unlink()
+    assert "can't be opened" not in run(str(tmp_path / "other"), "--input", str(photos), "--cpu")
 
 
 def test_texts_become_the_field_that_the_recipe_reads(tmp_path: Path) -> None:
