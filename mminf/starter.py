@@ -128,7 +128,8 @@ def inspect_input(given: str) -> InputSummary:
 
 def _broken_images(records: Sequence[Record], policy: ImagePolicy) -> list[str]:
     """Returns why the images of records can't be opened; images in stores and on the web are not fetched."""
-    images = (item for record in records for item in record.get("images") or ())
+    given = [record.get("images") for record in records]
+    images = itertools.chain.from_iterable(item for item in given if isinstance(item, list))
     found = []
     for item in itertools.islice((item for item in images if isinstance(item, str) and not is_uri(item)), READ):
         try:

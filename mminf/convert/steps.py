@@ -11,6 +11,7 @@ from mminf.convert.converted import Converted, make_engine, source_kind
 from mminf.convert.functions import Code
 from mminf.convert.reader import LAST, PostFunction
 from mminf.errors import UsageError
+from mminf.recipe.dataflow import UNDECIDED
 from mminf.request import Sampling
 
 _STEP = frozenset(
@@ -113,7 +114,7 @@ class _Steps:
             self._decide(name, line)
         if unclear:  # without this step, a run would write rows that MM-INF leaves out or changes
             stop = f"decide_{self._name(name)}"
-            self.steps.append({"keep": {"name": stop, "expression": f"undecided_{self._name(name)}_function"}})
+            self.steps.append({"keep": {"name": stop, "expression": f"{UNDECIDED}{self._name(name)}_function"}})
             self._decide(name, f"the step {stop!r} stops the run until you replace it by what the function does")
         for function in after:
             if function.images is not None:
@@ -220,7 +221,7 @@ class _Steps:
             self._decide(name, f"{branch}: the prompt is what {dotted} returned for one call; add what this changes")
         if branches:
             parts = [*parts, _WHOLE]
-            self._decide(name, f"then remove 'undecided_{self._name(name)}' from the end of the prompt")
+            self._decide(name, f"then remove '{UNDECIDED}{self._name(name)}' from the end of the prompt")
         return parts
 
     def _template(self, name: str, parts: list[str | int]) -> str:
@@ -235,11 +236,11 @@ class _Steps:
                 shown.append(escape(part.replace("<image>", "")))
                 continue
             if part == _WHOLE:
-                shown.append(f"{{{{ undecided_{self._name(name)} }}}}")
+                shown.append(f"{{{{ {UNDECIDED}{self._name(name)} }}}}")
                 continue
             value = items[part] if part < len(items) else None
             if value is None:
-                value = f"undecided_{self._name(name)}_{part + 1}"
+                value = f"{UNDECIDED}{self._name(name)}_{part + 1}"
                 self._decide(name, f"which field is value {part + 1} of the prompt? replace {value!r} by it")
             shown.append(f"{{{{ {value} }}}}")
         return "".join(shown)

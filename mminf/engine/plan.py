@@ -18,6 +18,7 @@ from mminf.recipe.dataflow import (
     order_steps,
     push_down,
     split_stages,
+    undecided_reads,
     undefined_reads,
 )
 from mminf.recipe.model import Recipe
@@ -201,20 +202,20 @@ def _plan_stage(
 
 
 def check_fields(recipe: Recipe, columns: frozenset[str] | None, sinks: Sequence[Sink]) -> None:
-    """Checks that every field that is read is provided by the source or by an earlier step.
+    """Checks that every field that is read is decided, and provided by the source or by an earlier step.
 
     Raises:
-        RecipeError: if a field is not provided; the message lists all of them.
+        RecipeError: if a field is not; the message lists all of them.
     """
-    problems = undefined_reads(recipe.steps, columns, recipe.places)
+    problems = undecided_reads(recipe.steps, recipe.places)
+    problems += undefined_reads(recipe.steps, columns, recipe.places)
     if columns is not None:
         left = fields_left(recipe.steps, columns)
         ever = columns.union(*(step.writes for step in recipe.steps))
         for sink in sinks:
             for name in sorted(sink.missing(left if sink.config.dropped_by is None else ever)):
-                problems.append(
-                    Problem(f"sink {sink.config.path}", f"writes field {name!r}, but no step and no column provides it")
-                )
+                message = f"writes field {name!r}, but no step and no column provides it"
+                problems.append(Problem(f"sink {sink.config.path}", message))
         by = recipe.run.split.stratify if recipe.run.split is not None else None
         if by is not None and by not in left:
             message = f"stratify: no step and no column provides {by!r}{nearest(by, left)}"

@@ -12,6 +12,8 @@ from mminf.recipe.model import StepLike
 from mminf.template import Expression
 
 MOST_STATES = 2000
+UNDECIDED = "DECIDE_"
+"""Prefix of the fields that `mminf convert` writes in place of what a person has to decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,22 @@ def overwritten(steps: Sequence[StepLike], columns: frozenset[str]) -> dict[str,
     return found
 
 
+def undecided_reads(steps: Sequence[StepLike], places: Mapping[str, str]) -> list[Problem]:
+    """Returns a problem for each field that a conversion left to decide. `places` as in `undefined_reads`."""
+    return [
+        Problem(
+            places.get(step.name, "recipe"),
+            f"step {step.name!r} has {name!r} to decide; the comments with DECIDE in the recipe say what it is",
+        )
+        for step in steps
+        for name in sorted(step.uses - _decided(step.uses))
+    ]
+
+
+def _decided(names: frozenset[str]) -> frozenset[str]:
+    return frozenset(name for name in names if not name.startswith(UNDECIDED))
+
+
 def undefined_reads(
     steps: Sequence[StepLike], columns: frozenset[str] | None, places: Mapping[str, str] | None = None
 ) -> list[Problem]:
@@ -236,7 +254,7 @@ def undefined_reads(
                 f"step {step.name!r} reads field {name!r}, which step {removed[name]!r} removes; set `keep: true` there"
             )
             problems.append(Problem(where, message))
-        for name in sorted(step.reads - known - removed.keys()) if columns is not None else ():
+        for name in sorted(_decided(step.reads) - known - removed.keys()) if columns is not None else ():
             later = next((other.name for other in steps if name in other.writes and other is not step), None)
             hint = (
                 f"the input does not have it, and step {later!r}, which writes it, comes later"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import string
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def test_what_is_not_converted_is_told_with_its_line(project: Path) -> None:
     passed = lines.index(" " * 16 + "data['query_items'] = [question]") + 1
     assert f"ask: mine.py:{passed} passes a computed value to the next prompt: question" in decide
     assert f"ask: mine.py:{passed + 1} writes several rows per row" in decide
-    assert "replace 'undecided_respond_1' by it" in decide
+    assert "replace 'DECIDE_respond_1' by it" in decide
     assert "undecided" in converted(project).recipe["note"], "every run says so"
 
 
@@ -63,7 +64,7 @@ def test_without_the_code_every_value_is_undecided(project: Path) -> None:
     found = converted(project, code=False)
     assert "prompt_func.mine.ask: name its folder with --code" in "\n".join(found.decide)
     assert sum("was not read" in line for line in found.decide) == 4
-    assert "undecided_ask" in body(found, "ask")["prompt"]
+    assert "DECIDE_ask" in body(found, "ask")["prompt"]
 
 
 def test_the_command_writes_a_valid_recipe(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +75,12 @@ def test_the_command_writes_a_valid_recipe(project: Path, monkeypatch: pytest.Mo
     recipe = yaml.safe_load(Path("new/mine.yaml").read_text())
     assert recipe["source"] == {"jsonl": {"path": "../input.jsonl"}}
     assert "# DECIDE respond" in Path("new/mine.yaml").read_text()
-    mminf.validate("new/mine.yaml")
+    with pytest.raises(RecipeError, match="step 'respond' has 'DECIDE_respond_1' to decide"):
+        mminf.validate("new/mine.yaml")
+    mminf.load("new/mine.yaml")
+    text = Path("new/mine.yaml").read_text()
+    Path("new/decided.yaml").write_text(re.sub(r"DECIDE_\w+", "topic", text))
+    mminf.validate("new/decided.yaml")
     assert "new/mine.yaml exists" in error_of("convert", "config/mine.yaml", "--to", "new")
     output_of("convert", "config/mine.yaml", "--to", "new", "--force")
 
@@ -85,7 +91,7 @@ def test_an_undecided_value_stops_the_run_before_a_model_is_loaded(
     monkeypatch.chdir(project)
     output_of("convert", "config/mine.yaml", "--code", ".", "--to", "new")
     (project / "input.jsonl").write_text('{"topic": "colours"}\n')
-    with pytest.raises(RecipeError, match="reads field 'undecided_respond_1', but nothing provides it"):
+    with pytest.raises(RecipeError, match="has 'DECIDE_respond_1' to decide"):
         mminf.run("new/mine.yaml", output="out", progress=False)
 
 
@@ -157,7 +163,7 @@ def test_a_filter_that_is_not_converted_stops_the_run(project: Path, monkeypatch
     )
     output_of("convert", "config/f.yaml", "--code", ".", "--to", "new")
     overrides = {"engines.m": {"backend": "scripted", "answer": "hi"}, "steps.one.images": False}
-    with pytest.raises(RecipeError, match="step 'decide_one' reads field 'undecided_one_function'"):
+    with pytest.raises(RecipeError, match="step 'decide_one' has 'DECIDE_one_function' to decide"):
         mminf.run("new/f.yaml", output="out", overrides=overrides, progress=False)
     decided = {**overrides, "steps.decide_one": "'no' not in one"}
     (project / "input.jsonl").write_text('{"id": "a"}\n')

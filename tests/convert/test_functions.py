@@ -18,7 +18,7 @@ def test_a_prompt_function_that_fails_leaves_the_rest(project: Path) -> None:
     (project / "config/mine.yaml").write_text(config)
     found = converted(project)
     assert "; write its prompt as a template" in "\n".join(found.decide)
-    assert body(found, "ask")["prompt"] == "{{ undecided_ask }}"
+    assert body(found, "ask")["prompt"] == "{{ DECIDE_ask }}"
     assert body(found, "caption")["writes"] == "caption"
 
 
@@ -76,6 +76,6 @@ def test_a_condition_of_a_prompt_function_stops_the_run(project: Path) -> None:
     assert told == [
         "ask: mine.py:2 if len(topic) < 5: the prompt is what prompt_func.mine.ask returned for one call; add what this "
         "changes",
-        "ask: then remove 'undecided_ask' from the end of the prompt",
+        "ask: then remove 'DECIDE_ask' from the end of the prompt",
     ]
-    assert body(found, "ask")["prompt"] == "{{ caption }} {{ topic }}{{ undecided_ask }}"
+    assert body(found, "ask")["prompt"] == "{{ caption }} {{ topic }}{{ DECIDE_ask }}"
