@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
 
-from mminf.errors import MminfError, SourceError, tell_bug
+from mminf.errors import MminfError, OutputError, SourceError, tell_bug
 from mminf.record import Record
 from mminf.registry import is_bundled
 from mminf.shard import Shard
+from mminf.sink.base import Sink
 from mminf.source.base import BadRow, Numbered, Source, clean_id
+from mminf.storage import reaching
 
 
 def read_input(source: Source, shard: Shard | None = None) -> Iterator[Record | BadRow]:
@@ -66,12 +69,46 @@ def _check_row(source: str, row: object) -> Record | BadRow:
 
 
 def _telling(source: Source, shard: Shard | None) -> Iterator[object]:
-    try:
+    with telling(source):
         yield from _read(source, shard)
-    except (MminfError, OSError):
+
+
+@contextlib.contextmanager
+def telling(item: Source | Sink) -> Iterator[None]:
+    """Converts exceptions of a plugin's source or sink to errors that name the line.
+
+    Raises:
+        SourceError, OutputError: for any exception of a plugin's class that is not mminf's own.
+    """
+    try:
+        yield
+    except MminfError:
         raise
     except Exception as error:
-        raise SourceError(f"source {type(source).__name__} failed: {tell_bug(error)}") from error
+        kind = type(item)
+        if is_bundled(kind):
+            raise
+        if isinstance(item, Source):
+            raise SourceError(f"source {kind.__name__} failed: {tell_bug(error)}") from error
+        raise OutputError(f"sink {kind.__name__} failed: {tell_bug(error)}") from error
+
+
+def check_source(source: Source) -> None:
+    """Checks that an input is there, and its marks. Raises SourceError."""
+    with reaching(source.path), telling(source):
+        source.check()
+        source.marks()
+
+
+def count_source(source: Source) -> int | None:
+    """Returns the number of records of an input; None if it is not known without reading it. Raises SourceError."""
+    with reaching(source.path), telling(source):
+        total: object = source.count()
+    if total is not None and (type(total) is not int or total < 0):
+        raise SourceError(
+            f"source {type(source).__name__}: `count` returned {total!r}, not a number of records or None"
+        )
+    return total
 
 
 def _fault(record: Record) -> str | None:

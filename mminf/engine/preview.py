@@ -7,7 +7,7 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mminf.engine.input import read_input
+from mminf.engine.input import check_source, read_input
 from mminf.engine.run import Run, open_run
 from mminf.errors import Interrupted, RecordError, UsageError, nearest
 from mminf.image import ImageStore, LoadedImage, View
@@ -88,7 +88,7 @@ def render_prompt(recipe: Recipe, step: str, *, record: str | None = None, outpu
     if target is None:
         raise UsageError(f"no step {step!r}{nearest(step, [item.name for item in recipe.steps])}")
     run = open_run(recipe, output or Path("out") / recipe.name)
-    run.source.check()
+    check_source(run.source)
     chosen = _find_record(run, record) if output is None else _find_row(output, record)
     try:
         request = preview_request(run, target, chosen)

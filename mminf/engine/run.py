@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from mminf.cost.eta import Expected
-from mminf.engine.input import read_input
+from mminf.engine.input import check_source, count_source, read_input, telling
 from mminf.engine.output import check_recipe, check_targets, note_datasets, warn_of_limit
 from mminf.engine.plan import RunPlan, check_fields, make_plan
 from mminf.engine.result import RunResult, log_result, open_sinks, tell_target, write_sinks
@@ -30,7 +30,6 @@ from mminf.sink.base import Sink, Written
 from mminf.sink.placing import Guard
 from mminf.source.base import Source
 from mminf.states import RunState
-from mminf.storage import reaching
 
 log = logging.getLogger("mminf")
 PEEK = 1000
@@ -85,7 +84,8 @@ class Run:
         if not self.plan.force:
             check_targets(self.target, self.sinks)
         for sink in self.sinks:
-            sink.check()
+            with telling(sink):
+                sink.check()
 
     def check_input(self) -> None:
         """Checks the input, and that it has the fields that the steps read.
@@ -93,9 +93,7 @@ class Run:
         Raises:
             SourceError, RecipeError: if the input or the recipe is not valid.
         """
-        with reaching(self.source.path):
-            self.source.check()
-            self.source.marks()
+        check_source(self.source)
         columns, complete = self._columns()
         # The columns that an input lacks are known only if all of it was read.
         check_fields(self.plan.recipe, columns if complete else None, self.sinks)
@@ -191,7 +189,7 @@ class Run:
 
     def count(self) -> int | None:
         """Returns the number of records, or None if it is unknown."""
-        total, limit = self.source.count(), self.plan.limit
+        total, limit = count_source(self.source), self.plan.limit
         return min(total, limit) if total is not None and limit is not None else total
 
     def _columns(self) -> tuple[frozenset[str], bool]:
@@ -255,9 +253,8 @@ def count_input(recipe: Recipe, limit: int | None = None) -> InputCount | None:
         return None
     source = open_source(recipe, Path("out") / recipe.name)
     try:
-        with reaching(source.path):
-            source.check()
-            total = source.count()
+        check_source(source)
+        total = count_source(source)
     except SourceError as error:
         return InputCount(None, str(error))
     if total is None:

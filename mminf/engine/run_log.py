@@ -52,7 +52,8 @@ def run_log(folder: Path) -> Iterator[None]:
             file_log.info("the run was stopped")
             raise
         except MminfError as error:
-            file_log.error("the run ends with an error: %s", error)
+            # The exception of a library or a plugin behind it is for whoever looks for its cause.
+            file_log.error("the run ends with an error: %s", error, exc_info=error if error.__cause__ else None)
             raise
         except Exception:
             file_log.exception("the run ends with an error")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 
 from mminf.engine.first_failures import FirstFailures
 from mminf.engine.outcome import SKIPPED, Skipped, StepFailure, StepOutcome
 from mminf.engine.plan import StagePlan
+from mminf.engine.run_log import file_log
 from mminf.engine.stats import RunStats
 from mminf.errors import EngineError, MissingField, RecordError
 from mminf.record import Record
@@ -14,7 +16,10 @@ from mminf.step.base import Outcome
 from mminf.step.context import Context, Gateway
 from mminf.step.failure import KeepFailed
 from mminf.step.outcome import check_outcome, is_fields, tell_drop
-from mminf.step.retry import retry
+from mminf.step.retry import StepBug, retry
+
+BUGS = 20
+"""Maximum number of tracebacks in the log."""
 
 
 class StepRunner:
@@ -40,6 +45,7 @@ class StepRunner:
         self._stats = stats
         self._written_off = written_off
         self._first_failures = first_failures
+        self._bugs: set[tuple[str, str]] = set()
 
     async def run(self, index: int, record: Record) -> StepOutcome:
         """Returns the outcome of a step, after at most `attempts` attempts.
@@ -88,4 +94,14 @@ class StepRunner:
                 return SKIPPED
             return await retry(attempt, step.config.attempts, before=lambda *_: stats.count_retry())
         except RecordError as error:
+            if isinstance(error, StepBug):
+                self._log_bug(step.name, record, error)
             return StepFailure(str(error), lacks_field=isinstance(error, MissingField))
+
+    def _log_bug(self, name: str, record: Record, error: StepBug) -> None:
+        """Writes the traceback of an exception that a step does not expect to the log, once for each type and place."""
+        cause = error.__cause__
+        place = f"{type(cause).__name__} {traceback.extract_tb(cause.__traceback__)[-1:]}" if cause is not None else ""
+        if (name, place) not in self._bugs and len(self._bugs) < BUGS:
+            self._bugs.add((name, place))
+            file_log.error("step %s, record %s: %s", name, record.id, error, exc_info=cause)

@@ -67,13 +67,20 @@ def run_in_loop(work: Work[T], run: Run, watch: Watch | None = None, patience: f
         watch: called at the start; returns a function that is called at the end (a progress display).
         patience: seconds after the first signal in which further signals are ignored, because launchers repeat it.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _runs_here():
         return _run(work, run, watch, patience)
     # A notebook runs a loop in this thread.
     with ThreadPoolExecutor(1, "mminf-run") as thread:
         return thread.submit(_run, work, run, watch, patience).result()
+
+
+def _runs_here() -> bool:
+    """Returns whether this thread runs an event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _run(work: Work[T], run: Run, watch: Watch | None, patience: float) -> T:

@@ -96,6 +96,69 @@ def test_values_that_are_not_json_fail_their_record(fields: object, reason: str)
     assert list(read_input(made(Given, *rows))) == [rows[0], BadRow("b", reason, 1), rows[2]]
 
 
+FAULTY = """
+from mminf.sink import Sink, sink
+from mminf.source import Numbered, Source, source
+
+
+@source("faulty_NAME")
+class Faulty(Source):
+    def check(self):
+        CHECK
+
+    def count(self):
+        COUNT
+
+    def read(self, shard=None):
+        READ
+        yield Numbered(self.config.id).record("a", {"n": 1})
+
+
+@sink("bad_NAME")
+class Bad(Sink):
+    def check(self):
+        SINK
+        super().check()
+
+    def row(self, record):
+        return {"n": 1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("part", "body", "told"),
+    [
+        ("CHECK", "{}['a']", "source Faulty failed: KeyError: 'a' (faulty.py:9)"),
+        ("COUNT", "return 1 / 0", "source Faulty failed: ZeroDivisionError: division by zero (faulty.py:12)"),
+        ("COUNT", "return 'many'", "source Faulty: `count` returned 'many', not a number of records or None"),
+        ("COUNT", "return -1", "source Faulty: `count` returned -1, not a number of records or None"),
+        (
+            "READ",
+            "open('/missing/file')",
+            "source Faulty failed: FileNotFoundError: [Errno 2] No such file or directory",
+        ),
+        ("SINK", "raise OSError('full')", "sink Bad failed: OSError: full (faulty.py:22)"),
+        ("SINK", "None.x", "sink Bad failed: AttributeError: 'NoneType' object has no attribute 'x' (faulty.py:22)"),
+    ],
+)
+def test_an_exception_of_a_plugin_is_one_line(
+    part: str, body: str, told: str, write_recipe: Callable[..., Path], tmp_path: Path
+) -> None:
+    text = FAULTY.replace(part, body)
+    for other in ("CHECK", "COUNT", "READ", "SINK"):
+        text = text.replace(other, "return None" if other == "COUNT" else "pass")
+    name = tmp_path.name  # a name is registered once per process
+    (tmp_path / "faulty.py").write_text(text.replace("NAME", name))
+    recipe = write_recipe(
+        "plugins: [faulty.py]\nsource: {faulty_NAME: {path: x}}\nsteps: [{set: {a: 'n'}}]\nsinks: [{bad_NAME: {path: o.jsonl}}]\n".replace(
+            "NAME", name
+        )
+    )
+    with pytest.raises((SourceError, OutputError)) as raised:
+        mminf.run(recipe, output=tmp_path / "out")
+    assert str(raised.value).startswith(told)
+
+
 def test_an_exception_names_the_line() -> None:
     class Raises(Given):
         def read(self, shard: object = None) -> Iterator[Record | BadRow]:

@@ -249,3 +249,33 @@ def test_a_refused_run_does_not_write_to_the_log_of_another(write_recipe: Recipe
     with hold(tmp_path / "out"), pytest.raises(mminf.JournalError, match="another run"):
         mminf.run(write_recipe(KEEP), output=tmp_path / "out")
     assert not (tmp_path / "out" / "run.log").exists()
+
+
+BUGGY = """
+from mminf.step import Step, StepConfig, step
+
+
+class BuggyConfig(StepConfig):
+    writes: str = "out"
+
+
+@step("buggy")
+class Buggy(Step[BuggyConfig]):
+    async def run(self, record, ctx):
+        return {"out": 1 // int(record["n"])}
+"""
+
+
+def test_a_bug_in_a_step_is_logged_once_with_its_traceback(write_recipe: Recipe, rows: Rows, tmp_path: Path) -> None:
+    (tmp_path / "buggy.py").write_text(BUGGY)
+    rows({"n": 0}, {"n": 0}, {"n": "x"}, {"n": 1})
+    recipe = write_recipe(
+        "name: small\nmax_same_failures: null\nplugins: [buggy.py]\nsource: {jsonl: rows.jsonl}\n"
+        "steps: [{buggy: {}}]\nsinks: [jsonl: o.jsonl]\n"
+    )
+    assert mminf.run(recipe, output=tmp_path / "out").counts.failed == 3
+    text = (tmp_path / "out" / "run.log").read_text()
+    assert text.count("Traceback (most recent call last)") == 2, text
+    assert text.count('return {"out": 1 // int(record["n"])}') == 2
+    assert "no running event loop" not in text, "the run works in no handler of another exception"
+    assert "ZeroDivisionError" in text and "ValueError: invalid literal" in text
