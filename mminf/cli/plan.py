@@ -46,7 +46,7 @@ def plan(
     plugins: list[str] = PLUGIN,
     force: bool = FORCE,
 ) -> None:
-    """Show what a run would do: its stages, model loads and calls; with --probe, what it would cost.
+    """Show what a run would do: its stages, model loads and calls; with --probe, what it would cost instead.
 
     Examples:
 
@@ -57,14 +57,13 @@ def plan(
     from mminf import api
 
     loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
-    for line in api.describe_plan(loaded, limit=limit).splitlines():
-        echo_wrapped(line, indent=" " * (len(line) - len(line.lstrip()) + 4))
     if probe is None:
+        for line in api.describe_plan(loaded, limit=limit).splitlines():
+            echo_wrapped(line, indent=" " * (len(line) - len(line.lstrip()) + 4))
         return
     from mminf.display.estimate import estimate_text
 
     prepared = api.prepare(loaded, output=output, limit=limit, force=force)
-    echo()
     found = api.probe(prepared, records=probe, progress=True)
     echo(estimate_text(found))
     end_interrupted(prepared)

@@ -115,11 +115,21 @@ def _remarks(probe: ProbeResult, found: Estimate) -> list[str]:
         lines.append(f"no record reached {', '.join(unreached)}; these calls are not in the estimate")
     if not figures.accepted():
         lines.append("no record of the probe was accepted; `mminf preview` shows what happens to records")
+    if found.calls.value:
+        lines += _call_remarks(probe, found)
+    if found.probed == 1:
+        lines.append("one record gives no range")
+    return lines
+
+
+def _call_remarks(probe: ProbeResult, found: Estimate) -> list[str]:
+    """Returns what limits the estimate of the calls."""
+    lines = []
     unpriced = [name for name in found.by_engine if name in probe.unpriced]
     if found.money and unpriced:
         lines.append(f"the cost is without {', '.join(unpriced)}, which has no price")
-    if found.calls.value and not (found.prompt_tokens.value or found.completion_tokens.value):
+    if not (found.prompt_tokens.value or found.completion_tokens.value):
         lines.append("the engines report no tokens, so prices per token add nothing to the cost")
-    if found.probed == 1:
-        lines.append("one record gives no range")
+    if probe.unloaded:
+        lines.append(f"the answers were in the journal, so the time is without loading {', '.join(probe.unloaded)}")
     return lines

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Set
+from collections import Counter
+from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING
 
 from mminf.engine.previews import PreviewedOutcome, PreviewedRecord, PreviewedStep
 from mminf.errors import shorten_text
+from mminf.layout import amount
 from mminf.record import Json
 from mminf.states import RecordStatus
 from mminf.terminal import make_console, printable
@@ -36,19 +38,41 @@ def print_preview(records: list[PreviewedRecord], console: Console | None = None
         console.rule(f"[bold]{_plain(title)}[/bold]", align="left", style="dim")
         console.print(_input(record))
         console.print()
-        widths = _widths(record)
-        parts = [*(step.record for step in record.steps), *(outcome.record for outcome in record.outcomes)]
-        for part in dict.fromkeys(parts):
-            if part != record.id:
-                console.print(f"[bold]{_plain(printable(part.removeprefix(record.id)))}[/bold]")
-            steps = [step for step in record.steps if step.record == part]
-            console.print(_steps(steps, widths))
-            explained = {step.step for step in steps if step.note}
-            for outcome in (end for end in record.outcomes if end.record == part):
-                _print_end(console, outcome, explained, widths)
-            console.print()
+        _print_parts(console, record)
         if not record.outcomes:
             console.print("pending\n", style="yellow")
+    if len(records) > 1:
+        console.print(_plain(printable(summary(records))))
+
+
+def _print_parts(console: Console, record: PreviewedRecord) -> None:
+    """Prints the steps and the end of a record, and of each of its children."""
+    widths = _widths(record)
+    parts = [*(step.record for step in record.steps), *(outcome.record for outcome in record.outcomes)]
+    for part in dict.fromkeys(parts):
+        if part != record.id:
+            console.print(f"[bold]{_plain(printable(part.removeprefix(record.id)))}[/bold]")
+        steps = [step for step in record.steps if step.record == part]
+        console.print(_steps(steps, widths))
+        explained = {step.step for step in steps if step.note}
+        for outcome in (end for end in record.outcomes if end.record == part):
+            _print_end(console, outcome, explained, widths)
+        console.print()
+
+
+def summary(records: Sequence[PreviewedRecord]) -> str:
+    """Returns how the records ended, and at which steps: `3 records: 2 done, 1 dropped (keep 1)`."""
+    ends = Counter((outcome.state, outcome.step) for record in records for outcome in record.outcomes)
+    told = []
+    for state in RecordStatus:
+        steps = {step: number for (ended, step), number in ends.items() if ended is state}
+        if steps:
+            at = ", ".join(f"{step} {number}" for step, number in steps.items() if step is not None)
+            told.append(f"{sum(steps.values())} {state}{f' ({at})' if at else ''}")
+    if pending := sum(not record.outcomes for record in records):
+        told.append(f"{pending} pending")
+    children = " and children" if any(len(record.outcomes) > 1 for record in records) else ""
+    return f"{amount(len(records), 'record')}{children}: {', '.join(told)}"
 
 
 def _plain(text: str) -> str:

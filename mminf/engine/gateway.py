@@ -114,7 +114,7 @@ class JournalGateway:
             answer = separate(known, request)
         else:
             answer = await self._ask(question, name)
-        if count_answer(call.step, answer, call.attempt):
+        if count_answer(call.step, answer, call.attempt, recalled=known is not None):
             self._stats.count_answered(answer)
         return key, present(answer, engine.backend.config.reasoning)
 

@@ -36,6 +36,7 @@ class ProbeResult:
         estimate: estimated cost of the run, or of 1000 records if the total is unknown; None if there are no records.
         calling: names of the steps that call a model.
         unpriced: engines without a price.
+        unloaded: models whose loads are not in the time: the journal had all their answers.
         result: the state of the run that the probe is a part of.
     """
 
@@ -45,6 +46,7 @@ class ProbeResult:
     estimate: Estimate | None
     calling: Sequence[str]
     unpriced: Sequence[str]
+    unloaded: Sequence[str]
     result: RunResult
 
 
@@ -56,7 +58,15 @@ def conclude(run: Run, figures: Figures, total: int | None, result: RunResult) -
     found = estimate(figures, terms) if figures.records else None
     calling = [step.name for step in run.plan.recipe.steps if step.engine is not None]
     unpriced = [name for name, config in run.plan.recipe.engines.items() if config.price is None]
-    return ProbeResult(figures, run.session.stats, total, found, calling, unpriced, result)
+    engines = {
+        step.engine: run.session.engines[step.engine] for step in run.plan.recipe.steps if step.engine is not None
+    }
+    unloaded = [
+        engine.stats.model for engine in engines.values() if engine.loads_model and not engine.stats.load_seconds
+    ]
+    return ProbeResult(
+        figures, run.session.stats, total, found, calling, unpriced, list(dict.fromkeys(unloaded)), result
+    )
 
 
 class ChosenRecords(Source):

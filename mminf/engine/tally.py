@@ -32,18 +32,27 @@ class Tally:
         seconds: sum of their durations.
     """
 
-    __slots__ = ("_started", "calls", "notes", "seconds")
+    __slots__ = ("_recalled", "_started", "calls", "notes", "seconds")
 
     def __init__(self, notes: list[StepNote] | None = None) -> None:
         self.calls: list[CallFigures] = []
         self.seconds = 0.0
         self.notes = notes
         self._started = time.monotonic()
+        self._recalled: dict[tuple[str, int], float] = {}
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the record was started."""
-        return time.monotonic() - self._started
+        """Seconds since the record was started, and those that its answers from the journal took before."""
+        return time.monotonic() - self._started + sum(self._recalled.values())
+
+    def count(self, call: CallFigures, attempt: int, *, recalled: bool) -> None:
+        """Adds an answer. The calls of one attempt of a step run at the same time: the longest one counts."""
+        self.calls.append(call)
+        self.seconds += call.seconds
+        if recalled:
+            made = call.step, attempt
+            self._recalled[made] = max(self._recalled.get(made, 0.0), call.seconds + call.waited)
 
 
 _current: ContextVar[Tally | None] = ContextVar("tally", default=None)
@@ -56,23 +65,25 @@ def begin_tally(notes: list[StepNote] | None = None) -> Tally:
     return tally
 
 
-def count_answer(step: StepLike, answer: Generation, attempt: int) -> bool:
-    """Adds an answer to the tally of the record that is being processed. Returns whether there is such a record."""
+def count_answer(step: StepLike, answer: Generation, attempt: int, *, recalled: bool) -> bool:
+    """Adds an answer to the tally of the record that is being processed. Returns whether there is such a record.
+
+    Args:
+        recalled: it is from the journal.
+    """
     if (tally := _current.get()) is None:
         return False
-    tally.calls.append(
-        CallFigures(
-            step.name,
-            step.engine or "",
-            answer.prompt_tokens,
-            answer.completion_tokens,
-            answer.seconds,
-            answer.in_flight,
-            attempt > 0,
-            answer.waited,
-        )
+    call = CallFigures(
+        step.name,
+        step.engine or "",
+        answer.prompt_tokens,
+        answer.completion_tokens,
+        answer.seconds,
+        answer.in_flight,
+        attempt > 0,
+        answer.waited,
     )
-    tally.seconds += answer.seconds
+    tally.count(call, attempt, recalled=recalled)
     return True
 
 

@@ -132,6 +132,18 @@ def test_a_second_probe_makes_no_call_and_finds_the_same(
     assert again.estimate.engine_seconds.value == pytest.approx(first.estimate.engine_seconds.value)
 
 
+def test_answers_from_the_journal_take_as_long_as_when_they_were_made(
+    recipe: Callable[..., Path], tmp_path: Path
+) -> None:
+    path, settings = recipe(), {"engines.m.latency": 0.2}
+    probe(path, tmp_path / "out", **settings)
+    again = probe(path, tmp_path / "out", **settings)
+    assert again.estimate is not None
+    assert again.estimate.seconds.value > 0.4, "a record that passes has three calls, one after the other"
+    assert again.unloaded == ["scripted"]
+    assert "the answers were in the journal, so the time is without loading scripted" in estimate_text(again)
+
+
 def test_a_probe_after_a_run_makes_no_call_and_keeps_its_records(
     recipe: Callable[..., Path], tmp_path: Path, calls_log: Path
 ) -> None:
