@@ -84,7 +84,7 @@ def _summary(output: str, found: RunStatus) -> Iterator[str]:
         yield f"  dataset {output.rstrip('/')}/{dataset['path']}: {said}{gone}"
     if found["log"] is not None:
         yield f"  log {output.rstrip('/')}/{found['log']}"
-    for line in cost_lines(found["cost"], found["expected_cost"]):
+    for line in cost_lines(found["cost"], found["expected_cost"], _awaited(found)):
         yield f"  {line}"
     if found["gpu_hours"]:
         yield f"  {found['gpu_hours']:,.3g} GPU-hours"
@@ -93,6 +93,12 @@ def _summary(output: str, found: RunStatus) -> Iterator[str]:
     if found["parts"]:
         parts = ", ".join(f"{name} {state}" for name, state in found["parts"].items())
         yield f"  shards that are not merged yet: {parts}"
+
+
+def _awaited(found: RunStatus) -> str | None:
+    """Returns the name of the step over all records that records wait for, or None."""
+    stages = zip(found["waiting_after"], found["stages"][1:], strict=False)
+    return next((steps[0] for waiting, steps in stages if waiting), None)
 
 
 def _when(found: RunStatus) -> str:

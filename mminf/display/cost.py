@@ -8,16 +8,18 @@ from mminf.cost.refine import CostStatus
 from mminf.display.estimate import rounded
 
 
-def cost_lines(spent: CostStatus, expected: CostStatus | None) -> Iterator[str]:
+def cost_lines(spent: CostStatus, expected: CostStatus | None, until: str | None = None) -> Iterator[str]:
     """Yields lines for `mminf status`.
 
     Args:
         expected: cost of the whole run; None if unknown.
+        until: step over all records that records wait for; calls after it are not in the expected cost.
     """
     if spent["calls"]:
         yield f"so far: {_sums(spent)}"
     if expected is not None and expected["calls"]:
-        yield f"all records, in proportion: about {_sums(expected)}"
+        part = "" if until is None else f" until {until}"
+        yield f"all records{part}, in proportion: about {_sums(expected)}"
 
 
 def _sums(cost: CostStatus) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+import mminf
 from mminf.cli.main import app
 
 RECIPE = """
@@ -114,6 +115,26 @@ def test_status_shows_the_cost(plan: Callable[..., Any]) -> None:
     (whole,) = [line for line in lines if line.startswith("  all records, in proportion: about ")]
     assert " calls, " in spent and " answer tokens, " in spent and spent.endswith(" EUR")
     assert whole.endswith(" EUR") and whole != spent
+
+
+def test_status_tells_up_to_which_step_the_cost_of_all_records_is(
+    write_recipe: Callable[[str], Path], rows: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = write_recipe(
+        "name: staged\nengines: {m: {backend: scripted, answer: 'x {seed}'}}\nsource: {jsonl: rows.jsonl}\n"
+        "budget: {calls: 30}\nsteps:\n"
+        "  - generate: {name: ask, engine: m, prompt: 'Say {{ n }}'}\n"
+        "  - deduplicate: {reads: n}\n"
+        "  - generate: {name: more, engine: m, prompt: 'More {{ n }}'}\n"
+        "sinks: [{jsonl: out.jsonl}]\n"
+    )
+    rows(*({"id": f"r{n}", "n": str(n)} for n in range(100)))
+    output = str(tmp_path / "out")
+    mminf.run(path, output=output)
+    said = CliRunner().invoke(app, ["status", output]).output
+    assert "all records until deduplicate, in proportion: about 100 calls" in said
+    mminf.run(path, output=output, settings=["budget=null"])
+    assert "in proportion" not in CliRunner().invoke(app, ["status", output]).output
 
 
 def test_an_input_without_the_fields_that_steps_read(rows: Callable[..., Path]) -> None:
