@@ -219,8 +219,9 @@ def _verifiable(asked: Asked) -> str:
     text = (asks or [question(asked.scene)])[0]
     answer = solution(text, asked.scene)
     if "multiple choice" in asked.text:
-        shown = "\n".join(f"{letter}. {value}" for letter, value in zip("ABCD", (answer, "7", "8", "9"), strict=True))
-        return f"<question>{text}\n{shown}</question>\n<answer>A</answer>"
+        values = asked.rng.sample([answer, *[other for other in ("7", "8", "9", "11") if other != answer][:3]], 4)
+        shown = "\n".join(f"{letter}. {value}" for letter, value in zip("ABCD", values, strict=True))
+        return f"<question>{text}\n{shown}</question>\n<answer>{'ABCD'[values.index(answer)]}</answer>"
     if "a number in digits" in asked.text and not answer.isdigit():
         text, answer = "How many words or numbers does the sign show?", "1"
     return f"<question>{text}</question>\n<answer>{answer}</answer>"
@@ -229,9 +230,11 @@ def _verifiable(asked: Asked) -> str:
 def _solve(asked: Asked) -> str:
     instruction = asked.request.turns[-1].text.strip()
     first, _, options = instruction.partition("\n")
-    answer = "A" if options else solution(first, asked.scene) or "1"
+    answer = solution(first, asked.scene) or "1"
+    if options:
+        answer = next((line[0] for line in options.splitlines() if line[3:] == answer), "A")
     if asked.chance(WRONG / 2):
-        answer = "B" if options else "12"
+        answer = "DABC"["ABCD".index(answer)] if options else "12"
     return f"{caption(asked.scene)}\n<answer>{answer}</answer>"
 
 
