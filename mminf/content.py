@@ -22,6 +22,10 @@ def content_file(name: str) -> Path:
     return Path(str(mminf_content.__file__)).parent / name
 
 
+_RUN = "journal.sqlite"
+"""What the output folder of a run has."""
+
+
 def find_recipe(name: str) -> Path:
     """Returns the file of a recipe, given by its path or, for a bundled recipe, by its name.
 
@@ -33,6 +37,9 @@ def find_recipe(name: str) -> Path:
     path = Path(name).expanduser()
     if path.is_file():
         return path.resolve()
+    if (path / _RUN).is_file():
+        example = f"give the recipe's file or name, with `--output {path}`"
+        raise RecipeError([Problem(name, f"this is the output of a run, not a recipe; {example}")])
     known = builtin_recipes()
     if path.suffix in (".yaml", ".yml") or "/" in name:
         raise RecipeError([Problem(name, "recipe file does not exist")])

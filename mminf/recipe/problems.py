@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
@@ -47,6 +48,10 @@ _WORDS = {
     "string_too_long": "must have {max_length} or fewer characters",
 }
 _AS_LIST = "function-before[_as_list(), list[str]]"
+_KEY = "[key]"
+"""The end of the place of an error in the key of a mapping."""
+_CLASS = re.compile(r"\[(?P<set>[^\]]+)\](?:\{1,(?P<most>\d+)\}|\+)")
+"""The patterns of names: one class of characters."""
 
 
 def find_problems(
@@ -59,7 +64,7 @@ def find_problems(
         label: name of that part, which the messages begin with; empty for the recipe as a whole.
     """
     for item in error.errors():
-        loc = tuple(part for part in item["loc"] if part != _AS_LIST)
+        loc = tuple(part for part in item["loc"] if part not in (_AS_LIST, _KEY))
         parts = [label, _explain(item, cls, loc)]
         yield Problem(document.locate((*path, *loc)), ": ".join(part for part in parts if part))
 
@@ -103,11 +108,21 @@ def _say(kind: str, values: Mapping[str, object], text: str) -> str:
         values: what pydantic's text contains.
         text: pydantic's text, for errors of other types.
     """
+    if kind == "string_pattern_mismatch":
+        return _say_pattern(str(values.get("pattern")))
     if kind in _WORDS:
         return _WORDS[kind].format(**values)
     if kind.endswith(("_parsing", "_type")) and (known := kind.rpartition("_")[0]) in _KINDS:
         return f"must be {_KINDS[known]}"
     return text.replace("Input should be a valid ", "must be a ").replace("Input should be ", "must be ")
+
+
+def _say_pattern(pattern: str) -> str:
+    found = _CLASS.fullmatch(pattern.strip("^$"))
+    if found is None:
+        return f"must match {pattern}"
+    shown = re.sub(r"\w-\w|.", lambda part: f" {part[0]}", found["set"]).strip()
+    return f"must have {'up to ' + found['most'] if found['most'] else 'only'} characters of {shown}"
 
 
 def _owner(cls: type[BaseModel], path: Path_) -> type[BaseModel]:

@@ -119,6 +119,9 @@ def test_new_plugin_runs_as_it_is_written(tmp_path: Path, rows: Callable[..., Pa
     found = mminf("run", "shout.yaml", "-o", "out", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     assert read_rows(tmp_path / "out" / "shout.jsonl") == [{"id": "1", "text": "loud", "shout": "LOUD"}]
+    swapped = mminf("export", "out", "-o", "out", cwd=tmp_path)
+    assert swapped.returncode == 2
+    assert "out: this is the output of a run, not a recipe; give the recipe's file or name, with" in swapped.stderr
     again = mminf("new-plugin", "shout", cwd=tmp_path)
     assert (again.returncode, "exists already" in again.stderr) == (2, True)
 

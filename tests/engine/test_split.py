@@ -132,10 +132,10 @@ def test_a_new_record_among_the_others_moves_few() -> None:
         ({"train": 1.5, "validation": -0.5}, "greater than 0"),
         ({"train": 1, "validation": 0}, "greater than 0"),
         ({"train": float("nan")}, "greater than 0|less than or equal"),
-        ({"Train": 1}, "should match pattern"),
-        ({"a.b": 1}, "should match pattern"),
-        ({"../x": 1}, "should match pattern"),
-        ({"x" * 21: 1}, "should match pattern"),
+        ({"Train": 1}, "must have up to 20 characters of a-z 0-9 _, not"),
+        ({"a.b": 1}, "must have up to 20 characters of a-z 0-9 _, not"),
+        ({"../x": 1}, "must have up to 20 characters of a-z 0-9 _, not"),
+        ({"x" * 21: 1}, "must have up to 20 characters of a-z 0-9 _, not"),
     ],
 )
 def test_invalid_shares(shares: dict[str, float], message: str) -> None:
