@@ -261,3 +261,21 @@ def test_problems_are_in_the_words_of_recipes(kind: str, data: st.DataObject) ->
             assert not re.search(
                 r"Input|valid (tuple|string|integer|dict)|Value error|\bafter validation", problem.message
             )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("name: a b", "recipe.yaml:1: name: must have only characters of A-Z a-z 0-9 _ . -, not 'a b'"),
+        (
+            "split: {shares: {T: 1}}",
+            "recipe.yaml:1: split.shares.T: must have up to 20 characters of a-z 0-9 _, not 'T'",
+        ),
+    ],
+)
+def test_the_characters_of_names_are_told_in_words(text: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"{text}\nsource: {{blank: 1}}\nsteps: [{{set: {{a: '1'}}}}]\n")
+    with pytest.raises(RecipeError) as raised:
+        load_recipe(path)
+    assert str(raised.value).endswith(told)
