@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -70,7 +71,21 @@ def _check_row(source: str, row: object) -> Record | BadRow:
 
 def _telling(source: Source, shard: Shard | None) -> Iterator[object]:
     with telling(source):
-        yield from _read(source, shard)
+        rows = iter(_read(source, shard))
+        while True:
+            try:
+                row: object = next(rows)
+            except StopIteration as end:
+                if _is_stray(end):
+                    raise SourceError(f"source {type(source).__name__} failed: {tell_bug(end)}") from end
+                return
+            yield row
+
+
+def _is_stray(end: StopIteration) -> bool:
+    """Returns whether a function that an iterator calls has raised the end of the rows: `map` takes it for its own."""
+    names = [frame.f_code.co_name for frame, _ in traceback.walk_tb(end.__traceback__)][1:]
+    return bool(names) and "__next__" not in names
 
 
 @contextlib.contextmanager

@@ -62,6 +62,43 @@ def test_what_is_no_row_ends_the_run(rows: list[object], told: str) -> None:
         list(read_input(made(Given, *rows)))
 
 
+class Iterated:
+    """An iterator that ends as iterators do, in a method of its own."""
+
+    def __init__(self, rows: list[object]) -> None:
+        self.rows = rows
+
+    def __iter__(self) -> Iterated:
+        return self
+
+    def __next__(self) -> object:
+        return self._next()
+
+    def _next(self) -> object:
+        if not self.rows:
+            raise StopIteration
+        return self.rows.pop(0)
+
+
+def test_the_end_of_the_rows_is_not_that_of_a_function() -> None:
+    def convert(number: int) -> Record:
+        return Record(str(number), {"n": next(iter(range(number, 2)))}, number)
+
+    class Mapped(Given):
+        def read(self, shard: object = None) -> Iterator[Record | BadRow]:
+            return map(convert, range(4))
+
+    with pytest.raises(SourceError, match=r"source Mapped failed: StopIteration:  \(test_faulty_inputs.py:\d+\)"):
+        list(read_input(made(Mapped)))
+
+    class Ending(Given):
+        def read(self, shard: object = None) -> Iterator[Record | BadRow]:
+            return Iterated(self.given)  # type: ignore[return-value]
+
+    rows: list[object] = [Record(name, {}, number) for number, name in enumerate("abc")]
+    assert list(read_input(made(Ending, *rows))) == rows
+
+
 def test_numbers_with_gaps_increase() -> None:
     rows = [Record("a", {}, 3), Record("b", {}, 5)]
     assert [row.seq for row in read_input(made(GivenWithGaps, *rows))] == [3, 5]
