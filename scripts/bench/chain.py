@@ -180,6 +180,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rates = {each: statistics.median(one["calls"] / one["seconds"] for one in rounds) for each, rounds in found.items()}
     print(f"mminf takes 1/{seconds['vllm'] / seconds['mminf']:.2f} of the time; calls per second", end=" ")
     print(f"{rates['mminf'] / rates['vllm']:.1%} of the chain's (medians)")
+    each = {name: statistics.median(one["seconds"] / one["kept"] for one in rounds) for name, rounds in found.items()}
+    print(f"per row: 1/{each['vllm'] / each['mminf']:.2f} of the time (medians)")
 
 
 if __name__ == "__main__":
