@@ -125,6 +125,8 @@ def test_texts_of_models_are_no_markup(run: Callable[..., Path]) -> None:
     assert not [attributes for tag, attributes in tags if tag == "img"]
     assert "&lt;script&gt;alert(1)" in page
     assert not re.search(r"<script>alert", page)
+    (rule,) = re.findall(r"^([^{}\n]+) \{ unicode-bidi: plaintext; \}$", page, re.MULTILINE)
+    assert {"td", "dd", "h4", "pre", "article p"} == set(rule.split(", ")), "U+202E reverses no more than its element"
 
 
 def test_several_runs_are_side_by_side(run: Callable[..., Path], tmp_path: Path) -> None:
