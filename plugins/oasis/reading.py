@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from mminf.step import (
@@ -209,7 +210,7 @@ def _read_value(rest: str, sampled: str | None, examples: Sequence[str]) -> Read
         raise Echo(f"the classifier wrote {short(rest.strip())} instead of an instruction")
     if sampled is None:
         return Reading(value, ended)
-    if any(_same(value, example) for example in examples) and coverage(value, sampled) < 1:
+    if _words(value) in _words_of(tuple(examples)) and coverage(value, sampled) < 1:
         raise Echo(f"the classifier repeated an example of the prompt: {short(value)}")
     kept = drop_stray(value, sampled)
     if not is_quoted(kept, sampled) and not _is_grounded(kept, sampled):
@@ -224,8 +225,11 @@ def _is_grounded(value: str, sampled: str) -> bool:
     return skipped_words(value, sampled) <= _SKIPPED
 
 
-def _same(one: str, other: str) -> bool:
-    def plain(text: str) -> str:
-        return re.sub(r"[\W_]+", " ", text.casefold()).strip()
+def _words(text: str) -> str:
+    """Returns a text without case and punctuation."""
+    return re.sub(r"[\W_]+", " ", text.casefold()).strip()
 
-    return plain(one) == plain(other)
+
+@lru_cache(maxsize=16)
+def _words_of(examples: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(map(_words, examples))
