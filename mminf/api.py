@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mminf.arguments import check_load, listed
 from mminf.content import content_folder, find_recipe
 from mminf.engine.plan import check_fields
 from mminf.engine.result import RunResult, open_sinks
@@ -52,7 +53,7 @@ def load(
     recipe: str | Path,
     *,
     input: str | Path | None = None,  # noqa: A002 (what users call it)
-    profile: str | None = None,
+    profile: str | Sequence[str] | None = None,
     settings: Sequence[str] = (),
     overrides: Mapping[str, Any] | None = None,
     seed: int | None = None,
@@ -64,7 +65,7 @@ def load(
     Args:
         recipe: path, or name of a recipe bundled with mminf.
         input: image folder, JSON, JSONL, CSV, Parquet or dataset on disk; replaces the recipe's source.
-        profile: one of the recipe's profiles.
+        profile: one of the recipe's profiles, or several.
         settings: `path.to.key=value` texts, as `--set` takes them.
         overrides: the same from Python: `{"engines.vlm.model": "..."}` or nested mappings.
         seed: seed of the run; overrides the recipe's seed.
@@ -74,17 +75,16 @@ def load(
     Raises:
         UsageError: if the recipe is invalid; the message lists all problems.
     """
-    values = dict(overrides or {})
-    if seed is not None:
-        values["seed"] = seed
+    check_load(recipe, overrides)
+    values = {**(overrides or {}), **({"seed": seed} if seed is not None else {})}
     return load_recipe(
         find_recipe(str(recipe)),
-        profile=profile,
-        settings=settings,
+        profile=None if profile is None else ",".join(listed(profile)),
+        settings=listed(settings),
         overrides=values,
         source=guess_source(str(input)) if input is not None else None,
         image_root=_absolute(image_root) if image_root is not None else None,
-        plugins=plugins,
+        plugins=listed(plugins),
         templates=[content_folder("templates")],
     )
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
 import jinja2
 
+from mminf.arguments import listed
 from mminf.engine.counts import count_records, last_wanted
 from mminf.errors import JournalError, RecordError, UsageError, nearest
 from mminf.journal import Journal, Row
@@ -73,13 +74,14 @@ class Listing:
         self,
         output: str | Path,
         *,
-        outcomes: Collection[str] = (),
+        outcomes: Sequence[str] = (),
         step: str | None = None,
         reason: str | None = None,
         where: str | None = None,
         fields: bool = False,
     ) -> None:
         self._output = output
+        outcomes = listed(outcomes)
         known = [*(state.value for state in OUTCOMES), WAITING]
         for name in outcomes:
             if name not in known:
@@ -95,6 +97,10 @@ class Listing:
         self.pending: int | None = None
         self.broken = 0
         self.damage: str | None = None
+
+    def __repr__(self) -> str:
+        kind = "some records" if self.is_filtered else "the records"
+        return f"<{kind} of {self._output}; iterate over them>"
 
     def __iter__(self) -> Iterator[ListedRecord]:
         """Yields the records.
@@ -186,7 +192,7 @@ class Listing:
 def list_records(
     output: str | Path,
     *,
-    outcomes: Collection[str] = (),
+    outcomes: Sequence[str] = (),
     step: str | None = None,
     reason: str | None = None,
     where: str | None = None,

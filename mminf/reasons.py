@@ -20,6 +20,8 @@ MOST_FORMS = 1000
 OTHER = "other reasons"
 
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
+_CUT = r"(['\"])(?!(?:(?!\1).){0,78}\1).{79}"
+"""The beginning of a quoted text, of which a format such as `{text!r:.80}` has cut the end."""
 _VALUE = rf"(?:-?\d[\w.+…-]*|-?inf|nan|true|false|none|{_QUOTED}|\[[^\[\]]*\]|\{{[^{{}}]*\}}|\([^()]*\))"
 _OWN_VALUE = lazy_pattern(
     rf"(?<=[\w)\]'\"])(?<!\bnot)(?<!\bin)(?<!\bis)(?<!\band)(?<!\bor) (?:= )?{_VALUE}"
@@ -31,7 +33,7 @@ _EARLIER = lazy_pattern(r"(not .*) \((?:\w+=|no \w).*", re.DOTALL)
 _ITEMS = lazy_pattern(r"(none of )\d+( items is left; the first: )(.*)", re.DOTALL)
 _DUPLICATE = lazy_pattern(r"(^duplicate of ).+", re.DOTALL)
 """The id of a record in a reason of `deduplicate`; it can be any text."""
-_OF_A_RECORD = lazy_pattern(rf"(?<!\w)(?:{_QUOTED})(?!\w)|[^\s;,()]*(?:\d|\w/\w)[^\s;,()]*")
+_OF_A_RECORD = lazy_pattern(rf"(?<!\w)(?:{_QUOTED})(?!\w)|(?<!\w){_CUT}|[^\s;,()]*(?:\d|\w/\w)[^\s;,()]*")
 
 
 class ReasonGroup(NamedTuple):

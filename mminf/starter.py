@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from mminf.content import builtin_recipes, content_folder, find_recipe
 from mminf.errors import EngineError, ImageError, OutputError, SourceError, UsageError, nearest
 from mminf.image import ImagePolicy, decode_image, read_image
 from mminf.plugin import discover
-from mminf.recipe.dataflow import undefined_reads
+from mminf.recipe.dataflow import input_fields, undefined_reads
 from mminf.recipe.lines import load_document, replace_section
 from mminf.recipe.loader import load_recipe
 from mminf.recipe.model import Recipe
@@ -68,6 +69,7 @@ class InputSummary:
         read: number of records that were read.
         with_images: number of these with images.
         fields: fields that all of these have, other than the id.
+        partial: fields that some of these have, each with their number.
         bad: number of rows that can't be read, and the first reason.
         broken: number of their images on this machine that can't be opened, and the first reason.
     """
@@ -79,6 +81,7 @@ class InputSummary:
     fields: frozenset[str]
     bad: tuple[int, str]
     broken: tuple[int, str]
+    partial: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +115,18 @@ def inspect_input(given: str) -> InputSummary:
     if not records:
         why = f": {rows[0].reason}" if rows else ""
         raise SourceError(f"{given} has no record that can be read{why}")
-    fields = frozenset.intersection(*(frozenset(_filled(record)) for record in records))
+    fields, partial = _fields(records)
     bad = [row.reason for row in rows if not isinstance(row, Record)]
     broken = _broken_images(records, opened.policy())
     return InputSummary(
         source=source,
-        records=opened.count(),
+        records=len(rows) if len(rows) < READ else opened.count(),
         read=len(records),
         with_images=sum(bool(record.get("images")) for record in records),
         fields=fields - {"id"},
         bad=(len(bad), bad[0] if bad else ""),
         broken=(len(broken), broken[0] if broken else ""),
+        partial=partial,
     )
 
 
@@ -139,8 +143,13 @@ def _broken_images(records: Sequence[Record], policy: ImagePolicy) -> list[str]:
     return found
 
 
-def _filled(record: Record) -> list[str]:
-    return [name for name, value in record.fields.items() if value not in (None, "", [], {})]
+def _fields(records: Sequence[Record]) -> tuple[frozenset[str], dict[str, int]]:
+    """Returns the fields that all records have, and those that some have, with their number; empty ones are none."""
+    filled = Counter(
+        name for record in records for name, value in record.fields.items() if value not in (None, "", [], {})
+    )
+    everywhere = frozenset(name for name, number in filled.items() if number == len(records))
+    return everywhere, {name: number for name, number in filled.items() if name not in everywhere}
 
 
 def ask_server(url: str, model: str) -> str | None:
@@ -195,6 +204,12 @@ def fitting_recipes(found: InputSummary | None) -> list[Fitting]:
             description = str(load_document(path).data.get("description") or "")
             ranked.append((-used, place, name, Fitting(name, description, hooks)))
     return [item for *_, item in sorted(ranked, key=lambda item: item[:3])]
+
+
+def missing_fields(name: str, found: InputSummary) -> list[str]:
+    """Returns the fields that a bundled recipe needs and an input lacks."""
+    recipe = _load(builtin_recipes()[name])
+    return [field for field in input_fields(recipe.steps) if field not in _given(recipe, found) | {"id"}]
 
 
 def _given(recipe: Recipe, found: InputSummary | None) -> frozenset[str]:

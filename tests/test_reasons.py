@@ -56,10 +56,14 @@ def test_statements_without_values(reason: str, form: str) -> None:
         ("no [[N]] in the answer 'I can\\'t' (3 attempts)", "no [[N]] in the answer … (… attempts)"),
         ("caption: contains no instruction", "caption: contains no instruction"),
         ("a\nb  c", "a b c"),
+        (f"{'word by word ' * 20!r:.80} is not a number", "… is not a number"),
+        (f"not one word: {'it is ' + chr(39) * 2 + 'so ' * 50!r:.80}", "not one word: …"),
+        (f"{'word by word ' * 20!r} is not a number", "… is not a number"),
+        ("the answer isn't what it should be in any of the ways that we have thought of", None),
     ],
 )
 def test_other_reasons_without_values(reason: str, form: str) -> None:
-    assert reason_form(reason, statement=False) == form
+    assert reason_form(reason, statement=False) == (reason if form is None else form)
 
 
 @pytest.mark.parametrize(

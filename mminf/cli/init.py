@@ -17,9 +17,10 @@ from mminf.errors import UsageError
 if TYPE_CHECKING:
     from mminf.starter import Fitting, InputSummary, Where
 
-_FIELDS = (
-    "`mminf recipes NAME` lists the fields that a recipe needs, and `columns` of its source renames those of the "
-    "input: `mminf run NAME --input INPUT --set 'source.columns={instruction: question}'`"
+_FIELDS = "`mminf recipes NAME` lists the fields that a recipe needs"
+_COLUMNS = (
+    ", and `columns` of its source renames those of the input: `mminf run NAME --input INPUT --set "
+    "'source.{}.columns={{instruction: question}}'`"
 )
 _MOST = 8
 """Number of recipes that are proposed."""
@@ -82,11 +83,16 @@ def init(
 
 def _check_fit(recipe: str | None, found: InputSummary | None, fits: Sequence[Fitting]) -> None:
     """Raises UsageError if no recipe fits the input, or the named one does not."""
+    from mminf.starter import missing_fields
+
+    kind = None if found is None else next(iter(found.source))
+    hint = _FIELDS if kind in (None, "images", "text") else _FIELDS + _COLUMNS.format(kind)
     if not fits:
-        raise UsageError(f"no bundled recipe fits this input; {_FIELDS}")
+        raise UsageError(f"no bundled recipe fits this input; {hint}")
     known = builtin_recipes()
     if recipe in known and found is not None and recipe not in {item.name for item in fits}:
-        raise UsageError(f"recipe {recipe!r} does not fit this input; {_FIELDS}")
+        lacks = ", ".join(missing_fields(str(recipe), found)) or "another input"
+        raise UsageError(f"recipe {recipe!r} does not fit this input: it needs {lacks}; {hint}")
 
 
 def _ask_server(url: str | None, model: str | None) -> str | None:
@@ -119,10 +125,15 @@ def _where(*, gpu: bool, server: str | None, cpu: bool, ask: bool) -> tuple[Wher
         return (Where.GPU if gpu else Where.CPU), None
     here = shutil.which("nvidia-smi") is not None
     if not ask:
-        return (Where.GPU if here else Where.CPU), None
-    answer = typer.prompt("models on a GPU here, on a server, or the cpu", default="gpu" if here else "server")
-    if answer not in [item.value for item in Where]:
-        raise UsageError(f"{answer!r} is not one of gpu, server, cpu")
+        where = Where.GPU if here else Where.CPU
+        echo_wrapped(
+            f"models: on the {where.value}, because the machine has {'a' if here else 'no'} GPU (--{where.value})"
+        )
+        return where, None
+    answer = ""
+    while answer not in [item.value for item in Where]:
+        question = "where do the models run: gpu (on this machine), server or cpu"
+        answer = typer.prompt(question, default="gpu" if here else "server").strip().lower()
     where = Where(answer)
     return where, typer.prompt("address of the server, with /v1") if where is Where.SERVER else None
 
@@ -134,7 +145,8 @@ def _tell(given: str, found: InputSummary) -> None:
     echo_wrapped(f"{given}: {count or amount(found.records or 0, 'record')}")
     images = "all" if found.with_images == found.read else f"{found.with_images} of {found.read}"
     echo_wrapped(f"  of the first {found.read}, {images} have images")
-    if others := sorted(found.fields - {"images"}):
+    some = [f"{name} ({number} of {found.read})" for name, number in sorted(found.partial.items()) if name != "images"]
+    if others := [*sorted(found.fields - {"images"}), *some]:
         echo_wrapped(f"  fields: {', '.join(others)}", indent="    ")
     if found.bad[0]:
         echo_wrapped(f"  {amount(found.bad[0], 'row')} can't be read, such as {found.bad[1]}", indent="    ")

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from mminf.engine.counts import Counts, count_reasons, count_records
@@ -85,7 +85,8 @@ class RunResult:
         """Returns a dataset that the run has written, as a dataset of Hugging Face.
 
         Args:
-            name: its path below the output; the first one by default. A part of a divided dataset has its own path.
+            name: its path below the output, or its name without the ending; the first one by default.
+                A part of a divided dataset has its own path.
 
         Raises:
             OutputError: if there is no such dataset, or its format is not one of rows.
@@ -96,6 +97,9 @@ class RunResult:
         if not names:
             raise OutputError(f"{self.output} has no dataset of this run, which is {self.state}")
         chosen = next(iter(names)) if name is None else name
+        stems = [path for path in names if PurePosixPath(path).stem == chosen]
+        if chosen not in names and len(stems) == 1:
+            chosen = stems[0]
         if chosen not in names:
             raise OutputError(f"the run has written no dataset {chosen!r}{nearest(chosen, names)}")
         return read_rows(self.output / chosen)

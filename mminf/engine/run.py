@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from mminf.arguments import check_limit
 from mminf.cost.eta import Expected
 from mminf.engine.input import check_source, count_source, read_input, telling
 from mminf.engine.output import check_recipe, check_targets, note_datasets, warn_of_limit
@@ -218,8 +219,9 @@ def open_run(
         keep_engines: models stay loaded when work on a stage ends, until `Session.close`.
 
     Raises:
-        SourceError: if the recipe has no source.
+        SourceError, UsageError: if the recipe has no source, or the limit is no number of records.
     """
+    check_limit(limit)
     session = Session(recipe, keep_engines=keep_engines)
     plan = make_plan(recipe, session.engines, limit=limit, force=force)
     return Run(plan, session, Workspace(output), open_source(recipe, output), open_sinks(recipe, output))

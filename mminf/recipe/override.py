@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+
 from mminf.content import builtin_recipes, find_recipe
 from mminf.errors import Problem, RecipeError, nearest, shorten_text
 from mminf.recipe.config import SourceConfig
@@ -63,12 +65,24 @@ def apply_setting(document: Document, setting: str) -> None:
     if not equals or not path or not text or len(path) > 1000:
         raise RecipeError([Problem(f"--set {shorten_text(setting)}", "must be path.to.key=value (null for no value)")])
     try:
-        value = parse_document(text, where).data
+        value = text.strip() if _is_cut(text) else parse_document(text, where).data
     except RecipeError as error:
         reasons = "; ".join(problem.message for problem in error.problems)
-        quoted = f"; the value is YAML: quote a text with braces, --set '{path}=\"...\"'" if "{" in text else ""
+        quoted = f"; the value is YAML: quote a text, --set '{path}=\"...\"'"
         raise RecipeError([Problem(where, f"value {redact(shorten_text(text))!r}: {reasons}{quoted}")]) from error
     overlay_dotted(document, path, value, where)
+
+
+def _is_cut(text: str) -> bool:
+    """Returns whether YAML takes the end of a text for a comment: a text without quotes that contains ` #`."""
+    if "#" not in text:
+        return False
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, RecursionError):  # told when it is parsed
+        return False
+    plain = isinstance(node, yaml.ScalarNode) and node.style is None
+    return node is None or (plain and text[node.end_mark.index :].strip() != "")
 
 
 def overlay_dotted(document: Document, path: str, value: Any, where: str) -> None:

@@ -97,7 +97,9 @@ def _explain(item: Any, cls: type[BaseModel], loc: Path_) -> str:
     said = item["msg"] if item["type"] == HIDDEN_INPUT else _say(item["type"], item.get("ctx") or {}, item["msg"])
     if item["type"] == HIDDEN_INPUT or not _HIDDEN.isdisjoint(map(str, loc)):
         return f"{prefix}{said}"
-    return f"{prefix}{said}, not {redact(shorten_text(repr(item['input'])))}"
+    quote = item["type"] == "string_type" and isinstance(item["input"], Mapping)
+    hint = "; quote a text that contains a colon or braces" if quote else ""
+    return f"{prefix}{said}, not {redact(shorten_text(repr(item['input'])))}{hint}"
 
 
 def _say(kind: str, values: Mapping[str, object], text: str) -> str:

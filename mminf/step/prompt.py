@@ -65,7 +65,9 @@ class PromptStep(Step[P]):
     def __init__(self, config: P, folders: TemplateFolders) -> None:
         super().__init__(config, folders)
         if config.template is not None and config.prompt is not None:
-            raise ValueError("give either `template` or `prompt`, not both")
+            raise ValueError(
+                "give either `template` or `prompt`, not both (`template: null` removes that of a bundled recipe)"
+            )
         self.template = self._find_template(config, folders)
         self.translations = {language: self._translation(language, folders) for language in config.languages}
 

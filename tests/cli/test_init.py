@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+import mminf
 from mminf import api
 from mminf.cli.main import app
 from mminf.content import builtin_recipes, find_recipe
@@ -220,7 +221,8 @@ def test_a_recipe_that_does_not_fit_the_input_is_refused(photos: Path, tmp_path:
         error = error_of("init", str(tmp_path / name), "--input", str(photos), "--cpu", "--recipe", name)
         assert f"recipe {name!r} does not fit this input" in error
         assert not (tmp_path / name).exists()
-    assert "`columns` of its source renames" in error
+    assert "it needs answer, instruction; `mminf recipes NAME` lists" in error
+    assert "columns" not in error, "an image folder has none"
     assert "did you mean 'oasis'" in error_of(
         "init", str(tmp_path / "x"), "--input", str(photos), "--recipe", "oasi", "--cpu"
     )
@@ -239,3 +241,20 @@ def test_a_profile_of_the_bundled_recipe_is_named(tmp_path: Path) -> None:
         "no profile 'demo'; the recipe has no profiles; the bundled recipe has it: mminf run caption --profile demo"
     )
     assert "the bundled recipe has it" not in error_of("validate", str(path), "--profile", "other")
+
+
+def test_the_command_that_renames_columns_works(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("photo,question,note\nphotos/0.png,What is it?,\nphotos/1.png,Who is it?,hm\n")
+    text = " ".join(run(str(tmp_path / "first"), "--input", str(tmp_path / "rows.csv"), "--cpu").split())
+    assert "rows.csv: 2 records" in text and "fields: photo, question, note (1 of 2)" in text
+    error = error_of("init", str(tmp_path / "x"), "--input", str(tmp_path / "rows.csv"), "--recipe", "allava_vflan")
+    assert "it needs instruction; " in error
+    setting = error.partition("--set '")[2].partition("'")[0]
+    loaded = mminf.load("allava_vflan", input=tmp_path / "rows.csv", settings=[setting])
+    assert loaded.source is not None and loaded.source.config.columns == {"instruction": ["question"]}
+
+
+def test_where_the_models_run_is_told_and_asked_again(photos: Path, tmp_path: Path) -> None:
+    assert "models: on the cpu, because the machine has no GPU (--cpu)" in run(
+        str(tmp_path / "m"), "--input", str(photos)
+    )

@@ -1,0 +1,78 @@
+"""Arguments of the functions for Python: one text stands for a list, and wrong types are errors that say what is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mminf
+from mminf.errors import UsageError
+
+RECIPE = """
+name: plain
+source: {jsonl: rows.jsonl}
+steps: [{set: {a: n}}]
+sinks: [{jsonl: out.jsonl}]
+profiles:
+  one: {note: first}
+  two: {note: second}
+"""
+
+
+@pytest.fixture
+def recipe(write_recipe: Callable[[str], Path], rows: Callable[..., Path]) -> Path:
+    rows({"n": 1}, {"n": 2})
+    return write_recipe(RECIPE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"limit": 0}, "limit: must be a whole number of at least 1, not 0"),
+        ({"limit": -1}, "limit: must be a whole number of at least 1, not -1"),
+        ({"limit": "2"}, "limit: must be a whole number of at least 1, not '2'"),
+        ({"limit": True}, "limit: must be a whole number of at least 1, not True"),
+        ({"overrides": ["a"]}, "overrides: must be a mapping, such as "),
+        ({"recipe": {"name": "x"}}, "recipe: must be the path or the name of a recipe, not dict"),
+        ({"settings": "name"}, "--set name: must be path.to.key=value"),
+    ],
+    ids=str,
+)
+def test_wrong_arguments(arguments: dict[str, Any], told: str, recipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as raised:
+        mminf.run(**{"recipe": recipe, "output": tmp_path / "out", **arguments})
+    assert str(raised.value).startswith(told)
+    assert not (tmp_path / "out").exists(), "no dataset is replaced"
+
+
+def test_one_text_stands_for_a_list(recipe: Path, tmp_path: Path) -> None:
+    loaded = mminf.load(recipe, profile=["one", "two"], settings="name=other")
+    assert (loaded.name, loaded.run.note) == ("other", "first second")
+    result = mminf.run(recipe, output=tmp_path / "out")
+    records = mminf.list(tmp_path / "out", outcomes="done")
+    assert [record["state"] for record in records] == ["done", "done"]
+    assert repr(records) == f"<some records of {tmp_path / 'out'}; iterate over them>"
+    assert result.dataset("out").num_rows == result.dataset("out.jsonl").num_rows == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("Which is #1 in {{ n }}", "Which is #1 in {{ n }}"),
+        ("# heading", "# heading"),
+        ("'Say it' # a comment", "Say it"),
+        ('"Item # 1"', "Item # 1"),
+        ("a#b", "a#b"),
+    ],
+)
+def test_a_text_of_a_setting_is_not_cut(value: str, text: str, recipe: Path) -> None:
+    assert mminf.load(recipe, settings=[f"note={value}"]).run.note == text
+
+
+@pytest.mark.parametrize("value", ["Task: describe it", "Rate 1: bad, 2: good", "{{ n }} and more", "a\nb: c # d"])
+def test_a_text_that_is_yaml_is_refused_with_the_remedy(value: str, recipe: Path) -> None:
+    with pytest.raises(UsageError, match="quote a text"):
+        mminf.load(recipe, settings=[f"note={value}"])
