@@ -74,7 +74,7 @@ class RunStatus(TypedDict):
     number first. `log` is the name of the log in the output folder, if there is one. `parts` has the states of the
     shards that wait to be merged, by name. `cost` is the cost of all runs into the output so far; `expected_cost`
     is that of the whole run, in proportion to the final records, or None if it can't be estimated. `gpu_hours` are
-    those of all runs that were not killed.
+    those of all runs that were not killed. `error` is the error that ended the last run, or None.
     """
 
     recipe: str | None
@@ -100,6 +100,7 @@ class RunStatus(TypedDict):
     cost: CostStatus
     expected_cost: CostStatus | None
     gpu_hours: float
+    error: str | None
 
 
 def run_status(output: str | Path) -> RunStatus:
@@ -150,6 +151,7 @@ def run_status(output: str | Path) -> RunStatus:
             versions=first.meta.versions,
             cost=cost,
             expected_cost=expected,
+            error=first.meta.error,
             gpu_hours=sum(journal.meta.gpu_seconds() for journal in journals) / 3600,
         )
 

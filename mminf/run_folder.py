@@ -28,12 +28,14 @@ class RunDatasets(TypedDict):
 class RunOrigin(TypedDict):
     """Where the results of a run are from: digest of the recipe and the limit, and path of the recipe file.
 
-    `datasets` has the rows of the datasets that were written, by path; None if unknown.
+    `datasets` has the rows of the datasets that were written, by path; None if unknown. `kept` has the larger
+    datasets of earlier runs that the last one kept, each with the path that it has written instead.
     """
 
     digest: str | None
     recipe_path: str | None
     datasets: dict[str, int | None]
+    kept: dict[str, str]
 
 
 def read_origin(output: str | Path) -> RunOrigin:
@@ -44,7 +46,7 @@ def read_origin(output: str | Path) -> RunOrigin:
     """
     with open_journals(to_path(str(output))) as journals:
         meta = journals[0].meta
-        return RunOrigin(digest=meta.digest, recipe_path=meta.recipe_path, datasets=meta.datasets)
+        return RunOrigin(digest=meta.digest, recipe_path=meta.recipe_path, datasets=meta.datasets, kept=meta.kept)
 
 
 def image_policy(output: str | Path) -> ImagePolicy | str:

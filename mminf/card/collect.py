@@ -20,7 +20,7 @@ from mminf.inspection import RunStatus, read_recipe, run_status
 from mminf.listing import list_records
 from mminf.page.figures import Figures, FunnelStep
 from mminf.properties import Properties
-from mminf.run_folder import models_of, read_origin
+from mminf.run_folder import RunOrigin, models_of, read_origin
 from mminf.states import RunState
 from mminf.storage import is_remote, to_path
 
@@ -101,7 +101,7 @@ def collect_facts(output: str | Path, datasets: str | Path | None = None) -> Car
 
     Raises:
         JournalError: if there is no run.
-        OutputError: if the datasets are in a store.
+        OutputError: if the datasets are in a store, or of an earlier run than the last one.
     """
     status, recipe, origin = run_status(output), read_recipe(output), read_origin(output)
     figures = Figures(status["stages"])
@@ -111,6 +111,8 @@ def collect_facts(output: str | Path, datasets: str | Path | None = None) -> Car
     if listing.damage is not None:
         log.warning("%d rows can't be read, and are not in the card: %s", listing.broken, listing.damage)
     folder = local_folder(output, datasets)
+    if datasets is None:
+        _refuse_earlier(folder, origin)
     found = find_datasets(to_path(str(output)), folder, recipe)
     rows = {dataset.path: sample_rows(folder, dataset) for dataset in found if dataset.format is not None}
     kept = [dataset for dataset in found if dataset.dropped_by is None]
@@ -133,6 +135,22 @@ def collect_facts(output: str | Path, datasets: str | Path | None = None) -> Car
         papers=tuple(find_papers(f"{recipe.get('description', '')} {published.get('source', '')}")),
         folders=tuple(folders),
     )
+
+
+def _refuse_earlier(folder: Path, origin: RunOrigin) -> None:
+    """Raises OutputError if a dataset is of an earlier run: the card would describe the last one."""
+    for path, beside in origin["kept"].items():
+        if _time(folder / path) >= _time(folder / beside):
+            continue  # replaced since, by an export
+        raise OutputError(
+            f"{path} is of an earlier run: the last one failed for some records, and wrote the fewer rows to {beside}. "
+            "Correct what failed and run it again, or replace the dataset by that of the last run with "
+            "`mminf run --force`"
+        )
+
+
+def _time(path: Path) -> float:
+    return path.stat().st_mtime if path.exists() else 0.0
 
 
 def local_folder(output: str | Path, datasets: str | Path | None) -> Path:

@@ -70,6 +70,8 @@ def _summary(output: str, found: RunStatus) -> Iterator[str]:
     from mminf.display.cost import cost_lines
 
     yield f"{found['recipe']}: {found['state']} ({_when(found)})"
+    if found["error"] is not None:
+        yield f"  ended by an error: {found['error']}"
     if found["state"] in (RunState.KILLED, RunState.INTERRUPTED):
         yield "  run the same command to resume"
     total = "unknown" if found["total"] is None else f"{found['total']:,}"
@@ -77,11 +79,7 @@ def _summary(output: str, found: RunStatus) -> Iterator[str]:
     yield f"  source records: {total} in total{pending}"
     waiting = f", {found['waiting']:,} waiting for a later stage" if found["waiting"] else ""
     yield f"  rows: {found['done']:,} done, {found['dropped']:,} dropped, {found['failed']:,} failed{waiting}"
-    for dataset in found["datasets"]:
-        rows = dataset["rows"]
-        said = "not written yet" if rows is None else amount(rows, "row")
-        gone = "" if dataset["exists"] or rows is None else "; the file was removed"
-        yield f"  dataset {output.rstrip('/')}/{dataset['path']}: {said}{gone}"
+    yield from _datasets(output, found)
     if found["log"] is not None:
         yield f"  log {output.rstrip('/')}/{found['log']}"
     for line in cost_lines(found["cost"], found["expected_cost"], _awaited(found)):
@@ -93,6 +91,14 @@ def _summary(output: str, found: RunStatus) -> Iterator[str]:
     if found["parts"]:
         parts = ", ".join(f"{name} {state}" for name, state in found["parts"].items())
         yield f"  shards that are not merged yet: {parts}"
+
+
+def _datasets(output: str, found: RunStatus) -> Iterator[str]:
+    for dataset in found["datasets"]:
+        rows = dataset["rows"]
+        said = "not written yet" if rows is None else amount(rows, "row")
+        gone = "" if dataset["exists"] or rows is None else "; the file was removed"
+        yield f"  dataset {output.rstrip('/')}/{dataset['path']}: {said}{gone}"
 
 
 def _awaited(found: RunStatus) -> str | None:

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import logging
 import platform
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +18,7 @@ from mminf.engine.input import check_source, count_source, read_input, telling
 from mminf.engine.output import check_recipe, check_targets, note_datasets, warn_of_limit
 from mminf.engine.plan import RunPlan, check_fields, make_plan
 from mminf.engine.result import RunResult, log_result, open_sinks, tell_target, write_sinks
-from mminf.engine.run_log import file_log, process_name, run_log
+from mminf.engine.run_log import error_text, file_log, process_name, run_log
 from mminf.engine.session import Session
 from mminf.engine.workspace import Workspace
 from mminf.errors import SourceError
@@ -28,7 +29,7 @@ from mminf.recipe.model import Recipe
 from mminf.record import Record
 from mminf.registry import SOURCES
 from mminf.sink.base import Sink, Written
-from mminf.sink.placing import Guard
+from mminf.sink.placing import Guard, remove_dataset
 from mminf.source.base import Source
 from mminf.states import RunState
 
@@ -171,6 +172,8 @@ class Run:
                 written = self._write(journal)
                 state = RunState.FINISHED
             finally:
+                if (error := sys.exception()) is not None:
+                    journal.meta.note_error(error_text(error))
                 journal.meta.set_state(state)
                 await journal.flush()
         result = self.result(journal, state, written)
@@ -185,7 +188,13 @@ class Run:
         self.workspace.check()
         guard = Guard(failed=journal.outcomes.has_failures(), force=self.plan.force, rows=journal.meta.datasets)
         written = write_sinks(self.plan, self.target, journal, self.source.policy(), guard=guard)
-        journal.meta.note_datasets(journal.meta.datasets | {item.path: item.rows for item in written})
+        kept = {item.kept: item.path for item in written if item.kept is not None}
+        noted = journal.meta.datasets | {item.path: item.rows for item in written}
+        replaced = {item.path for item in written}
+        outdated = {beside for path, beside in journal.meta.kept.items() if path in replaced}
+        for path in outdated:
+            remove_dataset(self.target / path)
+        journal.meta.note_datasets({path: rows for path, rows in noted.items() if path not in outdated}, kept)
         return written
 
     def count(self) -> int | None:

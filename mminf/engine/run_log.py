@@ -28,6 +28,8 @@ file_log.setLevel(logging.INFO)
 file_log.addHandler(logging.NullHandler())
 LONGEST_MESSAGE = 10_000
 """Maximum length of a message in the file, in characters."""
+LONGEST_ERROR = 1000
+"""Maximum length of an error in the journal, in characters."""
 _COPIED = "copied"
 """Attribute of a record whose message is a line of another log, with its own time."""
 
@@ -58,6 +60,11 @@ def run_log(folder: Path) -> Iterator[None]:
         except Exception:
             file_log.exception("the run ends with an error")
             raise
+
+
+def error_text(error: BaseException) -> str:
+    """Returns an error that ends a run, for its journal: short, without secrets."""
+    return printable(shorten_text(f"{error}" or type(error).__name__, LONGEST_ERROR))
 
 
 def process_name() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from mminf.engine.parking import Parking
 from mminf.engine.plan import StagePlan
 from mminf.engine.pool import fits
 from mminf.engine.run import Run
-from mminf.engine.run_log import file_log
+from mminf.engine.run_log import error_text, file_log
 from mminf.engine.scheduler import Scheduler
 from mminf.engine.step_runner import StepRunner
 from mminf.engine.tree_runner import TreeRunner
@@ -77,6 +78,8 @@ async def work(
             raise
         state = RunState.INTERRUPTED
     finally:
+        if state is RunState.FAILED and (error := sys.exception()) is not None:
+            journal.meta.note_error(error_text(error))
         # Engines first: a journal that can't be written must not keep a model loaded.
         images.close()
         await run.session.release()

@@ -163,6 +163,15 @@ class RunMeta:
             raise JournalError(f"{self._database.path} is damaged: {error}") from error
 
     @property
+    def error(self) -> str | None:
+        """The error that ended the last run, or None."""
+        return self.get("error") or None
+
+    def note_error(self, text: str) -> None:
+        """Notes the error that ends the run."""
+        self.set("error", text)
+
+    @property
     def started_at(self) -> float | None:
         """Time at which the last run began, in seconds since 1970; None if unknown."""
         return self._time("started_at")
@@ -206,6 +215,7 @@ class RunMeta:
         self.set("stages", json.dumps(header.stages))
         self.set("total", json.dumps(header.total))
         self.set("state", RunState.RUNNING)
+        self.set("error", "")
         self.set("started_at", str(time.time()))
         self.set("versions", json.dumps(header.versions))
 
@@ -289,9 +299,17 @@ class RunMeta:
         noted: dict[str, int | None] = self.json(_DATASETS, {})
         return named | noted
 
-    def note_datasets(self, rows: Mapping[str, int | None]) -> None:
-        """Notes datasets that were written, with their rows; None for datasets that are about to be written."""
+    def note_datasets(self, rows: Mapping[str, int | None], kept: Mapping[str, str] | None = None) -> None:
+        """Notes datasets with their rows; None for datasets that are about to be written. `kept` as in `kept`."""
         self.set(_DATASETS, json.dumps(dict(rows)))
+        if kept is not None:
+            self.set("kept", json.dumps(dict(kept)))
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """The larger datasets of earlier runs that the last one kept, with the paths that it wrote instead."""
+        found: dict[str, str] = self.json("kept", {})
+        return found
 
     def keep_tokens(self, model: str, tokens: Iterable[str]) -> None:
         """Writes a model's special tokens."""

@@ -15,6 +15,7 @@ import mminf
 from mminf import api
 from mminf.card.datasets import Dataset, find_datasets
 from mminf.card.rows import Row, sample_rows
+from mminf.errors import OutputError
 from mminf.inspection import read_recipe
 
 from ..fuzz import fuzz
@@ -119,6 +120,11 @@ def test_a_smaller_dataset_beside_a_complete_one_is_left_out(run: Run, tmp_path:
     assert (output / "new-a.jsonl").exists()
     api.export(mminf.load(tmp_path / "drawings.yaml"), output)
     assert [dataset.path for dataset in found_in(output)] == ["a.jsonl"]
+    with pytest.raises(OutputError, match=r"a.jsonl is of an earlier run: .* wrote the fewer rows to new-a.jsonl"):
+        api.card(output)
+    assert not (output / "README.md").exists(), "it would describe the last run"
+    api.export(mminf.load(tmp_path / "drawings.yaml"), output, force=True)
+    api.card(output)
 
 
 def test_exported_datasets_are_found(run: Run, tmp_path: Path) -> None:

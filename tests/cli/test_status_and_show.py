@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import mminf
 from mminf import api
 from mminf.cli.main import app
-from mminf.errors import JournalError
+from mminf.errors import EngineError, JournalError
 
 from ..journal.versions import make_version_2
 from . import in_terminal
@@ -91,6 +91,29 @@ def test_status_of_an_unfinished_run(tmp_path: Path) -> None:
     assert "run the same command to resume" in text
     mminf.run(tmp_path / "recipe.yaml", output=output, settings=["budget=null"])
     assert "calls and tokens are those of all 2 runs, rows those of the last one" in call("status", str(output))
+
+
+def test_status_of_a_run_that_ended_with_an_error_says_which(tmp_path: Path) -> None:
+    script = "raise RuntimeError('no key sk-12345678901234567890')\n"
+    (tmp_path / "fails.py").write_text(script)
+    (tmp_path / "rows.jsonl").write_text('{"q": "a"}\n')
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(
+        "engines: {e: {backend: scripted, script: SCRIPT}}\nsource: {jsonl: rows.jsonl}\n"
+        "steps: [{generate: {name: ask, engine: e, prompt: '{{ q }}'}}]\nsinks: [{jsonl: o.jsonl}]\n".replace(
+            "SCRIPT", str(tmp_path / "fails.py")
+        )
+    )
+    output = tmp_path / "out"
+    with pytest.raises(EngineError):
+        mminf.run(recipe, output=output)
+    found = mminf.status(output)
+    assert found["state"] == "failed"
+    assert found["error"] is not None and "no key ***" in found["error"]
+    assert "  ended by an error: " in call("status", str(output))
+    mminf.run(recipe, output=output, settings=["engines.e={backend: scripted, answer: x}"])
+    assert mminf.status(output)["error"] is None
+    assert "ended by an error" not in call("status", str(output))
 
 
 def test_status_of_a_killed_run_has_no_end(small: Path) -> None:

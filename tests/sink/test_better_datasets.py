@@ -51,6 +51,8 @@ def test_a_run_with_failures_keeps_the_better_dataset(
     assert api.export(mminf.load(recipe), output, force=True)[0].rows == 2
     monkeypatch.delenv("BROKEN")
     assert run(recipe, output).written[0].kept is None
+    assert not (output / f"new-{name}").exists(), "the smaller dataset is outdated"
+    assert f"new-{name}" not in [dataset["path"] for dataset in api.status(output)["datasets"]]
 
 
 def _content(path: Path) -> list[bytes]:
