@@ -18,7 +18,7 @@ from mminf.engine.input import check_source, count_source, read_input, telling
 from mminf.engine.output import check_recipe, check_targets, note_datasets, warn_of_limit
 from mminf.engine.plan import RunPlan, check_fields, make_plan
 from mminf.engine.result import RunResult, log_result, open_sinks, tell_target, write_sinks
-from mminf.engine.run_log import error_text, file_log, process_name, run_log
+from mminf.engine.run_log import error_text, file_log, keep_early, process_name, run_log
 from mminf.engine.session import Session
 from mminf.engine.workspace import Workspace
 from mminf.errors import SourceError
@@ -73,7 +73,7 @@ class Run:
             JournalError: if another run holds it.
         """
         async with self.workspace.lead(self.session.drain):
-            with run_log(self.workspace.folder):
+            with run_log(self.workspace.folder, self.session.take_early()):
                 yield
 
     def check(self) -> None:
@@ -82,12 +82,13 @@ class Run:
         Raises:
             SourceError, RecipeError: if the input or the recipe is not valid.
         """
-        self.check_input()
-        if not self.plan.force:
-            check_targets(self.target, self.sinks)
-        for sink in self.sinks:
-            with telling(sink):
-                sink.check()
+        with keep_early(self.session.early):
+            self.check_input()
+            if not self.plan.force:
+                check_targets(self.target, self.sinks)
+            for sink in self.sinks:
+                with telling(sink):
+                    sink.check()
 
     def check_input(self) -> None:
         """Checks the input, and that it has the fields that the steps read.
@@ -99,6 +100,19 @@ class Run:
         columns, complete = self._columns()
         # The columns that an input lacks are known only if all of it was read.
         check_fields(self.plan.recipe, columns if complete else None, self.sinks)
+        self._tell_columns(columns)
+
+    def _tell_columns(self, columns: frozenset[str]) -> None:
+        """Logs what a run does to columns that a user may not expect."""
+        asking = [step for step in self.plan.recipe.steps if step.engine is not None]
+        hidden = not any("images" in step.uses or getattr(step.config, "images", None) is False for step in asking)
+        if "images" in columns and asking and hidden:
+            names = ", ".join(step.name for step in asking)
+            log.warning(
+                "the records have images, but no step shows them to a model (%s); add `{{ images }}` to the prompt, or "
+                "`images: false` to the step",
+                names,
+            )
         twice = {name for names in self.source.config.columns.values() for name in names}
         for name, step in overwritten(self.plan.recipe.steps, columns - twice).items():
             log.info(

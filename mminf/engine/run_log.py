@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -35,10 +35,13 @@ _COPIED = "copied"
 
 
 @contextlib.contextmanager
-def run_log(folder: Path) -> Iterator[None]:
+def run_log(folder: Path, early: Iterable[logging.LogRecord] = ()) -> Iterator[None]:
     """Writes what is logged to the file in a folder.
 
     In a process that leads a run and works on a shard, the file of the run gets everything.
+
+    Args:
+        early: what was logged before; see `keep_early`.
     """
     if any(isinstance(handler, _File) for handler in file_log.handlers):
         yield
@@ -48,6 +51,8 @@ def run_log(folder: Path) -> Iterator[None]:
         yield
         return
     with _attached(handler):
+        for record in early:
+            handler.handle(record)
         try:
             yield
         except (Interrupted, asyncio.CancelledError, KeyboardInterrupt):
@@ -60,6 +65,25 @@ def run_log(folder: Path) -> Iterator[None]:
         except Exception:
             file_log.exception("the run ends with an error")
             raise
+
+
+@contextlib.contextmanager
+def keep_early(records: list[logging.LogRecord]) -> Iterator[None]:
+    """Adds what is logged to a list, for the log of a run whose output is not open yet: what its checks found."""
+    handler = _List(records)
+    with _attached(handler):
+        yield
+
+
+class _List(logging.Handler):
+    """Adds records of mminf's logger to a list."""
+
+    def __init__(self, records: list[logging.LogRecord]) -> None:
+        super().__init__(logging.INFO)
+        self._records = records
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._records.append(record)
 
 
 def error_text(error: BaseException) -> str:
@@ -121,10 +145,13 @@ class _Lines(logging.Formatter):
 
 
 @contextlib.contextmanager
-def _attached(handler: _File) -> Iterator[None]:
+def _attached(handler: logging.Handler) -> Iterator[None]:
     """Lets the handler get all messages from INFO on, and the other handlers only those that they got before."""
     level, effective = log.level, log.getEffectiveLevel()
     others = list(_handlers())
+    if (last := None if others else logging.lastResort) is not None:  # it prints warnings if there is no other handler
+        log.addHandler(last)
+        others.append(last)
     limit = _AtLeast(effective)
     for other in others:
         other.addFilter(limit)
@@ -136,6 +163,8 @@ def _attached(handler: _File) -> Iterator[None]:
     finally:
         file_log.removeHandler(handler)
         log.removeHandler(handler)
+        if last is not None:
+            log.removeHandler(last)
         log.setLevel(level)
         for other in others:
             other.removeFilter(limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Mapping
 
 from mminf.engine.engines import Engine
@@ -24,6 +25,9 @@ class Session:
 
     Args:
         keep_engines: models stay loaded until `close`; otherwise until `release`.
+
+    Attributes:
+        early: what was logged before the log of the run was opened.
     """
 
     def __init__(self, recipe: Recipe, *, keep_engines: bool = False) -> None:
@@ -33,6 +37,7 @@ class Session:
             steps={step.name: StepStats(step.name) for step in recipe.steps},
             engines={name: engine.stats for name, engine in self.engines.items()},
         )
+        self.early: list[logging.LogRecord] = []
         self._keep_engines = keep_engines
         self._task: asyncio.Task[None] | None = None
         self._counted = 0.0
@@ -40,6 +45,11 @@ class Session:
     def watch_over(self, task: asyncio.Task[None] | None) -> None:
         """Makes `stop` cancel a task."""
         self._task = task
+
+    def take_early(self) -> list[logging.LogRecord]:
+        """Returns what was logged early, once."""
+        taken, self.early = self.early, []
+        return taken
 
     def drain(self) -> None:
         """Starts no new calls; those in flight are waited for, for `DRAIN_SECONDS`."""

@@ -17,6 +17,7 @@ import mminf
 from mminf import api
 from mminf.cli.main import app
 from mminf.errors import EngineError, JournalError
+from mminf.redact import keep_secret
 
 from ..journal.versions import make_version_2
 from . import in_terminal
@@ -94,6 +95,7 @@ def test_status_of_an_unfinished_run(tmp_path: Path) -> None:
 
 
 def test_status_of_a_run_that_ended_with_an_error_says_which(tmp_path: Path) -> None:
+    keep_secret("sk-12345678901234567890")
     script = "raise RuntimeError('no key sk-12345678901234567890')\n"
     (tmp_path / "fails.py").write_text(script)
     (tmp_path / "rows.jsonl").write_text('{"q": "a"}\n')

@@ -17,7 +17,7 @@ from mminf.record import Record
 from mminf.registry import SINKS, STEPS
 from mminf.source.base import BadRow, Source
 
-from ..conftest import read_rows
+from ..conftest import read_rows, tiny_image
 
 Recipe = Callable[..., Path]
 
@@ -310,6 +310,36 @@ def test_a_step_that_writes_no_number_fails_its_record(
     assert "wrote a value that is not JSON" in next(
         row["reason"] or "" for row in mminf.list(tmp_path / "out") if row["state"] == "failed"
     )
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        ("{generate: {engine: e, prompt: 'Which colour?'}}", True),
+        ("{generate: {engine: e, prompt: 'Which colour?', images: false}}", False),
+        ("{generate: {engine: e, prompt: '{{ images }}Which colour?'}}", False),
+        ("{generate: {engine: e, prompt: '<image>Which colour?'}}", False),
+        ("{generate: {engine: e, prompt: '{% if images is defined %}{{ images }}{% endif %}Which?'}}", False),
+        ("{hook: {engine: e}}", False),
+        ("{set: {a: '1'}}", False),
+    ],
+)
+def test_images_that_no_step_shows_are_told(
+    step: str,
+    told: bool,
+    write_recipe: Callable[..., Path],
+    rows: Callable[..., Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tiny_image(tmp_path / "a.png")
+    rows({"images": ["a.png"]})
+    recipe = write_recipe(
+        "engines: {e: {backend: scripted, answer: red}}\nsource: {jsonl: rows.jsonl}\n"
+        f"steps: [{step}]\nsinks: [{{jsonl: out.jsonl}}]\n"
+    )
+    mminf.run(recipe, output=tmp_path / "out")
+    assert told == any("no step shows them" in record.getMessage() for record in caplog.records)
 
 
 def test_a_column_that_a_step_overwrites_is_told(

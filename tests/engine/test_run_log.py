@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -66,6 +68,32 @@ def test_a_run_from_its_beginning_to_its_end(write_recipe: Recipe, rows: Rows, t
     assert re.fullmatch(
         r"INFO run 1 finished after \d\.\d s: 1 row done, 1 dropped, 1 failed; 2 calls in all runs", found[-1]
     )
+
+
+def test_what_the_checks_found_is_in_the_log(write_recipe: Recipe, rows: Rows, tmp_path: Path) -> None:
+    rows({"n": 2, "photo": "a.png"})
+    recipe = write_recipe(KEEP.replace("[keep: n > 1]", "[{set: {photo: '1'}}, keep: n > 1]"))
+    for run in range(2):
+        mminf.run(recipe, output=tmp_path / "out")
+        assert sum("column photo of the input is overwritten" in line for line in messages(tmp_path / "out")) == run + 1
+    first, second, *_ = messages(tmp_path / "out")
+    assert first == "INFO images are in column photo"
+    assert second.startswith("INFO column photo of the input is overwritten by step set; ")
+
+
+def test_a_script_without_logging_prints_warnings(write_recipe: Recipe, rows: Rows, tmp_path: Path) -> None:
+    """pytest has handlers of its own, so that this needs a process."""
+    rows({"n": 2}, {"n": 3})
+    recipe = write_recipe(KEEP)
+    script = f"""
+import mminf
+for limit in (None, 1):
+    mminf.run({str(recipe)!r}, output={str(tmp_path / "out")!r}, limit=limit)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("the limit of 1 takes fewer records than the last run into ")
 
 
 def test_later_runs_are_appended(write_recipe: Recipe, rows: Rows, tmp_path: Path) -> None:
