@@ -144,6 +144,14 @@ def tell_bug(error: BaseException) -> str:
     return f"{type(error).__name__}: {error} ({_find_line(error)})"
 
 
+def raised_in(error: BaseException) -> str | None:
+    """Returns `file:line` of a plugin that called the function which raised an exception; None if mminf called it."""
+    *_, caller = [None, *traceback.extract_tb(error.__traceback__)[:-1]]
+    if caller is None or caller.filename.startswith(_OURS) or _is_library(caller.filename):
+        return None
+    return f"{Path(caller.filename).name}:{caller.lineno}"
+
+
 def _find_line(error: BaseException) -> str:
     """Returns `file:line` of the innermost frame of an exception that is neither mminf's own nor a library's."""
     if isinstance(error.__cause__, StopIteration):  # Python replaces it by a RuntimeError in a generator

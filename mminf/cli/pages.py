@@ -19,7 +19,9 @@ def register(app: typer.Typer) -> None:
     app.command("help")(show_page)
 
 
-def show_page(topic: str | None = typer.Argument(None, help="A page; all pages are listed without it.")) -> None:
+def show_page(
+    ctx: typer.Context, topic: str | None = typer.Argument(None, help="A page; all pages are listed without it.")
+) -> None:
     """Show a page of the documentation, which is installed with mminf, or list the pages.
 
     `mminf COMMAND --help` describes the options of a command.
@@ -36,6 +38,8 @@ def show_page(topic: str | None = typer.Argument(None, help="A page; all pages a
             echo_wrapped(f"{name:20} {_title(path)}", indent=" " * 21)
         return
     found = pages.get(topic) or pages.get(f"reference/{topic}")
+    if found is None and topic in getattr(ctx.find_root().command, "commands", {}):
+        raise UsageError(f"{topic!r} is a command, not a page; `mminf {topic} --help` describes it")
     if found is None:
         raise UsageError(f"no page {topic!r}{nearest(topic, pages)}; `mminf help` lists the pages")
     _show(found.read_text(encoding="utf-8"))

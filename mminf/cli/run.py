@@ -31,6 +31,7 @@ from mminf.layout import amount
 from mminf.states import RunState
 
 if TYPE_CHECKING:
+    from mminf.engine.counts import Counts
     from mminf.engine.result import RunResult
 
 
@@ -151,6 +152,10 @@ def _failures(result: RunResult) -> Iterator[str]:
         yield f"  to see why records were dropped: mminf status {result.output}"
 
 
+def _is_empty(counts: Counts) -> bool:
+    return not (counts.done or counts.dropped or counts.failed or counts.waiting or counts.pending)
+
+
 def _what_next(result: RunResult) -> str | None:
     if result.stopped is not None:
         return (
@@ -161,6 +166,8 @@ def _what_next(result: RunResult) -> str | None:
         return f"progress is saved ({result.calls} model calls); run the same command to resume"
     if result.state is RunState.WAITING:
         return "run each shard again to continue, then merge again"
+    if result.shard is None and _is_empty(result.counts):
+        return "the input has no records"
     if result.shard is not None:
         return "when all shards are finished, run `mminf merge` with the same options"
     return None

@@ -15,6 +15,7 @@ from mminf.engine.tally import StepNote
 from mminf.errors import ImageError, RecordError
 from mminf.image import ImagePolicy, decode_image, read_image
 from mminf.journal import Journal, Row
+from mminf.layout import amount
 from mminf.record import Fields, Record
 from mminf.sink.base import Sink
 from mminf.source.base import BadRow, Source
@@ -135,7 +136,7 @@ def _step(note: StepNote) -> PreviewedStep:
     if is_fields(outcome):
         return PreviewedStep(note.record.id, note.step, dict(outcome))
     children: list[Any] = list(outcome) if isinstance(outcome, list | tuple) else []
-    return PreviewedStep(note.record.id, note.step, {}, f"makes {len(children)} records")
+    return PreviewedStep(note.record.id, note.step, {}, f"makes {amount(len(children), 'record')}")
 
 
 def _is_end(row: Row, last: int) -> bool:

@@ -10,8 +10,9 @@ from mminf.engine.outcome import SKIPPED, Skipped, StepFailure, StepOutcome
 from mminf.engine.plan import StagePlan
 from mminf.engine.run_log import file_log
 from mminf.engine.stats import RunStats
-from mminf.errors import EngineError, MissingField, RecordError
+from mminf.errors import EngineError, MissingField, RecordError, raised_in
 from mminf.record import Record
+from mminf.registry import is_bundled
 from mminf.step.base import Outcome
 from mminf.step.context import Context, Gateway
 from mminf.step.failure import KeepFailed
@@ -96,7 +97,10 @@ class StepRunner:
         except RecordError as error:
             if isinstance(error, StepBug):
                 self._log_bug(step.name, record, error)
-            return StepFailure(str(error), lacks_field=isinstance(error, MissingField))
+            reason, lacks = str(error), isinstance(error, MissingField)
+            if lacks and not is_bundled(type(step)) and (line := raised_in(error)) is not None:
+                reason += f" ({line})"
+            return StepFailure(reason, lacks_field=lacks)
 
     def _log_bug(self, name: str, record: Record, error: StepBug) -> None:
         """Writes the traceback of an exception that a step does not expect to the log, once for each type and place."""

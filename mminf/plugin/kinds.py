@@ -209,9 +209,8 @@ KINDS = {
     "model-step": Kind(
         "a step that asks a model about images",
         _ASKING,
-        _HEAD
-        + _STAND_IN
-        + "source: {images: images/}\nsteps:\n  - NAME: {engine: vlm}\nsinks:\n  - jsonl: NAME.jsonl\n",
+        _HEAD + _STAND_IN + "source: {drawn: 2}  # drawn scenes; your own images: {images: my_images/}\n"
+        "steps:\n  - NAME: {engine: vlm}\nsinks:\n  - jsonl: NAME.jsonl\n",
         None,
     ),
     "dataset-step": Kind(

@@ -178,7 +178,8 @@ def translated_name(file: str, language: Language) -> str:
 def cut_off(answer: Generation) -> str:
     """Returns the reason why an answer is not complete."""
     if answer.finish_reason == "length":
-        return f"the answer was truncated after {answer.completion_tokens} tokens (`sampling.max_tokens`)"
+        after = f" after {answer.completion_tokens} tokens" if answer.completion_tokens else ""
+        return f"the answer was truncated{after} (`sampling.max_tokens`)"
     return f"the answer is not complete: finish reason {answer.finish_reason!r}"
 
 

@@ -141,3 +141,10 @@ def test_an_embedding_step_is_rendered_as_its_text(tmp_path: Path) -> None:
     (tmp_path / "captions.txt").write_text("a dog on a lawn\n")
     found = mminf("render", "unicorn", "embed", "--input", "captions.txt", cwd=tmp_path)
     assert (found.returncode, found.stdout.splitlines()[0]) == (0, "<caption>"), found.stderr
+
+
+def test_a_run_over_an_empty_input_says_so(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("image,text\n")
+    (tmp_path / "r.yaml").write_text("source: {csv: rows.csv}\nsteps: [{set: {a: '1'}}]\nsinks: [{jsonl: o.jsonl}]\n")
+    found = mminf("run", "r.yaml", "-o", "out", cwd=tmp_path)
+    assert (found.returncode, found.stdout.splitlines()[-1]) == (1, "the input has no records")

@@ -33,3 +33,4 @@ def test_a_page_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_unknown_page() -> None:
     assert "did you mean 'oasis'" in str(CliRunner().invoke(app, ["help", "oasi"]).exception)
+    assert "`mminf run --help` describes it" in str(CliRunner().invoke(app, ["help", "run"]).exception)

@@ -16,7 +16,7 @@ from mminf.plugin.kinds import KINDS
 from mminf.plugin.scaffold import fill, write_plugin
 from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS
 
-from ..conftest import ROOT, tiny_image
+from ..conftest import ROOT
 
 WANTED = {
     "step": [{"shout_step": "A CUP"}, {"shout_step": "A RED CUP"}, {"shout_step": "TWO CUPS"}],
@@ -46,9 +46,6 @@ def test_each_kind_works_as_it_is_written(kind: str, tmp_path: Path, monkeypatch
     shown = CliRunner().invoke(app, ["new-plugin", name, "--kind", kind])
     assert shown.exit_code == 0, shown.output
     assert f"mminf run {name}.yaml" in shown.output
-    (tmp_path / "images").mkdir()
-    for number in range(2):
-        tiny_image(tmp_path / "images" / f"{number}.png")
     result = mminf.run(f"{name}.yaml", output="out")
     assert result.state == "finished", result
     if kind == "sink":

@@ -287,7 +287,7 @@ class BuggyConfig(StepConfig):
     writes: str = "out"
 
 
-@step("buggy")
+@step("crashing_in_log")
 class Buggy(Step[BuggyConfig]):
     async def run(self, record, ctx):
         return {"out": 1 // int(record["n"])}
@@ -296,13 +296,16 @@ class Buggy(Step[BuggyConfig]):
 
 def test_a_bug_in_a_step_is_logged_once_with_its_traceback(write_recipe: Recipe, rows: Rows, tmp_path: Path) -> None:
     (tmp_path / "buggy.py").write_text(BUGGY)
-    rows({"n": 0}, {"n": 0}, {"n": "x"}, {"n": 1})
+    rows({"n": 0}, {"n": 0}, {"n": "x"}, {"n": 1}, {"m": 1})
     recipe = write_recipe(
         "name: small\nmax_same_failures: null\nplugins: [buggy.py]\nsource: {jsonl: rows.jsonl}\n"
-        "steps: [{buggy: {}}]\nsinks: [jsonl: o.jsonl]\n"
+        "steps: [{crashing_in_log: {}}]\nsinks: [jsonl: o.jsonl]\n"
     )
-    assert mminf.run(recipe, output=tmp_path / "out").counts.failed == 3
+    assert mminf.run(recipe, output=tmp_path / "out").counts.failed == 4
     text = (tmp_path / "out" / "run.log").read_text()
+    assert "record has no field 'n'; it has: m (buggy.py:12)" in [
+        item["reason"] for item in mminf.list(tmp_path / "out")
+    ]
     assert text.count("Traceback (most recent call last)") == 2, text
     assert text.count('return {"out": 1 // int(record["n"])}') == 2
     assert "no running event loop" not in text, "the run works in no handler of another exception"
