@@ -181,4 +181,5 @@ def _digest_ends(path: Path, part: int = 1 << 20) -> str:
 def shorten(error: BaseException, limit: int = 300) -> str:
     """Returns an error as one line."""
     text = " ".join(f"{type(error).__name__}: {error}".split())
+    text = text.replace(" ssl:default ", " ")  # aiohttp's, also of addresses without TLS
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mminf.cost.figures import Cost, Figures, add_costs
 from mminf.cost.project import FULL, LITTLE, MONEY, RunTerms, price, project
@@ -89,7 +89,7 @@ def estimate(figures: Figures, terms: RunTerms) -> Estimate:
     return Estimate(
         probed=len(roots),
         records=between("records"),
-        accepted=between("accepted"),
+        accepted=_widen(between("accepted"), figures, terms.records),
         calls=between("calls"),
         prompt_tokens=between("prompt_tokens"),
         completion_tokens=between("completion_tokens"),
@@ -99,6 +99,21 @@ def estimate(figures: Figures, terms: RunTerms) -> Estimate:
         money={name.removeprefix(MONEY): between(name) for name in best if name.startswith(MONEY)},
         by_engine=add_costs(stage.by_engine for stage in projected.stages),
     )
+
+
+def _widen(accepted: Estimated, figures: Figures, records: int) -> Estimated:
+    """Returns the estimate of accepted records with a range also if no record of the probe was accepted, or all were.
+
+    Resamples of equal records are equal. The range ends where a probe like this one has a probability of 5 %.
+    """
+    probed, passed = figures.records, len(figures.accepted())
+    others = max(0, records - probed) * (1 - ((1 - SHARE) / 2) ** (1 / probed))
+    if passed == 0:
+        return replace(accepted, high=max(accepted.high, others))
+    if passed == probed:
+        low = accepted.value - others * accepted.value / records
+        return replace(accepted, low=min(accepted.low, low))
+    return accepted
 
 
 def _spread(probed: int, records: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -54,7 +55,9 @@ class Journal:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = None if locked else take_lock(folder)
         elif not self.path.is_file():
-            raise JournalError(f"no run in {folder}: {self.path} does not exist; start one with `mminf run`")
+            below = [path.parent for path in itertools.islice(folder.glob(f"*/{FILE}"), 3)]
+            found = f"; there is one in {', '.join(map(str, below))}" if below else "; start one with `mminf run`"
+            raise JournalError(f"no run in {folder}: {self.path} does not exist{found}")
         try:
             self.database = open_database(self.path, write=write)
             try:

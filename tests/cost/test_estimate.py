@@ -54,6 +54,15 @@ def test_a_run_costs_in_proportion_to_its_records() -> None:
     assert not found.money
 
 
+def test_a_probe_in_which_no_record_was_accepted_or_all_were_is_not_certain() -> None:
+    none, every = estimate(figures(accepted=0), terms()), estimate(figures(accepted=10), terms())
+    assert (none.accepted.low, none.accepted.value) == (0, 0)
+    assert none.accepted.high == pytest.approx(990 * (1 - 0.05**0.1))
+    assert (every.accepted.value, every.accepted.high) == (1000, 1000)
+    assert every.accepted.low == pytest.approx(1000 - 990 * (1 - 0.05**0.1))
+    assert estimate(figures(accepted=0), terms(10)).accepted.high == 0
+
+
 def test_nothing_is_uncertain_if_all_records_were_probed() -> None:
     found = estimate(figures(), terms(10))
     assert found.accepted.low == found.accepted.value == found.accepted.high == 5

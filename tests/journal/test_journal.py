@@ -196,3 +196,14 @@ def test_a_journal_of_version_2_is_upgraded_with_right_checksums(tmp_path: Path)
         other.execute("UPDATE rows SET checksum = NULL WHERE id = 'a'")
     with Journal(tmp_path) as journal, pytest.raises(JournalError, match="mminf repair"):
         journal.outcomes.check()
+
+
+def test_a_folder_with_runs_below_it_names_them(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        Journal(tmp_path / name, write=True).close()
+    with pytest.raises(
+        JournalError, match=rf"no run in {tmp_path}: .* there is one in {tmp_path}/(a|b), {tmp_path}/(a|b)$"
+    ):
+        Journal(tmp_path)
+    with pytest.raises(JournalError, match="start one with `mminf run`$"):
+        Journal(tmp_path / "gone")
