@@ -16,6 +16,7 @@ from mminf.engine.counts import count_reasons, count_records, last_wanted
 from mminf.journal import CallHistory as CallHistory
 from mminf.journal import FailedRecord, Journal, RunMeta, Totals, is_locked
 from mminf.journal.folders import shard_folder
+from mminf.journal.kept import read_kept
 from mminf.journal.memo import add_totals
 from mminf.journal.remote_lock import is_held
 from mminf.journal.schema import LOG
@@ -143,6 +144,7 @@ def run_status(output: str | Path) -> RunStatus:
             datasets=[
                 DatasetStatus(path=name, rows=rows, exists=(path / name).exists())
                 for name, rows in first.meta.datasets.items()
+                if name not in read_kept(first.meta).outdated
             ],
             log=LOG if (path / LOG).is_file() else None,
             parts={

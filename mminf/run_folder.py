@@ -10,6 +10,7 @@ from mminf.engine.output import read_marker
 from mminf.errors import JournalError, MminfError
 from mminf.image import ImagePolicy
 from mminf.journal.folders import list_shards
+from mminf.journal.kept import read_kept
 from mminf.journal.schema import FILE
 from mminf.marks import FILE as MARKS
 from mminf.marks import Mark, read_marks
@@ -46,7 +47,12 @@ def read_origin(output: str | Path) -> RunOrigin:
     """
     with open_journals(to_path(str(output))) as journals:
         meta = journals[0].meta
-        return RunOrigin(digest=meta.digest, recipe_path=meta.recipe_path, datasets=meta.datasets, kept=meta.kept)
+        return RunOrigin(
+            digest=meta.digest,
+            recipe_path=meta.recipe_path,
+            datasets=meta.datasets,
+            kept=dict(read_kept(meta).datasets),
+        )
 
 
 def image_policy(output: str | Path) -> ImagePolicy | str:

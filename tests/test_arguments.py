@@ -66,10 +66,17 @@ def test_one_text_stands_for_a_list(recipe: Path, tmp_path: Path) -> None:
         ("'Say it' # a comment", "Say it"),
         ('"Item # 1"', "Item # 1"),
         ("a#b", "a#b"),
+        ("# Task\nDescribe it.", "# Task\nDescribe it."),
+        ("!!str 5 # five", "5"),
     ],
 )
 def test_a_text_of_a_setting_is_not_cut(value: str, text: str, recipe: Path) -> None:
     assert mminf.load(recipe, settings=[f"note={value}"]).run.note == text
+
+
+def test_a_value_that_is_no_text_may_have_a_comment(recipe: Path) -> None:
+    loaded = mminf.load(recipe, settings=["seed=5 # five", "early_drop=false # off", "target=null # none"])
+    assert (loaded.run.seed, loaded.run.early_drop, loaded.run.target) == (5, False, None)
 
 
 @pytest.mark.parametrize("value", ["Task: describe it", "Rate 1: bad, 2: good", "{{ n }} and more", "a\nb: c # d"])

@@ -111,9 +111,9 @@ def collect_facts(output: str | Path, datasets: str | Path | None = None) -> Car
     if listing.damage is not None:
         log.warning("%d rows can't be read, and are not in the card: %s", listing.broken, listing.damage)
     folder = local_folder(output, datasets)
-    if datasets is None:
-        _refuse_earlier(folder, origin)
     found = find_datasets(to_path(str(output)), folder, recipe)
+    if folder == to_path(str(output)):
+        _refuse_earlier(found, origin)
     rows = {dataset.path: sample_rows(folder, dataset) for dataset in found if dataset.format is not None}
     kept = [dataset for dataset in found if dataset.dropped_by is None]
     accepted = [row for dataset in kept for row in rows.get(dataset.path, ())]
@@ -137,20 +137,17 @@ def collect_facts(output: str | Path, datasets: str | Path | None = None) -> Car
     )
 
 
-def _refuse_earlier(folder: Path, origin: RunOrigin) -> None:
+def _refuse_earlier(found: Sequence[Dataset], origin: RunOrigin) -> None:
     """Raises OutputError if a dataset is of an earlier run: the card would describe the last one."""
-    for path, beside in origin["kept"].items():
-        if _time(folder / path) >= _time(folder / beside):
-            continue  # replaced since, by an export
-        raise OutputError(
-            f"{path} is of an earlier run: the last one failed for some records, and wrote the fewer rows to {beside}. "
-            "Correct what failed and run it again, or replace the dataset by that of the last run with "
-            "`mminf run --force`"
-        )
-
-
-def _time(path: Path) -> float:
-    return path.stat().st_mtime if path.exists() else 0.0
+    for dataset in found:
+        path = dataset.path
+        # An export that has replaced it since has written fewer rows.
+        if path in origin["kept"] and dataset.rows == origin["datasets"].get(path):
+            raise OutputError(
+                f"{path} is of an earlier run: the last one failed for some records, and wrote the fewer rows to "
+                f"{origin['kept'][path]}. Correct what failed and run it again, or replace the dataset by that of the "
+                "last run with `mminf run --force`"
+            )
 
 
 def local_folder(output: str | Path, datasets: str | Path | None) -> Path:

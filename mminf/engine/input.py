@@ -7,6 +7,7 @@ import json
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
+from types import FrameType
 
 from mminf.errors import MminfError, OutputError, SourceError, tell_bug
 from mminf.record import Record
@@ -84,8 +85,14 @@ def _telling(source: Source, shard: Shard | None) -> Iterator[object]:
 
 def _is_stray(end: StopIteration) -> bool:
     """Returns whether a function that an iterator calls has raised the end of the rows: `map` takes it for its own."""
-    names = [frame.f_code.co_name for frame, _ in traceback.walk_tb(end.__traceback__)][1:]
-    return bool(names) and "__next__" not in names
+    frames = [frame for frame, _ in traceback.walk_tb(end.__traceback__)][1:]
+    return bool(frames) and not any(map(_is_iterator, frames))
+
+
+def _is_iterator(frame: FrameType) -> bool:
+    """Returns whether a frame is that of an iterator's method, whose end it may tell."""
+    method = getattr(type(frame.f_locals.get("self")), "__next__", None)
+    return getattr(method, "__code__", None) is frame.f_code
 
 
 @contextlib.contextmanager

@@ -58,9 +58,7 @@ def conclude(run: Run, figures: Figures, total: int | None, result: RunResult) -
     found = estimate(figures, terms) if figures.records else None
     calling = [step.name for step in run.plan.recipe.steps if step.engine is not None]
     unpriced = [name for name, config in run.plan.recipe.engines.items() if config.price is None]
-    engines = {
-        step.engine: run.session.engines[step.engine] for step in run.plan.recipe.steps if step.engine is not None
-    }
+    engines = {call.engine: run.session.engines[call.engine] for call in figures.calls}
     unloaded = [
         engine.stats.model for engine in engines.values() if engine.loads_model and not engine.stats.load_seconds
     ]

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import logging
 import platform
-import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -23,13 +22,14 @@ from mminf.engine.session import Session
 from mminf.engine.workspace import Workspace
 from mminf.errors import SourceError
 from mminf.journal import Journal, RunHeader
+from mminf.journal.kept import Kept, note_kept, read_kept
 from mminf.layout import amount
 from mminf.recipe.dataflow import overwritten
 from mminf.recipe.model import Recipe
 from mminf.record import Record
 from mminf.registry import SOURCES
 from mminf.sink.base import Sink, Written
-from mminf.sink.placing import Guard, remove_dataset
+from mminf.sink.placing import Guard
 from mminf.source.base import Source
 from mminf.states import RunState
 
@@ -104,7 +104,8 @@ class Run:
 
     def _tell_columns(self, columns: frozenset[str]) -> None:
         """Logs what a run does to columns that a user may not expect."""
-        asking = [step for step in self.plan.recipe.steps if step.engine is not None]
+        steps = self.plan.recipe.steps
+        asking = [step for step in steps if step.engine is not None and hasattr(step.config, "images")]
         hidden = not any("images" in step.uses or getattr(step.config, "images", None) is False for step in asking)
         if "images" in columns and asking and hidden:
             names = ", ".join(step.name for step in asking)
@@ -185,9 +186,10 @@ class Run:
             try:
                 written = self._write(journal)
                 state = RunState.FINISHED
+            except BaseException as error:
+                journal.meta.note_error(error_text(error))
+                raise
             finally:
-                if (error := sys.exception()) is not None:
-                    journal.meta.note_error(error_text(error))
                 journal.meta.set_state(state)
                 await journal.flush()
         result = self.result(journal, state, written)
@@ -202,13 +204,13 @@ class Run:
         self.workspace.check()
         guard = Guard(failed=journal.outcomes.has_failures(), force=self.plan.force, rows=journal.meta.datasets)
         written = write_sinks(self.plan, self.target, journal, self.source.policy(), guard=guard)
+        before, paths = read_kept(journal.meta), {item.path for item in written}
+        outdated = {*before.outdated, *before.datasets.values()} - paths
+        for path in sorted(outdated.difference(before.outdated)):
+            log.info("%s is outdated, and can be removed: the dataset next to it is complete", self.target / path)
         kept = {item.kept: item.path for item in written if item.kept is not None}
-        noted = journal.meta.datasets | {item.path: item.rows for item in written}
-        replaced = {item.path for item in written}
-        outdated = {beside for path, beside in journal.meta.kept.items() if path in replaced}
-        for path in outdated:
-            remove_dataset(self.target / path)
-        journal.meta.note_datasets({path: rows for path, rows in noted.items() if path not in outdated}, kept)
+        note_kept(journal.meta, Kept(kept, sorted(outdated)))
+        journal.meta.note_datasets(journal.meta.datasets | {item.path: item.rows for item in written})
         return written
 
     def count(self) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from mminf.engine.engines import Engine
 from mminf.engine.gpu_time import gpu_seconds
@@ -30,14 +30,14 @@ class Session:
         early: what was logged before the log of the run was opened.
     """
 
-    def __init__(self, recipe: Recipe, *, keep_engines: bool = False) -> None:
+    def __init__(self, recipe: Recipe, *, keep_engines: bool = False, early: Iterable[logging.LogRecord] = ()) -> None:
         self.engines: Mapping[str, Engine] = make_engines(recipe.engines)
         self.pool = Pool(recipe.run.max_loaded_engines)
         self.stats = RunStats(
             steps={step.name: StepStats(step.name) for step in recipe.steps},
             engines={name: engine.stats for name, engine in self.engines.items()},
         )
-        self.early: list[logging.LogRecord] = []
+        self.early = list(early)
         self._keep_engines = keep_engines
         self._task: asyncio.Task[None] | None = None
         self._counted = 0.0

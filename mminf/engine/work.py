@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -69,20 +68,25 @@ async def work(
     task = asyncio.create_task(worker.run(stages))
     run.session.watch_over(task)
     stats, state = run.session.stats, RunState.FAILED
+    failure: BaseException | None = None
     try:
         await task
         state = RunState.INTERRUPTED if stats.unfinished else RunState.FINISHED
-    except (Interrupted, EngineError, asyncio.CancelledError):
+    except (Interrupted, EngineError, asyncio.CancelledError) as error:
         # Ctrl-C reaches an engine's own processes as well, so a dying engine is not a failure then.
         if not stats.ending:
+            failure = error
             raise
         state = RunState.INTERRUPTED
+    except BaseException as error:
+        failure = error
+        raise
     finally:
-        if state is RunState.FAILED and (error := sys.exception()) is not None:
-            journal.meta.note_error(error_text(error))
         # Engines first: a journal that can't be written must not keep a model loaded.
         images.close()
         await run.session.release()
+        if failure is not None:
+            journal.meta.note_error(error_text(failure))
         # A whole run is finished only when its datasets are written.
         whole = state is RunState.FINISHED and shard is None
         journal.meta.add_gpu_seconds(run.session.take_gpu_seconds())

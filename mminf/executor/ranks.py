@@ -57,7 +57,7 @@ class RankExecutor(Executor):
         self._store = KeyValueStore(self.rank)
         forget_rank(self._environ)
         _name_log(self.rank)
-        yield replace(run, session=Session(run.plan.recipe, keep_engines=True))
+        yield replace(run, session=Session(run.plan.recipe, keep_engines=True, early=run.session.take_early()))
 
     @property
     def store(self) -> KeyValueStore:

@@ -299,17 +299,15 @@ class RunMeta:
         noted: dict[str, int | None] = self.json(_DATASETS, {})
         return named | noted
 
-    def note_datasets(self, rows: Mapping[str, int | None], kept: Mapping[str, str] | None = None) -> None:
-        """Notes datasets with their rows; None for datasets that are about to be written. `kept` as in `kept`."""
-        self.set(_DATASETS, json.dumps(dict(rows)))
-        if kept is not None:
-            self.set("kept", json.dumps(dict(kept)))
-
     @property
-    def kept(self) -> dict[str, str]:
-        """The larger datasets of earlier runs that the last one kept, with the paths that it wrote instead."""
-        found: dict[str, str] = self.json("kept", {})
+    def outdated(self) -> list[str]:
+        """The smaller datasets next to datasets that were replaced since."""
+        found: list[str] = self.json("outdated", [])
         return found
+
+    def note_datasets(self, rows: Mapping[str, int | None]) -> None:
+        """Notes datasets that were written, with their rows; None for datasets that are about to be written."""
+        self.set(_DATASETS, json.dumps(dict(rows)))
 
     def keep_tokens(self, model: str, tokens: Iterable[str]) -> None:
         """Writes a model's special tokens."""

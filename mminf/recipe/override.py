@@ -74,15 +74,17 @@ def apply_setting(document: Document, setting: str) -> None:
 
 
 def _is_cut(text: str) -> bool:
-    """Returns whether YAML takes the end of a text for a comment: a text without quotes that contains ` #`."""
-    if "#" not in text:
+    """Returns whether YAML takes a part of a text for a comment: a text without quotes that contains ` #`."""
+    if "#" not in text or text.lstrip().startswith(("&", "!")):
         return False
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError):  # told when it is parsed
         return False
-    plain = isinstance(node, yaml.ScalarNode) and node.style is None
-    return node is None or (plain and text[node.end_mark.index :].strip() != "")
+    if node is None:
+        return True
+    is_text = isinstance(node, yaml.ScalarNode) and node.style is None and node.tag == "tag:yaml.org,2002:str"
+    return is_text and (text[: node.start_mark.index] + text[node.end_mark.index :]).strip() != ""
 
 
 def overlay_dotted(document: Document, path: str, value: Any, where: str) -> None:

@@ -33,7 +33,8 @@ async def work_shard(run: Run, shard: Shard, phase: Phase) -> RunState:
         UsageError: if it can't continue; progress is saved.
     """
     async with _journals(run, shard) as output:
-        with ShardJournal(output, shard, write=True) as journal, run_log(shard_folder(output, shard)):
+        folder = shard_folder(output, shard)
+        with ShardJournal(output, shard, write=True) as journal, run_log(folder, run.session.take_early()):
             run.begin(journal, lambda _: phase.dump())
             stage = run.plan.stages[phase.stage]
             quota = phase.quota_of(run.plan.target, shard.count)

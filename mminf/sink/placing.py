@@ -269,18 +269,6 @@ def _send_folder(part: Path, path: Path, last: str) -> None:
     send_file(part / last, path / last)
 
 
-def remove_dataset(path: Path) -> None:
-    """Removes a dataset that a run has written; other files in its folder are kept."""
-    if is_remote(path):
-        store = as_remote(path)
-        for item in store.fs.find(store.path):
-            store.fs.rm_file(item)
-    elif path.is_dir() and not path.is_symlink():
-        _remove_dataset(path)
-    else:
-        remove_object(path)
-
-
 def remove_object(path: Path) -> None:
     """Removes a file or object, if it exists."""
     with contextlib.suppress(FileNotFoundError):

@@ -32,8 +32,8 @@ def _print_value(value: object) -> object:
     # Short texts, which are the majority, are not counted, to save time.
     if type(value) is not int and (type(value) is not str or len(value) > 1000):
         spend(weigh(value))
-        if isinstance(value, dict | list | bool):
-            return restore_marks(json.dumps(value, ensure_ascii=False))
+        if isinstance(value, dict | list | tuple | bool):
+            return restore_marks(json.dumps(value, ensure_ascii=False, default=str))
     return value
 
 

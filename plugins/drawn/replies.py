@@ -232,7 +232,7 @@ def _solve(asked: Asked) -> str:
     first, _, options = instruction.partition("\n")
     answer = solution(first, asked.scene) or "1"
     if options:
-        answer = next((line[0] for line in options.splitlines() if line[3:] == answer), "A")
+        answer = next((line[0] for line in options.splitlines() if line[:1] in "ABCD" and line[3:] == answer), "A")
     if asked.chance(WRONG / 2):
         answer = "DABC"["ABCD".index(answer)] if options else "12"
     return f"{caption(asked.scene)}\n<answer>{answer}</answer>"

@@ -123,6 +123,9 @@ def test_a_smaller_dataset_beside_a_complete_one_is_left_out(run: Run, tmp_path:
     with pytest.raises(OutputError, match=r"a.jsonl is of an earlier run: .* wrote the fewer rows to new-a.jsonl"):
         api.card(output)
     assert not (output / "README.md").exists(), "it would describe the last run"
+    (output / "new-a.jsonl").unlink()
+    with pytest.raises(OutputError, match="a.jsonl is of an earlier run"):
+        api.card(output, datasets=output)
     api.export(mminf.load(tmp_path / "drawings.yaml"), output, force=True)
     api.card(output)
 

@@ -118,6 +118,14 @@ def test_status_of_a_run_that_ended_with_an_error_says_which(tmp_path: Path) -> 
     assert "ended by an error" not in call("status", str(output))
 
 
+def test_a_run_has_no_error_of_its_caller(tmp_path: Path) -> None:
+    try:
+        raise ValueError("of the caller")
+    except ValueError:
+        output = make_run(tmp_path)
+    assert mminf.status(output)["error"] is None
+
+
 def test_status_of_a_killed_run_has_no_end(small: Path) -> None:
     with sqlite3.connect(small / "journal.sqlite") as connection:
         connection.execute("UPDATE meta SET value = 'running', checksum = NULL WHERE key = 'state'")

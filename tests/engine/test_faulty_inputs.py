@@ -71,8 +71,10 @@ class Iterated:
     def __iter__(self) -> Iterated:
         return self
 
-    def __next__(self) -> object:
+    def following(self) -> object:
         return self._next()
+
+    __next__ = following
 
     def _next(self) -> object:
         if not self.rows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ import mminf
 from mminf.backend.openai import OpenAIConfig
 from mminf.backend.scripted import ScriptedConfig
 from mminf.engine.replicas import make_engines
+from mminf.engine.session import Session
+from mminf.errors import JournalError
+from mminf.journal import RunMeta
 from mminf.plugin import discover
 from mminf.states import EngineState
 
@@ -164,3 +168,32 @@ def test_the_model_of_a_server_is_not_said_to_be_loaded(caplog: pytest.LogCaptur
         "loading scripted (scripted)",
         "loaded scripted",
     ]
+
+
+def test_a_journal_that_can_not_be_written_frees_the_model(
+    write_recipe: Callable[[str], Path], rows: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freed: list[bool] = []
+    monkeypatch.setattr(Session, "release", _noting(freed, Session.release))
+    monkeypatch.setattr(RunMeta, "note_error", _failing)
+    (tmp_path / "s.py").write_text("raise RuntimeError('no model')\n")
+    recipe = write_recipe(
+        f"engines: {{e: {{backend: scripted, script: {tmp_path}/s.py}}}}\nsource: {{jsonl: rows.jsonl}}\n"
+        "steps: [{generate: {engine: e, prompt: hi, writes: a}}]\nsinks: [{jsonl: o.jsonl}]\n"
+    )
+    rows({"n": 1})
+    with pytest.raises(JournalError, match="disk is full"):
+        mminf.run(recipe, output=tmp_path / "out")
+    assert freed == [True]
+
+
+def _noting(freed: list[bool], release: Callable[[Session], Awaitable[None]]) -> Callable[[Session], Awaitable[None]]:
+    async def noted(self: Session) -> None:
+        freed.append(True)
+        await release(self)
+
+    return noted
+
+
+def _failing(self: RunMeta, text: str) -> None:
+    raise JournalError("the disk is full")

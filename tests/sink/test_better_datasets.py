@@ -51,8 +51,25 @@ def test_a_run_with_failures_keeps_the_better_dataset(
     assert api.export(mminf.load(recipe), output, force=True)[0].rows == 2
     monkeypatch.delenv("BROKEN")
     assert run(recipe, output).written[0].kept is None
-    assert not (output / f"new-{name}").exists(), "the smaller dataset is outdated"
+    assert (output / f"new-{name}").exists(), "what is outdated is for the user to remove"
     assert f"new-{name}" not in [dataset["path"] for dataset in api.status(output)["datasets"]]
+
+
+def test_an_outdated_name_that_a_recipe_takes_is_a_dataset_again(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out"
+    run(make("{jsonl: o.jsonl}"), output)
+    (output / "new-o.jsonl").write_text("of a person")
+    monkeypatch.setenv("BROKEN", "q1 q2 q3")
+    (tmp_path / "s.py").write_text(SCRIPT + "# another model\n")
+    assert run(make("{jsonl: o.jsonl}"), output).written[0].path == "new-2-o.jsonl"
+    monkeypatch.delenv("BROKEN")
+    settings = ["sinks=[{jsonl: o.jsonl}, {jsonl: new-2-o.jsonl}]"]
+    result = api.run(make("{jsonl: o.jsonl}"), output=output, settings=settings)
+    assert [(written.path, written.rows) for written in result.written] == [("o.jsonl", 5), ("new-2-o.jsonl", 5)]
+    listed = [dataset["path"] for dataset in api.status(output)["datasets"] if dataset["exists"]]
+    assert sorted(listed) == ["new-2-o.jsonl", "o.jsonl"]
 
 
 def _content(path: Path) -> list[bytes]:

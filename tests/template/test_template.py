@@ -35,6 +35,13 @@ def test_lists_objects_and_booleans_are_printed_as_json(value: object) -> None:
     assert json.loads(turn.text.removeprefix("Given: ")) == value
 
 
+def test_an_undefined_name_in_a_printed_list_is_named() -> None:
+    with pytest.raises(MissingField, match="'absent' is undefined"):
+        Template("{{ [absent] }}").render({})
+    (turn,) = Template("{{ (a, true) }}").render({"a": "x"})
+    assert turn.text == '["x", true]'
+
+
 def test_tags_in_a_printed_list_are_places_of_images() -> None:
     (turn,) = Template("{{ texts }}").render({"texts": ["See <image>,\nit's <image>?"], "images": ["a", "b"]}, True)
     assert turn.parts == ('["See ', ImagePart(0), ",\\nit's ", ImagePart(1), '?"]')

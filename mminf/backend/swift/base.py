@@ -124,7 +124,8 @@ class SwiftBackend(Backend):
                 except EngineError:
                     raise
                 except Exception as error:  # a hub's client may raise any exception
-                    raise EngineError(f"model {self.config.model!r} can't be fetched: {shorten(error, 600)}") from error
+                    told = self._explain(error)
+                    raise EngineError(f"model {self.config.model!r} can't be fetched: {told}") from error
                 self._adopt(self._load_template())
         ids = encode_prompt(self._template, self._infer_request(request))
         return Rendered(self._vocabulary.show(ids), len(ids))
