@@ -16,6 +16,8 @@ from PIL import Image
 
 from mminf import limits, redact
 from mminf.journal import remote_lock
+from mminf.plugin import discover
+from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS
 from mminf.storage import to_path
 
 from .engine.models import MODEL
@@ -225,3 +227,11 @@ def tiny_image(path: Path, colour: str = "red", size: tuple[int, int] = (32, 32)
 
 def subprocess_env(**more: str) -> dict[str, str]:
     return {**os.environ, **more}
+
+
+@pytest.fixture
+def own_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forgets the plugins of a test: other tests look at all members."""
+    discover()
+    for registry in (STEPS, BACKENDS, SOURCES, SINKS):
+        monkeypatch.setattr(registry, "_items", dict(registry._items))

@@ -154,7 +154,7 @@ def test_loops_and_macros_have_the_same_budget() -> None:
             Template(source).render({**FIELDS, "items": list(range(1000))})
     assert Template("{% for i in range(3) %}{{ i }}{% endfor %}").render(FIELDS)[0].text == "012"
     text = "{% for i in items if i != 'a' %}{{ loop.index }}/{{ loop.length }}{{ loop.last }}{% else %}none{% endfor %}"
-    assert Template(text).render(FIELDS)[0].text == "1/1True"
+    assert Template(text).render(FIELDS)[0].text == "1/1true"
     assert Template(text).render({"items": []})[0].text == "none"
 
 

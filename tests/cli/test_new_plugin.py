@@ -11,13 +11,12 @@ from typer.testing import CliRunner
 import mminf
 from mminf.cli.main import app
 from mminf.errors import UsageError
-from mminf.plugin import discover
 from mminf.plugin.kinds import KINDS
 from mminf.plugin.scaffold import fill, write_plugin
-from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS
 
 from ..conftest import ROOT
 
+pytestmark = pytest.mark.usefixtures("own_plugins")
 WANTED = {
     "step": [{"shout_step": "A CUP"}, {"shout_step": "A RED CUP"}, {"shout_step": "TWO CUPS"}],
     "model-step": [{"shout_model_step": "red"}] * 2,
@@ -29,14 +28,6 @@ WANTED = {
         {"answer": "You said: two cups"},
     ],
 }
-
-
-@pytest.fixture(autouse=True)
-def registries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forgets the plugins of a test: other tests look at all members."""
-    discover()
-    for registry in (STEPS, BACKENDS, SOURCES, SINKS):
-        monkeypatch.setattr(registry, "_items", dict(registry._items))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -140,7 +140,7 @@ from mminf.sink import Sink, sink
 from mminf.source import Numbered, Source, source
 
 
-@source("faulty_NAME")
+@source("faulty")
 class Faulty(Source):
     def check(self):
         CHECK
@@ -153,7 +153,7 @@ class Faulty(Source):
         yield Numbered(self.config.id).record("a", {"n": 1})
 
 
-@sink("bad_NAME")
+@sink("bad")
 class Bad(Sink):
     def check(self):
         SINK
@@ -164,6 +164,7 @@ class Bad(Sink):
 """
 
 
+@pytest.mark.usefixtures("own_plugins")
 @pytest.mark.parametrize(
     ("part", "body", "told"),
     [
@@ -186,12 +187,9 @@ def test_an_exception_of_a_plugin_is_one_line(
     text = FAULTY.replace(part, body)
     for other in ("CHECK", "COUNT", "READ", "SINK"):
         text = text.replace(other, "return None" if other == "COUNT" else "pass")
-    name = tmp_path.name  # a name is registered once per process
-    (tmp_path / "faulty.py").write_text(text.replace("NAME", name))
+    (tmp_path / "faulty.py").write_text(text)
     recipe = write_recipe(
-        "plugins: [faulty.py]\nsource: {faulty_NAME: {path: x}}\nsteps: [{set: {a: 'n'}}]\nsinks: [{bad_NAME: {path: o.jsonl}}]\n".replace(
-            "NAME", name
-        )
+        "plugins: [faulty.py]\nsource: {faulty: {path: x}}\nsteps: [{set: {a: 'n'}}]\nsinks: [{bad: {path: o.jsonl}}]\n"
     )
     with pytest.raises((SourceError, OutputError)) as raised:
         mminf.run(recipe, output=tmp_path / "out")

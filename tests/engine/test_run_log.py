@@ -294,6 +294,7 @@ class Buggy(Step[BuggyConfig]):
 """
 
 
+@pytest.mark.usefixtures("own_plugins")
 def test_a_bug_in_a_step_is_logged_once_with_its_traceback(write_recipe: Recipe, rows: Rows, tmp_path: Path) -> None:
     (tmp_path / "buggy.py").write_text(BUGGY)
     rows({"n": 0}, {"n": 0}, {"n": "x"}, {"n": 1}, {"m": 1})
