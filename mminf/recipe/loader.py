@@ -247,6 +247,8 @@ class _Builder:
             return []
         sinks: list[Member] = []
         names = [step.name for step in steps]
+        if self.sure is not None:  # a step with a problem of its own is in the recipe as well
+            names = [*names, *self.places]
         places: list[int] = []
         for index, item in enumerate(raw):
             sink = self._member(SINKS, item, ("sinks", index))

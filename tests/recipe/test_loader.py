@@ -279,3 +279,12 @@ def test_the_characters_of_names_are_told_in_words(text: str, told: str, tmp_pat
     with pytest.raises(RecipeError) as raised:
         load_recipe(path)
     assert str(raised.value).endswith(told)
+
+
+def test_a_step_with_a_problem_is_not_missing_for_a_sink(write_recipe: Callable[..., Path]) -> None:
+    text = "source: {{blank: 1}}\nsteps: [{{keep: {0}}}]\nsinks: [{{jsonl: {{path: o.jsonl, dropped_by: {1}}}}}]\n"
+    (found,) = problems(write_recipe(text.format("'1 +'", "keep")))
+    assert "dropped_by" not in found
+    both = problems(write_recipe(text.format("'1 +'", "keap")))
+    assert [("dropped_by" in line) for line in both] == [False, True]
+    assert "did you mean 'keep'" in both[1]
