@@ -209,7 +209,7 @@ def fitting_recipes(found: InputSummary | None) -> list[Fitting]:
 def missing_fields(name: str, found: InputSummary) -> list[str]:
     """Returns the fields that a bundled recipe needs and an input lacks."""
     recipe = _load(builtin_recipes()[name])
-    return [field for field in input_fields(recipe.steps) if field not in _given(recipe, found) | {"id"}]
+    return [item for item in input_fields(recipe.steps) if item not in _given(recipe, found) | {"id"}]
 
 
 def _given(recipe: Recipe, found: InputSummary | None) -> frozenset[str]:

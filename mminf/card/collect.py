@@ -144,7 +144,7 @@ def _refuse_earlier(found: Sequence[Dataset], origin: RunOrigin) -> None:
         # An export that has replaced it since has written fewer rows.
         if path in origin["kept"] and dataset.rows == origin["datasets"].get(path):
             raise OutputError(
-                f"{path} is of an earlier run: the last one failed for some records, and wrote the fewer rows to "
+                f"{path} is from an earlier run: the last run failed for some records and wrote fewer rows to "
                 f"{origin['kept'][path]}. Correct what failed and run it again, or replace the dataset by that of the "
                 "last run with `mminf run --force`"
             )

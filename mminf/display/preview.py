@@ -71,7 +71,7 @@ def summary(records: Sequence[PreviewedRecord]) -> str:
             told.append(f"{sum(steps.values())} {state}{f' ({at})' if at else ''}")
     if pending := sum(not record.outcomes for record in records):
         told.append(f"{pending} pending")
-    children = " and children" if any(len(record.outcomes) > 1 for record in records) else ""
+    children = " with their children" if any(len(record.outcomes) > 1 for record in records) else ""
     return f"{amount(len(records), 'record')}{children}: {', '.join(told)}"
 
 

@@ -103,7 +103,7 @@ class Run:
         self._tell_columns(columns)
 
     def _tell_columns(self, columns: frozenset[str]) -> None:
-        """Logs what a run does to columns that a user may not expect."""
+        """Logs columns that a step overwrites, and images that no step shows to a model."""
         steps = self.plan.recipe.steps
         asking = [step for step in steps if step.engine is not None and hasattr(step.config, "images")]
         hidden = not any("images" in step.uses or getattr(step.config, "images", None) is False for step in asking)
@@ -205,11 +205,12 @@ class Run:
         guard = Guard(failed=journal.outcomes.has_failures(), force=self.plan.force, rows=journal.meta.datasets)
         written = write_sinks(self.plan, self.target, journal, self.source.policy(), guard=guard)
         before, paths = read_kept(journal.meta), {item.path for item in written}
-        outdated = {*before.outdated, *before.datasets.values()} - paths
-        for path in sorted(outdated.difference(before.outdated)):
-            log.info("%s is outdated, and can be removed: the dataset next to it is complete", self.target / path)
-        kept = {item.kept: item.path for item in written if item.kept is not None}
-        note_kept(journal.meta, Kept(kept, sorted(outdated)))
+        replaced = {beside for path, beside in before.datasets.items() if path in paths} - paths
+        for path in sorted(replaced):
+            log.info("%s is outdated and can be removed: the dataset next to it was replaced", self.target / path)
+        kept = {path: beside for path, beside in before.datasets.items() if path not in paths}
+        kept |= {item.kept: item.path for item in written if item.kept is not None}
+        note_kept(journal.meta, Kept(kept, sorted({*before.outdated, *replaced} - paths)))
         journal.meta.note_datasets(journal.meta.datasets | {item.path: item.rows for item in written})
         return written
 
@@ -244,7 +245,7 @@ def open_run(
         keep_engines: models stay loaded when work on a stage ends, until `Session.close`.
 
     Raises:
-        SourceError, UsageError: if the recipe has no source, or the limit is no number of records.
+        SourceError, UsageError: if the recipe has no source, or the limit is not a positive whole number.
     """
     check_limit(limit)
     session = Session(recipe, keep_engines=keep_engines)

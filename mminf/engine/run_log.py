@@ -41,7 +41,7 @@ def run_log(folder: Path, early: Iterable[logging.LogRecord] = ()) -> Iterator[N
     In a process that leads a run and works on a shard, the file of the run gets everything.
 
     Args:
-        early: what was logged before; see `keep_early`.
+        early: earlier log records, which are written first; see `keep_early`.
     """
     if any(isinstance(handler, _File) for handler in file_log.handlers):
         yield
@@ -59,7 +59,7 @@ def run_log(folder: Path, early: Iterable[logging.LogRecord] = ()) -> Iterator[N
             file_log.info("the run was stopped")
             raise
         except MminfError as error:
-            # The exception of a library or a plugin behind it is for whoever looks for its cause.
+            # With the traceback of the exception that caused it, for example in a library or a plugin.
             file_log.error("the run ends with an error: %s", error, exc_info=error if error.__cause__ else None)
             raise
         except Exception:
@@ -69,7 +69,7 @@ def run_log(folder: Path, early: Iterable[logging.LogRecord] = ()) -> Iterator[N
 
 @contextlib.contextmanager
 def keep_early(records: list[logging.LogRecord]) -> Iterator[None]:
-    """Adds what is logged to a list, for the log of a run whose output is not open yet: what its checks found."""
+    """Adds log records to a list. They are written to the log of the run once its output is open."""
     handler = _List(records)
     with _attached(handler):
         yield

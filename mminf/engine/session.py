@@ -27,7 +27,7 @@ class Session:
         keep_engines: models stay loaded until `close`; otherwise until `release`.
 
     Attributes:
-        early: what was logged before the log of the run was opened.
+        early: log records from before the log of the run was opened.
     """
 
     def __init__(self, recipe: Recipe, *, keep_engines: bool = False, early: Iterable[logging.LogRecord] = ()) -> None:
@@ -47,7 +47,7 @@ class Session:
         self._task = task
 
     def take_early(self) -> list[logging.LogRecord]:
-        """Returns what was logged early, once."""
+        """Returns the early log records, and clears them."""
         taken, self.early = self.early, []
         return taken
 

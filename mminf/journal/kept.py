@@ -12,11 +12,11 @@ _KEY = "kept"
 
 
 class Kept(NamedTuple):
-    """What is next to each other in an output.
+    """Datasets of different runs in one output.
 
     Attributes:
-        datasets: the larger datasets of earlier runs that the last run kept, with the paths that it wrote instead.
-        outdated: the smaller datasets next to datasets that were replaced since.
+        datasets: larger datasets of earlier runs that were not replaced -> the path that the last run wrote instead.
+        outdated: smaller datasets next to a larger one that was replaced later.
     """
 
     datasets: Mapping[str, str]
@@ -24,10 +24,10 @@ class Kept(NamedTuple):
 
 
 def read_kept(meta: RunMeta) -> Kept:
-    """Returns what the last run noted; empty for journals of earlier versions."""
+    """Returns the entry of the journal; empty for journals of earlier versions."""
     return Kept(*meta.json(_KEY, [{}, []]))
 
 
 def note_kept(meta: RunMeta, kept: Kept) -> None:
-    """Writes it to the journal."""
+    """Writes the entry to the journal."""
     meta.set(_KEY, json.dumps([dict(kept.datasets), list(kept.outdated)]))

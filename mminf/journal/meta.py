@@ -299,12 +299,6 @@ class RunMeta:
         noted: dict[str, int | None] = self.json(_DATASETS, {})
         return named | noted
 
-    @property
-    def outdated(self) -> list[str]:
-        """The smaller datasets next to datasets that were replaced since."""
-        found: list[str] = self.json("outdated", [])
-        return found
-
     def note_datasets(self, rows: Mapping[str, int | None]) -> None:
         """Notes datasets that were written, with their rows; None for datasets that are about to be written."""
         self.set(_DATASETS, json.dumps(dict(rows)))

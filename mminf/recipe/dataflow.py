@@ -220,11 +220,11 @@ def overwritten(steps: Sequence[StepLike], columns: frozenset[str]) -> dict[str,
 
 
 def undecided_reads(steps: Sequence[StepLike], places: Mapping[str, str]) -> list[Problem]:
-    """Returns a problem for each field that a conversion left to decide. `places` as in `undefined_reads`."""
+    """Returns a problem for each field that `mminf convert` left undecided. `places` as in `undefined_reads`."""
     return [
         Problem(
             places.get(step.name, "recipe"),
-            f"step {step.name!r} has {name!r} to decide; the comments with DECIDE in the recipe say what it is",
+            f"step {step.name!r} reads {name!r}, which is not decided yet; see the DECIDE comments in the recipe",
         )
         for step in steps
         for name in sorted(step.uses - _decided(step.uses))

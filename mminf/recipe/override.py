@@ -79,7 +79,7 @@ def _is_cut(text: str) -> bool:
         return False
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError):  # told when it is parsed
+    except (yaml.YAMLError, RecursionError):  # reported when it is parsed
         return False
     if node is None:
         return True

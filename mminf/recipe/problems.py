@@ -51,7 +51,7 @@ _AS_LIST = "function-before[_as_list(), list[str]]"
 _KEY = "[key]"
 """The end of the place of an error in the key of a mapping."""
 _CLASS = re.compile(r"\[(?P<set>[^\]]+)\](?:\{1,(?P<most>\d+)\}|\+)")
-"""The patterns of names: one class of characters."""
+"""Matches patterns that are one class of characters."""
 
 
 def find_problems(
@@ -124,7 +124,8 @@ def _say_pattern(pattern: str) -> str:
     if found is None:
         return f"must match {pattern}"
     shown = re.sub(r"\w-\w|.", lambda part: f" {part[0]}", found["set"]).strip()
-    return f"must have {'up to ' + found['most'] if found['most'] else 'only'} characters of {shown}"
+    number = f"at most {found['most']} of the" if found["most"] else "only the"
+    return f"must contain {number} characters {shown}"
 
 
 def _owner(cls: type[BaseModel], path: Path_) -> type[BaseModel]:

@@ -120,11 +120,11 @@ def test_a_smaller_dataset_beside_a_complete_one_is_left_out(run: Run, tmp_path:
     assert (output / "new-a.jsonl").exists()
     api.export(mminf.load(tmp_path / "drawings.yaml"), output)
     assert [dataset.path for dataset in found_in(output)] == ["a.jsonl"]
-    with pytest.raises(OutputError, match=r"a.jsonl is of an earlier run: .* wrote the fewer rows to new-a.jsonl"):
+    with pytest.raises(OutputError, match=r"a.jsonl is from an earlier run: .* wrote fewer rows to new-a.jsonl"):
         api.card(output)
     assert not (output / "README.md").exists(), "it would describe the last run"
     (output / "new-a.jsonl").unlink()
-    with pytest.raises(OutputError, match="a.jsonl is of an earlier run"):
+    with pytest.raises(OutputError, match="a.jsonl is from an earlier run"):
         api.card(output, datasets=output)
     api.export(mminf.load(tmp_path / "drawings.yaml"), output, force=True)
     api.card(output)

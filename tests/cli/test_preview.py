@@ -91,7 +91,7 @@ def test_three_records_are_shown_in_80_columns(preview: Callable[..., Any], tmp_
     assert 'row of bad.jsonl {"id": "one/1", "good": false}' in text
     assert "failed: scripted: the server said" in text and "\x1b" not in shown.output
     assert "gone.png: image" in text and "outcome failed at ask" in text
-    assert lines[-1] == "3 records and children: 2 done, 1 dropped (kept 1), 2 failed (ask 2)"
+    assert lines[-1] == "3 records with their children: 2 done, 1 dropped (kept 1), 2 failed (ask 2)"
     assert not (tmp_path / "out").exists()
 
 

@@ -75,7 +75,7 @@ def test_the_command_writes_a_valid_recipe(project: Path, monkeypatch: pytest.Mo
     recipe = yaml.safe_load(Path("new/mine.yaml").read_text())
     assert recipe["source"] == {"jsonl": {"path": "../input.jsonl"}}
     assert "# DECIDE respond" in Path("new/mine.yaml").read_text()
-    with pytest.raises(RecipeError, match="step 'respond' has 'DECIDE_respond_1' to decide"):
+    with pytest.raises(RecipeError, match="step 'respond' reads 'DECIDE_respond_1', which is not decided yet"):
         mminf.validate("new/mine.yaml")
     mminf.load("new/mine.yaml")
     text = Path("new/mine.yaml").read_text()
@@ -91,7 +91,7 @@ def test_an_undecided_value_stops_the_run_before_a_model_is_loaded(
     monkeypatch.chdir(project)
     output_of("convert", "config/mine.yaml", "--code", ".", "--to", "new")
     (project / "input.jsonl").write_text('{"topic": "colours"}\n')
-    with pytest.raises(RecipeError, match="has 'DECIDE_respond_1' to decide"):
+    with pytest.raises(RecipeError, match="reads 'DECIDE_respond_1', which is not decided yet"):
         mminf.run("new/mine.yaml", output="out", progress=False)
 
 
@@ -163,7 +163,7 @@ def test_a_filter_that_is_not_converted_stops_the_run(project: Path, monkeypatch
     )
     output_of("convert", "config/f.yaml", "--code", ".", "--to", "new")
     overrides = {"engines.m": {"backend": "scripted", "answer": "hi"}, "steps.one.images": False}
-    with pytest.raises(RecipeError, match="step 'decide_one' has 'DECIDE_one_function' to decide"):
+    with pytest.raises(RecipeError, match="step 'decide_one' reads 'DECIDE_one_function', which is not decided yet"):
         mminf.run("new/f.yaml", output="out", overrides=overrides, progress=False)
     decided = {**overrides, "steps.decide_one": "'no' not in one"}
     (project / "input.jsonl").write_text('{"id": "a"}\n')

@@ -266,10 +266,10 @@ def test_problems_are_in_the_words_of_recipes(kind: str, data: st.DataObject) ->
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("name: a b", "recipe.yaml:1: name: must have only characters of A-Z a-z 0-9 _ . -, not 'a b'"),
+        ("name: a b", "recipe.yaml:1: name: must contain only the characters A-Z a-z 0-9 _ . -, not 'a b'"),
         (
             "split: {shares: {T: 1}}",
-            "recipe.yaml:1: split.shares.T: must have up to 20 characters of a-z 0-9 _, not 'T'",
+            "recipe.yaml:1: split.shares.T: must contain at most 20 of the characters a-z 0-9 _, not 'T'",
         ),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 
 import mminf
 from mminf import api
+from mminf.run_folder import read_origin
 
 from ..conftest import read_rows
 from .runs import SCRIPT, Make, run
@@ -53,6 +54,22 @@ def test_a_run_with_failures_keeps_the_better_dataset(
     assert run(recipe, output).written[0].kept is None
     assert (output / f"new-{name}").exists(), "what is outdated is for the user to remove"
     assert f"new-{name}" not in [dataset["path"] for dataset in api.status(output)["datasets"]]
+
+
+def test_a_dataset_that_a_recipe_no_longer_writes_is_still_of_an_earlier_run(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out"
+    run(make("{jsonl: o.jsonl}"), output)
+    monkeypatch.setenv("BROKEN", "q1 q2 q3")
+    (tmp_path / "s.py").write_text(SCRIPT + "# another model\n")
+    assert run(make("{jsonl: o.jsonl}"), output).written[0].kept == "o.jsonl"
+    monkeypatch.delenv("BROKEN")
+    run(make("{jsonl: p.jsonl}"), output)
+    assert read_origin(output)["kept"] == {"o.jsonl": "new-o.jsonl"}
+    assert "new-o.jsonl" in [dataset["path"] for dataset in api.status(output)["datasets"]]
+    run(make("{jsonl: o.jsonl}"), output)
+    assert read_origin(output)["kept"] == {}
 
 
 def test_an_outdated_name_that_a_recipe_takes_is_a_dataset_again(
