@@ -16,7 +16,7 @@ from PIL import Image
 
 from mminf import limits, redact
 from mminf.journal import remote_lock
-from mminf.plugin import discover
+from mminf.plugin import discover, discovery
 from mminf.registry import BACKENDS, SINKS, SOURCES, STEPS
 from mminf.storage import to_path
 
@@ -235,3 +235,4 @@ def own_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     discover()
     for registry in (STEPS, BACKENDS, SOURCES, SINKS):
         monkeypatch.setattr(registry, "_items", dict(registry._items))
+    monkeypatch.setattr(discovery, "_files", dict(discovery._files))  # else a Ray worker of a later test loads them

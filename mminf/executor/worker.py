@@ -45,7 +45,7 @@ class WorkerSpec:
     """
 
     recipe: Recipe
-    plugins: Mapping[str, tuple[str, str]]
+    plugins: Mapping[str, tuple[str, bytes]]
     output: Path
     limit: int | None
     nonce: str

@@ -56,7 +56,8 @@ BUILTIN = (
 )
 
 _broken: dict[str, str] = {}
-_files: dict[str, Path] = {}
+_files: dict[str, tuple[str, bytes]] = {}
+"""File name and content of each loaded plugin file, by the name of its module."""
 
 
 def discover(plugins: Iterable[str] = (), *, base: Path | None = None) -> None:
@@ -139,7 +140,8 @@ def _load_file(path: Path) -> None:
 def _load_module(name: str, path: Path) -> None:
     if name in sys.modules:
         return
-    _files[name] = path
+    # As it was loaded: the file may be edited or removed before workers get it, and this process keeps what it has.
+    _files[name] = (path.name, path.read_bytes())
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PluginError(f"plugin file {path} is not a Python module")
@@ -152,22 +154,22 @@ def _load_module(name: str, path: Path) -> None:
         raise
 
 
-def plugin_sources() -> dict[str, tuple[str, str]]:
-    """Returns the file name and text of each loaded plugin file, by the name of its module."""
-    return {name: (path.name, path.read_text(encoding="utf-8")) for name, path in _files.items()}
+def plugin_sources() -> dict[str, tuple[str, bytes]]:
+    """Returns the file name and the content, as it was loaded, of each plugin file, by the name of its module."""
+    return dict(_files)
 
 
-def install_sources(sources: Mapping[str, tuple[str, str]]) -> None:
+def install_sources(sources: Mapping[str, tuple[str, bytes]]) -> None:
     """Loads plugin files that `plugin_sources` returned on another machine, under the same module names.
 
     Raises:
         PluginError: if one can't be imported here.
     """
-    for name, (file, text) in sources.items():
+    for name, (file, content) in sources.items():
         if name in sys.modules:
             continue
         path = Path(tempfile.mkdtemp(prefix="mminf-plugin-")) / file
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(content)
         try:
             _load_module(name, path)
         except Exception as error:  # a plugin can raise any exception
