@@ -7,7 +7,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from mminf.errors import EngineError, ImageError, OutputError, SourceError, Usag
 from mminf.image import ImagePolicy, decode_image, read_image
 from mminf.plugin import discover
 from mminf.recipe.dataflow import input_fields, undefined_reads
-from mminf.recipe.lines import load_document, replace_section
+from mminf.recipe.lines import keep_in_section, load_document, replace_section
 from mminf.recipe.loader import load_recipe
 from mminf.recipe.model import Recipe
 from mminf.record import Record
@@ -44,6 +44,12 @@ FIRST = (
     "allava_text",
 )
 """The order in which recipes are proposed; the others come after them."""
+_SYNONYMS = {
+    "instruction": ("question", "prompt", "query", "input", "user"),
+    "description": ("caption", "text", "alt_text"),
+    "solution": ("answer",),
+}
+"""Fields that recipes read, each with other names that columns of published datasets have."""
 _SMALL = {True: "Qwen/Qwen2-VL-2B-Instruct", False: "Qwen/Qwen2.5-1.5B-Instruct"}
 """Models for a machine without a GPU: one that sees images, and one that does not."""
 _HOOKS = "hook"
@@ -206,6 +212,22 @@ def fitting_recipes(found: InputSummary | None) -> list[Fitting]:
     return [item for *_, item in sorted(ranked, key=lambda item: item[:3])]
 
 
+def renamed_columns(found: InputSummary) -> dict[str, list[str]]:
+    """Returns the recipes that would fit if a column had the name that recipes use, by the setting that renames it."""
+    kind = next(iter(found.source))
+    known = {item.name for item in fitting_recipes(found)}
+    fits = {}
+    for name, others in _SYNONYMS.items():
+        other = next((item for item in others if item in found.fields), None)
+        if other is None or name in found.fields:
+            continue
+        fields = found.fields - {other} | {name}
+        more = [item.name for item in fitting_recipes(replace(found, fields=fields)) if item.name not in known]
+        if more:
+            fits[f"source.{kind}.columns={{{name}: {other}}}"] = more
+    return fits
+
+
 def missing_fields(name: str, found: InputSummary) -> list[str]:
     """Returns the fields that a bundled recipe needs and an input lacks."""
     recipe = _load(builtin_recipes()[name])
@@ -254,6 +276,8 @@ def write_starter(
         UsageError: if there is no such recipe, or a server needs a valid address and a model.
         OutputError: if a recipe is there.
     """
+    if folder.is_file():
+        raise UsageError(f"{folder} is a file, and the recipe needs a folder: mminf init my_data --input {folder}")
     if name not in builtin_recipes():
         raise UsageError(f"no bundled recipe {name!r}{nearest(name, builtin_recipes())}")
     if where is Where.SERVER and (url is None or model is None):
@@ -282,8 +306,7 @@ def _adapt(path: Path, found: InputSummary | None, where: Where, url: str | None
         before = (data.get("source") or {}).get(kind)
         given = {kind: {**(before if isinstance(before, Mapping) else {}), **settings}}
         text = replace_section(text, "source", yaml.safe_dump({"source": given}, sort_keys=False))
-    if not (where is Where.SERVER and "asked" in (data.get("profiles") or {})):
-        text = replace_section(text, "profiles", "")
+    text = keep_in_section(text, "profiles", {"demo", "asked"} if where is Where.SERVER else {"demo"})
     if where is Where.CPU:
         text = text.replace("\nengines:", f"\nlimit: {_LIMIT}  # a CPU needs minutes for each\n\nengines:", 1)
     text = _COMMAND.sub("", text, count=1)  # of the bundled recipe
@@ -311,7 +334,9 @@ def next_commands(path: Path, name: str, where: Where, fits: Sequence[Fitting]) 
     profile = " --profile asked" if where is Where.SERVER and hooks and name == "oasis" else ""
     output = path.parent / "out" / name
     probe = (f"mminf plan {path}{profile} --probe 30 -o {output}", "what the run will cost")
+    demo = (f"mminf preview {path} --profile demo", "what the recipe makes, without a model of your own")
     return [
+        *([demo] if where is Where.CPU else []),
         (f"mminf preview {path}{profile}", "three records through all steps"),
         *([] if where is Where.CPU else [probe]),
         (f"mminf run {path}{profile} -o {output}", "the dataset"),

@@ -70,6 +70,8 @@ def init(
     fits = fitting_recipes(found)
     _check_fit(recipe, found, fits)
     chosen = recipe or _choose(fits, where, ask=ask)
+    if recipe is None and found is not None:
+        _tell_columns(str(given), found)
     path = write_starter(chosen, folder, found, where, url=server, model=model, force=force)
     echo()
     echo(f"wrote {path}")
@@ -152,6 +154,14 @@ def _tell(given: str, found: InputSummary) -> None:
         echo_wrapped(f"  {amount(found.bad[0], 'row')} can't be read, such as {found.bad[1]}", indent="    ")
     if found.broken[0]:
         echo_wrapped(f"  {amount(found.broken[0], 'image')} can't be opened, such as {found.broken[1]}", indent="    ")
+
+
+def _tell_columns(given: str, found: InputSummary) -> None:
+    from mminf.starter import renamed_columns
+
+    for setting, names in renamed_columns(found).items():
+        told = f"{', '.join(names[:_MOST])} would fit too, with a column renamed: "
+        echo_wrapped(f"{told}mminf run {names[0]} --input {given} --set '{setting}'", indent="  ")
 
 
 def _choose(fits: list[Fitting], where: Where, *, ask: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -232,10 +232,45 @@ def replace_section(text: str, key: str, new: str) -> str:
         new: lines with the key; an empty text removes it.
     """
     lines = text.splitlines(keepends=True)
+    start, end = _section(lines, key)
+    return text if start == end else "".join([*lines[:start], new, *lines[end:]])
+
+
+def keep_in_section(text: str, key: str, names: Collection[str]) -> str:
+    """Returns a YAML text in which the mapping of a top-level key has only some of its keys, with their comments.
+
+    Args:
+        names: keys to keep. If the mapping has none of them, its key is removed too.
+    """
+    lines = text.splitlines(keepends=True)
+    start, end = _section(lines, key)
+    indents = [_indent(line) for line in lines[start + 1 : end] if line.strip() and not line.strip().startswith("#")]
+    kept: list[str] = []
+    pending: list[str] = []  # comments of the next key
+    wanted = False
+    for line in lines[start + 1 : end]:
+        if line.strip() and (_indent(line) > indents[0] or line.strip().startswith("- ")):
+            kept.extend([*pending, line] if wanted else [])
+            pending = []
+        elif not line.strip() or line.strip().startswith("#"):
+            pending.append(line)
+        else:
+            wanted = line.strip().partition(":")[0].strip("\"'") in names
+            kept.extend([*pending, line] if wanted else [])
+            pending = []
+    return "".join([*lines[:start], *([lines[start], *kept] if kept else []), *lines[end:]])
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _section(lines: Sequence[str], key: str) -> tuple[int, int]:
+    """Returns the range of the lines of a key at the top level, which is empty if there is none."""
     start = next((n for n, line in enumerate(lines) if line.startswith(f"{key}:")), None)
     if start is None:
-        return text
+        return 0, 0
     end = next((n for n in range(start + 1, len(lines)) if lines[n][:1] not in (" ", "#", "\n")), len(lines))
     while end > start + 1 and lines[end - 1][:1] in ("#", "\n"):  # comments before the next key belong to it
         end -= 1
-    return "".join([*lines[:start], new, *lines[end:]])
+    return start, end

@@ -18,7 +18,7 @@ from mminf import api
 from mminf.cli.main import app
 from mminf.content import builtin_recipes, find_recipe
 from mminf.errors import MminfError
-from mminf.recipe.lines import replace_section
+from mminf.recipe.lines import keep_in_section, load_document, replace_section
 from mminf.starter import InputSummary, Where, fitting_recipes, inspect_input, write_starter
 
 from ..conftest import tiny_image
@@ -77,8 +77,11 @@ def test_every_recipe_can_be_written(name: str, where: Where, tmp_path: Path) ->
             {"openai"} if where is Where.SERVER else {"transformers"} if where is Where.CPU else {"vllm"}
         )
         assert recipe.run.limit == (10 if where is Where.CPU else before.run.limit)
+    demo = api.load(path, profile="demo")
+    assert {**demo.resolved(), "limit": None} == {**api.load(name, profile="demo").resolved(), "limit": None}
     text = path.read_text()
-    assert ("profiles:" in text) == (name == "oasis" and where is Where.SERVER)
+    asked = name == "oasis" and where is Where.SERVER
+    assert list(load_document(path).data["profiles"]) == (["asked", "demo"] if asked else ["demo"])
     command = next(line for line in find_recipe(name).read_text().splitlines() if line.startswith("#   mminf run"))
     assert command not in text, "it runs the bundled recipe"
     assert all(line in text for line in path.read_text().splitlines() if line.startswith("  - "))
@@ -210,10 +213,47 @@ def test_sections_are_replaced(text: str, key: str, new: str, wanted: str) -> No
     assert replace_section(text, key, new) == wanted
 
 
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        ({"demo"}, "a: 1\np:\n  # of demo\n\n  # more\n  demo:\n    # inside\n    x: 1\n# of b\nb: 2\n"),
+        ({"one", "last"}, "a: 1\np:\n  one: {x: 2}\n  # of last\n  last:\n  - y\n# of b\nb: 2\n"),
+        ({"none"}, "a: 1\n# of b\nb: 2\n"),
+    ],
+)
+def test_parts_of_a_section_are_kept_with_their_comments(names: set[str], wanted: str) -> None:
+    section = (
+        "p:\n  one: {x: 2}\n  # of demo\n\n  # more\n  demo:\n    # inside\n    x: 1\n  # of last\n  last:\n  - y\n"
+    )
+    text = f"a: 1\n{section}# of b\nb: 2\n"
+    assert keep_in_section(text, "p", names) == wanted
+    assert keep_in_section("a: 1\n", "p", names) == "a: 1\n"
+
+
 def test_the_next_commands_are_told(photos: Path, tmp_path: Path) -> None:
     text = run(str(tmp_path / "m"), "--input", str(photos), "--gpu")
     commands = [line for line in text.splitlines() if line.startswith("  mminf ")]
     assert [command.split()[1] for command in commands] == ["preview", "plan", "run", "report"]
+    text = run(str(tmp_path / "m"), "--input", str(photos), "--cpu", "--force")
+    assert f"mminf preview {tmp_path / 'm' / 'oasis.yaml'} --profile demo" in text
+
+
+def test_recipes_that_fit_with_a_column_renamed_are_told(photos: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("image,question\nphotos/0.png,What is it?\n")
+    text = " ".join(output_of("init", str(tmp_path / "m"), "--input", str(path), "--cpu").split())
+    names = text.partition(" would fit too, with a column renamed: ")[0].split()
+    assert {"allava_vflan,", "prompt_evolve,", "preference,"} <= set(names)
+    setting = text.partition("--set '")[2].partition("'")[0]
+    loaded = mminf.load("allava_vflan", input=path, settings=[setting])
+    assert loaded.source is not None and loaded.source.config.columns == {"instruction": ["question"]}
+    path.write_text("image,instruction\nphotos/0.png,What is it?\n")
+    assert "renamed" not in output_of("init", str(tmp_path / "n"), "--input", str(path), "--cpu")
+
+
+def test_an_input_in_place_of_the_folder_is_told(tmp_path: Path, rows: Callable[..., Path]) -> None:
+    path = rows({"id": "a", "instruction": "What?"})
+    assert error_of("init", str(path), "--cpu").endswith(f"mminf init my_data --input {path}")
 
 
 def test_a_recipe_that_does_not_fit_the_input_is_refused(photos: Path, tmp_path: Path) -> None:
@@ -237,6 +277,7 @@ def test_a_machine_without_a_gpu_is_told(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_profile_of_the_bundled_recipe_is_named(tmp_path: Path) -> None:
     path = write_starter("caption", tmp_path, None, Where.GPU)
+    path.write_text(replace_section(path.read_text(), "profiles", ""))
     assert error_of("validate", str(path), "--profile", "demo").endswith(
         "no profile 'demo'; the recipe has no profiles; the bundled recipe has it: mminf run caption --profile demo"
     )
