@@ -26,6 +26,7 @@ from mminf.backend.swift.template_check import check_template
 from mminf.backend.swift.vocabulary import Vocabulary
 from mminf.bytecode import compiles_each_time
 from mminf.errors import EngineDied, EngineError, RequestError
+from mminf.image.memory import keep_freed_memory
 from mminf.reasoning import split_reasoning
 from mminf.request import Generation, Rendered, Request, Sampling
 
@@ -81,6 +82,7 @@ class SwiftBackend(Backend):
         check_path(self.config.model)  # before seconds of imports
         if (slow := compiles_each_time(self.module)) is not None:
             _warn_once(slow)
+        keep_freed_memory()  # before the engine's threads start
         try:
             with remote_code(self.config.trust_remote_code):
                 self._prepare_model()
