@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mminf.engine.output import check_targets, read_marker, write_marker
 from mminf.engine.result import open_sinks, write_sinks
@@ -23,6 +25,8 @@ from mminf.states import RunState
 from mminf.storage import is_remote
 
 log = logging.getLogger("mminf")
+_MODEL = ("model", "revision", "adapters", "reasoning", "max_pixels")
+"""Settings of an engine that say which answers it gives."""
 
 
 def export_run(
@@ -36,7 +40,7 @@ def export_run(
         marks: file with marks, which become the fields `mark` and `note` of the records.
 
     Raises:
-        JournalError: if there is no run, or the recipe has other steps than the run.
+        JournalError: if there is no run, or the recipe has other steps, models or another seed than the run.
         OutputError: if a dataset can't be written, or would replace a file that mminf did not write.
     """
     run = open_run(recipe, output, force=force)
@@ -57,6 +61,12 @@ def _export(run: Run, journal: Journal, to: Path, marks: Mapping[str, Mark] | No
             f"the run in {run.target} had other steps than {plan.recipe.path} has now; "
             "give the recipe that the run was made with, with the same --profile and --set"
         )
+    if changed := find_changes(journal.meta.recipe, plan.recipe.resolved()):
+        raise JournalError(
+            f"the run in {run.target} had another {changed} than {plan.recipe.path} has now, so that its rows are not "
+            "those of this recipe; run the recipe first (only what depends on the change is computed), or give it as "
+            "the run had it, with the same --profile and --set"
+        )
     if not plan.force:
         check_targets(to, open_sinks(plan.recipe, to))
     partial = journal.meta.state is not RunState.FINISHED or journal.outcomes.has_failures()
@@ -71,3 +81,26 @@ def _export(run: Run, journal: Journal, to: Path, marks: Mapping[str, Mark] | No
         split = plan.recipe.run.split
         write_marker(to, written, None if split is None else split.model_dump(mode="json"))
     return written
+
+
+def find_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """Returns what two resolved recipes with the same steps differ in, if their rows depend on it, or None.
+
+    Devices, batch sizes and addresses of servers are no difference.
+    """
+    now = json.loads(json.dumps(now))
+    pairs = zip(before.get("steps", []), now["steps"], strict=False)
+    if steps := [_step_name(other) for one, other in pairs if one != other]:
+        return f"step {steps[0]!r}" if len(steps) == 1 else f"form of the steps {', '.join(map(repr, steps))}"
+    if before.get("seed") != now["seed"]:
+        return "seed"
+    known: Mapping[str, Any] = before.get("engines", {})
+    for name, config in now["engines"].items():
+        for key in _MODEL:
+            if config.get(key) != known.get(name, {}).get(key):
+                return f"{key} of engine {name!r}"
+    return None
+
+
+def _step_name(described: Mapping[str, Any]) -> str:
+    return next(str(part["name"]) for part in described.values() if isinstance(part, Mapping) and "name" in part)

@@ -1,0 +1,77 @@
+"""`mminf export` writes rows only for a recipe that would compute them again in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import mminf
+from mminf import api
+from mminf.errors import JournalError
+
+RECIPE = """name: scored
+engines: {llm: {backend: scripted, script: say.py, model: one}}
+source: {jsonl: rows.jsonl}
+steps:
+  - generate: {engine: llm, prompt: "Rate {{ text }}", writes: rating, sampling: {temperature: 0.5}}
+  - set: {length: '"{{ text | length }}"'}
+  - keep: length != '1'
+sinks: [{jsonl: out.jsonl}]
+"""
+
+
+@pytest.fixture
+def finished(tmp_path: Path, write_recipe: Callable[[str], Path], rows: Callable[..., Path]) -> Path:
+    """The recipe of a run into `out`."""
+    (tmp_path / "say.py").write_text("def answer(request):\n    return 'good'\n")
+    rows(*({"id": str(n), "text": "x" * n} for n in range(1, 5)))
+    recipe = write_recipe(RECIPE)
+    assert mminf.run(recipe, output=tmp_path / "out").counts.done == 3
+    return recipe
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("steps.keep=length == '4'", "another step 'keep'"),
+        ("steps.set.length='{{ text | upper }}'", "another step 'set'"),
+        ("steps.generate.sampling.temperature=0.9", "another step 'generate'"),
+        ("steps.generate.prompt=Rate it", "another step 'generate'"),
+        ("seed=7", "another seed"),
+        ("engines.llm.model=two", "another model of engine 'llm'"),
+        ("steps.set=false", "other steps"),
+    ],
+)
+def test_rows_of_another_recipe_are_refused(setting: str, told: str, finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match=told):
+        api.export(mminf.load(finished, settings=[setting]), tmp_path / "out", to=tmp_path / "to")
+    assert not (tmp_path / "to").exists()
+
+
+def test_steps_that_differ_are_listed(finished: Path, tmp_path: Path) -> None:
+    settings = ["steps.keep=length == '4'", "steps.generate.prompt=Rate it"]
+    with pytest.raises(JournalError, match="another form of the steps 'generate', 'keep'"):
+        api.export(mminf.load(finished, settings=settings), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "sinks=[{jsonl: other.jsonl}]",
+        "budget={calls: 1}",
+        "engines.llm.max_concurrency=3",
+        "limit=2",
+        "description=another",
+    ],
+)
+def test_what_rows_do_not_depend_on_may_differ(setting: str, finished: Path, tmp_path: Path) -> None:
+    recipe = mminf.load(finished, settings=[setting])
+    assert [item.rows for item in api.export(recipe, tmp_path / "out", to=tmp_path / "to")] == [3]
+
+
+def test_a_run_with_the_change_makes_the_export_possible(finished: Path, tmp_path: Path) -> None:
+    recipe = mminf.load(finished, settings=["steps.keep=length == '4'"])
+    assert mminf.run(recipe, output=tmp_path / "out", force=True).counts.done == 1
+    assert [item.rows for item in api.export(recipe, tmp_path / "out", to=tmp_path / "to")] == [1]
