@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic import ValidationError
 
 from mminf.backend.devices import may_have_gpu
 from mminf.content import builtin_recipes, content_folder, find_recipe
-from mminf.errors import EngineError, ImageError, OutputError, SourceError, UsageError, nearest
-from mminf.image import ImagePolicy, decode_image, read_image
+from mminf.errors import EngineError, OutputError, UsageError, nearest
+from mminf.input_summary import InputSummary
 from mminf.plugin import discover
 from mminf.recipe.dataflow import input_fields, undefined_reads
 from mminf.recipe.lines import keep_in_section, load_document, replace_section
 from mminf.recipe.loader import load_recipe
 from mminf.recipe.model import Recipe
-from mminf.record import Record
-from mminf.registry import BACKENDS, SOURCES
-from mminf.source.guess import guess_source
-from mminf.storage import is_uri
+from mminf.registry import BACKENDS
 
-READ = 50
-"""Number of records of the input that are read, and of images that are opened."""
 FIRST = (
     "oasis",
     "caption_qa",
@@ -66,31 +59,6 @@ class Where(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class InputSummary:
-    """What an input contains.
-
-    Attributes:
-        source: the recipe's `source`.
-        records: number of records; None if it can't be counted without reading all of them.
-        read: number of records that were read.
-        with_images: number of these with images.
-        fields: fields that all of these have, other than the id.
-        partial: fields that some of these have, each with their number.
-        bad: number of rows that can't be read, and the first reason.
-        broken: number of their images on this machine that can't be opened, and the first reason.
-    """
-
-    source: Mapping[str, Any]
-    records: int | None
-    read: int
-    with_images: int
-    fields: frozenset[str]
-    bad: tuple[int, str]
-    broken: tuple[int, str]
-    partial: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Fitting:
     """A bundled recipe that an input fits. `hooks` says that it needs a model whose user turn can be left open."""
 
@@ -102,60 +70,6 @@ class Fitting:
 def finds_gpu() -> bool:
     """Returns whether this machine seems to have a GPU."""
     return may_have_gpu()
-
-
-def inspect_input(given: str) -> InputSummary:
-    """Reads the first records of an input.
-
-    Raises:
-        SourceError: if it does not exist, can't be read, or has no record.
-    """
-    discover()
-    source = guess_source(given)
-    ((kind, settings),) = source.items()
-    made = SOURCES.get(kind)
-    opened = made(made.Config.model_validate(settings), Path.cwd(), Path.cwd() / "images")
-    opened.check()
-    rows = list(itertools.islice(opened.read(), READ))
-    records = [row for row in rows if isinstance(row, Record)]
-    if not records:
-        why = f": {rows[0].reason}" if rows else ""
-        raise SourceError(f"{given} has no record that can be read{why}")
-    fields, partial = _fields(records)
-    bad = [row.reason for row in rows if not isinstance(row, Record)]
-    broken = _broken_images(records, opened.policy())
-    return InputSummary(
-        source=source,
-        records=len(rows) if len(rows) < READ else opened.count(),
-        read=len(records),
-        with_images=sum(bool(record.get("images")) for record in records),
-        fields=fields - {"id"},
-        bad=(len(bad), bad[0] if bad else ""),
-        broken=(len(broken), broken[0] if broken else ""),
-        partial=partial,
-    )
-
-
-def _broken_images(records: Sequence[Record], policy: ImagePolicy) -> list[str]:
-    """Returns why the images of records can't be opened; images in stores and on the web are not fetched."""
-    given = [record.get("images") for record in records]
-    images = itertools.chain.from_iterable(item for item in given if isinstance(item, list))
-    found = []
-    for item in itertools.islice((item for item in images if isinstance(item, str) and not is_uri(item)), READ):
-        try:
-            decode_image(read_image(item, policy), item, policy.max_pixels)
-        except ImageError as error:
-            found.append(str(error))
-    return found
-
-
-def _fields(records: Sequence[Record]) -> tuple[frozenset[str], dict[str, int]]:
-    """Returns the fields that all records have, and those that some have, with their number; empty ones are none."""
-    filled = Counter(
-        name for record in records for name, value in record.fields.items() if value not in (None, "", [], {})
-    )
-    everywhere = frozenset(name for name, number in filled.items() if number == len(records))
-    return everywhere, {name: number for name, number in filled.items() if name not in everywhere}
 
 
 def ask_server(url: str, model: str) -> str | None:
@@ -213,7 +127,7 @@ def fitting_recipes(found: InputSummary | None) -> list[Fitting]:
 
 
 def renamed_columns(found: InputSummary) -> dict[str, list[str]]:
-    """Returns the recipes that would fit if a column had the name that recipes use, by the setting that renames it."""
+    """Returns the recipes that would fit if a column had the name that recipes use, by `name=column`."""
     kind = next(iter(found.source))
     known = {item.name for item in fitting_recipes(found)}
     fits = {}
@@ -223,8 +137,8 @@ def renamed_columns(found: InputSummary) -> dict[str, list[str]]:
             continue
         fields = found.fields - {other} | {name}
         more = [item.name for item in fitting_recipes(replace(found, fields=fields)) if item.name not in known]
-        if more:
-            fits[f"source.{kind}.columns={{{name}: {other}}}"] = more
+        if more and kind not in ("images", "text"):
+            fits[f"{name}={other}"] = more
     return fits
 
 
@@ -263,13 +177,16 @@ def write_starter(
     *,
     url: str | None = None,
     model: str | None = None,
+    text_model: str | None = None,
     force: bool = False,
 ) -> Path:
     """Writes a bundled recipe with the given input and models to a folder. Returns its path.
 
     Args:
         url: address of the server.
-        model: model that sees images, on this machine or of the server; by default the recipe's.
+        model: model that sees images, on this machine or of the server, or the only model of a recipe without images;
+            by default the recipe's.
+        text_model: model of the steps that show no image; by default the recipe's, or `model` on a server.
         force: replace a recipe that is there.
 
     Raises:
@@ -284,7 +201,7 @@ def write_starter(
         raise UsageError("models on a server need its address and the model's name: --server URL --model NAME")
     if url is not None and model is not None:
         _server_config(url, model)
-    text = _adapt(find_recipe(name), found, where, url, model)
+    text = _adapt(find_recipe(name), found, Engines(where, url, model, text_model))
     target = folder / f"{name}.yaml"
     if target.exists() and not force:
         raise OutputError(f"{target} exists; choose another folder, or use --force to replace it")
@@ -296,16 +213,48 @@ def write_starter(
     return target
 
 
-def _adapt(path: Path, found: InputSummary | None, where: Where, url: str | None, model: str | None) -> str:
+class Engines(NamedTuple):
+    """Where the models of a starter run, and which they are; see `write_starter`."""
+
+    where: Where
+    url: str | None
+    model: str | None
+    text_model: str | None
+
+    def adapt(self, bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Returns the engines of a recipe with other places and models."""
+        sees = {key: "vl" in str(body.get("model", "")).lower() or key == "vlm" for key, body in bodies.items()}
+        made: dict[str, dict[str, Any]] = {}
+        for key, body in bodies.items():
+            first = sees[key] or not any(sees.values())
+            made[key] = self._engine(body, self.model if first else self.text_model, sees=sees[key])
+        for key, engine in made.items():
+            for other in made.values():  # the same model with other settings would be loaded twice
+                if engine["model"] == other["model"] and len(other) > len(engine):
+                    made[key] = dict(other)
+        return made
+
+    def _engine(self, body: Mapping[str, Any], model: str | None, *, sees: bool) -> dict[str, Any]:
+        if body.get("backend") == "encoder":
+            return dict(body)
+        if self.where is Where.SERVER:
+            shown = {"max_pixels": body["max_pixels"]} if sees and "max_pixels" in body else {}
+            return {"backend": "openai", "base_url": self.url, "model": model or self.model, **shown}
+        if self.where is Where.CPU:
+            return {"backend": "transformers", "model": model or _SMALL[sees], "max_pixels": 401408}
+        return {**body, **({"model": model} if model is not None else {})}
+
+
+def _adapt(path: Path, found: InputSummary | None, given: Engines) -> str:
     """Returns the text of a recipe with another input and other engines, without profiles that are of no use."""
     text, data = path.read_text(encoding="utf-8"), load_document(path).data
-    engines = {key: _engine(key, body, where, url, model) for key, body in data["engines"].items()}
+    where, engines = given.where, given.adapt(data["engines"])
     text = replace_section(text, "engines", yaml.safe_dump({"engines": engines}, sort_keys=False, width=110))
     if found is not None:
         ((kind, settings),) = found.source.items()
         before = (data.get("source") or {}).get(kind)
-        given = {kind: {**(before if isinstance(before, Mapping) else {}), **settings}}
-        text = replace_section(text, "source", yaml.safe_dump({"source": given}, sort_keys=False))
+        merged = {kind: {**(before if isinstance(before, Mapping) else {}), **settings}}
+        text = replace_section(text, "source", yaml.safe_dump({"source": merged}, sort_keys=False))
     text = keep_in_section(text, "profiles", {"demo", "asked"} if where is Where.SERVER else {"demo"})
     if where is Where.CPU:
         text = text.replace("\nengines:", f"\nlimit: {_LIMIT}  # a CPU needs minutes for each\n\nengines:", 1)
@@ -317,27 +266,16 @@ _LIMIT = 10
 _COMMAND = re.compile(r"^#   mminf run \S.*\n(?:#\n)?", re.MULTILINE)
 
 
-def _engine(key: str, body: Mapping[str, Any], where: Where, url: str | None, model: str | None) -> dict[str, Any]:
-    sees = "vl" in str(body.get("model", "")).lower() or key == "vlm"
-    if body.get("backend") == "encoder":
-        return dict(body)
-    if where is Where.SERVER:
-        return {"backend": "openai", "base_url": url, "model": model}
-    if where is Where.CPU:
-        return {"backend": "transformers", "model": (model if sees else None) or _SMALL[sees], "max_pixels": 401408}
-    return {**body, **({"model": model} if model is not None and sees else {})}
-
-
 def next_commands(path: Path, name: str, where: Where, fits: Sequence[Fitting]) -> list[tuple[str, str]]:
     """Returns the commands that come next, each with what it does."""
     hooks = any(item.name == name and item.hooks for item in fits)
     profile = " --profile asked" if where is Where.SERVER and hooks and name == "oasis" else ""
     output = path.parent / "out" / name
     probe = (f"mminf plan {path}{profile} --probe 30 -o {output}", "what the run will cost")
-    demo = (f"mminf preview {path} --profile demo", "what the recipe makes, without a model of your own")
+    demo = (f"mminf preview {path} --profile demo", "its rows from drawn scenes, without a model of yours")
     return [
         *([demo] if where is Where.CPU else []),
-        (f"mminf preview {path}{profile}", "three records through all steps"),
+        (f"mminf preview {path}{profile} -o {output}", "three records through all steps"),
         *([] if where is Where.CPU else [probe]),
         (f"mminf run {path}{profile} -o {output}", "the dataset"),
         (f"mminf report {output}", "a page about it"),

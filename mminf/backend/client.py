@@ -19,9 +19,10 @@ from yarl import URL
 from mminf.backend.address import KEY_HEADERS, EndpointConfig, fill_in, find_proxy, key_headers
 from mminf.backend.base import shorten
 from mminf.backend.chat_answer import NoAnswerError, read_answer
-from mminf.backend.endpoints import Endpoint, Endpoints, Lease, backoff, retry_after
+from mminf.backend.endpoints import Endpoint, Endpoints, Lease
 from mminf.backend.failures import HOPELESS, Failure, Streak, error_inside, fix, read_failure, similar
 from mminf.backend.parameters import Change, adapt, apply, merge, rejected
+from mminf.backend.waits import backoff, retry_after
 from mminf.backend.wire import BrokenBodyError, parse_json, read_body
 from mminf.errors import EngineError, RequestError
 from mminf.limits import ANSWER_BYTES, LISTING_BYTES
@@ -32,6 +33,9 @@ from mminf.request import Generation
 log = logging.getLogger("mminf")
 Probe = Callable[[Lease], Awaitable[None]]
 _MEETING, _CHECKING = 30, 10  # seconds to wait for a server's list of models
+_IDLE = 4.0
+"""Seconds until an idle connection is closed here. vLLM's server closes it after 5 s, and a call that is sent at that
+moment would fail."""
 _LOST = (aiohttp.ClientError, OSError)  # a TimeoutError is an OSError
 _GIVEN_UP = 3
 """Number of calls in a row, each refused for `timeout` seconds, that stops the run."""
@@ -76,7 +80,7 @@ class Client:
         self._changes: dict[str, Change] = {}
         self._full = Streak()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE),
             timeout=aiohttp.ClientTimeout(total=config.timeout),
             # Decompressed here, up to a limit. Answers are small, so no compression is requested.
             auto_decompress=False,

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import random
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mminf.backend.failures import Streak
+from mminf.backend.waits import backoff
 from mminf.errors import EngineError
 
 if TYPE_CHECKING:
@@ -23,7 +21,8 @@ log = logging.getLogger("mminf")
 FULL = 128  # capacity in calls in flight of an endpoint without `max_concurrency`
 FAILURES = 5  # in a row that open a circuit
 FIRST_CHECK, LAST_CHECK = 1.0, 30.0  # seconds between health checks, doubled from the first to the last
-LONGEST_PAUSE, WORTH_TELLING = 300.0, 10.0  # seconds: the maximum of a pause, and the minimum of one that is logged
+REFUSES = 20.0  # seconds in which a server accepts no call before that is logged
+WORTH_TELLING = 10.0  # seconds from which a pause is logged
 
 
 @dataclass(slots=True, eq=False)
@@ -44,6 +43,8 @@ class Endpoint:
         busy: calls in flight.
         failures, failure: number of failures in a row, and the last one.
         refusals: number of refusals in a row that did not say how long to wait.
+        told_after: seconds after which refusals of all calls are logged.
+        refused_since: time of the loop at the first refusal since the last answer; None if it has refused none.
         pause: timer that ends a pause; no calls are sent until then.
         server: kind of the server, as far as it is known.
         listing: status of the request for the list of models; some hosted APIs have no such list.
@@ -66,6 +67,8 @@ class Endpoint:
     failures: int = 0
     failure: str = ""
     refusals: int = 0
+    refused_since: float | None = None
+    told_after: float = REFUSES
     pause: asyncio.TimerHandle | None = None
     has_key: bool = False
     server: str = "openai"
@@ -170,6 +173,7 @@ class Endpoints:
         if lease.is_stale:
             return
         endpoint.failures = endpoint.refusals = 0
+        endpoint.refused_since = None
         self._stop_giving_up()
         if endpoint.circuit == "half-open":
             endpoint.circuit = "closed"
@@ -193,12 +197,13 @@ class Endpoints:
             said: the server's message, for the log.
         """
         endpoint = lease.endpoint
+        loop = asyncio.get_running_loop()
+        self._tell_refusals(endpoint, loop.time(), said or "is full")
         if seconds is None:
             if endpoint.pause is not None:
                 return  # part of the burst that started the pause
             seconds = backoff(endpoint.refusals)
             endpoint.refusals += 1
-        loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         if endpoint.pause is not None:
             if endpoint.pause.when() >= until:
@@ -207,6 +212,16 @@ class Endpoints:
         elif seconds >= WORTH_TELLING:
             log.info("%s gets no calls for %.0f s: the server %s", endpoint.url, seconds, said or "is full")
         endpoint.pause = loop.call_at(until, self._end_pause, endpoint)
+
+    def _tell_refusals(self, endpoint: Endpoint, now: float, said: str) -> None:
+        """Logs that a server accepts no call at all, again after twice the time. Short pauses are not logged."""
+        if endpoint.refused_since is None:
+            endpoint.refused_since, endpoint.told_after = now, REFUSES
+        elif now - endpoint.refused_since >= endpoint.told_after:
+            log.warning(
+                "%s has refused all calls for %.0f s: the server %s", endpoint.url, now - endpoint.refused_since, said
+            )
+            endpoint.told_after *= 2
 
     async def close(self) -> None:
         """Stops health checks, pauses and waits."""
@@ -319,26 +334,3 @@ class Endpoints:
             f"no server has answered for {self._patience:g} s: {named}; progress is saved: start a server, and run the "
             "same command to resume"
         )
-
-
-def backoff(attempt: int, *, base: float = 0.5, top: float = 30.0) -> float:
-    """Returns the seconds to wait before the next retry: exponential backoff with full jitter."""
-    return random.uniform(0, min(top, base * 2 ** min(attempt, 64)))
-
-
-def retry_after(value: str | None) -> float | None:
-    """Returns the seconds in a Retry-After header, at most 300; None if it contains no time in the future.
-
-    Args:
-        value: seconds or an HTTP date.
-    """
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except (ValueError, OverflowError):
-            return None
-    return min(seconds, LONGEST_PAUSE) if seconds > 0 else None

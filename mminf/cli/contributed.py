@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 from typer.main import get_command_name
 
+from mminf.cli.command import App
 from mminf.errors import PluginError
 from mminf.plugin import COMMANDS, installed, note_broken
 
@@ -15,7 +16,7 @@ def add_commands(app: typer.Typer) -> None:
     A plugin that fails here must not disable the other commands. `mminf doctor` lists it.
     """
     for entry in installed(COMMANDS):
-        own = typer.Typer()
+        own = App()
         try:
             entry.load().register(own)
             _refuse_duplicates(app, own)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,11 @@ from mminf.content import builtin_recipes
 from mminf.errors import UsageError
 
 if TYPE_CHECKING:
-    from mminf.starter import Fitting, InputSummary, Where
+    from mminf.input_summary import InputSummary
+    from mminf.starter import Fitting, Where
 
 _FIELDS = "`mminf recipes NAME` lists the fields that a recipe needs"
-_COLUMNS = (
-    ", and `columns` of its source renames those of the input: `mminf run NAME --input INPUT --set "
-    "'source.{}.columns={{instruction: question}}'`"
-)
+_COLUMNS = ", and `--column instruction=question` reads a field from a column of another name"
 _MOST = 8
 """Number of recipes that are proposed."""
 
@@ -41,7 +40,16 @@ def init(
         None, "--server", help="The models run on an OpenAI-compatible server: its address."
     ),
     cpu: bool = typer.Option(False, "--cpu", help="Neither: a small model on the CPU, for ten records."),
-    model: str | None = typer.Option(None, "--model", help="Model that sees images; by default the recipe's."),
+    model: str | None = typer.Option(
+        None, "--model", help="Model that sees images, a name or a folder; by default the recipe's."
+    ),
+    text_model: str | None = typer.Option(
+        None, "--text-model", help="Model of the steps without images; by default the recipe's, or --model on a server."
+    ),
+    columns: list[str] = typer.Option(
+        [], "--column", help="FIELD=COLUMN: read a field from a column of another name; may be repeated."
+    ),
+    image_root: str | None = typer.Option(None, "--image-root", help="Folder that paths of images start at."),
     recipe: str | None = typer.Option(None, "--recipe", help="Bundled recipe; by default the first that fits."),
     force: bool = typer.Option(False, "--force", help="Replace a recipe that is there."),
 ) -> None:
@@ -55,7 +63,7 @@ def init(
 
         mminf init my_data --input rows.jsonl --cpu --recipe caption_qa
     """
-    from mminf.starter import fitting_recipes, inspect_input, next_commands, write_starter
+    from mminf.starter import fitting_recipes, next_commands, write_starter
 
     ask = sys.stdin.isatty() and sys.stdout.isatty()
     given = input
@@ -64,17 +72,16 @@ def init(
     where, server = _where(gpu=gpu, server=server, cpu=cpu, ask=ask)
     if server is not None and model is None and ask:
         model = typer.prompt("name of the model on the server")
-    found = None if given is None else inspect_input(given)
-    if found is not None:
-        _tell(str(given), found)
+    found = _inspect(given, columns, image_root)
     fits = fitting_recipes(found)
     _check_fit(recipe, found, fits)
     chosen = recipe or _choose(fits, where, ask=ask)
-    if recipe is None and found is not None:
-        _tell_columns(str(given), found)
-    path = write_starter(chosen, folder, found, where, url=server, model=model, force=force)
+    if recipe is None:
+        _tell_columns(given, found)
+    path = write_starter(chosen, folder, found, where, url=server, model=model, text_model=text_model, force=force)
     echo()
     echo(f"wrote {path}")
+    _tell_models(path)
     _tell_place(where, _ask_server(server, model))
     echo("next:")
     commands = next_commands(path, chosen, where, fits)
@@ -83,12 +90,26 @@ def init(
         echo(f"  {command:{width}}  # {purpose}")
 
 
+def _inspect(given: str | None, columns: Sequence[str], image_root: str | None) -> InputSummary | None:
+    """Returns what the input contains, and prints it; None without an input."""
+    from mminf.input_summary import inspect_input
+
+    renamed = dict(_column(item) for item in columns)
+    if given is None:
+        if renamed or image_root is not None:
+            raise UsageError("--column and --image-root need --input")
+        return None
+    found = inspect_input(given, columns=renamed, image_root=image_root)
+    _tell(given, found)
+    return found
+
+
 def _check_fit(recipe: str | None, found: InputSummary | None, fits: Sequence[Fitting]) -> None:
     """Raises UsageError if no recipe fits the input, or the named one does not."""
     from mminf.starter import missing_fields
 
     kind = None if found is None else next(iter(found.source))
-    hint = _FIELDS if kind in (None, "images", "text") else _FIELDS + _COLUMNS.format(kind)
+    hint = _FIELDS if kind in (None, "images", "text") else _FIELDS + _COLUMNS
     if not fits:
         raise UsageError(f"no bundled recipe fits this input; {hint}")
     known = builtin_recipes()
@@ -108,7 +129,11 @@ def _tell_place(where: Where, refused: str | None) -> None:
     from mminf.starter import finds_gpu
 
     if where.value == "gpu" and not finds_gpu():
-        told = "no GPU was found on this machine, which the recipe needs; --server or --cpu, with --force, write others"
+        told = "no GPU was found on this machine; "
+        if find_spec("vllm") is None:
+            told += "the recipe needs one: --server or --cpu, with --force, write others"
+        else:
+            told += "without one, vLLM's build for CPUs runs it, slowly; --server or --cpu, with --force, write others"
         echo_wrapped(f"note: {told}", indent="  ")
     if refused is not None:
         echo_wrapped(f"note: {refused}", indent="  ")
@@ -153,15 +178,37 @@ def _tell(given: str, found: InputSummary) -> None:
     if found.bad[0]:
         echo_wrapped(f"  {amount(found.bad[0], 'row')} can't be read, such as {found.bad[1]}", indent="    ")
     if found.broken[0]:
-        echo_wrapped(f"  {amount(found.broken[0], 'image')} can't be opened, such as {found.broken[1]}", indent="    ")
+        told = f"  {amount(found.broken[0], 'image')} can't be opened, such as {found.broken[1]}"
+        missing = "; --image-root names the folder of images" if "does not exist" in found.broken[1] else ""
+        echo_wrapped(told + missing, indent="    ")
 
 
-def _tell_columns(given: str, found: InputSummary) -> None:
+def _tell_columns(given: str | None, found: InputSummary | None) -> None:
     from mminf.starter import renamed_columns
 
-    for setting, names in renamed_columns(found).items():
+    if found is None:
+        return
+    for renamed, names in renamed_columns(found).items():
         told = f"{', '.join(names[:_MOST])} would fit too, with a column renamed: "
-        echo_wrapped(f"{told}mminf run {names[0]} --input {given} --set '{setting}'", indent="  ")
+        echo_wrapped(f"{told}mminf init --input {given} --recipe {names[0]} --column {renamed}", indent="  ")
+
+
+def _column(text: str) -> tuple[str, str]:
+    """Returns the field and the column of FIELD=COLUMN. Raises UsageError."""
+    field, equals, column = (part.strip() for part in text.partition("="))
+    if not (field and equals and column):
+        raise UsageError(f"--column {text!r}: write FIELD=COLUMN, for example instruction=question")
+    return field, column
+
+
+def _tell_models(path: Path) -> None:
+    """Prints the models of a recipe that run on this machine, because they may have to be downloaded."""
+    from mminf.recipe.lines import load_document
+
+    engines = load_document(path).data["engines"].items()
+    local = {key: body["model"] for key, body in engines if body["backend"] != "openai"}
+    if local:
+        echo_wrapped(f"models: {', '.join(f'{key}: {model}' for key, model in local.items())}", indent="  ")
 
 
 def _choose(fits: list[Fitting], where: Where, *, ask: bool) -> str:

@@ -9,6 +9,7 @@ import traceback
 
 import typer
 
+from mminf.cli.command import App
 from mminf.cli.contributed import add_commands
 from mminf.cli.terminal import echo, echo_wrapped
 from mminf.errors import MminfError, RecipeError, shorten_text
@@ -20,7 +21,7 @@ LINE = 500
 PIPE_CLOSED = 141
 """Exit code if the reader of the output has closed the pipe, as shells have it for SIGPIPE."""
 
-app = typer.Typer(
+app = App(
     name="mminf",
     help="Synthesise training data for vision-language models: recipes of steps over ms-swift's engines.",
     no_args_is_help=True,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mminf.cli.options import FORCE, IMAGE_ROOT, INPUT, PLUGIN, PROFILE, RECIPE, SEED, SET, load_options
-from mminf.cli.terminal import echo, end_interrupted
+from mminf.cli.terminal import echo, echo_wrapped, end_interrupted
 
 
 def register(app: typer.Typer) -> None:
@@ -46,6 +46,8 @@ def preview(
     loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
     with tempfile.TemporaryDirectory(prefix="mminf-preview-") as folder:
         prepared = api.prepare(loaded, output=output or folder, force=force)
+        for line in [*([loaded.run.note] if loaded.run.note else []), *prepared.warnings()]:
+            echo_wrapped(f"note: {line}", indent="  ", err=True)
         shown = api.preview(prepared, records=records)
         print_preview(shown)
     end_interrupted(prepared)

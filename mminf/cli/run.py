@@ -147,7 +147,10 @@ def _failures(result: RunResult) -> Iterator[str]:
         if result.failures and result.failures[0].step != "source":
             shown = shlex.quote(result.failures[0].id)
             yield f"  to see the prompts and answers of one: mminf show {result.output} {shown}"
-        yield f"  to retry them, once the cause is removed: mminf retry {result.output}, then run again"
+        yield (
+            f"  to try them again, once the cause is removed: run again; if answers of a model were the cause, after "
+            f"`mminf retry {result.output}`"
+        )
     if result.counts.dropped:
         yield f"  to see why records were dropped: mminf status {result.output}"
 

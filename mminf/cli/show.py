@@ -75,13 +75,18 @@ def _print_short(found: RecordHistory) -> None:
     for outcome in last.values():
         echo_wrapped(f"== {_headline(outcome)}", indent="   ")
         _print_fields(outcome["fields"])
+    several = False
     for (step, record, sample), group in itertools.groupby(found["calls"], _call):
-        calls = list(group)
-        echo_wrapped(f"== {step} of {record}{_attempts(calls, sample)}", indent="   ")
-        latest = calls[-1]["run"], calls[-1]["attempt"]
-        for call in calls:
-            if (call["run"], call["attempt"]) == latest:
-                _print_call(call)
+        runs = [list(calls) for _, calls in itertools.groupby(group, lambda call: call["run"])]
+        for calls in runs:
+            run = f" in run {calls[0]['run']}" if len(runs) > 1 else ""
+            echo_wrapped(f"== {step} of {record}{_attempts(calls, sample)}{run}", indent="   ")
+            for call in calls:
+                if call["attempt"] == calls[-1]["attempt"]:
+                    _print_call(call)
+        several = several or len(runs) > 1
+    if several:
+        echo_wrapped("calls of several runs: a run reuses the answers of every run before it, if nothing has changed")
 
 
 def _call(call: CallHistory) -> tuple[str, str, int]:
@@ -89,9 +94,9 @@ def _call(call: CallHistory) -> tuple[str, str, int]:
 
 
 def _attempts(calls: Sequence[CallHistory], sample: int) -> str:
-    number = len({(call["run"], call["attempt"]) for call in calls})
+    number = len({call["attempt"] for call in calls})
     which = f", sample {sample + 1}" if sample else ""
-    return f"{which}: {number} attempts; the last:" if number > 1 else which
+    return f"{which}, the last of {number} attempts" if number > 1 else which
 
 
 def _print_call(call: CallHistory) -> None:

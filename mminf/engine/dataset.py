@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from mminf.engine.outcome import Result
 from mminf.engine.plan import StagePlan
 from mminf.engine.stats import RunStats
-from mminf.errors import MminfError, RecordError, UsageError, tell_bug
+from mminf.errors import MissingField, MminfError, RecordError, UsageError, raised_in, tell_bug
 from mminf.journal import Journal, Row
 from mminf.journal.outcomes import Outcomes
 from mminf.record import Record
@@ -132,7 +132,9 @@ def _take(results: _Outcomes, step: AnyDatasetStep) -> list[tuple[Record, Outcom
             batch.append(item)
             if len(batch) == BATCH:
                 break
-    except MminfError:  # a damaged journal, an engine that has ended
+    except MminfError as error:  # a damaged journal, an engine that has ended
+        if isinstance(error, MissingField) and (line := raised_in(error)) is not None:
+            raise UsageError(f"dataset step {step.name!r} failed: {error} ({line})") from error
         raise
     except Exception as error:  # a step over all records has no single record to fail
         raise UsageError(f"dataset step {step.name!r} failed: {tell_bug(error)}") from error

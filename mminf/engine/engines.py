@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from mminf.backend.base import Backend
+from mminf.backend.devices import may_have_gpu
 from mminf.engine.gpu_time import Hold
 from mminf.engine.stats import EngineStats
 from mminf.errors import EngineDied, EngineError, RequestError
@@ -64,6 +65,8 @@ class Engine:
 
     def _held(self) -> list[Hold]:
         assert self._since is not None
+        if not may_have_gpu():  # nor does a model have a known size before it is downloaded
+            return []
         now = time.monotonic()
         return [Hold(device, self._since, now) for device in self.gpus]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from types import FrameType
 
-from mminf.errors import MminfError, OutputError, SourceError, tell_bug
+from mminf.errors import MissingField, MminfError, OutputError, SourceError, tell_bug
 from mminf.record import Record
 from mminf.registry import is_bundled
 from mminf.shard import Shard
@@ -104,9 +104,9 @@ def telling(item: Source | Sink) -> Iterator[None]:
     """
     try:
         yield
-    except MminfError:
-        raise
     except Exception as error:
+        if isinstance(error, MminfError) and not isinstance(error, MissingField):
+            raise
         kind = type(item)
         if is_bundled(kind):
             raise

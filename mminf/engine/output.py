@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mminf.errors import JournalError, OutputError
 from mminf.journal import Journal, RunMeta
 from mminf.journal.schema import FILE
+from mminf.recipe.model import Recipe
 from mminf.record import Fields
 from mminf.sink.base import Sink, Written
 from mminf.sink.placing import is_dataset
@@ -180,6 +181,25 @@ def warn_of_limit(journal: Journal, limit: int | None, total: int | None, output
         output,
         before,
     )
+
+
+def warn_of_input(journal: Journal, recipe: Recipe, output: Path) -> None:
+    """Warns if a run reads another input than the last one into its output, whose datasets it will replace."""
+    before, now = (_path_of(found.get("source")) for found in (journal.meta.recipe, recipe.resolved()))
+    if journal.meta.has_finished and before is not None and now is not None and before != now:
+        log.warning(
+            "the last run into %s read %s; this one reads %s, and replaces its datasets; another --output keeps them",
+            output,
+            before,
+            now,
+        )
+
+
+def _path_of(source: Any) -> str | None:
+    """Returns the path in a resolved recipe's source."""
+    settings = next(iter(source.values()), None) if isinstance(source, Mapping) else None
+    path = settings.get("path") if isinstance(settings, Mapping) else None
+    return None if path is None else str(path)
 
 
 def note_datasets(meta: RunMeta, sinks: Iterable[Sink]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections import Counter
@@ -34,7 +35,8 @@ class Pool:
 
     def retry_alone(self, engine: Engine, error: EngineError) -> bool:
         """Returns whether an engine that could not be loaded is to be loaded alone later."""
-        if engine not in self._alone and engine in self._held and any(other is not engine for other in self._held):
+        others = any(other is not engine for other in self._held)
+        if engine not in self._alone and engine in self._held and others and may_be_memory(error):
             self._alone.add(engine)
             self._held.remove(engine)
             log.warning("%s can't be loaded next to other models; it is loaded alone: %s", engine.stats.model, error)
@@ -68,6 +70,18 @@ class Pool:
         if engine in self._alone:
             engine.retry_load()
         self.admit(engine)
+
+
+def may_be_memory(error: EngineError) -> bool:
+    """Returns whether a model may have been refused for want of memory, and not for a missing file or a network."""
+    causes: list[BaseException] = []
+    cause = error.__cause__
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    if any(isinstance(found, OSError) and found.errno != errno.ENOMEM for found in causes):
+        return False
+    return any(isinstance(found, RuntimeError | MemoryError | OSError) for found in causes)
 
 
 def fits(engines: Sequence[Engine], limit: int | None) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from mminf.arguments import check_limit
 from mminf.cost.eta import Expected
 from mminf.engine.input import check_source, count_source, read_input, telling
-from mminf.engine.output import check_recipe, check_targets, note_datasets, warn_of_limit
+from mminf.engine.output import check_recipe, check_targets, note_datasets, warn_of_input, warn_of_limit
 from mminf.engine.plan import RunPlan, check_fields, make_plan
 from mminf.engine.result import RunResult, log_result, open_sinks, tell_target, write_sinks
 from mminf.engine.run_log import error_text, file_log, keep_early, process_name, run_log
@@ -150,6 +150,7 @@ class Run:
         self.session.stats.begin(total, self.plan.barrier)
         if not self.plan.force:
             check_recipe(journal.recipe_before(), self.plan.recipe.name, self.target)
+        warn_of_input(journal, self.plan.recipe, self.target)
         warn_of_limit(journal, self.plan.limit, total, self.target)
         note_datasets(journal.meta, self.sinks)
         recipe = self.plan.recipe

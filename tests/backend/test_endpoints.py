@@ -11,7 +11,8 @@ from time import time
 import pytest
 from yarl import URL
 
-from mminf.backend.endpoints import FAILURES, Endpoint, Endpoints, Lease, retry_after
+from mminf.backend.endpoints import FAILURES, REFUSES, Endpoint, Endpoints, Lease
+from mminf.backend.waits import retry_after
 from mminf.errors import EngineError
 
 from .mock import always, make, request, serve, settle, until
@@ -286,6 +287,28 @@ def test_refusals_without_a_time_make_longer_and_longer_pauses(monkeypatch: pyte
         await endpoints.close()
 
     asyncio.run(run())
+
+
+def test_a_server_that_refuses_everything_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        endpoints, times = pool(math.inf), [0.0]
+        (endpoint,) = endpoints
+        loop = asyncio.get_running_loop()
+        loop.time = lambda: times[-1]  # type: ignore[method-assign]
+
+        def refuse(*seconds: float) -> None:
+            for second in seconds:
+                times.append(second)
+                endpoints.refused(Lease(endpoint, 0), 5.0, "says 429")
+
+        refuse(0, REFUSES - 1, REFUSES + 1, REFUSES + 2, 2 * REFUSES + 1)
+        endpoints.succeeded(Lease(endpoint, 0))
+        refuse(1000, 1001)
+        await endpoints.close()
+
+    asyncio.run(run())
+    told = [record.getMessage().split(" has ")[1] for record in caplog.records]
+    assert told == [f"refused all calls for {seconds} s: the server says 429" for seconds in (21, 41)]
 
 
 def test_a_server_that_asks_for_a_pause_gets_no_calls_and_others_do() -> None:

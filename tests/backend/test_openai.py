@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from mminf.backend.endpoints import backoff
 from mminf.backend.openai import OpenAIConfig
+from mminf.backend.waits import backoff
 from mminf.errors import EngineError, RequestError
 from mminf.image import LoadedImage, View
 from mminf.request import Request, Sampling

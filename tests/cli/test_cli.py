@@ -89,6 +89,9 @@ def test_exit_1_if_nothing_was_done(images: Path, tmp_path: Path) -> None:
         (["status", "gone"], "no run in gone"),
         (["render", "oasis", "hok", "--profile", "demo", "-i", "."], "no step 'hok'; did you mean 'hook'?"),
         (["run", "oasis", "--plugin", "gone.py"], "gone.py does not exist"),
+        (["run", "oasis", "-i", "a", "--input", "b"], "--input is given twice; it takes one value"),
+        (["plan", "oasis", "--limit", "1", "--limit", "2"], "--limit is given twice"),
+        (["validate", "oasis", "--set", "steps.hook.n=1", "--set", "steps.hook.n=0"], "n: must be at least 1"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

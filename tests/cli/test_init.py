@@ -18,8 +18,9 @@ from mminf import api
 from mminf.cli.main import app
 from mminf.content import builtin_recipes, find_recipe
 from mminf.errors import MminfError
+from mminf.input_summary import InputSummary, inspect_input
 from mminf.recipe.lines import keep_in_section, load_document, replace_section
-from mminf.starter import InputSummary, Where, fitting_recipes, inspect_input, write_starter
+from mminf.starter import Where, fitting_recipes, write_starter
 
 from ..conftest import tiny_image
 from .typed import error_of, output_of
@@ -244,9 +245,7 @@ def test_recipes_that_fit_with_a_column_renamed_are_told(photos: Path, tmp_path:
     text = " ".join(output_of("init", str(tmp_path / "m"), "--input", str(path), "--cpu").split())
     names = text.partition(" would fit too, with a column renamed: ")[0].split()
     assert {"allava_vflan,", "prompt_evolve,", "preference,"} <= set(names)
-    setting = text.partition("--set '")[2].partition("'")[0]
-    loaded = mminf.load("allava_vflan", input=path, settings=[setting])
-    assert loaded.source is not None and loaded.source.config.columns == {"instruction": ["question"]}
+    assert "--recipe allava_vflan --column instruction=question" in text or "--column instruction=question" in text
     path.write_text("image,instruction\nphotos/0.png,What is it?\n")
     assert "renamed" not in output_of("init", str(tmp_path / "n"), "--input", str(path), "--cpu")
 
@@ -290,9 +289,47 @@ def test_the_command_that_renames_columns_works(photos: Path, tmp_path: Path) ->
     assert "rows.csv: 2 records" in text and "fields: photo, question, note (1 of 2)" in text
     error = error_of("init", str(tmp_path / "x"), "--input", str(tmp_path / "rows.csv"), "--recipe", "allava_vflan")
     assert "it needs instruction; " in error
-    setting = error.partition("--set '")[2].partition("'")[0]
-    loaded = mminf.load("allava_vflan", input=tmp_path / "rows.csv", settings=[setting])
-    assert loaded.source is not None and loaded.source.config.columns == {"instruction": ["question"]}
+    assert "`--column instruction=question` reads a field from a column of another name" in error
+
+
+def test_columns_are_renamed_and_images_found(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("photo,question\n0.png,What is it?\n1.png,Who is it?\n")
+    given = [str(tmp_path / "m"), "--input", str(tmp_path / "rows.csv"), "--cpu", "--recipe", "allava_vflan"]
+    rename = ["--column", "instruction=question", "--column", "image=photo"]
+    assert "2 images can't be opened" in (text := " ".join(output_of("init", *given, *rename).split()))
+    assert "--image-root names the folder of images" in text
+    text = output_of("init", *given, *rename, "--image-root", str(photos), "--force")
+    assert "can't be opened" not in text and "fields: instruction" in text
+    loaded = mminf.load(tmp_path / "m" / "allava_vflan.yaml")
+    assert loaded.source is not None
+    assert loaded.source.config.columns == {"instruction": ["question"], "image": ["photo"]}
+    assert str(loaded.source.config.image_root) == str(photos)
+    for wrong in ("instruction", "=x", "a="):
+        assert "write FIELD=COLUMN" in error_of("init", *given, "--column", wrong)
+    assert "renames columns of rows" in error_of("init", str(tmp_path / "n"), "-i", str(photos), "--column", "a=b")
+    assert "need --input" in error_of("init", str(tmp_path / "n"), "--cpu", "--column", "a=b")
+
+
+@pytest.mark.parametrize("where", [Where.GPU, Where.CPU, Where.SERVER])
+def test_models_are_those_that_are_given(where: Where, tmp_path: Path) -> None:
+    def engines(name: str, model: str | None, text_model: str | None) -> dict[str, Any]:
+        path = write_starter(
+            name, tmp_path, None, where, url="http://localhost:1/v1", model=model, text_model=text_model, force=True
+        )
+        return dict(load_document(path).data["engines"])
+
+    made = engines("oasis", "see", "read")
+    assert [made[name]["model"] for name in ("vlm", "llm")] == ["see", "read"]
+    assert made["vlm"]["max_pixels"] == (401408 if where is Where.CPU else 1003520)
+    made = engines("oasis", "one", "one")
+    assert made["vlm"] == made["llm"], "the same model is loaded once"
+    assert engines("magpie", "mine", None)["llm"]["model"] == "mine", "a recipe without images has one model"
+    if where is not Where.SERVER:
+        default = engines("oasis", "see", None)["llm"]["model"]
+        assert default.startswith("Qwen/Qwen2.5-")
+    assert (
+        engines("unicorn", "mine", None)["encoder"] == load_document(find_recipe("unicorn")).data["engines"]["encoder"]
+    )
 
 
 def test_where_the_models_run_is_told_and_asked_again(photos: Path, tmp_path: Path) -> None:

@@ -194,11 +194,34 @@ sinks: [jsonl: out.jsonl]
 """
     mminf.run(write_recipe(recipe.replace("SCRIPT", f"{tmp_path}/s.py")), output=tmp_path / "out")
     text = call("show", str(tmp_path / "out"), "a")
-    assert "== rate of a: 3 attempts; the last:\n" in text
+    assert "== rate of a, the last of 3 attempts\n" in text and "several runs" not in text
     assert "-> [[4]]" in text and "answer number" not in text
     full = call("show", str(tmp_path / "out"), "a", "--full")
     assert full.count("answer number") == 2
     assert "== rate of a, attempt 3 (run 1)" in full
+
+
+def test_calls_of_several_runs_are_told_apart(
+    tmp_path: Path, rows: Callable[..., Path], write_recipe: Callable[[str], Path]
+) -> None:
+    """With a prompt changed and changed back, the outcome has the answer of the first run again."""
+    rows({"id": "a", "text": "it"})
+    (tmp_path / "s.py").write_text("def answer(request):\n    return f'about {request.turns[-1].text}'\n")
+    recipe = f"""
+name: r
+engines: {{s: {{backend: scripted, script: {tmp_path}/s.py}}}}
+source: {{jsonl: rows.jsonl}}
+steps:
+  - generate: {{name: say, engine: s, prompt: "PROMPT {{{{ text }}}}", writes: n}}
+sinks: [jsonl: out.jsonl]
+"""
+    for prompt in ("First", "Second", "First"):
+        mminf.run(write_recipe(recipe.replace("PROMPT", prompt)), output=tmp_path / "out")
+    text = call("show", str(tmp_path / "out"), "a")
+    assert "n: about First it" in " ".join(text.split()).replace("n about", "n: about")
+    first, second = text.index("== say of a in run 1\n"), text.index("== say of a in run 2\n")
+    assert first < text.index("-> about First it") < second < text.index("-> about Second it")
+    assert "calls of several runs: a run reuses the answers" in text
 
 
 @pytest.mark.parametrize(

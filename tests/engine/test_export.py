@@ -12,12 +12,12 @@ from mminf import api
 from mminf.errors import JournalError
 
 RECIPE = """name: scored
-engines: {llm: {backend: scripted, script: say.py, model: one}}
+engines: {llm: {backend: scripted, script: SCRIPT, model: one}}
 source: {jsonl: rows.jsonl}
 steps:
   - generate: {engine: llm, prompt: "Rate {{ text }}", writes: rating, sampling: {temperature: 0.5}}
-  - set: {length: '"{{ text | length }}"'}
-  - keep: length != '1'
+  - set: {length: text | length}
+  - keep: length != 1
 sinks: [{jsonl: out.jsonl}]
 """
 
@@ -27,7 +27,7 @@ def finished(tmp_path: Path, write_recipe: Callable[[str], Path], rows: Callable
     """The recipe of a run into `out`."""
     (tmp_path / "say.py").write_text("def answer(request):\n    return 'good'\n")
     rows(*({"id": str(n), "text": "x" * n} for n in range(1, 5)))
-    recipe = write_recipe(RECIPE)
+    recipe = write_recipe(RECIPE.replace("SCRIPT", str(tmp_path / "say.py")))
     assert mminf.run(recipe, output=tmp_path / "out").counts.done == 3
     return recipe
 
@@ -35,8 +35,8 @@ def finished(tmp_path: Path, write_recipe: Callable[[str], Path], rows: Callable
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
-        ("steps.keep=length == '4'", "another step 'keep'"),
-        ("steps.set.length='{{ text | upper }}'", "another step 'set'"),
+        ("steps.keep=length == 4", "another step 'keep'"),
+        ("steps.set.length=text | upper", "another step 'set'"),
         ("steps.generate.sampling.temperature=0.9", "another step 'generate'"),
         ("steps.generate.prompt=Rate it", "another step 'generate'"),
         ("seed=7", "another seed"),
@@ -51,7 +51,7 @@ def test_rows_of_another_recipe_are_refused(setting: str, told: str, finished: P
 
 
 def test_steps_that_differ_are_listed(finished: Path, tmp_path: Path) -> None:
-    settings = ["steps.keep=length == '4'", "steps.generate.prompt=Rate it"]
+    settings = ["steps.keep=length == 4", "steps.generate.prompt=Rate it"]
     with pytest.raises(JournalError, match="another form of the steps 'generate', 'keep'"):
         api.export(mminf.load(finished, settings=settings), tmp_path / "out")
 
@@ -72,6 +72,6 @@ def test_what_rows_do_not_depend_on_may_differ(setting: str, finished: Path, tmp
 
 
 def test_a_run_with_the_change_makes_the_export_possible(finished: Path, tmp_path: Path) -> None:
-    recipe = mminf.load(finished, settings=["steps.keep=length == '4'"])
+    recipe = mminf.load(finished, settings=["steps.keep=length == 4"])
     assert mminf.run(recipe, output=tmp_path / "out", force=True).counts.done == 1
     assert [item.rows for item in api.export(recipe, tmp_path / "out", to=tmp_path / "to")] == [1]

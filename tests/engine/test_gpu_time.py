@@ -74,6 +74,7 @@ def test_the_journal_adds_the_gpu_time_of_all_runs(
     write_recipe: Callable[..., Path], rows: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows(*({"id": f"r{n}", "text": f"text {n}"} for n in range(4)))
+    monkeypatch.setattr("mminf.engine.engines.may_have_gpu", lambda: True)
     ticks = itertools.count()
     monkeypatch.setattr("mminf.engine.engines.time.monotonic", lambda: float(next(ticks)))
     path = write_recipe(RECIPE)
@@ -96,9 +97,20 @@ def test_servers_and_models_on_the_cpu_hold_no_gpu(
     assert run_status(tmp_path / "out")["gpu_hours"] == 0
 
 
-def test_shards_add_their_gpu_time(
-    write_recipe: Callable[..., Path], rows: Callable[..., Path], tmp_path: Path
+def test_a_machine_without_a_gpu_has_no_gpu_hours(
+    write_recipe: Callable[..., Path], rows: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A model that is not downloaded yet has no known size, and would count as one on a GPU."""
+    monkeypatch.setattr("mminf.engine.engines.may_have_gpu", lambda: False)
+    rows({"id": "r", "text": "text"})
+    mminf.run(write_recipe(RECIPE), output=tmp_path / "out")
+    assert run_status(tmp_path / "out")["gpu_hours"] == 0
+
+
+def test_shards_add_their_gpu_time(
+    write_recipe: Callable[..., Path], rows: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mminf.engine.engines.may_have_gpu", lambda: True)
     rows(*({"id": f"r{n}", "text": f"text {n}"} for n in range(8)))
     path = write_recipe(RECIPE)
     for shard in ("0/2", "1/2"):

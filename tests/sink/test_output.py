@@ -268,3 +268,15 @@ def test_constants_are_columns_of_every_row(make: Make, tmp_path: Path) -> None:
     found = read_rows(tmp_path / "out" / "o.jsonl")
     assert len(found) == 5
     assert all((row["data_source"], row["version"]) == ("mine", 2) for row in found)
+
+
+def test_another_input_for_the_same_output_is_told(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = make()
+    run(recipe, tmp_path / "out")
+    run(recipe, tmp_path / "out")
+    assert "replaces its datasets" not in caplog.text
+    (tmp_path / "other.jsonl").write_text('{"id": "z", "q": "q9"}\n')
+    mminf.run(recipe, input=tmp_path / "other.jsonl", output=tmp_path / "out", progress=False)
+    assert "other.jsonl, and replaces its datasets; another --output keeps them" in caplog.text

@@ -38,6 +38,16 @@ def test_a_snapshot_of_a_hubs_dataset(tmp_path: Path, caplog: pytest.LogCaptureF
         read(tmp_path)
 
 
+def test_rows_of_another_type_in_a_folder_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": "a"}\n')
+    (tmp_path / "notes.txt").write_text("notes")
+    assert ids(read(tmp_path)) == ["a"] and not caplog.records
+    (tmp_path / "b.csv").write_text("id\nb\n")
+    (tmp_path / "c.json").write_text('[{"id": "c"}]')
+    assert ids(read(tmp_path)) == ["a"]
+    assert "only its jsonl files are read, not b.csv and 1 more" in caplog.text
+
+
 def test_a_folder_of_json_files(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('[{"id": "a"}]')
     (tmp_path / "b.json").write_text('{"id": "b"}\n{"id": "c"}\n')
