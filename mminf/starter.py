@@ -72,20 +72,31 @@ def finds_gpu() -> bool:
     return may_have_gpu()
 
 
-def ask_server(url: str, model: str) -> str | None:
-    """Returns why a server can't be used now, or None if it answers and serves the model.
+class Server(NamedTuple):
+    """What is known of a server.
+
+    Attributes:
+        refused: why it can't be used now, or None if it answers and serves the model.
+        hooks: it is vLLM's, which leaves the user's turn open if it is asked to.
+    """
+
+    refused: str | None
+    hooks: bool = False
+
+
+def ask_server(url: str, model: str) -> Server:
+    """Asks a server for its models.
 
     Raises:
         UsageError: if the address is not valid.
     """
     config = _server_config(url, model)
     try:
-        asyncio.run(_meet(config))
+        return Server(None, asyncio.run(_meet(config)) == "vllm")
     except TimeoutError:
-        return f"{url} has not answered within {_ANSWERS} s"
+        return Server(f"{url} has not answered within {_ANSWERS} s")
     except EngineError as error:
-        return str(error)
-    return None
+        return Server(str(error))
 
 
 def _server_config(url: str, model: str) -> Any:
@@ -96,12 +107,14 @@ def _server_config(url: str, model: str) -> Any:
         raise UsageError(f"--server: {error.errors()[0]['msg']}") from error
 
 
-async def _meet(config: Any) -> None:
+async def _meet(config: Any) -> str:
+    """Returns the kind of the server."""
     from mminf.backend.client import Client  # imports aiohttp
 
     client = Client(config)
     try:
         await asyncio.wait_for(client.meet(), _ANSWERS)
+        return next(iter(client.endpoints)).server
     finally:
         await client.close()
 
@@ -266,10 +279,17 @@ _LIMIT = 10
 _COMMAND = re.compile(r"^#   mminf run \S.*\n(?:#\n)?", re.MULTILINE)
 
 
-def next_commands(path: Path, name: str, where: Where, fits: Sequence[Fitting]) -> list[tuple[str, str]]:
-    """Returns the commands that come next, each with what it does."""
+def next_commands(
+    path: Path, name: str, where: Where, fits: Sequence[Fitting], *, open_turn: bool = True
+) -> list[tuple[str, str]]:
+    """Returns the commands that come next, each with what it does.
+
+    Args:
+        open_turn: whether the server, if there is one, leaves the user's turn open.
+    """
     hooks = any(item.name == name and item.hooks for item in fits)
-    profile = " --profile asked" if where is Where.SERVER and hooks and name == "oasis" else ""
+    closed = where is Where.SERVER and not open_turn
+    profile = " --profile asked" if closed and hooks and name == "oasis" else ""
     output = path.parent / "out" / name
     probe = (f"mminf plan {path}{profile} --probe 30 -o {output}", "what the run will cost")
     demo = (f"mminf preview {path} --profile demo", "its rows from drawn scenes, without a model of yours")

@@ -17,7 +17,7 @@ from mminf.errors import UsageError
 
 if TYPE_CHECKING:
     from mminf.input_summary import InputSummary
-    from mminf.starter import Fitting, Where
+    from mminf.starter import Fitting, Server, Where
 
 _FIELDS = "`mminf recipes NAME` lists the fields that a recipe needs"
 _COLUMNS = ", and `--column instruction=question` reads a field from a column of another name"
@@ -72,19 +72,21 @@ def init(
     where, server = _where(gpu=gpu, server=server, cpu=cpu, ask=ask)
     if server is not None and model is None and ask:
         model = typer.prompt("name of the model on the server")
+    asked = _ask_server(server, model)
     found = _inspect(given, columns, image_root)
     fits = fitting_recipes(found)
     _check_fit(recipe, found, fits)
-    chosen = recipe or _choose(fits, where, ask=ask)
+    closed = where.value == "server" and not asked.hooks
+    chosen = recipe or _choose(fits, closed=closed, ask=ask)
     if recipe is None:
         _tell_columns(given, found)
     path = write_starter(chosen, folder, found, where, url=server, model=model, text_model=text_model, force=force)
     echo()
     echo(f"wrote {path}")
     _tell_models(path)
-    _tell_place(where, _ask_server(server, model))
+    _tell_place(where, asked.refused)
     echo("next:")
-    commands = next_commands(path, chosen, where, fits)
+    commands = next_commands(path, chosen, where, fits, open_turn=not closed)
     width = max(len(command) for command, _ in commands)
     for command, purpose in commands:
         echo(f"  {command:{width}}  # {purpose}")
@@ -118,11 +120,10 @@ def _check_fit(recipe: str | None, found: InputSummary | None, fits: Sequence[Fi
         raise UsageError(f"recipe {recipe!r} does not fit this input: it needs {lacks}; {hint}")
 
 
-def _ask_server(url: str | None, model: str | None) -> str | None:
-    """Returns why a server can't be used now, or None."""
-    from mminf.starter import ask_server
+def _ask_server(url: str | None, model: str | None) -> Server:
+    from mminf.starter import Server, ask_server
 
-    return None if url is None or model is None else ask_server(url, model)
+    return Server(None) if url is None or model is None else ask_server(url, model)
 
 
 def _tell_place(where: Where, refused: str | None) -> None:
@@ -211,12 +212,12 @@ def _tell_models(path: Path) -> None:
         echo_wrapped(f"models: {', '.join(f'{key}: {model}' for key, model in local.items())}", indent="  ")
 
 
-def _choose(fits: list[Fitting], where: Where, *, ask: bool) -> str:
-    # A server may close the user's turn, which a hook needs open.
-    ranked = sorted(fits, key=lambda item: item.hooks) if where.value == "server" else fits
+def _choose(fits: list[Fitting], *, closed: bool, ask: bool) -> str:
+    """Returns the chosen recipe. `closed`: a server may close the user's turn, which a hook needs open."""
+    ranked = sorted(fits, key=lambda item: item.hooks) if closed else fits
     echo("recipes that fit:")
     for item in ranked[:_MOST]:
-        note = " (needs a server that leaves the user's turn open)" if item.hooks and where.value == "server" else ""
+        note = " (needs a server that leaves the user's turn open)" if item.hooks and closed else ""
         echo_wrapped(f"  {item.name:16} {item.description}{note}", indent=" " * 19)
     if len(ranked) > _MOST:
         echo_wrapped(f"  and {', '.join(item.name for item in ranked[_MOST:])}", indent="    ")

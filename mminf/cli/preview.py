@@ -46,8 +46,8 @@ def preview(
     loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
     with tempfile.TemporaryDirectory(prefix="mminf-preview-") as folder:
         prepared = api.prepare(loaded, output=output or folder, force=force)
-        for line in [*([loaded.run.note] if loaded.run.note else []), *prepared.warnings()]:
-            echo_wrapped(f"note: {line}", indent="  ", err=True)
+        if loaded.run.note:
+            echo_wrapped(f"note: {loaded.run.note}", indent="  ", err=True)
         shown = api.preview(prepared, records=records)
         print_preview(shown)
     end_interrupted(prepared)

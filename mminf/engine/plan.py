@@ -15,6 +15,7 @@ from mminf.recipe.dataflow import (
     Stage,
     dependencies,
     fields_left,
+    input_fields,
     order_steps,
     push_down,
     split_stages,
@@ -28,6 +29,8 @@ from mminf.step.base import AnyStep
 from mminf.storage import to_path
 from mminf.template import Expression
 
+_WITH_COLUMNS = ("jsonl", "json", "csv", "parquet", "dataset")
+"""Sources of rows."""
 READING = 4
 """Version of the parsers. If it increases, outcomes are computed again from the answers in the memo."""
 
@@ -210,6 +213,7 @@ def check_fields(recipe: Recipe, columns: frozenset[str] | None, sinks: Sequence
     problems = undecided_reads(recipe.steps, recipe.places)
     problems += undefined_reads(recipe.steps, columns, recipe.places)
     if columns is not None:
+        problems += _renaming(recipe, columns)
         left = fields_left(recipe.steps, columns)
         ever = columns.union(*(step.writes for step in recipe.steps))
         for sink in sinks:
@@ -222,6 +226,19 @@ def check_fields(recipe: Recipe, columns: frozenset[str] | None, sinks: Sequence
             problems.append(Problem("split", message))
     if problems:
         raise RecipeError(problems)
+
+
+def _renaming(recipe: Recipe, columns: frozenset[str]) -> list[Problem]:
+    """Returns how columns of an input are renamed, if it has columns and lacks fields that nothing else provides."""
+    ever = columns.union(*(step.writes for step in recipe.steps))
+    missing = [name for name in input_fields(recipe.steps) if name not in ever and name != "images"]
+    kind = recipe.source.type if recipe.source is not None else ""
+    if not missing or kind not in _WITH_COLUMNS or not columns - {"id", "images"}:
+        return []
+    setting = ", ".join(f"{name}: COLUMN" for name in missing)
+    found = ", ".join(sorted(columns - {"id", "images"}))
+    message = f"if a column has another name ({found}): --set 'source.{kind}.columns={{{setting}}}'"
+    return [Problem("input", message)]
 
 
 def _fingerprint(recipe: Recipe, stage: Stage, engines: Mapping[str, Engine], order: Sequence[int]) -> str:

@@ -32,6 +32,7 @@ from mminf.sink.base import Sink, Written
 from mminf.sink.placing import Guard
 from mminf.source.base import Source
 from mminf.states import RunState
+from mminf.step.base import AnyStep
 
 log = logging.getLogger("mminf")
 PEEK = 1000
@@ -104,16 +105,8 @@ class Run:
 
     def _tell_columns(self, columns: frozenset[str]) -> None:
         """Logs columns that a step overwrites, and images that no step shows to a model."""
-        steps = self.plan.recipe.steps
-        asking = [step for step in steps if step.engine is not None and hasattr(step.config, "images")]
-        hidden = not any("images" in step.uses or getattr(step.config, "images", None) is False for step in asking)
-        if "images" in columns and asking and hidden:
-            names = ", ".join(step.name for step in asking)
-            log.warning(
-                "the records have images, but no step shows them to a model (%s); add `{{ images }}` to the prompt, or "
-                "`images: false` to the step",
-                names,
-            )
+        if "images" in columns:
+            _tell_unseen(self.plan.recipe.steps)
         twice = {name for names in self.source.config.columns.values() for name in names}
         for name, step in overwritten(self.plan.recipe.steps, columns - twice).items():
             log.info(
@@ -299,3 +292,16 @@ def installed_versions() -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
+
+
+def _tell_unseen(steps: Sequence[AnyStep]) -> None:
+    """Logs that no step shows the images of the records to a model, or opens them."""
+    asking = [step for step in steps if step.engine is not None and hasattr(step.config, "images")]
+    if not asking and not any("images" in step.uses for step in steps):
+        log.info("no step opens the images of the records: missing and broken ones are written as they are")
+    elif asking and not any("images" in step.uses or getattr(step.config, "images", 0) is False for step in asking):
+        log.warning(
+            "the records have images, but no step shows them to a model (%s); add `{{ images }}` to the prompt, or "
+            "`images: false` to the step",
+            ", ".join(step.name for step in asking),
+        )

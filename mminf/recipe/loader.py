@@ -287,7 +287,8 @@ class _Builder:
     ) -> tuple[str, Any, Mapping[str, Any]] | None:
         """Splits `{type: settings}`. A value that is not a mapping is the value of the config's shorthand field."""
         if not isinstance(item, Mapping) or len(item) != 1:
-            self.fail(path, f"a {registry.kind} must be one `type: settings`, not {shorten_text(repr(item))}")
+            found = f"{' and '.join(map(str, item))} together" if isinstance(item, Mapping) and item else repr(item)
+            self.fail(path, f"a {registry.kind} must be one `type: settings`, not {shorten_text(found)}")
             return None
         kind, body = next(iter(item.items()))
         cls = self._known(registry, str(kind), (*path, kind))

@@ -113,13 +113,24 @@ def test_a_server_that_can_not_be_used_is_told(photos: Path, tmp_path: Path) -> 
         assert "note:" not in run(str(tmp_path / "c"), *arguments, "qwen")
 
 
+def test_over_a_vllm_server_the_hook_works(photos: Path, tmp_path: Path) -> None:
+    for owner, hooks in (("vllm", True), ("other", False)):
+        with serving("qwen", owned_by=owner) as url:
+            text = run(
+                str(tmp_path / owner), "-i", str(photos), "--server", url, "--model", "qwen", "--recipe", "oasis"
+            )
+            assert ("--profile asked" in text) is not hooks
+            run(str(tmp_path / "first" / owner), "-i", str(photos), "--server", url, "--model", "qwen")
+            assert (tmp_path / "first" / owner / "oasis.yaml").exists() is hooks
+
+
 @contextlib.contextmanager
-def serving(model: str) -> Iterator[str]:
+def serving(model: str, **more: str) -> Iterator[str]:
     """The address of a server that lists one model."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps({"data": [{"id": model}]}).encode()
+            body = json.dumps({"data": [{"id": model, **more}]}).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 from mminf.errors import nearest
 
+_MOST = 4
+"""Number of templates that are listed for a model type."""
+
 
 def explain_types(error: str) -> str | None:
     """Returns an error of ms-swift about model or template types in terms of mminf's settings; None for other errors.
@@ -26,12 +29,25 @@ def explain_types(error: str) -> str | None:
         if re.search(rf"match `{kind}`|suitable `{kind}`", error):
             listed = re.search(r"possible types found: \[(.*?)\]", error, re.DOTALL)
             names = re.findall(r"'([^']+)'", listed[1]) if listed else []
-            if names:
+            if names and setting == "model_type":
+                reason = f"the model matches more than one {what} of ms-swift: {', '.join(map(_with_templates, names))}"
+            elif names:
                 reason = f"the model matches more than one {what} of ms-swift: {', '.join(names)}"
             else:
                 reason = f"ms-swift can't detect the {what} of this model"
             return f"{reason}. {_how_to_set(setting, names)}"
     return None
+
+
+def _with_templates(model_type: str) -> str:
+    """Returns a model type of ms-swift, with its templates if it has several: `template` must be set for it, too."""
+    from swift.model import MODEL_MAPPING  # imported when the error was raised
+
+    known = MODEL_MAPPING.get(model_type)
+    templates = list(known.candidate_templates) if known is not None else []
+    if len(templates) < 2:
+        return model_type
+    return f"{model_type} (with `template: {' or '.join(templates) if len(templates) <= _MOST else 'NAME'}`)"
 
 
 def _how_to_set(setting: str, names: Sequence[str]) -> str:

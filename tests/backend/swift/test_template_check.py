@@ -203,8 +203,13 @@ def raised(model_type: str | None, template_type: str | None, folder: Path, arch
 def test_errors_of_ms_swift_name_our_settings(tmp_path: Path) -> None:
     several = explain_types(raised(None, None, tmp_path, "LlamaForCausalLM"))
     assert several is not None
-    assert several.startswith("the model matches more than one model type of ms-swift: ") and ", llama, " in several
+    assert (
+        several.startswith("the model matches more than one model type of ms-swift: ")
+        and ", llama (with `template: NAME`), " in several
+    )
     assert "`model_type: TYPE` under" in several and "`--set engines.NAME.model_type=TYPE` on" in several
+    seeing = explain_types(raised(None, None, tmp_path, "Qwen2VLForConditionalGeneration"))
+    assert seeing is not None and "qwen2_vl (with `template: qwen2_vl or qvq`), qwen2_gme" in seeing
     unknown = explain_types(raised("lama", None, tmp_path, "LlamaForCausalLM"))
     assert unknown == "`model_type: lama` is not a model type of ms-swift; did you mean 'llama'?"
     template = explain_types(raised("llama", "chatm1", tmp_path, "LlamaForCausalLM"))
