@@ -27,6 +27,7 @@ $(STAMP): requirements/dev.txt setup.py pyproject.toml
 	@command -v $(PYTHON) > /dev/null || { echo "make: $(PYTHON) is not on the PATH; install Python 3.11 or set PYTHON=" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/uv --version > /dev/null 2>&1 || $(BIN)/pip install --quiet --disable-pip-version-check uv
+	@echo "installing the packages into $(VENV): 8 GB, some minutes"
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --requirement requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@$(BIN)/python -m compileall -q mminf plugins

@@ -43,6 +43,9 @@ def find_recipe(name: str) -> Path:
     known = builtin_recipes()
     if path.suffix in (".yaml", ".yml") or "/" in name:
         raise RecipeError([Problem(name, "recipe file does not exist")])
+    beside = next((file for file in (path.with_suffix(".yaml"), path.with_suffix(".yml")) if file.is_file()), None)
+    if name not in known and beside is not None:
+        raise RecipeError([Problem(name, f"no bundled recipe has this name; there is a file {beside}")])
     if name not in known:
         raise RecipeError([Problem(name, f"no bundled recipe has this name{nearest(name, known)}")])
     return known[name]

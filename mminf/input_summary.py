@@ -81,7 +81,7 @@ def inspect_input(
     rows = list(itertools.islice(opened.read(), READ))
     records = [row for row in rows if isinstance(row, Record)]
     if not records:
-        why = f": {rows[0].reason}" if rows else ""
+        why = f": {rows[0].reason}" if rows else ": it is empty, or has only a header"
         raise SourceError(f"{given} has no record that can be read{why}")
     fields, partial = _fields(records)
     bad = [row.reason for row in rows if not isinstance(row, Record)]

@@ -53,6 +53,8 @@ _NO_ADDRESS = lazy_pattern(
     r"|unrecognized request url|cannot (?:post|get)|404|page not found|route .{0,80}not found)",
     re.IGNORECASE,
 )
+_DEAD = lazy_pattern(r"^\W*(?:EngineCore encountered an issue\b|EngineDeadError\b)")
+"""Message of vLLM whose engine has died, with which `swift deploy` answers 400 to every call from then on."""
 _BY_STATUS: dict[int, Kind] = {
     401: "key",
     402: "credit",
@@ -225,6 +227,8 @@ def _kind(status: int, code: str, message: str, after: str | None) -> Kind:
         return "address"
     if (known := _BY_STATUS.get(status)) is not None:
         return known
+    if status == 400 and _DEAD.match(message):
+        return "down"
     for kind, statuses, codes, messages in _BY_WORDS:
         if status in statuses and (codes.search(code) or messages.search(message)):
             return kind

@@ -51,6 +51,6 @@ def convert(
     for line in found.decide:
         echo_wrapped(f"decide:  {line}", indent="  ")
     output = f" --output {shlex.quote(found.output)}" if found.output else ""
-    echo("next:")
+    echo("next, when everything is decided:" if found.decide else "next:")
     for command in ("validate", "preview", "run"):
         echo(f"  mminf {command} {shlex.quote(str(path))}{output if command == 'run' else ''}")

@@ -63,10 +63,13 @@ def export(
     elif stratify is not None or split_seed:
         raise UsageError("--stratify and --split-seed need --split, such as --split train=0.95,validation=0.05")
     loaded = api.load(recipe, **options)
-    for written in api.export(loaded, output, to=to, force=force, marks=marks):
+    every = api.export(loaded, output, to=to, force=force, marks=marks)
+    for written in every:
         echo_wrapped(f"{Path(to or output) / written.path}: {amount(written.rows, 'row')}")
         if written.left_out:
             echo_wrapped(f"  {amount(written.left_out, 'record')} left out, such as {written.example}", indent="    ")
+    if any(written.left_out for written in every) and not any(written.rows for written in every):
+        raise typer.Exit(1)
 
 
 def _shares(text: str) -> dict[str, float]:

@@ -99,6 +99,8 @@ def _explain(item: Any, cls: type[BaseModel], loc: Path_) -> str:
         return f"{prefix}{said}"
     quote = item["type"] == "string_type" and isinstance(item["input"], Mapping)
     hint = "; quote a text that contains a colon or braces" if quote else ""
+    if item["type"] == "string_type" and isinstance(item["input"], bool):
+        hint = "; quote a text such as 'no' or 'on', which YAML reads as true or false"
     return f"{prefix}{said}, not {redact(shorten_text(repr(item['input'])))}{hint}"
 
 

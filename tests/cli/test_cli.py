@@ -103,6 +103,11 @@ def test_what_the_user_can_mend_exits_2_without_a_traceback(arguments: list[str]
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_recipe_file_without_its_ending_is_found(tmp_path: Path) -> None:
+    (tmp_path / "colour.yaml").write_text("name: colour\n")
+    assert "there is a file colour.yaml" in mminf("run", "colour", cwd=tmp_path).stderr
+
+
 def test_lists_schema_plan_doctor() -> None:
     assert "hook          Samples an instruction" in mminf("steps").stdout
     assert "oasis" in mminf("recipes").stdout

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import mminf
 from mminf import api
+from mminf.cli.main import app
 from mminf.errors import JournalError
 
 RECIPE = """name: scored
@@ -69,6 +71,14 @@ def test_steps_that_differ_are_listed(finished: Path, tmp_path: Path) -> None:
 def test_what_rows_do_not_depend_on_may_differ(setting: str, finished: Path, tmp_path: Path) -> None:
     recipe = mminf.load(finished, settings=[setting])
     assert [item.rows for item in api.export(recipe, tmp_path / "out", to=tmp_path / "to")] == [3]
+
+
+def test_an_export_without_a_row_has_an_exit_code(finished: Path, tmp_path: Path) -> None:
+    """Rows of conversations can't be made of these records."""
+    arguments = ["export", str(finished), "-o", str(tmp_path / "out"), "--to", str(tmp_path / "to"), "--set"]
+    failed = CliRunner().invoke(app, [*arguments, "sinks=[{llava: x.json}]"])
+    assert failed.exit_code == 1 and "3 records left out" in failed.output, failed.output
+    assert CliRunner().invoke(app, [*arguments, "sinks=[{jsonl: x.jsonl}]"]).exit_code == 0
 
 
 def test_a_run_with_the_change_makes_the_export_possible(finished: Path, tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ X = "{set: {x: '1'}}"
         (f"[{{before: a, steps: [{X}, {X}]}}]", "recipe.yaml:14: duplicate step name 'set'; give this step another `name`"),
         (f"{{before: a, steps: [{X}]}}", "recipe.yaml:14: insert must be a list of {before or after: STEP, steps: [...]}"),
         ("[5]", "recipe.yaml:14: insert must be a list of {before or after: STEP, steps: [...]}"),
-        (f"[{{before: true, steps: [{X}]}}]", "recipe.yaml:14: insert: before: must be a text, not True"),
+        (f"[{{before: true, steps: [{X}]}}]", "recipe.yaml:14: insert: before: must be a text, not True; quote a text such as 'no' or 'on', which YAML reads as true or false"),
     ],
 )  # fmt: skip
 def test_a_wrong_entry_is_told_with_its_line(write_recipe: Write, insert: str, problem: str) -> None:
