@@ -49,12 +49,12 @@ class InputSummary:
 
 
 def inspect_input(
-    given: str, *, columns: Mapping[str, str] | None = None, image_root: str | None = None
+    given: str, *, columns: Mapping[str, str | list[str]] | None = None, image_root: str | None = None
 ) -> InputSummary:
     """Reads the first records of an input.
 
     Args:
-        columns: field -> column that it is read from.
+        columns: field -> column that it is read from; `image` can have several.
         image_root: folder that relative paths of images start at.
 
     Raises:
@@ -62,16 +62,9 @@ def inspect_input(
         UsageError: if the input has no columns, or the images of this input have no root.
     """
     discover()
-    ((kind, path),) = guess_source(given).items()
-    settings: dict[str, Any] = dict(path)
+    source = _source(given, columns or {}, image_root)
+    ((kind, settings),) = source.items()
     made = SOURCES.get(kind)
-    if columns:
-        if kind in ("images", "text"):
-            raise UsageError(f"--column renames columns of rows; {given} is read as {kind}")
-        settings["columns"] = dict(columns)
-    if image_root is not None:
-        settings["image_root"] = str(Path(image_root).expanduser().resolve())
-    source = {kind: settings}
     try:
         config = made.Config.model_validate(settings)
     except ValidationError as error:
@@ -96,6 +89,22 @@ def inspect_input(
         broken=(len(broken), broken[0] if broken else ""),
         partial=partial,
     )
+
+
+def _source(given: str, columns: Mapping[str, str | list[str]], image_root: str | None) -> dict[str, dict[str, Any]]:
+    """Returns a recipe's `source` for an input. Raises UsageError."""
+    ((kind, path),) = guess_source(given).items()
+    settings: dict[str, Any] = dict(path)
+    if columns:
+        if kind in ("images", "text"):
+            raise UsageError(f"--column renames columns of rows; {given} is read as {kind}")
+        settings["columns"] = dict(columns)
+    if image_root is not None:
+        folder = Path(image_root).expanduser()
+        if not is_uri(image_root) and not folder.is_dir():
+            raise UsageError(f"--image-root {image_root}: no such folder")
+        settings["image_root"] = image_root if is_uri(image_root) else str(folder.resolve())
+    return {kind: settings}
 
 
 def _broken_images(records: Sequence[Record], policy: ImagePolicy) -> list[str]:

@@ -240,7 +240,8 @@ class Engines(NamedTuple):
         made: dict[str, dict[str, Any]] = {}
         for key, body in bodies.items():
             first = sees[key] or not any(sees.values())
-            made[key] = self._engine(body, self.model if first else self.text_model, sees=sees[key])
+            text = self.text_model or (self.model if first else None)
+            made[key] = self._engine(body, self.model if sees[key] else text, sees=sees[key])
         for key, engine in made.items():
             for other in made.values():  # the same model with other settings would be loaded twice
                 if engine["model"] == other["model"] and len(other) > len(engine):

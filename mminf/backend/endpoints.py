@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mminf.backend.failures import Streak
-from mminf.backend.waits import backoff
+from mminf.backend.waits import LONGEST_PAUSE, backoff
 from mminf.errors import EngineError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Endpoint:
         busy: calls in flight.
         failures, failure: number of failures in a row, and the last one.
         refusals: number of refusals in a row that did not say how long to wait.
+        last_refusal: time of the last refusal.
         told_after: seconds after which refusals of all calls are logged.
         refused_since: time of the loop at the first refusal since the last answer; None if it has refused none.
         pause: timer that ends a pause; no calls are sent until then.
@@ -68,6 +69,7 @@ class Endpoint:
     failure: str = ""
     refusals: int = 0
     refused_since: float | None = None
+    last_refusal: float = 0.0
     told_after: float = REFUSES
     pause: asyncio.TimerHandle | None = None
     has_key: bool = False
@@ -214,12 +216,14 @@ class Endpoints:
         endpoint.pause = loop.call_at(until, self._end_pause, endpoint)
 
     def _tell_refusals(self, endpoint: Endpoint, now: float, said: str) -> None:
-        """Logs that a server accepts no call at all, again after twice the time. Short pauses are not logged."""
-        if endpoint.refused_since is None:
+        """Logs that a server only refuses calls and answers none, again after twice the time."""
+        last, endpoint.last_refusal = endpoint.last_refusal, now
+        if endpoint.refused_since is None or now - last > LONGEST_PAUSE + REFUSES:  # no call was sent for a while
             endpoint.refused_since, endpoint.told_after = now, REFUSES
         elif now - endpoint.refused_since >= endpoint.told_after:
             log.warning(
-                "%s has refused all calls for %.0f s: the server %s", endpoint.url, now - endpoint.refused_since, said
+                "%s has answered no call for %.0f s, and refuses new ones: the server %s",
+                *(endpoint.url, now - endpoint.refused_since, said),
             )
             endpoint.told_after *= 2
 

@@ -67,6 +67,7 @@ _BY_WORDS: tuple[tuple[Kind, frozenset[int], re.Pattern[str], re.Pattern[str]], 
     ("credit", frozenset({400, 403}), _CREDIT_CODE, _NO_CREDIT),
     ("key", frozenset({400, 403}), _KEY_CODE, _NO_KEY),
     ("model", frozenset({400, 404}), _MODEL_CODE, _NO_MODEL),
+    ("down", frozenset({400}), _DEAD, _DEAD),
 )
 """Kinds with their statuses, and the patterns of the error's code and message that select them."""
 _CODES = {
@@ -227,8 +228,6 @@ def _kind(status: int, code: str, message: str, after: str | None) -> Kind:
         return "address"
     if (known := _BY_STATUS.get(status)) is not None:
         return known
-    if status == 400 and _DEAD.match(message):
-        return "down"
     for kind, statuses, codes, messages in _BY_WORDS:
         if status in statuses and (codes.search(code) or messages.search(message)):
             return kind

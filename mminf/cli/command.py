@@ -14,9 +14,9 @@ class OnceCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parses the arguments. Fails as for an unknown option if an option is given twice."""
-        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        given = [] if ctx.resilient_parsing else self.make_parser(ctx).parse_args(args=list(args))[2]
         for option in given:
-            single = isinstance(option, TyperOption) and not option.multiple and not option.is_flag
+            single = isinstance(option, TyperOption) and not (option.multiple or option.is_flag or option.count)
             if single and given.count(option) > 1:
                 ctx.fail(f"{option.opts[0]} is given twice; it takes one value")
         return super().parse_args(ctx, args)

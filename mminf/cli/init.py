@@ -79,7 +79,7 @@ def init(
     closed = where.value == "server" and not asked.hooks
     chosen = recipe or _choose(fits, closed=closed, ask=ask)
     if recipe is None:
-        _tell_columns(given, found)
+        _tell_columns(found)
     path = write_starter(chosen, folder, found, where, url=server, model=model, text_model=text_model, force=force)
     echo()
     echo(f"wrote {path}")
@@ -96,7 +96,10 @@ def _inspect(given: str | None, columns: Sequence[str], image_root: str | None) 
     """Returns what the input contains, and prints it; None without an input."""
     from mminf.input_summary import inspect_input
 
-    renamed = dict(_column(item) for item in columns)
+    renamed: dict[str, str | list[str]] = {}
+    for field, column in map(_column, columns):
+        before = renamed.get(field, [])
+        renamed[field] = [*([before] if isinstance(before, str) else before), column] if before else column
     if given is None:
         if renamed or image_root is not None:
             raise UsageError("--column and --image-root need --input")
@@ -184,14 +187,16 @@ def _tell(given: str, found: InputSummary) -> None:
         echo_wrapped(told + missing, indent="    ")
 
 
-def _tell_columns(given: str | None, found: InputSummary | None) -> None:
+def _tell_columns(found: InputSummary | None) -> None:
     from mminf.starter import renamed_columns
 
     if found is None:
         return
     for renamed, names in renamed_columns(found).items():
-        told = f"{', '.join(names[:_MOST])} would fit too, with a column renamed: "
-        echo_wrapped(f"{told}mminf init --input {given} --recipe {names[0]} --column {renamed}", indent="  ")
+        echo_wrapped(
+            f"with a column renamed, {', '.join(names[:_MOST])} would fit too: add `--column {renamed} --recipe NAME`",
+            indent="  ",
+        )
 
 
 def _column(text: str) -> tuple[str, str]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from mminf.engine.output import check_targets, read_marker, write_marker
+from mminf.backend.base import SPEED_ONLY
+from mminf.engine.output import check_targets, input_of, known_input, read_marker, write_marker
+from mminf.engine.plan import RunPlan
 from mminf.engine.result import open_sinks, write_sinks
 from mminf.engine.run import Run, open_run
 from mminf.errors import JournalError
-from mminf.journal import Journal
+from mminf.journal import Journal, RunMeta
 from mminf.journal.folders import list_shards
 from mminf.journal.mirror import copied
 from mminf.journal.schema import FILE
@@ -22,11 +23,10 @@ from mminf.recipe.model import Recipe
 from mminf.sink.base import Written
 from mminf.sink.placing import Guard
 from mminf.states import RunState
+from mminf.step.base import AnyStep
 from mminf.storage import is_remote
 
 log = logging.getLogger("mminf")
-_MODEL = ("model", "revision", "adapters", "reasoning", "max_pixels")
-"""Settings of an engine that say which answers it gives."""
 
 
 def export_run(
@@ -61,12 +61,15 @@ def _export(run: Run, journal: Journal, to: Path, marks: Mapping[str, Mark] | No
             f"the run in {run.target} had other steps than {plan.recipe.path} has now; "
             "give the recipe that the run was made with, with the same --profile and --set"
         )
-    if changed := find_changes(journal.meta.recipe, plan.recipe.resolved()):
+    if (changed := find_changes(journal.meta, plan)) is not None:
         raise JournalError(
-            f"the run in {run.target} had another {changed} than {plan.recipe.path} has now, so that its rows are not "
+            f"the last run into {run.target} had {changed} than {plan.recipe.path} has now, so that its rows are not "
             "those of this recipe; run the recipe first (only what depends on the change is computed), or give it as "
-            "the run had it, with the same --profile and --set"
+            "that run had it, with the same --profile and --set"
         )
+    before, now = known_input(journal.meta), input_of(run.source)
+    if before not in (None, now):
+        log.warning("the rows are of %s, the input of the last run, not of %s", before, now)
     if not plan.force:
         check_targets(to, open_sinks(plan.recipe, to))
     partial = journal.meta.state is not RunState.FINISHED or journal.outcomes.has_failures()
@@ -83,24 +86,29 @@ def _export(run: Run, journal: Journal, to: Path, marks: Mapping[str, Mark] | No
     return written
 
 
-def find_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
-    """Returns what two resolved recipes with the same steps differ in, if their rows depend on it, or None.
+def find_changes(meta: RunMeta, plan: RunPlan) -> str | None:
+    """Returns what the last run had and a plan has not, if rows depend on it: "another seed"; None if there is nothing.
 
-    Devices, batch sizes and addresses of servers are no difference.
+    What the rows of a run depend on is in the fingerprints of its stages. Runs of earlier versions of mminf have none:
+    their recipes are compared.
     """
-    now = json.loads(json.dumps(now))
-    pairs = zip(before.get("steps", []), now["steps"], strict=False)
-    if steps := [_step_name(other) for one, other in pairs if one != other]:
-        return f"step {steps[0]!r}" if len(steps) == 1 else f"form of the steps {', '.join(map(repr, steps))}"
-    if before.get("seed") != now["seed"]:
-        return "seed"
-    known: Mapping[str, Any] = before.get("engines", {})
-    for name, config in now["engines"].items():
-        for key in _MODEL:
-            if config.get(key) != known.get(name, {}).get(key):
-                return f"{key} of engine {name!r}"
-    return None
+    if meta.fingerprints == [stage.fingerprint for stage in plan.stages]:
+        return None
+    before, now = meta.recipe, json.loads(json.dumps(plan.recipe.resolved()))
+    described = zip(plan.recipe.steps, before.get("steps", []), now["steps"], strict=False)
+    if steps := [step for step, one, other in described if one != other]:
+        return _tell_steps(steps)
+    differ = [key for key in ("seed", "early_drop") if before.get(key) != now[key]]
+    for name in sorted({step.engine for step in plan.recipe.steps if step.engine is not None}):
+        config, known = now["engines"][name], before.get("engines", {}).get(name, {})
+        keys = sorted((config.keys() & known.keys()) - SPEED_ONLY)
+        differ += [f"{key} of engine {name!r}" for key in keys if config[key] != known[key]]
+    if differ:
+        return f"another {differ[0]}"
+    return "other models, or another version of mminf," if meta.fingerprints else None
 
 
-def _step_name(described: Mapping[str, Any]) -> str:
-    return next(str(part["name"]) for part in described.values() if isinstance(part, Mapping) and "name" in part)
+def _tell_steps(steps: Sequence[AnyStep]) -> str:
+    names = ", ".join(repr(step.name) for step in steps)
+    code = " (or its plugin had other code)" if any(step.code is not None for step in steps) else ""
+    return f"another {'form of the steps ' if len(steps) > 1 else 'step '}{names}{code}"

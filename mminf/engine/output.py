@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mminf.errors import JournalError, OutputError
 from mminf.journal import Journal, RunMeta
 from mminf.journal.schema import FILE
-from mminf.recipe.model import Recipe
 from mminf.record import Fields
 from mminf.sink.base import Sink, Written
 from mminf.sink.placing import is_dataset
+from mminf.source.base import Source
 from mminf.storage import is_remote
 
 log = logging.getLogger("mminf")
+_INPUT = "input"
 MARKER = ".mminf-datasets.json"
 """File in a folder that datasets were exported to."""
 
@@ -183,23 +184,31 @@ def warn_of_limit(journal: Journal, limit: int | None, total: int | None, output
     )
 
 
-def warn_of_input(journal: Journal, recipe: Recipe, output: Path) -> None:
-    """Warns if a run reads another input than the last one into its output, whose datasets it will replace."""
-    before, now = (_path_of(found.get("source")) for found in (journal.meta.recipe, recipe.resolved()))
-    if journal.meta.has_finished and before is not None and now is not None and before != now:
+def input_of(source: Source) -> str:
+    """Returns the whole path or the URI of an input."""
+    return str(source.path if is_remote(source.path) else source.path.resolve())
+
+
+def known_input(meta: RunMeta) -> str | None:
+    """Returns the input of the run that has written the datasets last; None if there is none, or it is not known."""
+    return meta.get(_INPUT)
+
+
+def note_input(meta: RunMeta, source: Source) -> None:
+    """Notes the input whose datasets are written."""
+    meta.set(_INPUT, input_of(source))
+
+
+def warn_of_input(meta: RunMeta, source: Source, output: Path) -> None:
+    """Warns if a run reads another input than the one that wrote the datasets of its output, which it will replace."""
+    before = known_input(meta)
+    if before is not None and before != (now := input_of(source)):
         log.warning(
-            "the last run into %s read %s; this one reads %s, and replaces its datasets; another --output keeps them",
+            "the datasets in %s are of %s; this run reads %s, and replaces them; another --output keeps them",
             output,
             before,
             now,
         )
-
-
-def _path_of(source: Any) -> str | None:
-    """Returns the path in a resolved recipe's source."""
-    settings = next(iter(source.values()), None) if isinstance(source, Mapping) else None
-    path = settings.get("path") if isinstance(settings, Mapping) else None
-    return None if path is None else str(path)
 
 
 def note_datasets(meta: RunMeta, sinks: Iterable[Sink]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,6 +12,11 @@ from mminf.engine.engines import Engine
 from mminf.errors import EngineError
 
 log = logging.getLogger("mminf")
+_MEMORY = re.compile(r"memory|\bRAM\b|\bOOM\b", re.IGNORECASE)
+_DOWNLOADERS = frozenset(
+    {"requests", "urllib3", "huggingface_hub", "modelscope", "modelscope_hub", "httpx", "httpcore", "socket"}
+)
+_NOT_MEMORY = (ConnectionError, TimeoutError, FileNotFoundError, PermissionError)
 
 
 class Pool:
@@ -73,15 +78,21 @@ class Pool:
 
 
 def may_be_memory(error: EngineError) -> bool:
-    """Returns whether a model may have been refused for want of memory, and not for a missing file or a network."""
-    causes: list[BaseException] = []
-    cause = error.__cause__
-    while cause is not None and cause not in causes:
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    if any(isinstance(found, OSError) and found.errno != errno.ENOMEM for found in causes):
-        return False
-    return any(isinstance(found, RuntimeError | MemoryError | OSError) for found in causes)
+    """Returns whether a model may have been refused for want of memory: unless a file or the network was the cause."""
+    cause: BaseException | None = error
+    found: list[BaseException] = []
+    while cause is not None and cause not in found:
+        found.append(cause)
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    causes = found[1:] or found  # the error itself also has advice
+    if any(_MEMORY.search(f"{type(item).__name__} {item}") for item in causes):
+        return True
+    return not any(isinstance(item, _NOT_MEMORY) or _is_web(item) for item in causes)
+
+
+def _is_web(error: BaseException) -> bool:
+    """Returns whether a library that downloads models has raised an exception."""
+    return type(error).__module__.partition(".")[0] in _DOWNLOADERS
 
 
 def fits(engines: Sequence[Engine], limit: int | None) -> bool:

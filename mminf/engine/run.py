@@ -14,7 +14,7 @@ from pathlib import Path
 from mminf.arguments import check_limit
 from mminf.cost.eta import Expected
 from mminf.engine.input import check_source, count_source, read_input, telling
-from mminf.engine.output import check_recipe, check_targets, note_datasets, warn_of_input, warn_of_limit
+from mminf.engine.output import check_recipe, check_targets, note_datasets, note_input, warn_of_input, warn_of_limit
 from mminf.engine.plan import RunPlan, check_fields, make_plan
 from mminf.engine.result import RunResult, log_result, open_sinks, tell_target, write_sinks
 from mminf.engine.run_log import error_text, file_log, keep_early, process_name, run_log
@@ -106,7 +106,7 @@ class Run:
     def _tell_columns(self, columns: frozenset[str]) -> None:
         """Logs columns that a step overwrites, and images that no step shows to a model."""
         if "images" in columns:
-            _tell_unseen(self.plan.recipe.steps)
+            _tell_unseen(self.plan.recipe.steps, self.sinks)
         twice = {name for names in self.source.config.columns.values() for name in names}
         for name, step in overwritten(self.plan.recipe.steps, columns - twice).items():
             log.info(
@@ -130,11 +130,12 @@ class Run:
                 )
         return found
 
-    def begin(self, journal: Journal, phase: Callable[[int], str] = lambda _: "") -> None:
+    def begin(self, journal: Journal, phase: Callable[[int], str] = lambda _: "", *, writes: bool = True) -> None:
         """Starts a run in the journal of the run or of a shard.
 
         Args:
             phase: returns the phase for the number of the run, as text; empty if there is none.
+            writes: the run is going to write datasets.
 
         Raises:
             OutputError: if the output contains a run of another recipe.
@@ -143,13 +144,20 @@ class Run:
         self.session.stats.begin(total, self.plan.barrier)
         if not self.plan.force:
             check_recipe(journal.recipe_before(), self.plan.recipe.name, self.target)
-        warn_of_input(journal, self.plan.recipe, self.target)
+        if writes:
+            warn_of_input(journal.meta, self.source, self.target)
         warn_of_limit(journal, self.plan.limit, total, self.target)
         note_datasets(journal.meta, self.sinks)
         recipe = self.plan.recipe
         journal.begin(
             RunHeader(
-                recipe.resolved(), self.plan.digest, str(recipe.path), self.plan.names, total, installed_versions()
+                recipe.resolved(),
+                self.plan.digest,
+                str(recipe.path),
+                self.plan.names,
+                total,
+                installed_versions(),
+                [stage.fingerprint for stage in self.plan.stages],
             ),
             phase,
         )
@@ -205,6 +213,7 @@ class Run:
         kept = {path: beside for path, beside in before.datasets.items() if path not in paths}
         kept |= {item.kept: item.path for item in written if item.kept is not None}
         note_kept(journal.meta, Kept(kept, sorted({*before.outdated, *replaced} - paths)))
+        note_input(journal.meta, self.source)
         journal.meta.note_datasets(journal.meta.datasets | {item.path: item.rows for item in written})
         return written
 
@@ -294,14 +303,14 @@ def installed_versions() -> dict[str, str]:
     return found
 
 
-def _tell_unseen(steps: Sequence[AnyStep]) -> None:
-    """Logs that no step shows the images of the records to a model, or opens them."""
+def _tell_unseen(steps: Sequence[AnyStep], sinks: Sequence[Sink]) -> None:
+    """Logs that no step shows the images of the records to a model, or that nothing opens them."""
     asking = [step for step in steps if step.engine is not None and hasattr(step.config, "images")]
-    if not asking and not any("images" in step.uses for step in steps):
-        log.info("no step opens the images of the records: missing and broken ones are written as they are")
-    elif asking and not any("images" in step.uses or getattr(step.config, "images", 0) is False for step in asking):
+    if asking and not any("images" in step.uses or getattr(step.config, "images", 0) is False for step in asking):
         log.warning(
             "the records have images, but no step shows them to a model (%s); add `{{ images }}` to the prompt, or "
             "`images: false` to the step",
             ", ".join(step.name for step in asking),
         )
+    if not any("images" in step.uses for step in steps) and not any(sink.opens_images for sink in sinks):
+        log.info("nothing opens the images of the records: missing and broken ones are written as they are")

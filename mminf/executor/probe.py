@@ -45,7 +45,7 @@ class ProbeExecutor(Executor):
         chosen, self.total = choose_records(run, self.records, spread=not self.preview)
         self.figures = Figures(len(run.plan.stages))
         finished = journal.meta.state is RunState.FINISHED and journal.meta.digest == run.plan.digest
-        run.begin(journal)
+        run.begin(journal, writes=False)
         run.session.stats.begin(chosen.count())
         run.session.stats.keep_figures(self.figures, notes=self.preview)
         await journal.flush()

@@ -16,7 +16,7 @@ _LARGE = 32 * 2**20
 
 @cache
 def keep_freed_memory() -> None:
-    """Tells glibc to keep freed memory, and to use one heap for all threads that start after this.
+    """Tells glibc to keep freed memory, and to make no new heaps: threads that start later share those that exist.
 
     An image of one megapixel takes several blocks of 3 to 6 MB while it is decoded, scaled and cut, in several threads.
     By default, each thread has a heap of its own, and free memory soon returns to the system, so that images get new

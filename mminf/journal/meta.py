@@ -6,7 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -44,6 +44,7 @@ class RunHeader:
         digest: digest of the recipe and the limit.
         path: path of the recipe file.
         stages: names of the steps of each stage.
+        fingerprints: of each stage: what its results depend on, except the records.
         total: number of records in the source; None if unknown.
         versions: versions of the packages that the run uses.
     """
@@ -54,6 +55,7 @@ class RunHeader:
     stages: list[list[str]]
     total: int | None
     versions: Mapping[str, str]
+    fingerprints: list[str] = field(default_factory=list)
 
 
 class RunMeta:
@@ -136,6 +138,11 @@ class RunMeta:
         return found
 
     @property
+    def fingerprints(self) -> list[str]:
+        """Fingerprint of each stage of the last run; empty for runs of earlier versions."""
+        return list(self.json("fingerprints", []))
+
+    @property
     def total(self) -> int | None:
         """Number of records in the source."""
         found: int | None = self.json("total")
@@ -213,6 +220,7 @@ class RunMeta:
         self.set("recipe_digest", header.digest)
         self.set("recipe_path", header.path)
         self.set("stages", json.dumps(header.stages))
+        self.set("fingerprints", json.dumps(header.fingerprints))
         self.set("total", json.dumps(header.total))
         self.set("state", RunState.RUNNING)
         self.set("error", "")

@@ -245,6 +245,8 @@ def keep_in_section(text: str, key: str, names: Collection[str]) -> str:
     lines = text.splitlines(keepends=True)
     start, end = _section(lines, key)
     indents = [_indent(line) for line in lines[start + 1 : end] if line.strip() and not line.strip().startswith("#")]
+    if not indents:
+        return "".join([*lines[:start], *lines[end:]])
     kept: list[str] = []
     pending: list[str] = []  # comments of the next key
     wanted = False

@@ -72,6 +72,8 @@ class Sink(ABC):
     Config: ClassVar[type[SinkConfig]] = SinkConfig
     ending: ClassVar[str] = "jsonl"
     """Ending of the files of a dataset of several files."""
+    opens_images: bool = False
+    """Whether the rows contain images, or copies of them, and not only their names."""
     divisible: ClassVar[bool] = True
     """Whether a recipe's `split` applies; not to a dataset whose rows depend on each other."""
 

@@ -39,6 +39,7 @@ class ImagePathsSink(Sink):
 
     def __init__(self, config: ImagePathsConfig, output: Path) -> None:
         super().__init__(config, output)
+        self.opens_images = config.copy_images
         self.copies = self.path.with_name(f"{self.path.name}.images")
         self._assets: Assets | None = None
         self._copied: set[str] = set()

@@ -43,6 +43,7 @@ class ParquetSink(Sink):
 
     def __init__(self, config: ParquetConfig, output: Path) -> None:
         super().__init__(config, output)
+        self.opens_images = config.embed_images
         self._assets: Assets | None = None
         self._schema: pyarrow.Schema = None  # set by `survey`
 

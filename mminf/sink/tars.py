@@ -38,6 +38,7 @@ class WebDatasetSink(Sink):
     config: WebDatasetConfig
     Config = WebDatasetConfig
     ending = "tar"
+    opens_images = True
 
     def __init__(self, config: WebDatasetConfig, output: Path) -> None:
         super().__init__(config, output)

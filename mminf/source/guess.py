@@ -102,7 +102,7 @@ def _folder(given: str, path: Path) -> dict[str, dict[str, str]]:
     kinds = {kind for name in names if (kind := _by_ending(Path(name))) in _FOLDER}
     if len(kinds) == 1:
         kind = str(kinds.pop())
-        if others := [name for name in names if _by_ending(Path(name)) not in (kind, None, "text")]:
+        if others := [name for name in names if _by_ending(Path(name)) not in (kind, None, "text", "json")]:
             more = f" and {len(others) - 1} more" if len(others) > 1 else ""
             log.warning("--input %s: only its %s files are read, not %s%s", given, kind, others[0], more)
         return _source(kind, path)

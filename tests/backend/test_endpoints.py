@@ -303,12 +303,14 @@ def test_a_server_that_refuses_everything_is_told(caplog: pytest.LogCaptureFixtu
 
         refuse(0, REFUSES - 1, REFUSES + 1, REFUSES + 2, 2 * REFUSES + 1)
         endpoints.succeeded(Lease(endpoint, 0))
-        refuse(1000, 1001)
+        refuse(1000, 1001, 2000, 2001)  # no call was sent for a while
         await endpoints.close()
 
     asyncio.run(run())
-    told = [record.getMessage().split(" has ")[1] for record in caplog.records]
-    assert told == [f"refused all calls for {seconds} s: the server says 429" for seconds in (21, 41)]
+    told = [record.getMessage().split(" has ", 1)[1] for record in caplog.records]
+    assert told == [
+        f"answered no call for {seconds} s, and refuses new ones: the server says 429" for seconds in (21, 41)
+    ]
 
 
 def test_a_server_that_asks_for_a_pause_gets_no_calls_and_others_do() -> None:

@@ -254,9 +254,9 @@ def test_recipes_that_fit_with_a_column_renamed_are_told(photos: Path, tmp_path:
     path = tmp_path / "rows.csv"
     path.write_text("image,question\nphotos/0.png,What is it?\n")
     text = " ".join(output_of("init", str(tmp_path / "m"), "--input", str(path), "--cpu").split())
-    names = text.partition(" would fit too, with a column renamed: ")[0].split()
-    assert {"allava_vflan,", "prompt_evolve,", "preference,"} <= set(names)
-    assert "--recipe allava_vflan --column instruction=question" in text or "--column instruction=question" in text
+    names = text.partition("with a column renamed, ")[2].partition(" would fit too")[0].split(", ")
+    assert {"allava_vflan", "prompt_evolve", "preference"} <= set(names)
+    assert "add `--column instruction=question --recipe NAME`" in text
     path.write_text("image,instruction\nphotos/0.png,What is it?\n")
     assert "renamed" not in output_of("init", str(tmp_path / "n"), "--input", str(path), "--cpu")
 
@@ -315,6 +315,11 @@ def test_columns_are_renamed_and_images_found(photos: Path, tmp_path: Path) -> N
     assert loaded.source is not None
     assert loaded.source.config.columns == {"instruction": ["question"], "image": ["photo"]}
     assert str(loaded.source.config.image_root) == str(photos)
+    more = [*rename, "--column", "image=question", "--image-root", str(photos), "--force"]
+    output_of("init", *given, *more)
+    loaded = mminf.load(tmp_path / "m" / "allava_vflan.yaml")
+    assert loaded.source is not None and loaded.source.config.columns["image"] == ["photo", "question"]
+    assert "--image-root nowhere: no such folder" in error_of("init", *given, "--image-root", "nowhere")
     for wrong in ("instruction", "=x", "a="):
         assert "write FIELD=COLUMN" in error_of("init", *given, "--column", wrong)
     assert "renames columns of rows" in error_of("init", str(tmp_path / "n"), "-i", str(photos), "--column", "a=b")
@@ -335,6 +340,7 @@ def test_models_are_those_that_are_given(where: Where, tmp_path: Path) -> None:
     made = engines("oasis", "one", "one")
     assert made["vlm"] == made["llm"], "the same model is loaded once"
     assert engines("magpie", "mine", None)["llm"]["model"] == "mine", "a recipe without images has one model"
+    assert engines("magpie", "see", "read")["llm"]["model"] == "read"
     if where is not Where.SERVER:
         default = engines("oasis", "see", None)["llm"]["model"]
         assert default.startswith("Qwen/Qwen2.5-")

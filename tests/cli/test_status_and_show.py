@@ -201,8 +201,9 @@ sinks: [jsonl: out.jsonl]
     assert "== rate of a, attempt 3 (run 1)" in full
 
 
+@pytest.mark.parametrize("samples", [1, 2])
 def test_calls_of_several_runs_are_told_apart(
-    tmp_path: Path, rows: Callable[..., Path], write_recipe: Callable[[str], Path]
+    samples: int, tmp_path: Path, rows: Callable[..., Path], write_recipe: Callable[[str], Path]
 ) -> None:
     """With a prompt changed and changed back, the outcome has the answer of the first run again."""
     rows({"id": "a", "text": "it"})
@@ -212,13 +213,14 @@ name: r
 engines: {{s: {{backend: scripted, script: {tmp_path}/s.py}}}}
 source: {{jsonl: rows.jsonl}}
 steps:
-  - generate: {{name: say, engine: s, prompt: "PROMPT {{{{ text }}}}", writes: n}}
+  - generate: {{name: say, engine: s, prompt: "PROMPT {{{{ text }}}}", writes: n, n: {samples}, into: all, sampling: {{temperature: 1}}}}
 sinks: [jsonl: out.jsonl]
 """
     for prompt in ("First", "Second", "First"):
         mminf.run(write_recipe(recipe.replace("PROMPT", prompt)), output=tmp_path / "out")
     text = call("show", str(tmp_path / "out"), "a")
-    assert "n: about First it" in " ".join(text.split()).replace("n about", "n: about")
+    (fields,) = (outcome["fields"] for outcome in mminf.show(tmp_path / "out", "a")["outcomes"])
+    assert fields["all"] == [{"n": "about First it"}] * samples
     first, second = text.index("== say of a in run 1\n"), text.index("== say of a in run 2\n")
     assert first < text.index("-> about First it") < second < text.index("-> about Second it")
     assert "calls of several runs: a run reuses the answers" in text

@@ -12,9 +12,10 @@ import mminf
 from mminf import api
 from mminf.cli.main import app
 from mminf.errors import JournalError
+from mminf.journal import Journal
 
 RECIPE = """name: scored
-engines: {llm: {backend: scripted, script: SCRIPT, model: one}}
+engines: {llm: {backend: scripted, script: SCRIPT, model: one}, unused: {backend: scripted, answer: a}}
 source: {jsonl: rows.jsonl}
 steps:
   - generate: {engine: llm, prompt: "Rate {{ text }}", writes: rating, sampling: {temperature: 0.5}}
@@ -44,12 +45,37 @@ def finished(tmp_path: Path, write_recipe: Callable[[str], Path], rows: Callable
         ("seed=7", "another seed"),
         ("engines.llm.model=two", "another model of engine 'llm'"),
         ("steps.set=false", "other steps"),
+        ("early_drop=false", "another early_drop"),
+        ("engines.llm.reasoning='off'", "another reasoning of engine 'llm'"),
     ],
 )
 def test_rows_of_another_recipe_are_refused(setting: str, told: str, finished: Path, tmp_path: Path) -> None:
     with pytest.raises(JournalError, match=told):
         api.export(mminf.load(finished, settings=[setting]), tmp_path / "out", to=tmp_path / "to")
     assert not (tmp_path / "to").exists()
+
+
+def test_answers_of_another_script_are_refused(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.py").write_text("def answer(request):\n    return 'bad'\n")
+    recipe = mminf.load(finished, settings=[f"engines.llm.script={tmp_path}/other.py"])
+    with pytest.raises(JournalError, match="another script of engine 'llm'"):
+        api.export(recipe, tmp_path / "out", to=tmp_path / "to")
+
+
+def test_rows_of_another_input_are_told(finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "more.jsonl").write_text('{"id": "9", "text": "xx"}\n')
+    api.export(mminf.load(finished, input=tmp_path / "rows.jsonl"), tmp_path / "out", to=tmp_path / "to")
+    assert "the rows are of" not in caplog.text
+    api.export(mminf.load(finished, input=tmp_path / "more.jsonl"), tmp_path / "out", to=tmp_path / "to")
+    assert f"the rows are of {tmp_path}/rows.jsonl, the input of the last run, not of" in caplog.text
+
+
+def test_runs_of_earlier_versions_are_compared_by_their_recipes(finished: Path, tmp_path: Path) -> None:
+    with Journal(tmp_path / "out", write=True) as journal:
+        journal.meta.set("fingerprints", "[]")
+    assert api.export(mminf.load(finished), tmp_path / "out", to=tmp_path / "to")
+    with pytest.raises(JournalError, match="another step 'keep'"):
+        api.export(mminf.load(finished, settings=["steps.keep=length == 4"]), tmp_path / "out", to=tmp_path / "to")
 
 
 def test_steps_that_differ_are_listed(finished: Path, tmp_path: Path) -> None:
@@ -61,6 +87,7 @@ def test_steps_that_differ_are_listed(finished: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "setting",
     [
+        "engines.unused.model=two",
         "sinks=[{jsonl: other.jsonl}]",
         "budget={calls: 1}",
         "engines.llm.max_concurrency=3",

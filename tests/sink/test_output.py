@@ -273,10 +273,13 @@ def test_constants_are_columns_of_every_row(make: Make, tmp_path: Path) -> None:
 def test_another_input_for_the_same_output_is_told(
     make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recipe = make()
+    recipe, rows = make(), tmp_path / "rows.jsonl"
     run(recipe, tmp_path / "out")
-    run(recipe, tmp_path / "out")
-    assert "replaces its datasets" not in caplog.text
+    mminf.run(recipe, input=rows, output=tmp_path / "out")
     (tmp_path / "other.jsonl").write_text('{"id": "z", "q": "q9"}\n')
-    mminf.run(recipe, input=tmp_path / "other.jsonl", output=tmp_path / "out", progress=False)
-    assert "other.jsonl, and replaces its datasets; another --output keeps them" in caplog.text
+    mminf.preview(recipe, input=tmp_path / "other.jsonl", output=tmp_path / "out")
+    mminf.run(recipe, input=os.path.relpath(rows), output=tmp_path / "out")
+    assert "replaces them" not in caplog.text, "the same file, and a preview that writes nothing"
+    mminf.run(recipe, input=tmp_path / "other.jsonl", output=tmp_path / "out")
+    told = f"the datasets in {tmp_path}/out are of {rows}; this run reads {tmp_path}/other.jsonl, and replaces them"
+    assert told in caplog.text

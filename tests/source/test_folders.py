@@ -42,8 +42,10 @@ def test_rows_of_another_type_in_a_folder_are_told(tmp_path: Path, caplog: pytes
     (tmp_path / "a.jsonl").write_text('{"id": "a"}\n')
     (tmp_path / "notes.txt").write_text("notes")
     assert ids(read(tmp_path)) == ["a"] and not caplog.records
+    (tmp_path / "dataset_infos.json").write_text("{}")
+    assert ids(read(tmp_path)) == ["a"] and not caplog.records, "files of JSON are often about the others"
     (tmp_path / "b.csv").write_text("id\nb\n")
-    (tmp_path / "c.json").write_text('[{"id": "c"}]')
+    (tmp_path / "c.tsv").write_text("id\nc\n")
     assert ids(read(tmp_path)) == ["a"]
     assert "only its jsonl files are read, not b.csv and 1 more" in caplog.text
 
