@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
+
+from mminf.cli.command import App
 
 from ..conftest import subprocess_env
 
+NAMES = typer.Option([], "--name")
 GOOD = """
 import typer
 
@@ -66,3 +72,29 @@ def test_a_broken_one_breaks_no_other_command(site: Path, code: str, why: str) -
     assert "\n  run " in listed.stdout
     assert "Replaces a command" not in listed.stdout
     assert f"plugin shiny: broken: {why}" in run(site, "doctor").stdout
+
+
+def test_options_that_count_are_given_as_often_as_wanted() -> None:
+    own = App()
+
+    @own.command("loud")
+    def loud(
+        verbose: int = typer.Option(0, "-v", count=True),
+        names: list[str] = NAMES,
+        last: str = typer.Option("", "--last"),
+        full: bool = typer.Option(False, "--full"),
+    ) -> None:
+        typer.echo(f"{verbose} {names} {last} {full}")
+
+    ask = CliRunner().invoke
+    assert ask(own, ["-vv", "-v", "--name", "a", "--name", "b", "--full", "--full"]).output == "3 ['a', 'b']  True\n"
+    refused = ask(own, ["--last", "a", "--last=a"])
+    assert refused.exit_code == 2 and "--last is given twice; it takes one value" in refused.output
+
+
+def test_completion_of_a_command_with_an_option_twice(tmp_path: Path) -> None:
+    """The shell asks before the command is complete."""
+    words = {"_MMINF_COMPLETE": "complete_bash", "COMP_WORDS": "mminf run --seed 1 --seed 2 --inp", "COMP_CWORD": "6"}
+    command = [sys.executable, "-c", "from mminf.cli.main import app; app(prog_name='mminf')"]
+    done = subprocess.run(command, env=os.environ | words, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.stdout.split(), done.stderr) == (["--input"], "")
