@@ -18,6 +18,7 @@ _Entries = dict[str, tuple[yaml.Node, yaml.Node]]
 _PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 _MERGE, _TIMESTAMP = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:timestamp"
 _TOO_LARGE = 2**63
+_INDENTATION = "; check the indentation of this line and of those before"
 
 
 class Document:
@@ -116,7 +117,8 @@ def parse_document(text: str, file: str) -> Document:
         mark = getattr(error, "problem_mark", None)
         where = f"{file}:{mark.line + 1}" if mark else file
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise RecipeError([Problem(where, f"not valid YAML: {problem}")]) from error
+        hint = _INDENTATION if problem.startswith(("expected <block end>", "mapping values are not")) else ""
+        raise RecipeError([Problem(where, f"not valid YAML: {problem}{hint}")]) from error
     except RecursionError as error:
         raise RecipeError([Problem(file, f"is nested too deeply: {RECIPE_DEPTH}")]) from error
     builder = _Builder(file)

@@ -65,6 +65,8 @@ def test_plain_values(text: str, value: Any) -> None:
         ("[" * 80 + "]" * 80, "nested too deeply"),
         ("a: \0", "not valid YAML"),
         ("a: *x", "not valid YAML"),
+        ("steps:\n  - a: 1\n - b: 2\n", "<block sequence start>'; check the indentation of this line"),
+        ("a: 1\n  b: 2\n", "mapping values are not allowed here; check the indentation of this line"),
         ("- a\nb", "not valid YAML"),
         ("a\n---\nb", "not valid YAML"),
     ],
