@@ -48,12 +48,13 @@ class StepStatus(TypedDict):
 
 
 class ReasonStatus(TypedDict):
-    """The number of rows that a step dropped or failed for the same reason, with other values."""
+    """The number of rows that a step dropped or failed for the same reason, with other values, and one of these."""
 
     step: str
     state: RecordStatus
     reason: str
     rows: int
+    example: str
 
 
 class DatasetStatus(TypedDict):
@@ -137,7 +138,9 @@ def run_status(output: str | Path) -> RunStatus:
             stages=first.meta.stages,
             steps=_steps(journals),
             reasons=[
-                ReasonStatus(step=found.step, state=found.state, reason=found.form, rows=found.rows)
+                ReasonStatus(
+                    step=found.step, state=found.state, reason=found.form, rows=found.rows, example=found.example
+                )
                 for found in count_reasons(*journals)
             ],
             failures=[_failure(item) for item in itertools.islice(failures, SHOWN_FAILURES)],

@@ -37,12 +37,13 @@ _OF_A_RECORD = lazy_pattern(rf"(?<!\w)(?:{_QUOTED})(?!\w)|(?<!\w){_CUT}|[^\s;,()
 
 
 class ReasonGroup(NamedTuple):
-    """Records that a step dropped or failed for reasons of the same form."""
+    """Records that a step dropped or failed for reasons of the same form. `example` is one of the reasons."""
 
     step: str
     state: RecordStatus
     form: str
     rows: int
+    example: str = ""
 
 
 def reason_form(reason: str, *, statement: bool) -> str:
@@ -71,6 +72,7 @@ def group_reasons(
         types: types of the steps by name, in their order.
     """
     forms: dict[tuple[str, RecordStatus], dict[str, int]] = {}
+    examples: dict[tuple[str, RecordStatus, str], str] = {}
     for step, state, reason, number in counted:
         name = step or ""
         found = forms.setdefault((name, state), {})
@@ -79,10 +81,11 @@ def group_reasons(
         if form not in found and len(found) >= MOST_FORMS:
             form = OTHER
         found[form] = found.get(form, 0) + number
+        examples.setdefault((name, state, form), reason or "")
     order = {name: number for number, name in enumerate(types)}
     places = sorted(forms, key=lambda place: (order.get(place[0], -1), place))
     return [
-        ReasonGroup(step, state, form, rows)
+        ReasonGroup(step, state, form, rows, examples[step, state, form])
         for step, state in places
         for form, rows in sorted(forms[step, state].items(), key=lambda item: (-item[1], item[0]))
     ]

@@ -100,6 +100,7 @@ def test_groups_are_in_the_order_of_the_steps_and_the_largest_is_first() -> None
         ("keep", "y < 3", 5),
         ("keep", "x < 3", 2),
     ]
+    assert [group.example for group in found] == ["", "answer 'a' is empty", "y 1 < 3", "x 1 < 3"]
 
 
 def test_the_number_of_forms_is_limited() -> None:

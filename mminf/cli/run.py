@@ -115,7 +115,7 @@ def print_result(result: RunResult) -> None:
         f"{waiting}{pending}",
         indent="  ",
     )
-    for line in [*_datasets(result), *_failures(result)]:
+    for line in [*_datasets(result), *_outdated(result), *_failures(result)]:
         echo_wrapped(line, indent="    ")
     if (advice := _what_next(result)) is not None:
         echo_wrapped(advice, indent="  ")
@@ -132,6 +132,17 @@ def _datasets(result: RunResult) -> Iterator[str]:
             )
         if written.left_out:
             yield f"  {amount(written.left_out, 'record')} left out, such as {written.example}"
+
+
+def _outdated(result: RunResult) -> Iterator[str]:
+    """Yields which pages about an earlier run are next to datasets with another number of rows."""
+    from mminf.storage import is_remote  # imported by every run
+
+    if is_remote(result.output) or all(written.before in (None, written.rows) for written in result.written):
+        return
+    for name, command in (("report.html", "report"), ("README.md", "card")):
+        if (path := result.output / name).is_file() and "mminf" in path.read_text(encoding="utf-8", errors="replace"):
+            yield f"  {path} is of an earlier run: `mminf {command} {result.output}` writes it again"
 
 
 def _failures(result: RunResult) -> Iterator[str]:

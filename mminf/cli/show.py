@@ -141,7 +141,7 @@ def _print_fields(fields: Mapping[str, Any]) -> None:
     """Prints the fields: texts and lists first, then numbers, such as scores, on one line."""
     scores = {name: value for name, value in fields.items() if isinstance(value, int | float)}  # also true and false
     for name, value in fields.items():
-        if name not in scores:
+        if name not in scores and name != "id":  # the headline has the id of the record; this is that of its row
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             _print_folded(f"   {name}: ", text, FIELD_LINES, "     ")
     if scores:

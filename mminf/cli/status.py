@@ -13,6 +13,7 @@ import typer
 
 from mminf.cli.options import RUN_FOLDER
 from mminf.cli.terminal import echo, echo_wrapped, terminal_width
+from mminf.errors import shorten_text
 from mminf.layout import amount, duration, table, wrap_command
 from mminf.reasons import OTHER
 from mminf.states import RunState
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_REASONS = 10
 """Maximum number of reasons that are printed for a step."""
+_EXAMPLE = 200
+"""Maximum length of an example of a reason."""
 _TITLES = ("step", "calls", "prompt\ntokens", "generated\ntokens", "rows\ndropped", "rows\nfailed")
 
 
@@ -136,7 +139,11 @@ def _reasons(reasons: Sequence[ReasonStatus]) -> Iterator[str]:
         if rest := found[len(shown) :]:
             lines.append((amount(sum(reason["rows"] for reason in rest), "row"), f"{len(rest)} other reasons"))
         wide = max(len(rows) for rows, _ in lines)
-        yield from (f"  {rows:>{wide}}: {reason}" for rows, reason in lines)
+        examples = {reason["reason"]: reason["example"] for reason in shown if reason["reason"].count("…") > 1}
+        for rows, reason in lines:
+            yield f"  {rows:>{wide}}: {reason}"
+            if reason in examples:
+                yield f"  {'':{wide}}  such as: {shorten_text(examples[reason], _EXAMPLE)}"
 
 
 def _how_to_list(output: str, reasons: Sequence[ReasonStatus]) -> Iterator[str]:

@@ -24,6 +24,8 @@ lines_log = logging.getLogger("mminf.progress")
 LIVE_SECONDS = 0.5
 NOTEBOOK_SECONDS = 1.0
 LINE_SECONDS = 10.0
+STILL = 5
+"""Number of lines in a row that are not printed if nothing has changed."""
 NOTEBOOK_WIDTH, NOTEBOOK_HEIGHT = 100, 40
 
 
@@ -102,18 +104,48 @@ def _print_lines(stats: Callable[[], RunStats]) -> Callable[[], None]:
     # A program that uses mminf without configuring its log gets the lines on stderr: it has asked for them.
     is_logged = lines_log.isEnabledFor(logging.INFO) and lines_log.hasHandlers()
 
+    unchanged = Unchanged(STILL)
+
     def say() -> None:
         line = progress_line(stats())
+        if unchanged.hides(line):
+            return
         if is_logged:
             lines_log.info("%s", line)
         else:
             print(time.strftime("%H:%M:%S"), printable(line), file=sys.stderr, flush=True)
 
     def last() -> None:
+        unchanged.forget()
         if stats().read:
             say()
 
     return repeat(say, LINE_SECONDS, last)
+
+
+class Unchanged:
+    """Hides lines that say the same as the one before, but not all of them: a run that waits is seen to be alive.
+
+    Args:
+        most: number of lines that are hidden in a row.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._line = ""
+        self._hidden = 0
+
+    def hides(self, line: str) -> bool:
+        """Returns whether a line is hidden."""
+        if line != self._line or self._hidden >= self._most:
+            self._line, self._hidden = line, 0
+            return False
+        self._hidden += 1
+        return True
+
+    def forget(self) -> None:
+        """Shows the next line in any case."""
+        self._line = ""
 
 
 def repeat(draw: Callable[[], None], seconds: float, last: Callable[[], None]) -> Callable[[], None]:

@@ -151,6 +151,20 @@ def test_an_embedding_step_is_rendered_as_its_text(tmp_path: Path) -> None:
     assert (found.returncode, found.stdout.splitlines()[0]) == (0, "<caption>"), found.stderr
 
 
+def test_pages_about_an_earlier_run_are_told(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"id": "a"}\n{"id": "b"}\n')
+    (tmp_path / "r.yaml").write_text(
+        "source: {jsonl: rows.jsonl}\nsteps: [{set: {a: '1'}}]\nsinks: [{jsonl: o.jsonl}]\n"
+    )
+    assert mminf("run", "r.yaml", "-o", "out", cwd=tmp_path).returncode == 0
+    assert mminf("card", "out", cwd=tmp_path).returncode == 0
+    assert "earlier run" not in mminf("run", "r.yaml", "-o", "out", cwd=tmp_path).stdout
+    fewer = mminf("run", "r.yaml", "-o", "out", "--limit", "1", cwd=tmp_path).stdout
+    assert "out/README.md is of an earlier run: `mminf card out` writes it again" in fewer
+    (tmp_path / "out" / "README.md").write_text("my notes")
+    assert "earlier run" not in mminf("run", "r.yaml", "-o", "out", cwd=tmp_path).stdout
+
+
 def test_a_run_over_an_empty_input_says_so(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("image,text\n")
     (tmp_path / "r.yaml").write_text("source: {csv: rows.csv}\nsteps: [{set: {a: '1'}}]\nsinks: [{jsonl: o.jsonl}]\n")

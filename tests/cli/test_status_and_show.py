@@ -54,6 +54,22 @@ def test_status_shows_why_records_were_dropped(small: Path) -> None:
     ], "to paste"
 
 
+def test_a_reason_of_many_values_has_an_example(
+    tmp_path: Path, rows: Callable[..., Path], write_recipe: Callable[[str], Path]
+) -> None:
+    rows(*({"id": str(n), "text": f"{n} of {n + 1} in '{n}'"} for n in range(3)))
+    script = tmp_path / "s.py"
+    script.write_text("def answer(request):\n    raise ValueError(f'got {request.turns[-1].text}')\n")
+    recipe = write_recipe(
+        f"name: r\nengines: {{s: {{backend: scripted, script: {script}}}}}\nsource: {{jsonl: rows.jsonl}}\n"
+        "steps: [generate: {engine: s, prompt: '{{ text }}', writes: n, attempts: 1}]\nsinks: [jsonl: out.jsonl]\n"
+    )
+    mminf.run(recipe, output=tmp_path / "out")
+    text = call("status", str(tmp_path / "out"))
+    assert "3 rows: scripted: got … of … in …\n" in text, text
+    assert re.search(r"such as: .*got \d of \d in '\d'", text), text
+
+
 def test_many_reasons_of_a_step_are_summed_up(
     tmp_path: Path, write_recipe: Callable[[str], Path], rows: Callable[..., Path]
 ) -> None:
@@ -73,7 +89,9 @@ def test_status_as_json_has_the_same(small: Path) -> None:
     assert 0 <= found["seconds"] < 60
     assert abs(found["started_at"] - time.time()) < 600
     assert found["datasets"] == [{"path": "out.jsonl", "rows": 13, "exists": True}]
-    assert {"step": "rich", "state": "dropped", "reason": "n <= 1", "rows": 16} in found["reasons"]
+    (rich,) = (reason for reason in found["reasons"] if reason["reason"] == "n <= 1")
+    assert (rich["step"], rich["state"], rich["rows"]) == ("rich", "dropped", 16)
+    assert rich["example"] in ("n 0 <= 1", "n 1 <= 1")
     assert sum(reason["rows"] for reason in found["reasons"]) == 28
 
 

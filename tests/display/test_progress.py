@@ -276,3 +276,11 @@ def test_a_program_that_logs_gets_the_lines_in_its_log(
 def test_a_run_that_has_read_nothing_prints_no_line(capsys: pytest.CaptureFixture[str]) -> None:
     show_stats(stats)()
     assert capsys.readouterr().err == ""
+
+
+def test_lines_that_say_the_same_are_printed_now_and_then() -> None:
+    unchanged = progress.Unchanged(2)
+    shown = [line for line in ("a", "a", "a", "a", "a", "b", "b", "a") if not unchanged.hides(line)]
+    assert shown == ["a", "a", "b", "a"]
+    unchanged.forget()
+    assert not unchanged.hides("a")
