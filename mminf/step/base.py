@@ -142,6 +142,9 @@ class Step(ABC, Generic[C]):
     def describe(self) -> dict[str, Json]:
         """Returns everything that the step's results depend on, other than record and model, as JSON values."""
         config = {**self.config.model_dump(mode="json"), "name": self.name}
+        for name, value in self.config:
+            if isinstance(value, set | frozenset):  # its order differs between processes, and digests need one
+                config[name] = sorted(config[name], key=repr)
         found: dict[str, Json] = {self.type: config, "version": self.version}
         return found if self.code is None else {**found, "code": self.code}
 

@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pydantic import Field
+
+from mminf.step import Context, Outcome, Record, Step, StepConfig, TemplateFolders
+
 PLUGIN = """
 from mminf.step import PromptConfig, PromptStep, Step, StepConfig, step
 
@@ -79,3 +83,20 @@ def test_steps_of_mminf_have_no_digest_of_their_code() -> None:
     own = [cls for cls in steps if cls.__module__.partition(".")[0] in ("mminf", "mminf_plugins")]
     assert len(own) > 30
     assert all(cls.code is None for cls in own), "journals stay valid after an update"
+
+
+def test_a_set_in_a_config_is_described_in_order() -> None:
+    """Its order in memory differs between processes, and an outcome of one would be computed again in the next."""
+
+    class Config(StepConfig):
+        words: set[str] = Field(default_factory=set, description="Words.")
+
+    class Words(Step[Config]):
+        type = "words"
+
+        async def run(self, record: Record, ctx: Context) -> Outcome:
+            return {}
+
+    words = [f"word {number}" for number in range(30)]
+    described = Words(Config(words=set(words)), TemplateFolders([])).describe()
+    assert described["words"]["words"] == sorted(words)  # type: ignore[index, call-overload]
