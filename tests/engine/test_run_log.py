@@ -76,8 +76,9 @@ def test_what_the_checks_found_is_in_the_log(write_recipe: Recipe, rows: Rows, t
     for run in range(2):
         mminf.run(recipe, output=tmp_path / "out")
         assert sum("column photo of the input is overwritten" in line for line in messages(tmp_path / "out")) == run + 1
-    first, second, *_ = messages(tmp_path / "out")
+    first, unseen, second, *_ = messages(tmp_path / "out")
     assert first == "INFO images are in column photo"
+    assert unseen.startswith("INFO nothing opens the images of the records: ")
     assert second.startswith("INFO column photo of the input is overwritten by step set; ")
 
 
