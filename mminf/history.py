@@ -79,7 +79,7 @@ def _similar_ids(journals: Sequence[Journal], record: str) -> list[str]:
 
 
 def sort_calls(calls: Iterable[CallHistory], stages: Sequence[Sequence[str]]) -> list[CallHistory]:
-    """Returns calls by record, then in the order of the steps.
+    """Returns calls by record, then in the order of the steps, and those of a sample together.
 
     Args:
         stages: names of the steps of each stage.
@@ -90,9 +90,9 @@ def sort_calls(calls: Iterable[CallHistory], stages: Sequence[Sequence[str]]) ->
         key=lambda call: (
             call["record"],
             order.get(call["step"], -1),
+            call["sample"],
             call["run"],
             call["attempt"],
-            call["sample"],
         ),
     )
 

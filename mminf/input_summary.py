@@ -59,7 +59,7 @@ def inspect_input(
 
     Raises:
         SourceError: if it does not exist, can't be read, or has no record.
-        UsageError: if the input has no columns, or the images of this input have no root.
+        UsageError: if the input has no columns to rename, or `image_root` is not a folder.
     """
     discover()
     source = _source(given, columns or {}, image_root)

@@ -183,7 +183,8 @@ def _tell(given: str, found: InputSummary) -> None:
         echo_wrapped(f"  {amount(found.bad[0], 'row')} can't be read, such as {found.bad[1]}", indent="    ")
     if found.broken[0]:
         told = f"  {amount(found.broken[0], 'image')} can't be opened, such as {found.broken[1]}"
-        missing = "; --image-root names the folder of images" if "does not exist" in found.broken[1] else ""
+        rooted = "image_root" in next(iter(found.source.values()))
+        missing = "" if rooted or "does not exist" not in found.broken[1] else "; --image-root names their folder"
         echo_wrapped(told + missing, indent="    ")
 
 

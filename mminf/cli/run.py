@@ -159,8 +159,8 @@ def _failures(result: RunResult) -> Iterator[str]:
             shown = shlex.quote(result.failures[0].id)
             yield f"  to see the prompts and answers of one: mminf show {result.output} {shown}"
         yield (
-            f"  to try them again, once the cause is removed: run again; if answers of a model were the cause, after "
-            f"`mminf retry {result.output}`"
+            "  to try them again, once the cause is removed: run again, "
+            f"after `mminf retry {result.output}` if answers of a model were the cause"
         )
     if result.counts.dropped:
         yield f"  to see why records were dropped: mminf status {result.output}"

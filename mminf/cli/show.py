@@ -76,17 +76,7 @@ def _print_short(found: RecordHistory) -> None:
         echo_wrapped(f"== {_headline(outcome)}", indent="   ")
         _print_fields(outcome["fields"])
     several = False
-    places: dict[tuple[str, str], int] = {}
-    calls = sorted(
-        found["calls"],
-        key=lambda call: (
-            places.setdefault((call["step"], call["record"]), len(places)),
-            call["sample"],
-            call["run"],
-            call["attempt"],
-        ),
-    )
-    for (step, record, sample), group in itertools.groupby(calls, _call):
+    for (step, record, sample), group in itertools.groupby(found["calls"], _call):
         runs = [list(calls) for _, calls in itertools.groupby(group, lambda call: call["run"])]
         for calls in runs:
             run = f" in run {calls[0]['run']}" if len(runs) > 1 else ""

@@ -116,7 +116,6 @@ def _print_lines(stats: Callable[[], RunStats]) -> Callable[[], None]:
             print(time.strftime("%H:%M:%S"), printable(line), file=sys.stderr, flush=True)
 
     def last() -> None:
-        unchanged.forget()
         if stats().read:
             say()
 
@@ -142,10 +141,6 @@ class Unchanged:
             return False
         self._hidden += 1
         return True
-
-    def forget(self) -> None:
-        """Shows the next line in any case."""
-        self._line = ""
 
 
 def repeat(draw: Callable[[], None], seconds: float, last: Callable[[], None]) -> Callable[[], None]:

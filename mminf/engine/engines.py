@@ -65,7 +65,7 @@ class Engine:
 
     def _held(self) -> list[Hold]:
         assert self._since is not None
-        if not may_have_gpu():  # nor does a model have a known size before it is downloaded
+        if not may_have_gpu():  # a model that is not downloaded has no known size, and would count as one on a GPU
             return []
         now = time.monotonic()
         return [Hold(device, self._since, now) for device in self.gpus]

@@ -111,4 +111,4 @@ def find_changes(meta: RunMeta, plan: RunPlan) -> str | None:
 def _tell_steps(steps: Sequence[AnyStep]) -> str:
     names = ", ".join(repr(step.name) for step in steps)
     code = " (or its plugin had other code)" if any(step.code is not None for step in steps) else ""
-    return f"another {'form of the steps ' if len(steps) > 1 else 'step '}{names}{code}"
+    return f"other settings of {'the steps' if len(steps) > 1 else 'step'} {names}{code}"

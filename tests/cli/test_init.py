@@ -308,7 +308,11 @@ def test_columns_are_renamed_and_images_found(photos: Path, tmp_path: Path) -> N
     given = [str(tmp_path / "m"), "--input", str(tmp_path / "rows.csv"), "--cpu", "--recipe", "allava_vflan"]
     rename = ["--column", "instruction=question", "--column", "image=photo"]
     assert "2 images can't be opened" in (text := " ".join(output_of("init", *given, *rename).split()))
-    assert "--image-root names the folder of images" in text
+    assert "--image-root names their folder" in text
+    (tmp_path / "gone.csv").write_text("photo,question\nnope.png,What is it?\n")
+    more = ["--image-root", str(photos), "--force"]
+    text = " ".join(output_of("init", given[0], "-i", str(tmp_path / "gone.csv"), *given[3:], *rename, *more).split())
+    assert "1 image can't be opened" in text and "--image-root names" not in text, "it is given"
     text = output_of("init", *given, *rename, "--image-root", str(photos), "--force")
     assert "can't be opened" not in text and "fields: instruction" in text
     loaded = mminf.load(tmp_path / "m" / "allava_vflan.yaml")

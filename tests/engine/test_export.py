@@ -38,10 +38,10 @@ def finished(tmp_path: Path, write_recipe: Callable[[str], Path], rows: Callable
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
-        ("steps.keep=length == 4", "another step 'keep'"),
-        ("steps.set.length=text | upper", "another step 'set'"),
-        ("steps.generate.sampling.temperature=0.9", "another step 'generate'"),
-        ("steps.generate.prompt=Rate it", "another step 'generate'"),
+        ("steps.keep=length == 4", "other settings of step 'keep'"),
+        ("steps.set.length=text | upper", "other settings of step 'set'"),
+        ("steps.generate.sampling.temperature=0.9", "other settings of step 'generate'"),
+        ("steps.generate.prompt=Rate it", "other settings of step 'generate'"),
         ("seed=7", "another seed"),
         ("engines.llm.model=two", "another model of engine 'llm'"),
         ("steps.set=false", "other steps"),
@@ -74,13 +74,13 @@ def test_runs_of_earlier_versions_are_compared_by_their_recipes(finished: Path, 
     with Journal(tmp_path / "out", write=True) as journal:
         journal.meta.set("fingerprints", "[]")
     assert api.export(mminf.load(finished), tmp_path / "out", to=tmp_path / "to")
-    with pytest.raises(JournalError, match="another step 'keep'"):
+    with pytest.raises(JournalError, match="other settings of step 'keep'"):
         api.export(mminf.load(finished, settings=["steps.keep=length == 4"]), tmp_path / "out", to=tmp_path / "to")
 
 
 def test_steps_that_differ_are_listed(finished: Path, tmp_path: Path) -> None:
     settings = ["steps.keep=length == 4", "steps.generate.prompt=Rate it"]
-    with pytest.raises(JournalError, match="another form of the steps 'generate', 'keep'"):
+    with pytest.raises(JournalError, match="other settings of the steps 'generate', 'keep'"):
         api.export(mminf.load(finished, settings=settings), tmp_path / "out")
 
 
