@@ -62,6 +62,7 @@ def plan(
             echo_wrapped(line, indent=" " * (len(line) - len(line.lstrip()) + 4))
         return
     from mminf.display.estimate import estimate_text
+    from mminf.states import RunState
 
     prepared = api.prepare(loaded, output=output, limit=limit, force=force)
     found = api.probe(prepared, records=probe, progress=True)
@@ -69,5 +70,8 @@ def plan(
     end_interrupted(prepared)
     if found.estimate is None:
         raise typer.Exit(1)
+    if found.result.state is RunState.FINISHED:
+        echo(f"  the run in {prepared.target} is finished: with the same options, no call is left")
+        return
     made = f"{len(found.figures.calls):,} of the calls are made"
     echo(f"  {made}; `mminf run` with the same options finds them in {prepared.target}")

@@ -79,17 +79,19 @@ def estimate(figures: Figures, terms: RunTerms) -> Estimate:
         lows.append(price(resampled, terms, {name: slowdown.low for name, slowdown in slowdowns.items()}, FULL))
         highs.append(price(resampled, terms, {name: slowdown.high for name, slowdown in slowdowns.items()}, LITTLE))
     wide = _spread(len(roots), terms.records)
+    probed = min(1.0, len(roots) / max(1, terms.records))
 
     def between(name: str) -> Estimated:
         value = best[name]
         low = sorted(item[name] for item in lows)[round((1 - SHARE) / 2 * (resamples - 1))]
         high = sorted(item[name] for item in highs)[round((1 + SHARE) / 2 * (resamples - 1))]
-        return Estimated(value, value - wide * max(0.0, value - low), value + wide * max(0.0, high - value))
+        lowest = max(value - wide * max(0.0, value - low), probed * value)  # what the probe took is the least
+        return Estimated(value, lowest, value + wide * max(0.0, high - value))
 
     return Estimate(
         probed=len(roots),
         records=between("records"),
-        accepted=_widen(between("accepted"), figures, terms.records),
+        accepted=_bounded(between("accepted"), figures, terms.records),
         calls=between("calls"),
         prompt_tokens=between("prompt_tokens"),
         completion_tokens=between("completion_tokens"),
@@ -101,19 +103,23 @@ def estimate(figures: Figures, terms: RunTerms) -> Estimate:
     )
 
 
-def _widen(accepted: Estimated, figures: Figures, records: int) -> Estimated:
-    """Returns the estimate of accepted records with a range also if no record of the probe was accepted, or all were.
+def _bounded(accepted: Estimated, figures: Figures, records: int) -> Estimated:
+    """Returns the estimate of accepted records with a range that no outcome of the run can leave.
 
-    Resamples of equal records are equal. The range ends where a probe like this one has a probability of 5 %.
+    Resamples of equal records are equal. If no record of the probe was accepted, or all were, the range ends where a
+    probe like this one has a probability of 5 %. A record gives at most as many rows as the best one of the probe.
     """
-    probed, passed = figures.records, len(figures.accepted())
-    others = max(0, records - probed) * (1 - ((1 - SHARE) / 2) ** (1 / probed))
+    found = figures.accepted()
+    probed, passed = figures.records, len(found)
+    left = max(0, records - probed)
+    others = left * (1 - ((1 - SHARE) / 2) ** (1 / probed))
+    low, high = accepted.low, accepted.high
     if passed == 0:
-        return replace(accepted, high=max(accepted.high, others))
-    if passed == probed:
-        low = accepted.value - others * accepted.value / records
-        return replace(accepted, low=min(accepted.low, low))
-    return accepted
+        high = max(high, others)
+    elif passed == probed:
+        low = min(low, accepted.value - others * accepted.value / records)
+    most = found.total() + left * max(found.values(), default=1)
+    return replace(accepted, low=low, high=max(accepted.value, min(high, most)))
 
 
 def _spread(probed: int, records: int) -> float:

@@ -36,15 +36,15 @@ def _records(number: int) -> str:
 
 def _table(found: Estimate) -> list[str]:
     rows: list[tuple[str, Estimated, str]] = [
-        ("accepted records", found.accepted, ""),
-        ("calls", found.calls, ""),
-        ("prompt tokens", found.prompt_tokens, ""),
-        ("generated tokens", found.completion_tokens, ""),
+        ("accepted records", found.accepted, "count"),
+        ("calls", found.calls, "count"),
+        ("prompt tokens", found.prompt_tokens, "count"),
+        ("generated tokens", found.completion_tokens, "count"),
         ("seconds of calls", found.engine_seconds, ""),
         ("time in one process", found.seconds, "clock"),
     ]
     if not found.records.value == found.records.high == found.records.low or found.accepted.value > found.records.value:
-        rows.insert(0, ("records from the source", found.records, ""))
+        rows.insert(0, ("records from the source", found.records, "count"))
     if found.gpu_hours is not None:
         rows.append(("GPU-hours", found.gpu_hours, ""))
     rows += [("cost", amount, currency or "money") for currency, amount in found.money.items()]
@@ -53,9 +53,11 @@ def _table(found: Estimate) -> list[str]:
 
 
 def _row(name: str, number: Estimated, kind: str) -> str:
-    unit = f" {kind}" if kind not in ("", "clock", "money") else ""
+    unit = f" {kind}" if kind not in ("", "clock", "count", "money") else ""
 
     def show(value: float) -> str:
+        if kind == "count":
+            return rounded(round(value))
         return clock(value) if kind == "clock" else f"{rounded(value)}{unit}"
 
     between = f"{show(number.low)} to {show(number.high)}" if show(number.low) != show(number.high) else ""

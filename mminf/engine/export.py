@@ -67,6 +67,11 @@ def _export(run: Run, journal: Journal, to: Path, marks: Mapping[str, Mark] | No
             "those of this recipe; run the recipe first (only what depends on the change is computed), or give it as "
             "that run had it, with the same --profile and --set"
         )
+    if not journal.meta.is_finished and not journal.outcomes.count_final():
+        raise JournalError(
+            f"the last run into {run.target} ended before its first record, so that there is no row to write; run it "
+            "again"
+        )
     before, now = known_input(journal.meta), input_of(run.source)
     if before not in (None, now):
         log.warning("the rows are of %s, the input of the last run, not of %s", before, now)

@@ -83,7 +83,8 @@ def read_previews(run: Run, journal: Journal, source: Source) -> list[PreviewedR
     for sink in sinks:
         sink.attach(RunAssets(journal, run.source.policy()))
         sink.escape(tokens)
-    notes: list[StepNote] = run.session.stats.notes or []
+    places = {step.name: place for place, step in enumerate(run.plan.recipe.steps)}
+    notes = sorted(run.session.stats.notes or [], key=lambda note: (note.record.path, places[note.step]))
     last = run.plan.last.index
     found = []
     for record in read_input(source):
@@ -94,16 +95,11 @@ def read_previews(run: Run, journal: Journal, source: Source) -> list[PreviewedR
                 record.id,
                 _shown_fields(record),
                 _images(record, run.source.policy()),
-                [_step(note) for note in _of(record, notes)],
+                [_step(note) for note in notes if note.record.origin == record.id],
                 [_outcome(row, sinks) for row in rows if _is_end(row, last)],
             )
         )
     return found
-
-
-def _of(record: Record | BadRow, notes: list[StepNote]) -> list[StepNote]:
-    """Returns the notes of a record and its children, by their order in the dataset."""
-    return sorted((note for note in notes if note.record.origin == record.id), key=lambda note: note.record.path)
 
 
 def _shown_fields(record: Record | BadRow) -> Fields:

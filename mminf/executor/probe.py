@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from mminf.cost.figures import Figures
 from mminf.engine.previews import PreviewedRecord, read_previews
 from mminf.engine.probe import ProbeResult, choose_records, conclude, without_target
@@ -12,6 +14,8 @@ from mminf.executor.base import Executor
 from mminf.journal import Journal
 from mminf.sharding.merge import merge_shards
 from mminf.states import RunState
+
+log = logging.getLogger("mminf")
 
 
 class ProbeExecutor(Executor):
@@ -44,7 +48,14 @@ class ProbeExecutor(Executor):
     async def _work(self, run: Run, journal: Journal) -> RunResult:
         chosen, self.total = choose_records(run, self.records, spread=not self.preview)
         self.figures = Figures(len(run.plan.stages))
-        finished = journal.meta.state is RunState.FINISHED and journal.meta.digest == run.plan.digest
+        same = journal.meta.digest == run.plan.digest
+        finished = same and journal.meta.state is RunState.FINISHED
+        if journal.meta.has_finished and not same:
+            log.warning(
+                "the run in %s had other settings: until the next run, `status`, `list` and `view` show the records of "
+                "this %s; its datasets stay as they are",
+                *(run.target, "preview" if self.preview else "probe"),
+            )
         run.begin(journal, writes=False)
         run.session.stats.begin(chosen.count())
         run.session.stats.keep_figures(self.figures, notes=self.preview)

@@ -7,6 +7,7 @@ is killed at any moment continues with the same command.
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 import sqlite3
 import time
@@ -24,10 +25,12 @@ from mminf.journal.meta import ADDED, merged_key
 from mminf.journal.outcomes import KEEP
 from mminf.journal.schema import COLUMNS, FILE, SHARDS, checksum_sql, insert
 from mminf.journal.writer import damaged
+from mminf.layout import amount
 from mminf.shard import Shard
 from mminf.sharding.phase import Phase, ShardProgress
 from mminf.states import RunState
 
+log = logging.getLogger("mminf")
 _MERGED = ".merged-"
 """Prefix of the folders of shards that were merged."""
 _CHECKED = ("memo", "reasoning", "vectors", "prompts", "rows", "touched", "images", "meta")
@@ -155,6 +158,8 @@ def _merge(connection: sqlite3.Connection, shard: Shard, progress: ShardProgress
     run = int(_meta(connection, "main", "run") or 0)
     _copy_calls(connection, run)
     if _same_run(connection, progress, run):
+        if _meta(connection, "main", merged_key(shard.name)) is None:
+            _tell_repeated(connection, run, shard)
         _copy_rows(connection, run)
         note = progress.dump()
         connection.execute(insert("meta", or_="REPLACE"), (merged_key(shard.name), note))
@@ -200,6 +205,24 @@ def _copy_calls(connection: sqlite3.Connection, run: int) -> None:
     for prefix in ADDED:
         _copy(connection, "meta", conflict="REPLACE", where=f"WHERE substr(key, 1, {len(prefix)}) = '{prefix}'")
     _copy(connection, "images", conflict="REPLACE")
+
+
+def _tell_repeated(connection: sqlite3.Connection, run: int, shard: Shard) -> None:
+    """Logs that a shard has other source records with the ids of records of earlier shards, which it replaces."""
+    since = int(_meta(connection, "shard", "since") or 0)
+    repeated = (
+        "FROM shard.rows s JOIN main.rows m ON m.stage = s.stage AND m.root = s.root AND m.path = s.path "
+        "WHERE s.path = '' AND s.run >= ? AND m.run = ? AND m.seq != s.seq"
+    )
+    count, example = connection.execute(
+        f"SELECT count(DISTINCT s.root), min(s.root) {repeated}", (since, run)
+    ).fetchone()
+    if count:
+        log.warning(
+            "shard %s replaces %s of earlier shards by another with the same id, such as %s: the source must give all "
+            "rows with one id to one shard",
+            *(shard, amount(count, "record"), example),
+        )
 
 
 def _copy_rows(connection: sqlite3.Connection, run: int) -> None:

@@ -134,6 +134,7 @@ class Numbered:
         self._shard = shard
         self.seq = 0
         self._seen: set[bytes] = set()
+        self._repeats = False
 
     def name(self, row: Mapping[str, object]) -> str | None:
         """Returns the name of a row: its id, or a digest of its content, which does not depend on the order of rows.
@@ -173,6 +174,9 @@ class Numbered:
             times += 1
             found = f"{name}~{times}"
         self._seen.add(key)  # 8 bytes per id: a set of the ids would grow with their length
+        if times > 1 and not self._repeats:
+            self._repeats = True
+            _tell_repeated(name, found)
         return found
 
     def _next(self) -> int:
@@ -252,6 +256,12 @@ def _null(constant: str) -> None:
 def _tell_null(constant: str) -> None:
     """Tells once per process that values are changed."""
     log.info("the input contains %s, which JSON does not have: it is read as null", constant)
+
+
+@cache
+def _tell_repeated(name: str, suffixed: str) -> None:
+    """Tells of the first repeated id of an input, once per process: the input may be read several times."""
+    log.info("several rows have the id %s, or the same content: later ones get a suffix, as in %s", name, suffixed)
 
 
 # Made once: json.dumps and json.loads make a new encoder or decoder for every call that sets an option.

@@ -108,6 +108,26 @@ def test_each_part_of_a_record_has_its_own_steps(preview: Callable[..., Any]) ->
     ]
 
 
+ORDERED = """
+name: ordered
+engines: {slow: {backend: scripted, answer: a, latency: 0.3}, fast: {backend: scripted, answer: b}}
+source: {jsonl: rows.jsonl}
+steps:
+  - generate: {name: late, engine: slow, prompt: "{{ text }}", writes: one}
+  - generate: {name: early, engine: fast, prompt: "{{ text }}", writes: two}
+sinks: [{jsonl: out.jsonl}]
+"""
+
+
+def test_steps_are_shown_in_the_order_of_the_recipe(
+    tmp_path: Path, write_recipe: Callable[[str], Path], rows: Callable[..., Path]
+) -> None:
+    """Steps that don't read each other's fields run at the same time, and end in any order."""
+    rows({"id": "a", "text": "x"})
+    shown = api.preview(api.prepare(api.load(write_recipe(ORDERED)), output=tmp_path / "out"))
+    assert [step.step for step in shown[0].steps] == ["late", "early"]
+
+
 def test_steps_over_all_records_are_outcomes(preview: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text(
         "".join(json.dumps({"id": name, "images": ["a.png"], "text": "x"}) + "\n" for name in "ab")

@@ -68,6 +68,35 @@ def test_nothing_is_uncertain_if_all_records_were_probed() -> None:
     assert found.accepted.low == found.accepted.value == found.accepted.high == 5
 
 
+def test_no_range_leaves_what_a_run_can_give() -> None:
+    drawn = random.Random(3)
+    for _ in range(150):
+        probed = drawn.randint(1, 8)
+        records = probed + drawn.choice([0, 1, 5, 20, 1000])
+        found, least = Figures(1), 0
+        for number in range(probed):
+            calls = [call()] * drawn.randint(0, 4)
+            found.count_record(0, str(number), calls, 1.0)
+            least += len(calls)
+            if drawn.random() < 0.5:
+                found.count_done(0, str(number))
+        estimated, passed = estimate(found, terms(records)), len(found.accepted())
+        accepted, calls_made = estimated.accepted, estimated.calls
+        assert passed <= accepted.low + 1e-9 and accepted.low <= accepted.value <= accepted.high
+        assert accepted.high <= records - (probed - passed) + 1e-9, "records of the probe that were dropped stay so"
+        assert least <= calls_made.low + 1e-9
+
+
+def test_records_with_several_rows_may_give_more_rows_than_records() -> None:
+    found = Figures(1)
+    for number, rows in enumerate([3, 0, 3]):
+        found.count_record(0, str(number), [call()], 1.0)
+        for _ in range(rows):
+            found.count_done(0, str(number))
+    accepted = estimate(found, terms(30)).accepted
+    assert accepted.value == 60 < accepted.high <= 6 + 27 * 3
+
+
 def test_ranges_contain_the_mean_as_often_as_they_say() -> None:
     held = 0
     drawn = random.Random(1)

@@ -100,6 +100,15 @@ def test_what_rows_do_not_depend_on_may_differ(setting: str, finished: Path, tmp
     assert [item.rows for item in api.export(recipe, tmp_path / "out", to=tmp_path / "to")] == [3]
 
 
+def test_a_run_that_ended_before_its_first_record_has_nothing_to_export(finished: Path, tmp_path: Path) -> None:
+    changed = mminf.load(finished, settings=["steps.keep=length == 4"])
+    with Journal(tmp_path / "out", write=True) as journal:
+        api.prepare(changed, output=tmp_path / "out").begin(journal)
+    with pytest.raises(JournalError, match="ended before its first record"):
+        api.export(changed, tmp_path / "out", to=tmp_path / "to")
+    assert not (tmp_path / "to").exists()
+
+
 def test_an_export_without_a_row_has_an_exit_code(finished: Path, tmp_path: Path) -> None:
     """Rows of conversations can't be made of these records."""
     arguments = ["export", str(finished), "-o", str(tmp_path / "out"), "--to", str(tmp_path / "to"), "--set"]

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import mminf
 from mminf import api
+from mminf.cli.main import app
 from mminf.display.estimate import estimate_text, rounded
 from mminf.display.table import eta
 from mminf.engine.probe import ProbeResult, draw_positions
@@ -426,3 +428,35 @@ def test_a_finished_run_stays_finished(recipe: Callable[..., Path], tmp_path: Pa
     result = mminf.run(path, output=out, force=True)
     assert result.counts.done == 10, "rows of records that are gone don't count"
     assert len((out / "out.jsonl").read_text().splitlines()) == 10
+
+
+@pytest.mark.parametrize("try_out", ["probe", "preview"])
+def test_other_settings_than_those_of_the_run_are_told(
+    recipe: Callable[..., Path], tmp_path: Path, try_out: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, out = recipe(), tmp_path / "out"
+
+    def run(**options: Any) -> None:
+        prepared = api.prepare(api.load(path, **options), output=out)
+        api.probe(prepared, records=3) if try_out == "probe" else api.preview(prepared)
+
+    run(settings=["steps.ask.prompt=Other {{ n }}"])
+    mminf.run(path, output=out)
+    before = (out / "out.jsonl").read_text()
+    run()
+    assert "other settings" not in caplog.text
+    run(settings=["steps.ask.prompt=Other {{ n }}"])
+    assert f"`status`, `list` and `view` show the records of this {try_out}; its datasets stay" in caplog.text
+    assert (out / "out.jsonl").read_text() == before
+
+
+def test_a_finished_run_has_no_call_left(recipe: Callable[..., Path], tmp_path: Path) -> None:
+    path, out = recipe(), tmp_path / "out"
+    arguments = ["plan", str(path), "--probe", "3", "-o", str(out)]
+    assert "of the calls are made; `mminf run`" in CliRunner().invoke(app, arguments).output
+    mminf.run(path, output=out)
+    assert (
+        CliRunner()
+        .invoke(app, arguments)
+        .output.endswith(f"the run in {out} is finished: with the same options, no call is left\n")
+    )

@@ -16,6 +16,21 @@ from mminf.shard import Shard
 from ..conftest import read_rows
 from .conftest import ECHO
 
+CUTTING = """
+from mminf.record import Record
+from mminf.source.base import Source, source
+
+@source("cutting")
+class Cutting(Source):
+    cuts = True
+    gaps = True
+
+    def read(self, shard=None):
+        for number in range(4):
+            if shard is None or number % shard.count == shard.index:
+                yield Record("same" if number in (1, 2) else f"r{number}", {"text": "say 1", "words": ["a"]}, number)
+"""
+
 
 def shards(recipe: Path, output: Path, of: int, **options: object) -> None:
     for number in range(of):
@@ -331,3 +346,18 @@ def test_a_merge_may_be_repeated(recipe: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "cut" / "parts").exists()
     with pytest.raises(JournalError, match="no finished run of this recipe with these options"):
         merge(recipe, tmp_path / "cut", seed=3)
+
+
+@pytest.mark.usefixtures("own_plugins")
+def test_ids_in_several_shards_are_told(recipe: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A plugin's source may cut its input as it likes."""
+    (tmp_path / "cutting.py").write_text(CUTTING)
+    text = recipe.read_text().replace("name: barrier", f"name: barrier\nplugins: [{tmp_path}/cutting.py]")
+    text = text.replace("  - deduplicate: {reads: [first], method: exact}\n", "")
+    recipe.write_text(text.replace("{jsonl: rows.jsonl}", "{cutting: rows.jsonl}"))
+    shards(recipe, tmp_path / "cut", 2)
+    merge(recipe, tmp_path / "cut")
+    told = (
+        "shard 1/2 replaces 1 record of earlier shards by another with the same id, such as same: the source must give"
+    )
+    assert told in caplog.text
