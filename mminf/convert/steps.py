@@ -83,7 +83,7 @@ class _Steps:
         """Converts a step."""
         for key in body:
             if key not in _STEP:
-                self._decide(name, f"key {key!r} has no effect in MM-INF; it was left out")
+                self._found.told.append(f"{name}: key {key!r}, which has no effect in MM-INF, was left out")
         after = [self._read(name, dotted) for dotted in functions_of(body)]
         writes = {key: value for function in after for key, value in function.writes.items()}
         if body.get("model_id_or_path"):

@@ -48,8 +48,9 @@ def test_models_prompts_and_fields_are_converted(project: Path) -> None:
 
 
 def test_what_is_not_converted_is_told_with_its_line(project: Path) -> None:
-    decide = "\n".join(converted(project).decide)
-    assert "caption: key 'limit_mm_per_prompt' has no effect in MM-INF" in decide
+    result = converted(project)
+    assert "caption: key 'limit_mm_per_prompt', which has no effect in MM-INF, was left out" in result.told
+    decide = "\n".join(result.decide)
     assert "caption: request_args.best_of is not a sampling setting" in decide
     lines = FUNCTIONS.splitlines()
     assert f"ask: mine.py:{lines.index(' ' * 16 + 'continue') + 1} leaves rows out: '?' not in last_resp" in decide
