@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,14 @@ class InputSummary:
     bad: tuple[int, str]
     broken: tuple[int, str]
     partial: Mapping[str, int] = field(default_factory=dict)
+
+    def including(self, share: float = 0.0) -> InputSummary:
+        """Returns the summary with the fields that at least a share of the records have as fields of all of them.
+
+        The records that lack such a field will fail, each with a reason.
+        """
+        more = {name for name, number in self.partial.items() if number >= share * self.read}
+        return replace(self, fields=self.fields | more)
 
 
 def inspect_input(

@@ -13,6 +13,7 @@ from typing import Any, NotRequired, TypedDict
 
 from mminf.cost.refine import CostStatus, run_costs
 from mminf.engine.counts import count_reasons, count_records, last_wanted
+from mminf.engine.output import read_exported
 from mminf.journal import CallHistory as CallHistory
 from mminf.journal import FailedRecord, Journal, RunMeta, Totals, is_locked
 from mminf.journal.folders import shard_folder
@@ -58,11 +59,16 @@ class ReasonStatus(TypedDict):
 
 
 class DatasetStatus(TypedDict):
-    """A dataset of a run. `rows` is None until it is written."""
+    """A dataset of a run.
+
+    `rows` is None until it is written. If it is of an earlier run, and was kept because it is larger, `instead` is the
+    path that the last run has written.
+    """
 
     path: str
     rows: int | None
     exists: bool
+    instead: str | None
 
 
 class RunStatus(TypedDict):
@@ -144,11 +150,7 @@ def run_status(output: str | Path) -> RunStatus:
                 for found in count_reasons(*journals)
             ],
             failures=[_failure(item) for item in itertools.islice(failures, SHOWN_FAILURES)],
-            datasets=[
-                DatasetStatus(path=name, rows=rows, exists=(path / name).exists())
-                for name, rows in first.meta.datasets.items()
-                if name not in read_kept(first.meta).outdated
-            ],
+            datasets=_datasets(path, first.meta),
             log=LOG if (path / LOG).is_file() else None,
             parts={
                 journal.folder.name: _state(journal, store) for journal in journals if isinstance(journal, ShardJournal)
@@ -159,6 +161,24 @@ def run_status(output: str | Path) -> RunStatus:
             error=first.meta.error,
             gpu_hours=sum(journal.meta.gpu_seconds() for journal in journals) / 3600,
         )
+
+
+def _datasets(output: Path, meta: RunMeta) -> list[DatasetStatus]:
+    """Returns the datasets of the runs, some of which an export may have replaced since."""
+    kept = read_kept(meta)
+    since = meta.ended_at or meta.started_at or 0.0
+    exported = {} if is_remote(output) else read_exported(output)
+    newer = {name: found.rows for name, found in exported.items() if found.at is not None and found.at > since}
+    return [
+        DatasetStatus(
+            path=name,
+            rows=newer.get(name, rows),
+            exists=(output / name).exists(),
+            instead=None if name in newer else kept.datasets.get(name),
+        )
+        for name, rows in meta.datasets.items()
+        if name not in kept.outdated
+    ]
 
 
 def _elapsed(meta: RunMeta, state: RunState | None) -> float | None:

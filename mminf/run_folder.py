@@ -30,13 +30,15 @@ class RunOrigin(TypedDict):
     """Where the results of a run are from: digest of the recipe and the limit, and path of the recipe file.
 
     `datasets` has the rows of the datasets that were written, by path; None if unknown. `kept` has the larger
-    datasets of earlier runs that the last one kept, each with the path that it has written instead.
+    datasets of earlier runs that the last one kept, each with the path that it has written instead. `outcomes` is
+    the digest of the records' outcomes.
     """
 
     digest: str | None
     recipe_path: str | None
     datasets: dict[str, int | None]
     kept: dict[str, str]
+    outcomes: str
 
 
 def read_origin(output: str | Path) -> RunOrigin:
@@ -52,6 +54,7 @@ def read_origin(output: str | Path) -> RunOrigin:
             recipe_path=meta.recipe_path,
             datasets=meta.datasets,
             kept=dict(read_kept(meta).datasets),
+            outcomes=journals[0].outcomes.digest(),
         )
 
 

@@ -214,6 +214,9 @@ def write_starter(
         raise UsageError("models on a server need its address and the model's name: --server URL --model NAME")
     if url is not None and model is not None:
         _server_config(url, model)
+    for option, given in (("--model", model), ("--text-model", text_model)) if where is not Where.SERVER else ():
+        if given is not None and given.startswith(("/", "./", "../", "~")) and not Path(given).expanduser().is_dir():
+            raise UsageError(f"{option} {given}: no such folder")
     text = _adapt(find_recipe(name), found, Engines(where, url, model, text_model))
     target = folder / f"{name}.yaml"
     if target.exists() and not force:

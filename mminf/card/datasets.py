@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,15 +62,16 @@ def find_datasets(output: Path, folder: Path, recipe: Mapping[str, Any]) -> list
     """Returns the datasets of a run that are in a folder, in the order of the recipe; then the other exported ones.
 
     A dataset that was divided later is left out, because its parts have the same rows. So are parts that are older than
-    their dataset, and those of an earlier split.
+    their dataset, and those of an earlier split, and exports that are older than the outcomes of records.
 
     Args:
         output: output folder of the run.
         folder: folder of the datasets: the output folder, or one that `mminf export --to` has written.
         recipe: the run's recipe, as JSON values.
     """
-    noted = read_origin(output)["datasets"] if folder == output else {}
-    exported = read_exported(folder)
+    origin = read_origin(output)
+    noted = origin["datasets"] if folder == output else {}
+    exported = dict(_current(read_exported(folder), origin["outcomes"], {place.path for place in _in_recipe(recipe)}))
     places = _places(recipe, exported)
     order = list(dict.fromkeys(place.whole for place in places.values()))
     datasets = [
@@ -88,6 +89,24 @@ def find_copies(datasets: Iterable[Dataset], recipe: Mapping[str, Any]) -> list[
     """Returns the paths of datasets that only an export has written: the records of the recipe's datasets again."""
     own = {place.path for place in _in_recipe(recipe)}
     return [dataset.path for dataset in datasets if dataset.whole not in own]
+
+
+def _current(exported: Mapping[str, Exported], outcomes: str, own: Collection[str]) -> Iterator[tuple[str, Exported]]:
+    """Yields the exported datasets whose records still have the outcomes that they were written from; warns of others.
+
+    Args:
+        outcomes: digest of the outcomes of the last run.
+        own: paths of the recipe's datasets, which runs write again.
+    """
+    for path, found in exported.items():
+        if path in own or (found.whole or path) in own or found.digest in (None, outcomes):
+            yield path, found
+        else:
+            log.warning(
+                "left out: %s, which was exported before the last run; records have other outcomes now: `mminf export` "
+                "writes it again",
+                path,
+            )
 
 
 def _places(recipe: Mapping[str, Any], exported: Mapping[str, Exported]) -> dict[str, _Place]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _FIELDS = "`mminf recipes NAME` lists the fields that a recipe needs"
 _COLUMNS = ", and `--column instruction=question` reads a field from a column of another name"
+_USUAL = 0.5
+"""Share of the records that have a field which recipes are proposed for; records without it fail."""
 _MOST = 8
 """Number of recipes that are proposed."""
 
@@ -74,15 +76,17 @@ def init(
         model = typer.prompt("name of the model on the server")
     asked = _ask_server(server, model)
     found = _inspect(given, columns, image_root)
-    fits = fitting_recipes(found)
+    usual = None if found is None else found.including(_USUAL)
+    fits = fitting_recipes(usual) or fitting_recipes(None if found is None else found.including())
     _check_fit(recipe, found, fits)
     closed = where.value == "server" and not asked.hooks
     chosen = recipe or _choose(fits, closed=closed, ask=ask)
     if recipe is None:
-        _tell_columns(found)
+        _tell_columns(usual)
     path = write_starter(chosen, folder, found, where, url=server, model=model, text_model=text_model, force=force)
     echo()
     echo(f"wrote {path}")
+    _tell_lacking(chosen, found)
     _tell_models(path)
     _tell_place(where, asked.refused)
     echo("next:")
@@ -111,15 +115,17 @@ def _inspect(given: str | None, columns: Sequence[str], image_root: str | None) 
 
 def _check_fit(recipe: str | None, found: InputSummary | None, fits: Sequence[Fitting]) -> None:
     """Raises UsageError if no recipe fits the input, or the named one does not."""
-    from mminf.starter import missing_fields
+    from mminf.starter import fitting_recipes, missing_fields
 
     kind = None if found is None else next(iter(found.source))
     hint = _FIELDS if kind in (None, "images", "text") else _FIELDS + _COLUMNS
-    if not fits:
+    if not fits and recipe is None:
         raise UsageError(f"no bundled recipe fits this input; {hint}")
     known = builtin_recipes()
     if recipe in known and found is not None and recipe not in {item.name for item in fits}:
-        lacks = ", ".join(missing_fields(str(recipe), found)) or "another input"
+        if recipe in {item.name for item in fitting_recipes(found.including())}:
+            return
+        lacks = ", ".join(missing_fields(str(recipe), found.including())) or "another input"
         raise UsageError(f"recipe {recipe!r} does not fit this input: it needs {lacks}; {hint}")
 
 
@@ -206,6 +212,17 @@ def _column(text: str) -> tuple[str, str]:
     if not (field and equals and column):
         raise UsageError(f"--column {text!r}: write FIELD=COLUMN, for example instruction=question")
     return field, column
+
+
+def _tell_lacking(recipe: str, found: InputSummary | None) -> None:
+    """Prints which of the first records lack a field that the recipe needs."""
+    from mminf.starter import missing_fields
+
+    if found is None:
+        return
+    for name in missing_fields(recipe, found):
+        lacking = found.read - found.partial.get(name, 0)
+        echo_wrapped(f"note: {lacking} of the first {found.read} records have no {name}: they will fail", indent="  ")
 
 
 def _tell_models(path: Path) -> None:

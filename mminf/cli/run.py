@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import shlex
@@ -33,6 +34,7 @@ from mminf.states import RunState
 if TYPE_CHECKING:
     from mminf.engine.counts import Counts
     from mminf.engine.result import RunResult
+    from mminf.sink.base import Written
 
 
 def register(app: typer.Typer) -> None:
@@ -95,6 +97,10 @@ def run(
     result = api.execute(prepared, executor=choose_executor(options, rank), progress=shown)
     if shown:
         print_result(result)
+    elif quiet:
+        # The dataset with the expected name is not that of this run.
+        for line in itertools.chain.from_iterable(_kept_for(result, written) for written in result.written):
+            echo_wrapped(line.strip(), indent="  ", err=True)
     sys.stdout.flush()
     sys.stderr.flush()
     if result.state is RunState.INTERRUPTED:
@@ -125,13 +131,17 @@ def _datasets(result: RunResult) -> Iterator[str]:
     for written in result.written:
         less = f" ({written.before:,} before)" if written.before and written.before > written.rows else ""
         yield f"  {result.output / written.path}: {amount(written.rows, 'row')}{less}"
-        if written.kept is not None:
-            yield (
-                f"  {result.output / written.kept} was kept: it has more rows, and this run has failed or left-out "
-                "records; `mminf export ... --force` replaces it"
-            )
+        yield from _kept_for(result, written)
         if written.left_out:
             yield f"  {amount(written.left_out, 'record')} left out, such as {written.example}"
+
+
+def _kept_for(result: RunResult, written: Written) -> Iterator[str]:
+    if written.kept is not None:
+        yield (
+            f"  {result.output / written.kept} was kept: it has more rows, and records that it had may have failed in "
+            "this run, or lack a field; `mminf run` with --force replaces it"
+        )
 
 
 def _outdated(result: RunResult) -> Iterator[str]:

@@ -101,7 +101,9 @@ def _datasets(output: str, found: RunStatus) -> Iterator[str]:
         rows = dataset["rows"]
         said = "not written yet" if rows is None else amount(rows, "row")
         gone = "" if dataset["exists"] or rows is None else "; the file was removed"
-        yield f"  dataset {output.rstrip('/')}/{dataset['path']}: {said}{gone}"
+        instead = dataset["instead"]
+        kept = "" if instead is None else f"; of an earlier run, because it is larger than {instead} of the last one"
+        yield f"  dataset {output.rstrip('/')}/{dataset['path']}: {said}{gone or kept}"
 
 
 def _awaited(found: RunStatus) -> str | None:

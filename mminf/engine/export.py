@@ -16,6 +16,7 @@ from mminf.engine.run import Run, open_run
 from mminf.errors import JournalError
 from mminf.journal import Journal, RunMeta
 from mminf.journal.folders import list_shards
+from mminf.journal.kept import has_new_failures
 from mminf.journal.mirror import copied
 from mminf.journal.schema import FILE
 from mminf.marks import Mark, MarkColumns, read_marks
@@ -77,8 +78,9 @@ def _export(run: Run, journal: Journal, to: Path, marks: Mapping[str, Mark] | No
         log.warning("the rows are of %s, the input of the last run, not of %s", before, now)
     if not plan.force:
         check_targets(to, open_sinks(plan.recipe, to))
-    partial = journal.meta.state is not RunState.FINISHED or journal.outcomes.has_failures()
     own = to == run.target
+    failed = has_new_failures(journal.meta, journal.outcomes) if own else journal.outcomes.has_failures()
+    partial = journal.meta.state is not RunState.FINISHED or failed
     noted = {} if is_remote(to) else read_marker(to)
     known = noted | journal.meta.datasets if own or is_remote(to) else noted
     guard = Guard(failed=partial, force=plan.force, rows=known)
@@ -87,7 +89,8 @@ def _export(run: Run, journal: Journal, to: Path, marks: Mapping[str, Mark] | No
     )
     if not is_remote(to):
         split = plan.recipe.run.split
-        write_marker(to, written, None if split is None else split.model_dump(mode="json"))
+        settings = None if split is None else split.model_dump(mode="json")
+        write_marker(to, written, settings, journal.outcomes.digest())
     return written
 
 

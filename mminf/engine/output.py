@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -102,12 +103,16 @@ class Exported(NamedTuple):
         rows: None if unknown.
         whole, part: as in `Written`.
         split: settings of the split, as JSON values, if this is a part.
+        digest: of the outcomes that it was written from; None for exports of earlier versions.
+        at: when it was written, in seconds since 1970.
     """
 
     rows: int | None
     whole: str | None = None
     part: str | None = None
     split: Fields | None = None
+    digest: str | None = None
+    at: float | None = None
 
 
 def read_marker(folder: Path) -> dict[str, int | None]:
@@ -127,26 +132,27 @@ def read_exported(folder: Path) -> dict[str, Exported]:
 def _exported(noted: object) -> Exported:
     """Returns a dataset from the marker: its rows, or an object with its rows, its whole and its part."""
     found = noted if isinstance(noted, dict) else {"rows": noted}
-    rows, whole, part, split = (found.get(name) for name in Exported._fields)
+    rows, whole, part, split, digest, at = (found.get(name) for name in Exported._fields)
     return Exported(
         rows if isinstance(rows, int) else None,
         whole if isinstance(whole, str) else None,
         part if isinstance(part, str) else None,
         split if isinstance(split, dict) else None,
+        digest if isinstance(digest, str) else None,
+        at if isinstance(at, float) else None,
     )
 
 
-def write_marker(folder: Path, written: Iterable[Written], split: Fields | None = None) -> None:
-    """Notes in a folder without a journal which datasets were exported there.
+def write_marker(folder: Path, written: Iterable[Written], split: Fields | None, digest: str) -> None:
+    """Notes in a folder which datasets were exported there.
 
     Args:
         split: settings of the split, as JSON values.
+        digest: of the outcomes that they were written from.
     """
-    new = {item.path: Exported(item.rows, item.whole, item.part, split) for item in written}
-    noted = {
-        path: found.rows if found.part is None else found._asdict()
-        for path, found in (read_exported(folder) | new).items()
-    }
+    now = time.time()
+    new = {item.path: Exported(item.rows, item.whole, item.part, split, digest, now) for item in written}
+    noted = {path: found._asdict() for path, found in (read_exported(folder) | new).items()}
     (folder / MARKER).write_text(json.dumps(noted, indent=1) + "\n")
 
 

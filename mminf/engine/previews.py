@@ -149,7 +149,8 @@ def _outcome(row: Row, sinks: list[Sink]) -> PreviewedOutcome:
 def _rows(row: Row, sinks: list[Sink]) -> Iterator[tuple[str, str]]:
     for sink in sinks:
         wanted = sink.config.dropped_by
-        if (row.state is RecordStatus.DONE) if wanted is None else (row.step == wanted):
+        done, dropped = row.state is RecordStatus.DONE, row.state is RecordStatus.DROPPED
+        if done if wanted is None else (dropped and row.step == wanted):
             name, record = str(sink.config.path), row.record()
             try:
                 made = sink.row(record) if sink.takes(record) else None

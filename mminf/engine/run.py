@@ -22,7 +22,7 @@ from mminf.engine.session import Session
 from mminf.engine.workspace import Workspace
 from mminf.errors import SourceError
 from mminf.journal import Journal, RunHeader
-from mminf.journal.kept import Kept, note_kept, read_kept
+from mminf.journal.kept import Kept, has_new_failures, note_failed, note_kept, read_kept
 from mminf.layout import amount
 from mminf.recipe.dataflow import overwritten
 from mminf.recipe.model import Recipe
@@ -204,7 +204,9 @@ class Run:
 
     def _write(self, journal: Journal) -> list[Written]:
         self.workspace.check()
-        guard = Guard(failed=journal.outcomes.has_failures(), force=self.plan.force, rows=journal.meta.datasets)
+        guard = Guard(
+            failed=has_new_failures(journal.meta, journal.outcomes), force=self.plan.force, rows=journal.meta.datasets
+        )
         written = write_sinks(self.plan, self.target, journal, self.source.policy(), guard=guard)
         before, paths = read_kept(journal.meta), {item.path for item in written}
         replaced = {beside for path, beside in before.datasets.items() if path in paths} - paths
@@ -212,6 +214,8 @@ class Run:
             log.info("%s is outdated and can be removed: the dataset next to it was replaced", self.target / path)
         kept = {path: beside for path, beside in before.datasets.items() if path not in paths}
         kept |= {item.kept: item.path for item in written if item.kept is not None}
+        if not any(item.kept for item in written):
+            note_failed(journal.meta, journal.outcomes)
         note_kept(journal.meta, Kept(kept, sorted({*before.outdated, *replaced} - paths)))
         note_input(journal.meta, self.source)
         journal.meta.note_datasets(journal.meta.datasets | {item.path: item.rows for item in written})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -184,6 +185,14 @@ class Outcomes:
         self._database.check("rows")
         for table in ("rows", "meta"):
             self._database.check_rows(table)
+
+    def digest(self) -> str:
+        """Returns a digest of the records and their outcomes: it changes if a dataset of them may have changed."""
+        found = hashlib.blake2b(digest_size=8)
+        sql = f"SELECT stage, root, path, state, step, key FROM rows WHERE run >= ? {_IN_ORDER}, stage"  # noqa: S608
+        for row in self._database.stream(sql, self._meta.since):
+            found.update(repr(row).encode("utf-8", "surrogatepass"))
+        return found.hexdigest()
 
     def find(self, record: str) -> list[Row]:
         """Returns the rows of a record and its children, in all stages."""

@@ -14,7 +14,7 @@ import yaml
 
 from mminf.content import builtin_recipes, find_recipe
 from mminf.errors import Problem, RecipeError, nearest, shorten_text
-from mminf.recipe.config import SourceConfig
+from mminf.recipe.config import SourceConfig, StepConfig
 from mminf.recipe.insert import find_insertion, insert_steps
 from mminf.recipe.lines import Document, Path_, load_document, parse_document
 from mminf.recipe.names import step_paths
@@ -260,8 +260,15 @@ def _overlay_step(document: Document, name: str, body: Any, where: str) -> None:
         for key, value in body.items():
             overlay(document, (*path, kind, key), value, where)
     else:
-        steps[index][kind] = body
+        steps[index][kind] = _keep_common(kind, steps[index][kind], body)
         document.place((*path, kind), where)
+
+
+def _keep_common(kind: str, old: Any, value: Any) -> Any:
+    """Returns a bare value that replaces the settings of a step, with those that all steps have: its name, `when`."""
+    short = STEPS.get(kind).Config.shorthand if kind in STEPS else None
+    common = {key: old[key] for key in StepConfig.model_fields if key in old} if isinstance(old, Mapping) else {}
+    return {**common, short: value} if common and short is not None and value is not None else value
 
 
 def _spell_out_step(item: dict[str, Any], kind: str) -> None:

@@ -82,9 +82,11 @@ class BaseGenerate(PromptStep[G]):
     """Base of the steps that call a model and write its answer."""
 
     def _find_template(self, config: G, folders: TemplateFolders) -> Template:
-        if config.reads is None or config.template is not None or config.prompt is not None:
+        given = config.template is not None or config.prompt is not None
+        self._asked = None if given else config.reads
+        if self._asked is None:
             return super()._find_template(config, folders)
-        return Template("{{ images }}{{ " + config.reads + " }}", f"reads: {config.reads}")
+        return Template("{{ images }}{{ " + self._asked + " }}", f"reads: {self._asked}")
 
     @property
     def gate(self) -> bool:
@@ -112,11 +114,18 @@ class BaseGenerate(PromptStep[G]):
         return {} if self.config.extract is None else self.config.extract.list_lengths()
 
     def drafts(self, record: Record) -> tuple[Draft, ...]:
+        self._check_question(record.fields)
         turns = super().drafts(record)
         if self.config.history is None:
             return turns
         shown = bool(self.shown)
         return continue_chat(self.config.history.drafts(record), turns, shown=shown)
+
+    def _check_question(self, fields: Mapping[str, object]) -> None:
+        """Raises RecordError if the field that is the prompt is empty: the model would make a question up."""
+        name = self._asked
+        if name is not None and name in fields and not str("" if fields[name] is None else fields[name]).strip():
+            raise RecordError(f"field {name!r} is empty")
 
     async def run(self, record: Record, ctx: Context) -> Outcome:
         if self.config.into is None:

@@ -70,7 +70,13 @@ def dataset_outcomes(
     Raises:
         UsageError: if the step yields something else than records with fields, a Drop or a RecordError.
     """
-    for item in step.run_all(records, context):
+    results: object = step.run_all(records, context)
+    if not isinstance(results, Iterable):
+        raise UsageError(
+            f"`run_all` of dataset step {step.name!r} returned {type(results).__name__}, not records with their "
+            "outcomes: `yield record, outcome` for each record"
+        )
+    for item in results:
         match item:
             case (Record() as record, RecordError() as error):
                 yield record, error

@@ -113,6 +113,30 @@ def test_files_of_others_are_not_part_of_a_dataset(run: Run) -> None:
     assert dataset.files == ("a/00000.jsonl", "a/00001.jsonl", "a/00002.jsonl", "a/manifest.json")
 
 
+def test_an_export_that_is_older_than_the_outcomes_is_left_out(
+    run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its rows may be about images that were replaced, or records that were dropped since."""
+    output, to = run(sinks="  - jsonl: a.jsonl"), tmp_path / "to"
+    recipe = tmp_path / "drawings.yaml"
+    other = mminf.load(recipe, settings=["sinks=[{jsonl: mine.jsonl}]"])
+    for folder in (output, to):
+        api.export(other, output, to=folder)
+    mminf.run(recipe, output=output)  # nothing has changed
+    assert [item.path for item in found_in(output)] == ["a.jsonl", "mine.jsonl"]
+    script = tmp_path / "answers.py"
+    script.write_text(script.read_text().replace("a drawing", "a sketch"))
+    mminf.run(recipe, output=output)
+    assert "sketch" in (output / "a.jsonl").read_text()
+    assert [item.path for item in found_in(output)] == ["a.jsonl"]
+    assert "left out: mine.jsonl, which was exported before the last run" in caplog.text
+    assert not find_datasets(output, to, read_recipe(output))
+    for folder in (output, to):
+        api.export(mminf.load(recipe, settings=["sinks=[{jsonl: mine.jsonl}]"]), output, to=folder)
+    assert [item.path for item in found_in(output)] == ["a.jsonl", "mine.jsonl"]
+    assert [item.path for item in find_datasets(output, to, read_recipe(output))] == ["mine.jsonl"]
+
+
 def test_a_smaller_dataset_beside_a_complete_one_is_left_out(run: Run, tmp_path: Path) -> None:
     output = run(sinks="  - jsonl: a.jsonl")
     (tmp_path / "answers.py").write_text("def answer(request):\n    raise ValueError('broken')\n# another model\n")

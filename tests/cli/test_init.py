@@ -189,6 +189,8 @@ def test_texts_become_the_field_that_the_recipe_reads(tmp_path: Path) -> None:
         (["--server", "http://x/v1"], "--model NAME"),
         (["--server", "x/v1", "--model", "m"], "--server: an address must have the form http://host:port/v1"),
         (["--recipe", "oasi", "--gpu"], "did you mean 'oasis'"),
+        (["--gpu", "--recipe", "magpie", "--model", "./gone"], "--model ./gone: no such folder"),
+        (["--cpu", "--recipe", "magpie", "--text-model", "/gone/model"], "--text-model /gone/model: no such folder"),
     ],
 )
 def test_errors_say_what_to_do(arguments: list[str], error: str, tmp_path: Path) -> None:
@@ -276,6 +278,25 @@ def test_a_recipe_that_does_not_fit_the_input_is_refused(photos: Path, tmp_path:
     assert "did you mean 'oasis'" in error_of(
         "init", str(tmp_path / "x"), "--input", str(photos), "--recipe", "oasi", "--cpu"
     )
+
+
+def test_records_that_lack_a_field_do_not_rule_a_recipe_out(tmp_path: Path, photos: Path) -> None:
+    """One empty cell of a table would: these records fail alone, each with a reason."""
+    table = tmp_path / "rows.csv"
+
+    def write(images: list[str]) -> None:
+        lines = [f"{number},{image},a cat" for number, image in enumerate(images)]
+        table.write_text("\n".join(["id,image,caption", *lines]) + "\n")
+
+    write([f"{photos}/0.png"] * 4 + [""])
+    said = run(str(tmp_path / "m"), "--input", str(table), "--cpu")
+    assert "note: 1 of the first 5 records have no images: they will fail" in said
+    assert "oasis" in said and (tmp_path / "m").is_dir()
+    write([f"{photos}/0.png"] + [""] * 4)
+    few = run(str(tmp_path / "few"), "--input", str(table), "--cpu", "--recipe", "caption")
+    assert "note: 4 of the first 5 records have no images" in few
+    write([""] * 5)
+    assert "it needs images" in error_of("init", str(tmp_path / "x"), "-i", str(table), "--cpu", "--recipe", "caption")
 
 
 def test_a_machine_without_a_gpu_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

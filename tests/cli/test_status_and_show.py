@@ -88,7 +88,7 @@ def test_status_as_json_has_the_same(small: Path) -> None:
     assert (found["done"], found["dropped"], found["failed"], found["total"], found["pending"]) == (13, 24, 4, 41, 0)
     assert 0 <= found["seconds"] < 60
     assert abs(found["started_at"] - time.time()) < 600
-    assert found["datasets"] == [{"path": "out.jsonl", "rows": 13, "exists": True}]
+    assert found["datasets"] == [{"path": "out.jsonl", "rows": 13, "exists": True, "instead": None}]
     (rich,) = (reason for reason in found["reasons"] if reason["reason"] == "n <= 1")
     assert (rich["step"], rich["state"], rich["rows"]) == ("rich", "dropped", 16)
     assert rich["example"] in ("n 0 <= 1", "n 1 <= 1")

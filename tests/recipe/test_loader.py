@@ -288,3 +288,18 @@ def test_a_step_with_a_problem_is_not_missing_for_a_sink(write_recipe: Callable[
     both = problems(write_recipe(text.format("'1 +'", "keap")))
     assert [("dropped_by" in line) for line in both] == [False, True]
     assert "did you mean 'keep'" in both[1]
+
+
+def test_a_bare_value_keeps_the_name_of_a_step(write_recipe: Callable[[str], Path]) -> None:
+    path = write_recipe(
+        "name: r\nsource: {jsonl: rows.jsonl}\nsteps:\n"
+        "  - keep: {name: good, when: text != 'x', expression: text == 'a'}\n"
+        "  - sample: {name: few, fraction: 0.9}\n  - keep: text\n"
+        "sinks: [{jsonl: o.jsonl}]\nprofiles: {strict: {steps: {good: text == 'b'}}}\n"
+    )
+    for options in ({"settings": ["steps.good=text == 'b'"]}, {"profile": "strict"}):
+        first = load_recipe(path, **options).steps[0]  # type: ignore[arg-type]
+        assert (first.name, first.config.when, first.config.expression) == ("good", "text != 'x'", "text == 'b'")
+    few = load_recipe(path, settings=["steps.few=0.5", "steps.keep=text == 'c'"]).steps
+    assert (few[1].name, few[1].config.fraction) == ("few", 0.5)
+    assert few[2].name == "keep"

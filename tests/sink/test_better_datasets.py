@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import mminf
 from mminf import api
+from mminf.cli.main import app
+from mminf.journal import Journal
 from mminf.run_folder import read_origin
 
 from ..conftest import read_rows
@@ -54,6 +57,58 @@ def test_a_run_with_failures_keeps_the_better_dataset(
     assert run(recipe, output).written[0].kept is None
     assert (output / f"new-{name}").exists(), "what is outdated is for the user to remove"
     assert f"new-{name}" not in [dataset["path"] for dataset in api.status(output)["datasets"]]
+
+
+def test_records_that_failed_before_keep_no_dataset(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder with one broken image would keep the rows of every looser threshold."""
+    output, recipe = tmp_path / "out", make()
+    monkeypatch.setenv("BROKEN", "q1")
+    steps = "steps=[{generate: {engine: s, prompt: '{{ q }}', attempts: 1}}, {keep: \"q != 'q0'\"}]"
+    assert run(recipe, output).written[0].rows == 4
+    stricter = run(recipe, output, settings=[steps]).written[0]
+    assert (stricter.path, stricter.rows, stricter.before, stricter.kept) == ("o.jsonl", 3, 4, None)
+    monkeypatch.setenv("BROKEN", "q1 q2")
+    (tmp_path / "s.py").write_text(SCRIPT + "# another model\n")
+    other = run(recipe, output, settings=[steps]).written[0]
+    assert (other.path, other.rows, other.kept) == ("new-o.jsonl", 2, "o.jsonl"), "q2 has failed since"
+    assert run(recipe, output, settings=[steps]).written[0].kept == "o.jsonl", "also in the next run"
+    monkeypatch.setenv("BROKEN", "")
+    (tmp_path / "s.py").write_text(SCRIPT + "# yet another model\n")
+    assert run(recipe, output).written[0].rows == 5
+    monkeypatch.setenv("BROKEN", "q1")
+    (tmp_path / "s.py").write_text(SCRIPT)
+    assert run(recipe, output).written[0].kept == "o.jsonl", "q1 had not failed in the run before"
+
+
+def test_journals_of_earlier_versions_keep_the_larger_dataset(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out"
+    monkeypatch.setenv("BROKEN", "q1")
+    run(make(), output)
+    with Journal(output, write=True) as journal:
+        journal.database.execute("DELETE FROM meta WHERE key = 'failed'")
+    assert run(make(), output, limit=3).written[0].kept == "o.jsonl"
+
+
+def test_a_dataset_that_was_kept_is_told(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output, recipe = tmp_path / "out", make()
+    run(recipe, output)
+    monkeypatch.setenv("BROKEN", "q1 q2 q3")
+    (tmp_path / "s.py").write_text(SCRIPT + "# another model\n")
+    quiet = CliRunner().invoke(app, ["run", str(recipe), "-o", str(output), "--quiet"])
+    assert "o.jsonl was kept: it has more rows" in " ".join(quiet.stderr.split()) and not quiet.stdout
+    (kept, _) = api.status(output)["datasets"]
+    assert (kept["path"], kept["rows"], kept["instead"]) == ("o.jsonl", 5, "new-o.jsonl")
+    told = " ".join(CliRunner().invoke(app, ["status", str(output)]).output.split())
+    assert "o.jsonl: 5 rows; of an earlier run, because it is larger than new-o.jsonl of the last one" in told
+    api.export(mminf.load(recipe), output, force=True)
+    (replaced, _) = api.status(output)["datasets"]
+    assert (replaced["rows"], replaced["instead"]) == (2, None), "of the export"
+    run(recipe, output, force=True)
+    assert api.status(output)["datasets"][0]["rows"] == 2
 
 
 def test_a_dataset_that_a_recipe_no_longer_writes_is_still_of_an_earlier_run(

@@ -35,7 +35,7 @@ def explain_types(error: str) -> str | None:
                 reason = f"the model matches more than one {what} of ms-swift: {', '.join(names)}"
             else:
                 reason = f"ms-swift can't detect the {what} of this model"
-            return f"{reason}. {_how_to_set(setting, names)}"
+            return f"{reason}. {_how_to_set(setting, names, both='template:' in reason)}"
     return None
 
 
@@ -50,11 +50,14 @@ def _with_templates(model_type: str) -> str:
     return f"{model_type} (with `template: {' or '.join(templates) if len(templates) <= _MOST else 'NAME'}`)"
 
 
-def _how_to_set(setting: str, names: Sequence[str]) -> str:
+def _how_to_set(setting: str, names: Sequence[str], *, both: bool = False) -> str:
+    """Returns how to set a type. `both`: some model types need a template as well."""
     listed = "one of these" if names else f"one of ms-swift's {setting.removesuffix('_type')} types"
+    key = f"`{setting}: TYPE`{' (and `template: NAME`, where several are listed)' if both else ''}"
+    also = " --set engines.NAME.template=TEMPLATE" if both else ""
     return (
-        f"Set it to {listed}: `{setting}: TYPE` under the engine in the recipe, or `--set engines.NAME.{setting}=TYPE` "
-        "on the command line, where NAME is the engine's name in the recipe"
+        f"Set it to {listed}: {key} under the engine in the recipe, or `--set "
+        f"engines.NAME.{setting}=TYPE{also}` on the command line, where NAME is the engine's name in the recipe"
     )
 
 
