@@ -129,6 +129,7 @@ setup(
     entry_points={
         "console_scripts": ["mminf=mminf.cli.main:main"],
         "mminf.plugins": [f"{name}=mminf_plugins.{name}" for name in PLUGINS],
+        "vllm.general_plugins": ["mminf=mminf.backend.vllm.orphans:watch_parent"],
         "mminf.commands": [f"{name}=mminf_plugins.{name}.command" for name in COMMANDS],
     },
     classifiers=[

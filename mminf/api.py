@@ -121,7 +121,7 @@ def run(
         options: as for `load`.
 
     Raises:
-        UsageError: if it can't run; progress is saved in the journal.
+        UsageError: if it can't run, or a script lacks `if __name__ == "__main__":`; progress is saved in the journal.
     """
     loaded = recipe if isinstance(recipe, Recipe) else load(recipe, **options)
     where = ExecutorOptions(Shard.parse(shard) if shard is not None else None, ray)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,19 @@ def check_load(recipe: object, overrides: object) -> None:
     if not isinstance(overrides, Mapping | None):
         example = '{"engines.vlm.model": "..."}'
         raise UsageError(f"overrides: must be a mapping, such as {example}, not {type(overrides).__name__}")
+
+
+def check_main() -> None:
+    """Raises UsageError in a process of an engine that imports the script which has started it.
+
+    Such processes begin with an import of the main module (Python's docs, `multiprocessing`, "Safe importing of main
+    module"). A call that is not guarded would run there again.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise UsageError(
+            "an engine's process has imported this script, which would run the recipe again: put the call of mminf "
+            'under `if __name__ == "__main__":`'
+        )
 
 
 def check_limit(limit: object) -> None:

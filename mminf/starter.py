@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -45,6 +46,7 @@ _SYNONYMS = {
 """Fields that recipes read, each with other names that columns of published datasets have."""
 _SMALL = {True: "Qwen/Qwen2-VL-2B-Instruct", False: "Qwen/Qwen2.5-1.5B-Instruct"}
 """Models for a machine without a GPU: one that sees images, and one that does not."""
+_CPU_PIXELS = 401408
 _HOOKS = "hook"
 _ANSWERS = 10
 """Seconds in which a server should answer."""
@@ -214,9 +216,8 @@ def write_starter(
         raise UsageError("models on a server need its address and the model's name: --server URL --model NAME")
     if url is not None and model is not None:
         _server_config(url, model)
-    for option, given in (("--model", model), ("--text-model", text_model)) if where is not Where.SERVER else ():
-        if given is not None and given.startswith(("/", "./", "../", "~")) and not Path(given).expanduser().is_dir():
-            raise UsageError(f"{option} {given}: no such folder")
+    if where is not Where.SERVER:
+        model, text_model = _local("--model", model), _local("--text-model", text_model)
     text = _adapt(find_recipe(name), found, Engines(where, url, model, text_model))
     target = folder / f"{name}.yaml"
     if target.exists() and not force:
@@ -227,6 +228,31 @@ def write_starter(
     except OSError as error:
         raise OutputError(f"{target} can't be written: {error.strerror or error}") from error
     return target
+
+
+def _local(option: str, model: str | None) -> str | None:
+    """Returns the name of a model; the whole path of a folder, so that the recipe runs in any folder.
+
+    Raises:
+        UsageError: if it is a path, and there is no such folder.
+    """
+    if model is None or model.startswith("builtin:"):
+        return model
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return str(folder.absolute())
+    if model.startswith(("/", "./", "../", "~")):
+        raise UsageError(f"{option} {model}: no such folder")
+    return model
+
+
+def _own_pixels(model: str | None) -> int | None:
+    """Returns the maximum number of pixels of a local model's images; None if it is not known."""
+    try:
+        given = json.loads((Path(model or "") / "preprocessor_config.json").read_bytes()).get("max_pixels")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return given if isinstance(given, int) and given > 0 else None
 
 
 class Engines(NamedTuple):
@@ -257,9 +283,15 @@ class Engines(NamedTuple):
         if self.where is Where.SERVER:
             shown = {"max_pixels": body["max_pixels"]} if sees and "max_pixels" in body else {}
             return {"backend": "openai", "base_url": self.url, "model": model or self.model, **shown}
+        own = {} if model is None else {"model": model}
+        made: dict[str, Any]
         if self.where is Where.CPU:
-            return {"backend": "transformers", "model": model or _SMALL[sees], "max_pixels": 401408}
-        return {**body, **({"model": model} if model is not None else {})}
+            made = {"backend": "transformers", "model": _SMALL[sees], "max_pixels": _CPU_PIXELS, **own}
+        else:
+            made = {**body, **own}
+        if (most := _own_pixels(model)) is not None and "max_pixels" in made:
+            made["max_pixels"] = min(most, made["max_pixels"])  # larger images than it was trained with
+        return made
 
 
 def _adapt(path: Path, found: InputSummary | None, given: Engines) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,3 +85,25 @@ def test_a_value_that_is_no_text_may_have_a_comment(recipe: Path) -> None:
 def test_a_text_that_is_yaml_is_refused_with_the_remedy(value: str, recipe: Path) -> None:
     with pytest.raises(UsageError, match="quote a text"):
         mminf.load(recipe, settings=[f"note={value}"])
+
+
+def test_a_script_that_an_engine_process_imports_does_not_run_again(
+    tmp_path: Path, write_recipe: Callable[[str], Path], rows: Callable[..., Path]
+) -> None:
+    """Processes of vLLM import the script that has started them."""
+    rows({"id": "a", "text": "x"})
+    write_recipe("name: r\nsource: {jsonl: rows.jsonl}\nsteps:\n  - keep: text\nsinks: [{jsonl: o.jsonl}]\n")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import multiprocessing, sys\nimport mminf\n"
+        "def work():\n    print('worked')\n"
+        "if __name__ == '__main__' or 'guarded' not in sys.argv:\n"
+        "    print(mminf.run('recipe.yaml', output='out').counts.done)\n"
+        "if __name__ == '__main__':\n"
+        "    process = multiprocessing.get_context('spawn').Process(target=work)\n"
+        "    process.start()\n    process.join()\n"
+    )
+    for arguments, printed, told in (((), "1\n", True), (("guarded",), "1\nworked\n", False)):
+        ended = subprocess.run([sys.executable, script, *arguments], cwd=tmp_path, capture_output=True, text=True)
+        assert ended.stdout == printed
+        assert ('put the call of mminf under `if __name__ == "__main__":`' in ended.stderr) is told

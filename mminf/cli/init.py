@@ -65,7 +65,7 @@ def init(
 
         mminf init my_data --input rows.jsonl --cpu --recipe caption_qa
     """
-    from mminf.starter import fitting_recipes, next_commands, write_starter
+    from mminf.starter import next_commands, write_starter
 
     ask = sys.stdin.isatty() and sys.stdout.isatty()
     given = input
@@ -76,13 +76,12 @@ def init(
         model = typer.prompt("name of the model on the server")
     asked = _ask_server(server, model)
     found = _inspect(given, columns, image_root)
-    usual = None if found is None else found.including(_USUAL)
-    fits = fitting_recipes(usual) or fitting_recipes(None if found is None else found.including())
+    fits = _fitting(found)
     _check_fit(recipe, found, fits)
     closed = where.value == "server" and not asked.hooks
     chosen = recipe or _choose(fits, closed=closed, ask=ask)
     if recipe is None:
-        _tell_columns(usual)
+        _tell_columns(found)
     path = write_starter(chosen, folder, found, where, url=server, model=model, text_model=text_model, force=force)
     echo()
     echo(f"wrote {path}")
@@ -94,6 +93,15 @@ def init(
     width = max(len(command) for command, _ in commands)
     for command, purpose in commands:
         echo(f"  {command:{width}}  # {purpose}")
+
+
+def _fitting(found: InputSummary | None) -> list[Fitting]:
+    """Returns the recipes that fit the usual records of an input; if there are none, those that fit any of them."""
+    from mminf.starter import fitting_recipes
+
+    if found is None:
+        return fitting_recipes(None)
+    return fitting_recipes(found.including(_USUAL)) or fitting_recipes(found.including())
 
 
 def _inspect(given: str | None, columns: Sequence[str], image_root: str | None) -> InputSummary | None:
@@ -199,7 +207,7 @@ def _tell_columns(found: InputSummary | None) -> None:
 
     if found is None:
         return
-    for renamed, names in renamed_columns(found).items():
+    for renamed, names in renamed_columns(found.including(_USUAL)).items():
         echo_wrapped(
             f"with a column renamed, {', '.join(names[:_MOST])} would fit too: add `--column {renamed} --recipe NAME`",
             indent="  ",

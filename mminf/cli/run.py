@@ -133,7 +133,8 @@ def _datasets(result: RunResult) -> Iterator[str]:
         yield f"  {result.output / written.path}: {amount(written.rows, 'row')}{less}"
         yield from _kept_for(result, written)
         if written.left_out:
-            yield f"  {amount(written.left_out, 'record')} left out, such as {written.example}"
+            listed = "; run.log lists them" if written.left_out > 1 else ""
+            yield f"  {amount(written.left_out, 'record')} left out, such as {written.example}{listed}"
 
 
 def _kept_for(result: RunResult, written: Written) -> Iterator[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from mminf.arguments import check_limit
+from mminf.arguments import check_limit, check_main
 from mminf.cost.eta import Expected
 from mminf.engine.input import check_source, count_source, read_input, telling
 from mminf.engine.output import check_recipe, check_targets, note_datasets, note_input, warn_of_input, warn_of_limit
@@ -255,6 +255,7 @@ def open_run(
         SourceError, UsageError: if the recipe has no source, or the limit is not a positive whole number.
     """
     check_limit(limit)
+    check_main()
     session = Session(recipe, keep_engines=keep_engines)
     plan = make_plan(recipe, session.engines, limit=limit, force=force)
     return Run(plan, session, Workspace(output), open_source(recipe, output), open_sinks(recipe, output))

@@ -41,12 +41,14 @@ class Decoded(NamedTuple):
         mime: type of the file.
         plain: the file is JPEG, PNG or WebP, and any decoder gives the same pixels.
         scaled: the kind of samples that were scaled to 8 bits; None if the file has 8 bits.
+        changed: the file has an orientation, or is transparent, so that readers that ignore this see other pixels.
     """
 
     pixels: Image.Image
     mime: str
     plain: bool = False
     scaled: str | None = None
+    changed: bool = False
 
 
 def decode_image(data: bytes, uri: str, max_pixels: int = MAX_PIXELS) -> Decoded:
@@ -64,8 +66,9 @@ def decode_image(data: bytes, uri: str, max_pixels: int = MAX_PIXELS) -> Decoded
     with opened(data, uri, max_pixels) as image:
         mode, kind = image.mode, wide_kind(image)
         found = normalise(image, lambda: _open(data, _find_decoder(data, uri)))
-        plain = mode == "RGB" and kind is None and not found.changed and _is_sendable(image)
-        return Decoded(share(found.pixels), Image.MIME.get(image.format or "", "image/png"), plain, kind)
+        unchanged = not (found.changed or image.has_transparency_data)
+        plain = mode == "RGB" and kind is None and unchanged and _is_sendable(image)
+        return Decoded(share(found.pixels), Image.MIME.get(image.format or "", "image/png"), plain, kind, found.changed)
 
 
 @contextlib.contextmanager

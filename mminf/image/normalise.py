@@ -37,9 +37,11 @@ def normalise(image: Image.Image, reopen: Callable[[], Image.Image]) -> Normalis
         reopen: opens the image once more.
     """
     check_layout(image)
-    rgb = _to_rgb(image) if wide_kind(image) is None else scale_wide(image, reopen)
+    if wide_kind(image) is None:
+        rgb, transparent = _to_rgb(image)
+    else:
+        rgb, transparent = scale_wide(image, reopen), bool(image.has_transparency_data)
     turn = find_turn(image)  # after decoding: the TIFF decoder turns the image itself
-    transparent = bool(image.has_transparency_data)
     return Normalised(rgb if turn is None else rgb.transpose(turn), turn is not None or transparent)
 
 
@@ -59,19 +61,20 @@ def find_turn(image: Image.Image) -> Image.Transpose | None:
     return turns.get(image.getexif().get(_ORIENTATION, 1))
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Converts an image of 8 bits to RGB, with transparency on white."""
+def _to_rgb(image: Image.Image) -> tuple[Image.Image, bool]:
+    """Converts an image of 8 bits to RGB, with transparency on white. Returns whether any pixel is transparent."""
     from PIL import Image
 
     image.load()
     if not image.has_transparency_data:
-        return image if image.mode == "RGB" else image.convert("RGB")  # Pillow would copy it
+        return (image if image.mode == "RGB" else image.convert("RGB")), False  # Pillow would copy it
     if image.mode == "La":  # Pillow converts premultiplied grey only to LA
         image = image.convert("LA")
     rgba = image.convert("RGBA")
+    opacity = rgba.getchannel("A")
     white = Image.new("RGB", rgba.size, (255, 255, 255))
-    white.paste(rgba, mask=rgba.getchannel("A"))
-    return white
+    white.paste(rgba, mask=opacity)
+    return white, opacity.getextrema() != (255, 255)
 
 
 def scale_down(image: Image.Image, max_pixels: int | None) -> Image.Image:

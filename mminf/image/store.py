@@ -35,6 +35,8 @@ _ENTRY = 1000  # bytes that an image takes without its content
 _SMALL_BYTES = 2**16
 _SMALL_PIXELS = 2**18
 
+_CHANGED = "changed"
+
 
 class Fit(Protocol):
     """Scales images to the size that a model's processor wants; equal ones make equal pixels."""
@@ -261,7 +263,7 @@ class ImageStore:
 
     def _make_view(self, uri: str, data: bytes, view: View, max_pixels: int) -> Image.Image | str:
         found = decode_image(data, uri, max_pixels)
-        self._log_scaled(uri, found)
+        self._log_changes(uri, found)
         scaled = view.make(found.pixels, uri)
         if view.kind == "pixels":
             return scaled
@@ -270,11 +272,18 @@ class ImageStore:
             data, mime = _to_png(scaled), "image/png"
         return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
 
-    def _log_scaled(self, uri: str, found: Decoded) -> None:
-        """Logs once per run and kind that samples are scaled."""
+    def _log_changes(self, uri: str, found: Decoded) -> None:
+        """Logs once per run and kind how images differ from their files."""
         if found.scaled is not None and found.scaled not in self._logged:
             self._logged.add(found.scaled)
             log.info("%s images are scaled to 8 bits, the first: %s", found.scaled, shorten_text(uri))
+        if found.changed and _CHANGED not in self._logged:
+            self._logged.add(_CHANGED)
+            log.warning(
+                "models see images upright, as their EXIF orientation says, and on white; ms-swift trains on the file "
+                "as it is, so that it would see others (`mminf help training`); the first: %s",
+                shorten_text(uri),
+            )
 
 
 def default_threads() -> int:

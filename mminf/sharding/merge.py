@@ -25,7 +25,6 @@ from mminf.journal.meta import ADDED, merged_key
 from mminf.journal.outcomes import KEEP
 from mminf.journal.schema import COLUMNS, FILE, SHARDS, checksum_sql, insert
 from mminf.journal.writer import damaged
-from mminf.layout import amount
 from mminf.shard import Shard
 from mminf.sharding.phase import Phase, ShardProgress
 from mminf.states import RunState
@@ -219,9 +218,9 @@ def _tell_repeated(connection: sqlite3.Connection, run: int, shard: Shard) -> No
     ).fetchone()
     if count:
         log.warning(
-            "shard %s replaces %s of earlier shards by another with the same id, such as %s: the source must give all "
-            "rows with one id to one shard",
-            *(shard, amount(count, "record"), example),
+            "shard %s has ids of records of earlier shards (%d, such as %s), which its records replace: the source "
+            "must give all rows with one id to one shard",
+            *(shard, count, example),
         )
 
 

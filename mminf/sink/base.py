@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,10 @@ from mminf.special_tokens import escape_row
 from mminf.storage import is_remote
 from mminf.template import Expression
 
+run_log = logging.getLogger("mminf.run")
+"""The log of the run, a file."""
+_MOST_LOGGED = 1000
+"""Maximum number of records left out of a dataset that the log lists."""
 T = TypeVar("T")
 
 
@@ -252,9 +257,17 @@ class Rows:
                     row = _row(self.sink, record)
                     self._next = None if row is None else escape_row(row, self.sink.tokens)
             except RecordError as error:
-                self.left_out += 1
-                self.example = self.example or f"record {record.id}: {error}"
+                self._leave_out(f"record {record.id}: {error}")
         return True
+
+    def _leave_out(self, told: str) -> None:
+        """Counts a record without a row, which is in the log of the run."""
+        self.left_out += 1
+        self.example = self.example or told
+        if self.left_out <= _MOST_LOGGED:
+            run_log.warning("left out of %s: %s", self.sink.config.path, told)
+        elif self.left_out == _MOST_LOGGED + 1:
+            run_log.warning("left out of %s: more than %d records", self.sink.config.path, _MOST_LOGGED)
 
     def start(self, records: Iterable[Record]) -> Path:
         """Returns the path that a dataset of several files is written to.

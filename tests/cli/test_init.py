@@ -374,6 +374,22 @@ def test_models_are_those_that_are_given(where: Where, tmp_path: Path) -> None:
     )
 
 
+def test_a_local_model_is_named_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipe may be run from another folder. Images are not larger than those that the model was trained with."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+
+    def engine(pixels: str) -> dict[str, Any]:
+        (tmp_path / "mine" / "preprocessor_config.json").write_text(pixels)
+        path = write_starter("caption", tmp_path / "r", None, Where.GPU, model="mine", force=True)
+        return dict(load_document(path).data["engines"]["vlm"])
+
+    made = engine('{"max_pixels": 12544}')
+    assert (made["model"], made["max_pixels"]) == (str(tmp_path / "mine"), 12544)
+    for other in ("{}", "[]", "no JSON", '{"max_pixels": "many"}', '{"max_pixels": 12845056}'):
+        assert engine(other)["max_pixels"] == 1003520
+
+
 def test_where_the_models_run_is_told_and_asked_again(photos: Path, tmp_path: Path) -> None:
     assert "models: on the cpu, because the machine has no GPU (--cpu)" in run(
         str(tmp_path / "m"), "--input", str(photos)

@@ -357,7 +357,5 @@ def test_ids_in_several_shards_are_told(recipe: Path, tmp_path: Path, caplog: py
     recipe.write_text(text.replace("{jsonl: rows.jsonl}", "{cutting: rows.jsonl}"))
     shards(recipe, tmp_path / "cut", 2)
     merge(recipe, tmp_path / "cut")
-    told = (
-        "shard 1/2 replaces 1 record of earlier shards by another with the same id, such as same: the source must give"
-    )
+    told = "shard 1/2 has ids of records of earlier shards (1, such as same), which its records replace: the source"
     assert told in caplog.text

@@ -239,3 +239,16 @@ def test_better_vectors_in_a_store_are_kept_too() -> None:
     assert (written.path, written.rows, written.before, written.kept) == ("new-v", 2, 5, "v")
     assert {path: store.cat_file(path) for path in store.find("/vectors/out/v")} == before
     assert store.cat_file("/vectors/out/new-v/index.jsonl").count(b"\n") == 2
+
+
+def test_records_without_a_row_are_in_the_log(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a run names the first."""
+    monkeypatch.setattr("mminf.sink.base._MOST_LOGGED", 3)
+    recipe = make("{jsonl: all.jsonl}, {swift: {path: o.jsonl, user: q, assistant: gone}}")
+    text = recipe.read_text().replace("steps: [", "steps: [{set: {gone: \"'' if q != 'q3' else 'an answer'\"}}, ")
+    recipe.write_text(text)
+    assert [(item.rows, item.left_out) for item in run(recipe, tmp_path / "out").written] == [(5, 0), (1, 4)]
+    log = (tmp_path / "out" / "run.log").read_text()
+    for name in ("r0", "r1", "r2"):
+        assert f"left out of o.jsonl: record {name}: " in log
+    assert "record r4" not in log and "left out of o.jsonl: more than 3 records" in log

@@ -18,6 +18,7 @@ from mminf.backend.swift import SwiftBackend, SwiftConfig
 from mminf.backend.swift.answer import Answer
 from mminf.backend.swift.hook import Arguments, Hook
 from mminf.backend.vllm.front import Front
+from mminf.backend.vllm.orphans import adopted
 from mminf.errors import EngineError
 from mminf.request import Request, explicit_sampling
 
@@ -181,7 +182,7 @@ class VllmBackend(SwiftBackend):
         # Our logits processors have the interface of vLLM's first model runner. The second one, which is vLLM 0.32's
         # default if Triton is installed, refuses to start with them.
         os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "0")
-        with _quiet_start():
+        with _quiet_start(), adopted():
             super().load()
         assert self._engine is not None
         # vLLM's reasoning parsers are applied by ms-swift's own way of asking.
