@@ -79,7 +79,7 @@ class Server(NamedTuple):
 
     Attributes:
         refused: why it can't be used now, or None if it answers and serves the model.
-        hooks: it is vLLM's, which leaves the user's turn open if it is asked to.
+        hooks: it leaves the user's turn open if it is asked to.
     """
 
     refused: str | None
@@ -94,7 +94,7 @@ def ask_server(url: str, model: str) -> Server:
     """
     config = _server_config(url, model)
     try:
-        return Server(None, asyncio.run(_meet(config)) == "vllm")
+        return Server(None, asyncio.run(_leaves_open(config)))
     except TimeoutError:
         return Server(f"{url} has not answered within {_ANSWERS} s")
     except EngineError as error:
@@ -109,16 +109,25 @@ def _server_config(url: str, model: str) -> Any:
         raise UsageError(f"--server: {error.errors()[0]['msg']}") from error
 
 
-async def _meet(config: Any) -> str:
-    """Returns the kind of the server."""
+async def _leaves_open(config: Any) -> bool:
+    """Returns whether a server leaves the user's turn open: vLLM's does, ms-swift's may have mminf's plugin."""
     from mminf.backend.client import Client  # imports aiohttp
 
     client = Client(config)
     try:
         await asyncio.wait_for(client.meet(), _ANSWERS)
-        return next(iter(client.endpoints)).server
+        kind = next(iter(client.endpoints)).server
     finally:
         await client.close()
+    if kind != "swift":
+        return kind == "vllm"
+    backend = BACKENDS.get("openai")(config)
+    try:
+        return bool(await asyncio.wait_for(backend.leaves_open(), _ANSWERS))
+    except (EngineError, TimeoutError):
+        return False
+    finally:
+        await backend.close()
 
 
 def fitting_recipes(found: InputSummary | None) -> list[Fitting]:

@@ -13,7 +13,7 @@ from mminf.backend.builtin import find_model, is_builtin
 from mminf.image import View
 from mminf.recipe.config import EngineConfig
 from mminf.record import digest
-from mminf.registry import BACKENDS
+from mminf.registry import BACKENDS, is_bundled
 from mminf.request import Generation, Rendered, Request, Sampling
 
 B = TypeVar("B")
@@ -61,12 +61,14 @@ class Backend(ABC):
         local: the model is loaded on this machine and takes its memory.
         view: the form of the images in requests.
         number: index of the replica, from 0.
+        version: of a plugin's backend; after a change of it, its calls are made again.
     """
 
     Config: ClassVar[type[EngineConfig]] = EngineConfig
     constrains: ClassVar[bool] = False
     embeds: ClassVar[bool] = False
     local: ClassVar[bool] = False
+    version: ClassVar[int] = 1
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -87,9 +89,16 @@ class Backend(ABC):
         """Raises ValueError if it is known before loading that the backend can't leave a prompt open."""
 
     def identity(self) -> dict[str, Any]:
-        """Returns the identity of the model and the settings that affect answers; part of every memo key."""
-        settings = self.config.model_dump(mode="json", exclude_defaults=True)
+        """Returns the identity of the model and the settings that affect answers; part of every memo key.
+
+        mminf's own defaults may change without an effect on answers. Of a plugin's backend nothing is known: its name,
+        `version` and defaults are parts of the identity.
+        """
+        own = is_bundled(type(self))
+        settings = self.config.model_dump(mode="json", exclude_defaults=own)
         kept = {key: value for key, value in settings.items() if key not in SPEED_ONLY}
+        if not own:
+            kept |= {"backend": self.config.backend, "version": self.version}
         kept["model"] = model_identity(self.config.model)
         if adapters := settings.get("adapters"):
             kept["adapters"] = [model_identity(adapter) for adapter in adapters]

@@ -22,7 +22,7 @@ from mminf.backend.chat_answer import NoAnswerError, read_answer
 from mminf.backend.endpoints import Endpoint, Endpoints, Lease
 from mminf.backend.failures import HOPELESS, Failure, Streak, error_inside, fix, read_failure, similar
 from mminf.backend.parameters import Change, adapt, apply, merge, rejected
-from mminf.backend.waits import backoff, retry_after
+from mminf.backend.waits import DeadEngineError, RateLimitError, Rejected, TransientError, backoff, retry_after
 from mminf.backend.wire import BrokenBodyError, parse_json, read_body
 from mminf.errors import EngineError, RequestError
 from mminf.limits import ANSWER_BYTES, LISTING_BYTES
@@ -41,26 +41,6 @@ _GIVEN_UP = 3
 """Number of calls in a row, each refused for `timeout` seconds, that stops the run."""
 _CHANGES = 8
 """Maximum number of parameters that are changed for one call."""
-
-
-class TransientError(Exception):
-    """A temporary failure; a retry may succeed."""
-
-
-class RateLimitError(TransientError):
-    """The server accepts no more calls for now.
-
-    Args:
-        seconds: the wait that it asked for.
-    """
-
-    def __init__(self, message: str, seconds: float) -> None:
-        super().__init__(message)
-        self.seconds = seconds
-
-
-class Rejected(Exception):
-    """The server rejects a parameter of the call; a retry with a changed parameter may succeed."""
 
 
 class Client:
@@ -130,6 +110,8 @@ class Client:
             except RateLimitError as error:
                 deadline = self._postpone(deadline, error)
                 continue
+            except DeadEngineError:
+                deadline = math.inf  # the call is not to blame: it waits for a server as long as `patience` says
             except TransientError as error:
                 failures, deadline = failures + 1, math.inf
                 if failures > self.config.retries:
@@ -223,9 +205,9 @@ class Client:
             seconds = retry_after(after)
             self.endpoints.refused(lease, seconds, failure.said)
             return RateLimitError(told, seconds or 0.0)
-        if failure.kind == "down":
+        if failure.kind in ("down", "dead"):
             self.endpoints.failed(lease, f"{failure.said[:100]!r}")
-            return TransientError(told)
+            return TransientError(told) if failure.kind == "down" else DeadEngineError(told)
         if failure.kind == "again":
             return TransientError(told)
         if (name := rejected(failure, payload)) is not None:

@@ -14,8 +14,9 @@ from mminf.errors import shorten_text
 from mminf.lazy import lazy_pattern
 from mminf.redact import hide_secrets, redact
 
-Kind = Literal["busy", "down", "again", "key", "access", "credit", "address", "model", "call"]
-"""busy: the server accepts no more calls for now; down: the server failed; again: a retry may succeed; key, access,
+Kind = Literal["busy", "down", "dead", "again", "key", "access", "credit", "address", "model", "call"]
+"""busy: the server accepts no more calls for now; down: the server failed; dead: its engine
+has died, and every call will fail until it is restarted; again: a retry may succeed; key, access,
 credit, address, model: every call will fail; call: only this call fails.
 """
 HOPELESS: dict[Kind, int] = {"key": 3, "credit": 3, "address": 3, "model": 3, "access": 10}
@@ -67,7 +68,7 @@ _BY_WORDS: tuple[tuple[Kind, frozenset[int], re.Pattern[str], re.Pattern[str]], 
     ("credit", frozenset({400, 403}), _CREDIT_CODE, _NO_CREDIT),
     ("key", frozenset({400, 403}), _KEY_CODE, _NO_KEY),
     ("model", frozenset({400, 404}), _MODEL_CODE, _NO_MODEL),
-    ("down", frozenset({400}), _DEAD, _DEAD),
+    ("dead", frozenset({400}), _DEAD, _DEAD),
 )
 """Kinds with their statuses, and the patterns of the error's code and message that select them."""
 _CODES = {

@@ -128,6 +128,19 @@ class OpenAIBackend(Backend):
         await self._probe_servers(client)
         return await client.post(self._payload(request), partial(self._probe_open_turn, client))
 
+    async def leaves_open(self) -> bool:
+        """Returns whether the servers leave the user's turn open; it costs two calls of one token each.
+
+        Raises:
+            EngineError: if they can't be reached.
+        """
+        client = await self._open()
+        try:
+            await self._probe_servers(client)
+        except EngineError:
+            return False
+        return True
+
     def render(self, request: Request) -> Rendered:
         return Rendered(show_chat(request.turns, request.open_turn), None)
 

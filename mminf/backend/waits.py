@@ -1,4 +1,4 @@
-"""How long to wait before a call is sent again."""
+"""Failures after which a call is sent again, and how long to wait before."""
 
 from __future__ import annotations
 
@@ -8,6 +8,30 @@ from email.utils import parsedate_to_datetime
 
 LONGEST_PAUSE = 300.0
 """Maximum number of seconds that a server may ask for."""
+
+
+class TransientError(Exception):
+    """A temporary failure; a retry may succeed."""
+
+
+class DeadEngineError(TransientError):
+    """The server's engine has died: no retry of a call succeeds until it is restarted."""
+
+
+class RateLimitError(TransientError):
+    """The server accepts no more calls for now.
+
+    Args:
+        seconds: the wait that it asked for.
+    """
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class Rejected(Exception):
+    """The server rejects a parameter of the call; a retry with a changed parameter may succeed."""
 
 
 def backoff(attempt: int, *, base: float = 0.5, top: float = 30.0) -> float:

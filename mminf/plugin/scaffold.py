@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import keyword
 import re
+import sys
 from pathlib import Path
 
 from mminf.errors import UsageError, nearest
@@ -30,6 +32,10 @@ def write_plugin(name: str, folder: Path | None = None, kind: str = "step") -> l
         raise UsageError(f"there is no kind of plugin {kind!r}{nearest(kind, KINDS)}")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise UsageError(f"{name!r} is not a valid name; use lower-case letters, digits and underscores")
+    if name in sys.stdlib_module_names or keyword.iskeyword(name):
+        raise UsageError(
+            f"{name!r} is a module or a keyword of Python, which {name}.py would hide; choose another name"
+        )
     discover()
     if name in _TAKEN.get(kind, STEPS):
         what = kind if kind in _TAKEN else "step"

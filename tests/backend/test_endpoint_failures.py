@@ -240,6 +240,34 @@ def test_a_server_that_lists_models_and_answers_no_call_stops_the_run(quick: Non
     asyncio.run(run())
 
 
+def test_calls_to_a_server_whose_engine_has_died_do_not_fail(quick: None) -> None:
+    """`swift deploy` goes on listing its models, so that health checks pass, and answers 400."""
+    died = {"message": "EngineCore encountered an issue. See stack trace (above) for the root cause."}
+
+    async def run() -> None:
+        async with serve() as one:
+            backend = make(one.url, retries=1)
+            await backend.generate(request())
+            one.handler = lambda body, n: web.json_response(died, status=400)
+            calls = [asyncio.create_task(backend.generate(request())) for _ in range(10)]
+            await until(lambda: one.listed > 6)
+            assert not any(call.done() for call in calls), "they wait"
+            one.handler = lambda body, n: answer("restarted")
+            async with asyncio.timeout(20):
+                assert {item.text for item in await asyncio.gather(*calls)} == {"restarted"}
+            await backend.close()
+        async with serve() as one:
+            backend = make(one.url, retries=1, patience=0.3)
+            await backend.generate(request())
+            one.handler = lambda body, n: web.json_response(died, status=400)
+            found = await asyncio.gather(*(backend.generate(request()) for _ in range(10)), return_exceptions=True)
+            assert {type(item) for item in found} == {EngineError}
+            assert "no server has answered for 0.3 s" in str(found[0]) and "EngineCore" in str(found[0])
+            await backend.close()
+
+    asyncio.run(run())
+
+
 def test_pauses_that_a_server_asks_for_do_not_count_as_failure() -> None:
     def busy(body: dict[str, Any], number: int) -> web.Response:
         return answer("at last") if number > 4 else web.Response(status=429, headers={"Retry-After": "0.3"})

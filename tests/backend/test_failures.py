@@ -51,7 +51,7 @@ BODIES = st.one_of(st.binary(max_size=200), JSON.map(lambda value: json.dumps(va
         (429, {"error": {"message": "account suspended", "type": "exceeded_current_quota_error"}}, "credit"),
         (400, {"error": {"message": "API key expired. Please renew the API key."}}, "key"),
         (400, {"error": {"message": "Model Not Exist"}}, "model"),
-        (400, {"message": "EngineCore encountered an issue. See stack trace (above) for the root cause."}, "down"),
+        (400, {"message": "EngineCore encountered an issue. See stack trace (above) for the root cause."}, "dead"),
         (400, {"message": "The text about EngineDeadError is too long"}, "call"),
         (400, {"error": {"message": "Access denied", "code": "Arrearage"}}, "credit"),
         (400, {"error": {"message": "Account balance is too low"}}, "credit"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -124,13 +125,35 @@ def test_over_a_vllm_server_the_hook_works(photos: Path, tmp_path: Path) -> None
             assert (tmp_path / "first" / owner / "oasis.yaml").exists() is hooks
 
 
+@pytest.mark.parametrize("plugin", [True, False])
+def test_over_a_server_of_ms_swift_the_hook_works_with_the_plugin(photos: Path, tmp_path: Path, plugin: bool) -> None:
+    """It is asked: an open prompt has fewer tokens than a closed one."""
+    with serving("qwen", counts=(9, 7) if plugin else (9, 9), owned_by="swift") as url:
+        text = run(str(tmp_path / "m"), "-i", str(photos), "--server", url, "--model", "qwen")
+    assert (tmp_path / "m" / "oasis.yaml").exists() is plugin
+    assert "--profile asked" not in text
+
+
 @contextlib.contextmanager
-def serving(model: str, **more: str) -> Iterator[str]:
-    """The address of a server that lists one model."""
+def serving(model: str, counts: tuple[int, int] = (9, 9), **more: str) -> Iterator[str]:
+    """The address of a server that lists one model.
+
+    Args:
+        counts: prompt tokens of its answers, in turn: those to a closed and an open prompt.
+    """
+    tokens = itertools.cycle(counts)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps({"data": [{"id": model, **more}]}).encode()
+            self.say({"data": [{"id": model, **more}]})
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            usage = {"prompt_tokens": next(tokens), "completion_tokens": 1}
+            self.say({"choices": [{"message": {"content": "a"}, "finish_reason": "length"}], "usage": usage})
+
+        def say(self, found: object) -> None:
+            body = json.dumps(found).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

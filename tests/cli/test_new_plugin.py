@@ -74,6 +74,8 @@ def test_what_is_there_is_kept(tmp_path: Path) -> None:
         ("vllm", "backend", "backend 'vllm' exists already"),
         ("score", "model-step", "step 'score' exists already"),
         ("Shout", "step", "not a valid name"),
+        ("json", "step", "'json' is a module or a keyword of Python, which json.py would hide"),
+        ("lambda", "sink", "'lambda' is a module or a keyword of Python"),
         ("shout", "sinks", "there is no kind of plugin 'sinks'; did you mean 'sink'"),
     ],
 )

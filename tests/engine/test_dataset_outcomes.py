@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -150,3 +151,14 @@ def test_outcomes_that_a_run_refuses_fail_their_record() -> None:
     assert all(isinstance(outcome, RecordError) for outcome in undeclared)
     assert "wrote x, which it does not declare" in str(undeclared[0])
     assert "yielded no outcome for it" in str(undeclared[1])
+
+
+def test_a_forgotten_return_is_told() -> None:
+    """Without it, the message was about a line of mminf."""
+
+    class Forgets(DatasetStep[StepConfig]):
+        def run_all(self, records: Iterable[Record], ctx: Context) -> Any:
+            ((record, {}) for record in records)
+
+    with pytest.raises(UsageError, match="`run_all` of dataset step '.*' returned NoneType, not records with their"):
+        run_dataset_step(Forgets, {}, [{"a": 1}])

