@@ -55,7 +55,7 @@ def test_counts_and_funnel(run: Run) -> None:
     }
     assert "The paper reports 40.0 % (a table)." in card
     funnel = table(card, "### Funnel")
-    assert funnel[0] == ["step", "reached", "dropped", "failed", "passed", "published"]
+    assert funnel[0] == ["step", "records", "dropped", "failed", "passed", "published"]
     assert funnel[2:] == [
         ["ask", "20", "0", "0", "100.0 %", "–"],
         ["clarity", "20", "0", "0", "100.0 %", "–"],
