@@ -128,19 +128,20 @@ def run_status(output: str | Path) -> RunStatus:
         totals = add_totals(journal.memo.totals() for journal in journals)
         cost, expected = run_costs(first.meta.recipe, totals, final, known)
         state = _whole_state([_state(journal, store) for journal in journals])
+        total, pending = _records(first, counts.pending, state)
         return RunStatus(
             recipe=first.meta.recipe_name,
             state=state,
             run=first.meta.run,
             started_at=first.meta.started_at,
             seconds=_elapsed(first.meta, state),
-            total=first.meta.total,
+            total=total,
             done=counts.done,
             dropped=counts.dropped,
             failed=counts.failed,
             waiting=counts.waiting,
             waiting_after=list(counts.waiting_after),
-            pending=counts.pending,
+            pending=pending,
             stages=first.meta.stages,
             steps=_steps(journals),
             reasons=[
@@ -161,6 +162,13 @@ def run_status(output: str | Path) -> RunStatus:
             error=first.meta.error,
             gpu_hours=sum(journal.meta.gpu_seconds() for journal in journals) / 3600,
         )
+
+
+def _records(journal: Journal, pending: int | None, state: RunState | None) -> tuple[int | None, int | None]:
+    """Returns the numbers of source records and of those that wait; None if they are not known."""
+    if journal.meta.total is None and state is RunState.FINISHED:  # the input was read to its end
+        return journal.outcomes.count_final(), 0
+    return journal.meta.total, pending
 
 
 def _datasets(output: Path, meta: RunMeta) -> list[DatasetStatus]:

@@ -63,8 +63,11 @@ def compiling(name: str) -> Iterator[None]:
     """Converts any exception of compiling a text to a TemplateSyntaxError; a text may be nested too deeply."""
     try:
         yield
-    except jinja2.TemplateSyntaxError:
-        raise
+    except jinja2.TemplateSyntaxError as error:
+        if error.message != "chunk after expression":  # jinja2's words for text that is left
+            raise
+        told = "the expression ends before the text does; comparisons are ==, !=, <, <=, >, >=, in, is"
+        raise jinja2.TemplateSyntaxError(told, error.lineno, name) from error
     except RecursionError as error:
         raise jinja2.TemplateSyntaxError("is nested too deeply", 1, name) from error
     except Exception as error:  # numbers with thousands of digits, Python's limits on nesting

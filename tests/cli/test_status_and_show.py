@@ -286,3 +286,15 @@ def test_errors_break_between_words(tmp_path: Path) -> None:
     shown = in_terminal.lines("status", "a_folder_that_does_not_exist/and_has_a_long_name")
     assert shown[0].startswith("error: no run in ")
     assert len(shown) > 1
+
+
+def test_the_records_of_an_input_that_can_not_be_counted_are_known_at_the_end(
+    tmp_path: Path, write_recipe: Callable[[str], Path]
+) -> None:
+    (tmp_path / "rows.csv").write_text("id,text\na,x\nb,y\nc,z\n")
+    recipe = write_recipe(
+        "name: table\nsource: {csv: rows.csv}\nsteps:\n  - keep: text != 'y'\nsinks: [{jsonl: o.jsonl}]\n"
+    )
+    api.run(recipe, output=tmp_path / "out")
+    found = api.status(tmp_path / "out")
+    assert (found["total"], found["pending"], found["done"], found["dropped"]) == (3, 0, 2, 1)

@@ -32,6 +32,8 @@ def test_missing_fields_are_errors_that_name_them() -> None:
 def test_bad_syntax_is_found_when_the_recipe_is_read() -> None:
     with pytest.raises(jinja2.TemplateSyntaxError):
         Expression("a >=")
+    with pytest.raises(jinja2.TemplateSyntaxError, match="ends before the text does; comparisons are ==, !="):
+        Expression("clarity => 2")
 
 
 @pytest.mark.parametrize(
