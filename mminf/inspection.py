@@ -17,7 +17,7 @@ from mminf.engine.output import read_exported
 from mminf.journal import CallHistory as CallHistory
 from mminf.journal import FailedRecord, Journal, RunMeta, Totals, is_locked
 from mminf.journal.folders import shard_folder
-from mminf.journal.kept import read_kept
+from mminf.journal.kept import read_kept, written_at
 from mminf.journal.memo import add_totals
 from mminf.journal.remote_lock import is_held
 from mminf.journal.schema import LOG
@@ -174,7 +174,7 @@ def _records(journal: Journal, pending: int | None, state: RunState | None) -> t
 def _datasets(output: Path, meta: RunMeta) -> list[DatasetStatus]:
     """Returns the datasets of the runs, some of which an export may have replaced since."""
     kept = read_kept(meta)
-    since = meta.ended_at or meta.started_at or 0.0
+    since = written_at(meta) or meta.ended_at or 0.0
     exported = {} if is_remote(output) else read_exported(output)
     newer = {name: found.rows for name, found in exported.items() if found.at is not None and found.at > since}
     return [

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
+from mminf.engine.counts import outcomes_digest
 from mminf.engine.output import read_marker
 from mminf.errors import JournalError, MminfError
 from mminf.image import ImagePolicy
 from mminf.journal.folders import list_shards
-from mminf.journal.kept import read_kept
+from mminf.journal.kept import read_kept, written_at
 from mminf.journal.schema import FILE
 from mminf.marks import FILE as MARKS
 from mminf.marks import Mark, read_marks
@@ -31,7 +32,7 @@ class RunOrigin(TypedDict):
 
     `datasets` has the rows of the datasets that were written, by path; None if unknown. `kept` has the larger
     datasets of earlier runs that the last one kept, each with the path that it has written instead. `outcomes` is
-    the digest of the records' outcomes.
+    the digest of the records' outcomes, `written_at` when a run wrote datasets last.
     """
 
     digest: str | None
@@ -39,6 +40,7 @@ class RunOrigin(TypedDict):
     datasets: dict[str, int | None]
     kept: dict[str, str]
     outcomes: str
+    written_at: float | None
 
 
 def read_origin(output: str | Path) -> RunOrigin:
@@ -54,7 +56,8 @@ def read_origin(output: str | Path) -> RunOrigin:
             recipe_path=meta.recipe_path,
             datasets=meta.datasets,
             kept=dict(read_kept(meta).datasets),
-            outcomes=journals[0].outcomes.digest(),
+            outcomes=outcomes_digest(journals[0]),
+            written_at=written_at(meta),
         )
 
 

@@ -255,10 +255,10 @@ def _local(option: str, model: str | None) -> str | None:
     return model
 
 
-def _own_pixels(model: str | None) -> int | None:
+def _own_pixels(model: str) -> int | None:
     """Returns the maximum number of pixels of a local model's images; None if it is not known."""
     try:
-        given = json.loads((Path(model or "") / "preprocessor_config.json").read_bytes()).get("max_pixels")
+        given = json.loads((Path(model) / "preprocessor_config.json").read_bytes()).get("max_pixels")
     except (OSError, ValueError, AttributeError):
         return None
     return given if isinstance(given, int) and given > 0 else None
@@ -298,7 +298,7 @@ class Engines(NamedTuple):
             made = {"backend": "transformers", "model": _SMALL[sees], "max_pixels": _CPU_PIXELS, **own}
         else:
             made = {**body, **own}
-        if (most := _own_pixels(model)) is not None and "max_pixels" in made:
+        if model is not None and "max_pixels" in made and (most := _own_pixels(model)) is not None:
             made["max_pixels"] = min(most, made["max_pixels"])  # larger images than it was trained with
         return made
 

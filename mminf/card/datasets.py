@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mminf.engine.output import Exported, read_exported
 from mminf.output_names import part_path
-from mminf.run_folder import read_origin
+from mminf.run_folder import RunOrigin, read_origin
 from mminf.sink.placing import INDEX, MANIFEST, VECTORS, find_strangers, is_dataset, read_manifest
 
 log = logging.getLogger("mminf")
@@ -70,9 +70,11 @@ def find_datasets(output: Path, folder: Path, recipe: Mapping[str, Any]) -> list
         recipe: the run's recipe, as JSON values.
     """
     origin = read_origin(output)
+    exported = read_exported(folder)
+    own = {place.path for place in _in_recipe(recipe)} if folder == output else frozenset[str]()
+    outdated = set(_outdated(exported, origin, own))
     noted = origin["datasets"] if folder == output else {}
-    exported = dict(_current(read_exported(folder), origin["outcomes"], {place.path for place in _in_recipe(recipe)}))
-    places = _places(recipe, exported)
+    places = {path: place for path, place in _places(recipe, exported).items() if path not in outdated}
     order = list(dict.fromkeys(place.whole for place in places.values()))
     datasets = [
         _describe(folder, place, noted.get(place.path))
@@ -80,9 +82,13 @@ def find_datasets(output: Path, folder: Path, recipe: Mapping[str, Any]) -> list
         if (folder / place.path).exists()
     ]
     old = set(_old_parts(folder, datasets, {path: found.split for path, found in exported.items()}))
-    current = [dataset for dataset in datasets if dataset.path not in old]
-    divided = {dataset.whole for dataset in current if dataset.part is not None}
-    return [dataset for dataset in current if dataset.part is not None or dataset.path not in divided]
+    return _undivided([dataset for dataset in datasets if dataset.path not in old])
+
+
+def _undivided(datasets: Sequence[Dataset]) -> list[Dataset]:
+    """Returns the datasets without those whose parts are among them."""
+    divided = {dataset.whole for dataset in datasets if dataset.part is not None}
+    return [dataset for dataset in datasets if dataset.part is not None or dataset.path not in divided]
 
 
 def find_copies(datasets: Iterable[Dataset], recipe: Mapping[str, Any]) -> list[str]:
@@ -91,22 +97,23 @@ def find_copies(datasets: Iterable[Dataset], recipe: Mapping[str, Any]) -> list[
     return [dataset.path for dataset in datasets if dataset.whole not in own]
 
 
-def _current(exported: Mapping[str, Exported], outcomes: str, own: Collection[str]) -> Iterator[tuple[str, Exported]]:
-    """Yields the exported datasets whose records still have the outcomes that they were written from; warns of others.
+def _outdated(exported: Mapping[str, Exported], origin: RunOrigin, rewritten: Collection[str]) -> Iterator[str]:
+    """Yields the exported datasets whose records have other outcomes than they were written from; warns of them.
 
     Args:
-        outcomes: digest of the outcomes of the last run.
-        own: paths of the recipe's datasets, which runs write again.
+        rewritten: paths that runs write, so that an older export of them is gone.
     """
     for path, found in exported.items():
-        if path in own or (found.whole or path) in own or found.digest in (None, outcomes):
-            yield path, found
-        else:
-            log.warning(
-                "left out: %s, which was exported before the last run; records have other outcomes now: `mminf export` "
-                "writes it again",
-                path,
-            )
+        if found.digest in (None, origin["outcomes"]):
+            continue
+        if path in rewritten and (found.at or 0.0) <= (origin["written_at"] or 0.0):
+            continue
+        log.warning(
+            "left out: %s, which was exported before the last run; records have other outcomes now: `mminf export` "
+            "writes it again",
+            path,
+        )
+        yield path
 
 
 def _places(recipe: Mapping[str, Any], exported: Mapping[str, Exported]) -> dict[str, _Place]:

@@ -71,7 +71,11 @@ def plan(
     if found.estimate is None:
         raise typer.Exit(1)
     if found.result.state is RunState.FINISHED:
-        echo(f"  the run in {prepared.target} is finished: with the same options, no call is left")
+        echo_wrapped(
+            f"the run in {prepared.target} was finished with these options: only records that were added, or have "
+            "failed, are left",
+            indent="  ",
+        )
         return
     made = f"{len(found.figures.calls):,} of the calls are made"
     echo(f"  {made}; `mminf run` with the same options finds them in {prepared.target}")

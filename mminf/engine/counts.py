@@ -41,6 +41,11 @@ def last_wanted(journal: Journal) -> Place | None:
     return journal.outcomes.nth_done(len(meta.stages) - 1, target)
 
 
+def outcomes_digest(journal: Journal) -> str:
+    """Returns a digest of the records of the last run, up to its target: datasets of equal digests are equal."""
+    return journal.outcomes.digest(last_wanted(journal))
+
+
 def count_reasons(*journals: Journal) -> list[ReasonGroup]:
     """Returns why records were dropped and failed, up to the target as in `count_records`.
 

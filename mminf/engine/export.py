@@ -9,14 +9,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mminf.backend.base import SPEED_ONLY
-from mminf.engine.output import check_targets, input_of, known_input, read_marker, write_marker
+from mminf.engine.counts import outcomes_digest
+from mminf.engine.output import check_targets, input_of, known_failures, known_input, read_marker, write_marker
 from mminf.engine.plan import RunPlan
 from mminf.engine.result import open_sinks, write_sinks
 from mminf.engine.run import Run, open_run
 from mminf.errors import JournalError
 from mminf.journal import Journal, RunMeta
 from mminf.journal.folders import list_shards
-from mminf.journal.kept import has_new_failures
+from mminf.journal.kept import failed_records
 from mminf.journal.mirror import copied
 from mminf.journal.schema import FILE
 from mminf.marks import Mark, MarkColumns, read_marks
@@ -78,20 +79,29 @@ def _export(run: Run, journal: Journal, to: Path, marks: Mapping[str, Mark] | No
         log.warning("the rows are of %s, the input of the last run, not of %s", before, now)
     if not plan.force:
         check_targets(to, open_sinks(plan.recipe, to))
-    own = to == run.target
-    failed = has_new_failures(journal.meta, journal.outcomes) if own else journal.outcomes.has_failures()
-    partial = journal.meta.state is not RunState.FINISHED or failed
-    noted = {} if is_remote(to) else read_marker(to)
-    known = noted | journal.meta.datasets if own or is_remote(to) else noted
-    guard = Guard(failed=partial, force=plan.force, rows=known)
+    digest, failed = outcomes_digest(journal), failed_records(journal.outcomes)  # before an active run adds more
+    guard = _guard(run, journal, to, failed)
     written = write_sinks(
         plan, to, journal, run.source.policy(), guard=guard, marks=None if marks is None else MarkColumns(marks)
     )
     if not is_remote(to):
         split = plan.recipe.run.split
         settings = None if split is None else split.model_dump(mode="json")
-        write_marker(to, written, settings, journal.outcomes.digest())
+        write_marker(to, written, settings, digest, failed)
     return written
+
+
+def _guard(run: Run, journal: Journal, to: Path, failed: list[str] | None) -> Guard:
+    """Returns the rules for replacing datasets in a folder.
+
+    Args:
+        failed: ids of the records that have failed; None if there are too many.
+    """
+    own, partial = to == run.target, journal.meta.state is not RunState.FINISHED
+    noted = {} if is_remote(to) else read_marker(to)
+    known = noted | journal.meta.datasets if own or is_remote(to) else noted
+    same = known_failures(journal.meta, to, failed) if own and not partial else ()
+    return Guard(failed=partial or failed != [], force=run.plan.force, rows=known, same=same)
 
 
 def find_changes(meta: RunMeta, plan: RunPlan) -> str | None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from mminf.errors import JournalError, OutputError
 from mminf.journal import Journal, RunMeta
+from mminf.journal.kept import Failed, read_failed, same_failures
 from mminf.journal.schema import FILE
 from mminf.record import Fields
 from mminf.sink.base import Sink, Written
@@ -105,6 +106,7 @@ class Exported(NamedTuple):
         split: settings of the split, as JSON values, if this is a part.
         digest: of the outcomes that it was written from; None for exports of earlier versions.
         at: when it was written, in seconds since 1970.
+        failed: ids of the records that had failed; None if unknown.
     """
 
     rows: int | None
@@ -113,6 +115,7 @@ class Exported(NamedTuple):
     split: Fields | None = None
     digest: str | None = None
     at: float | None = None
+    failed: list[str] | None = None
 
 
 def read_marker(folder: Path) -> dict[str, int | None]:
@@ -132,7 +135,7 @@ def read_exported(folder: Path) -> dict[str, Exported]:
 def _exported(noted: object) -> Exported:
     """Returns a dataset from the marker: its rows, or an object with its rows, its whole and its part."""
     found = noted if isinstance(noted, dict) else {"rows": noted}
-    rows, whole, part, split, digest, at = (found.get(name) for name in Exported._fields)
+    rows, whole, part, split, digest, at, failed = (found.get(name) for name in Exported._fields)
     return Exported(
         rows if isinstance(rows, int) else None,
         whole if isinstance(whole, str) else None,
@@ -140,20 +143,37 @@ def _exported(noted: object) -> Exported:
         split if isinstance(split, dict) else None,
         digest if isinstance(digest, str) else None,
         at if isinstance(at, float) else None,
+        failed if isinstance(failed, list) else None,
     )
 
 
-def write_marker(folder: Path, written: Iterable[Written], split: Fields | None, digest: str) -> None:
+def write_marker(
+    folder: Path, written: Iterable[Written], split: Fields | None, digest: str, failed: list[str] | None
+) -> None:
     """Notes in a folder which datasets were exported there.
 
     Args:
         split: settings of the split, as JSON values.
         digest: of the outcomes that they were written from.
+        failed: ids of the records that had failed; None if there were too many.
     """
     now = time.time()
-    new = {item.path: Exported(item.rows, item.whole, item.part, split, digest, now) for item in written}
+    new = {item.path: Exported(item.rows, item.whole, item.part, split, digest, now, failed) for item in written}
     noted = {path: found._asdict() for path, found in (read_exported(folder) | new).items()}
     (folder / MARKER).write_text(json.dumps(noted, indent=1) + "\n")
+
+
+def known_failures(meta: RunMeta, output: Path, failed: list[str] | None) -> frozenset[str]:
+    """Returns the datasets in an output that were written with the same failures, by a run or by an export since.
+
+    Args:
+        failed: ids of the records that have failed now; None if there are too many.
+    """
+    known = read_failed(meta)
+    for path, found in ({} if is_remote(output) else read_exported(output)).items():
+        if found.at is not None and (path not in known or found.at > known[path].at):
+            known[path] = Failed(found.at, found.failed)
+    return same_failures(failed, known)
 
 
 def check_recipe(before: str | None, name: str, output: Path) -> None:

@@ -14,7 +14,15 @@ from pathlib import Path
 from mminf.arguments import check_limit, check_main
 from mminf.cost.eta import Expected
 from mminf.engine.input import check_source, count_source, read_input, telling
-from mminf.engine.output import check_recipe, check_targets, note_datasets, note_input, warn_of_input, warn_of_limit
+from mminf.engine.output import (
+    check_recipe,
+    check_targets,
+    known_failures,
+    note_datasets,
+    note_input,
+    warn_of_input,
+    warn_of_limit,
+)
 from mminf.engine.plan import RunPlan, check_fields, make_plan
 from mminf.engine.result import RunResult, log_result, open_sinks, tell_target, write_sinks
 from mminf.engine.run_log import error_text, file_log, keep_early, process_name, run_log
@@ -22,7 +30,7 @@ from mminf.engine.session import Session
 from mminf.engine.workspace import Workspace
 from mminf.errors import SourceError
 from mminf.journal import Journal, RunHeader
-from mminf.journal.kept import Kept, has_new_failures, note_failed, note_kept, read_kept
+from mminf.journal.kept import Kept, failed_records, note_failed, note_kept, read_kept
 from mminf.layout import amount
 from mminf.recipe.dataflow import overwritten
 from mminf.recipe.model import Recipe
@@ -204,9 +212,9 @@ class Run:
 
     def _write(self, journal: Journal) -> list[Written]:
         self.workspace.check()
-        guard = Guard(
-            failed=has_new_failures(journal.meta, journal.outcomes), force=self.plan.force, rows=journal.meta.datasets
-        )
+        failed = failed_records(journal.outcomes)
+        same = known_failures(journal.meta, self.target, failed)
+        guard = Guard(failed=failed != [], force=self.plan.force, rows=journal.meta.datasets, same=same)
         written = write_sinks(self.plan, self.target, journal, self.source.policy(), guard=guard)
         before, paths = read_kept(journal.meta), {item.path for item in written}
         replaced = {beside for path, beside in before.datasets.items() if path in paths} - paths
@@ -214,8 +222,7 @@ class Run:
             log.info("%s is outdated and can be removed: the dataset next to it was replaced", self.target / path)
         kept = {path: beside for path, beside in before.datasets.items() if path not in paths}
         kept |= {item.kept: item.path for item in written if item.kept is not None}
-        if not any(item.kept for item in written):
-            note_failed(journal.meta, journal.outcomes)
+        note_failed(journal.meta, paths, failed)
         note_kept(journal.meta, Kept(kept, sorted({*before.outdated, *replaced} - paths)))
         note_input(journal.meta, self.source)
         journal.meta.note_datasets(journal.meta.datasets | {item.path: item.rows for item in written})

@@ -6,6 +6,8 @@ import hashlib
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 
+import orjson
+
 from mminf.errors import JournalError, shorten_text
 from mminf.journal.checksum import RUN_FACTOR, SEQ_FACTOR, SqlValue
 from mminf.journal.codec import BELOW, below, clean, path_numbers, path_text
@@ -186,12 +188,19 @@ class Outcomes:
         for table in ("rows", "meta"):
             self._database.check_rows(table)
 
-    def digest(self) -> str:
-        """Returns a digest of the records and their outcomes: it changes if a dataset of them may have changed."""
+    def digest(self, last: Place | None = None) -> str:
+        """Returns a digest of the outcomes of records and their fields.
+
+        Args:
+            last: position in the source of the last record that counts.
+        """
         found = hashlib.blake2b(digest_size=8)
-        sql = f"SELECT stage, root, path, state, step, key FROM rows WHERE run >= ? {_IN_ORDER}, stage"  # noqa: S608
-        for row in self._database.stream(sql, self._meta.since):
-            found.update(repr(row).encode("utf-8", "surrogatepass"))
+        sql = f"SELECT stage, seq, path, state, step, fields FROM rows WHERE run >= ? {_IN_ORDER}, stage"  # noqa: S608
+        for stage, seq, path, state, step, fields in self._database.stream(sql, self._meta.since):
+            if last is not None and (seq, path_numbers(path)) > last:
+                break
+            found.update(repr((stage, path, state, step)).encode())
+            found.update(_sorted(fields))
         return found.hexdigest()
 
     def find(self, record: str) -> list[Row]:
@@ -277,3 +286,11 @@ def count_of(row: Values) -> OutcomeCount:
         return OutcomeCount(operator.index(row[0]), RecordStatus(row[1]), row[2], row[3])
     except (TypeError, ValueError) as error:
         raise JournalError(f"the journal is damaged: {error}; `mminf repair` saves what can be read") from error
+
+
+def _sorted(fields: str) -> bytes:
+    """Returns the JSON of fields with its keys in order: steps that run at the same time write them in any order."""
+    try:
+        return orjson.dumps(orjson.loads(fields), option=orjson.OPT_SORT_KEYS)
+    except (ValueError, TypeError):  # lone surrogates, numbers beyond 64 bits, or damage, which reading it reports
+        return str(fields).encode("utf-8", "surrogatepass")

@@ -127,8 +127,8 @@ class Sink(ABC):
 
     def may_keep(self) -> bool:
         """Returns whether there may be a larger dataset that this run must not replace."""
-        guard = self._guard
-        return guard is not None and guard.failed and not guard.force and bool(guard.rows.get(str(self.config.path)))
+        guard, name = self._guard, str(self.config.path)
+        return guard is not None and guard.lacks(name) and not guard.force and bool(guard.rows.get(name))
 
     def takes(self, record: Record) -> bool:
         """Returns whether the sink's condition is true for a record."""
@@ -144,7 +144,7 @@ class Sink(ABC):
         else:
             recover(self.path)
             before = self.count()
-        if self._guard is None or not self._guard.keeps(rows, left_out, before):
+        if self._guard is None or not self._guard.keeps(str(self.config.path), rows, left_out, before):
             return Placed(self.path, before, None)
         return Placed(self._guard.beside(self.path, self.config.path), before, str(self.config.path))
 

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple, TypedDict
@@ -45,15 +45,21 @@ class Guard:
         failed: whether the run has records that failed or are not done, so that a smaller dataset is incomplete.
         force: replace in any case.
         rows: rows of the datasets that earlier runs wrote into the output folder, by path; None if unknown.
+        same: paths of the datasets that were written with the same failures: `failed` does not concern them.
     """
 
     failed: bool = False
     force: bool = False
     rows: Mapping[str, int | None] = field(default_factory=dict)
+    same: Collection[str] = ()
 
-    def keeps(self, rows: int, left_out: int, before: int | None) -> bool:
+    def lacks(self, name: str) -> bool:
+        """Returns whether a dataset may lack rows that the existing one with its name has."""
+        return self.failed and name not in self.same
+
+    def keeps(self, name: str, rows: int, left_out: int, before: int | None) -> bool:
         """Returns whether an existing dataset with `before` rows must not be replaced by one with `rows` rows."""
-        lacks = self.failed or left_out > 0
+        lacks = self.lacks(name) or left_out > 0
         return lacks and not self.force and before is not None and rows < before
 
     def beside(self, path: Path, name: Path) -> Path:

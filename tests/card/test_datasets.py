@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import mminf
 from mminf import api
 from mminf.card.datasets import Dataset, find_datasets
 from mminf.card.rows import Row, sample_rows
+from mminf.engine.result import write_sinks
 from mminf.errors import OutputError
 from mminf.inspection import read_recipe
 
@@ -135,6 +137,46 @@ def test_an_export_that_is_older_than_the_outcomes_is_left_out(
         api.export(mminf.load(recipe, settings=["sinks=[{jsonl: mine.jsonl}]"]), output, to=folder)
     assert [item.path for item in found_in(output)] == ["a.jsonl", "mine.jsonl"]
     assert [item.path for item in find_datasets(output, to, read_recipe(output))] == ["mine.jsonl"]
+
+
+def test_an_outdated_export_in_another_folder_is_left_out(run: Run, tmp_path: Path) -> None:
+    """It has the paths of the recipe, but runs don't write there."""
+    output, to, recipe = run(sinks="  - jsonl: a.jsonl"), tmp_path / "to", tmp_path / "drawings.yaml"
+    api.export(mminf.load(recipe), output, to=to)
+    assert [item.path for item in find_datasets(output, to, read_recipe(output))] == ["a.jsonl"]
+    script = tmp_path / "answers.py"
+    script.write_text(script.read_text().replace("a drawing", "a sketch"))
+    mminf.run(recipe, output=output)
+    assert [item.path for item in found_in(output)] == ["a.jsonl"]
+    assert not find_datasets(output, to, read_recipe(output))
+
+
+def test_an_export_of_equal_records_is_not_outdated(run: Run, tmp_path: Path) -> None:
+    """Records beyond the target, and new times of files, change no row."""
+    output, recipe = run(number=60, sinks="  - jsonl: a.jsonl", more="target: 5"), tmp_path / "drawings.yaml"
+    api.export(mminf.load(recipe, settings=["sinks=[{jsonl: mine.jsonl}]"]), output)
+    api.probe(api.prepare(mminf.load(recipe), output=output), records=20)
+    os.utime(tmp_path / "a.png", (1, 1))
+    mminf.run(recipe, output=output)
+    assert [item.path for item in found_in(output)] == ["a.jsonl", "mine.jsonl"]
+
+
+def test_an_export_of_an_active_run_is_outdated_at_its_end(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, recipe = run(sinks="  - jsonl: a.jsonl"), tmp_path / "drawings.yaml"
+    script = tmp_path / "answers.py"
+
+    def meanwhile(*arguments: Any, **options: Any) -> Any:
+        written = write_sinks(*arguments, **options)
+        monkeypatch.undo()
+        script.write_text(script.read_text().replace("a drawing", "a sketch"))
+        mminf.run(recipe, output=output)
+        return written
+
+    monkeypatch.setattr("mminf.engine.export.write_sinks", meanwhile)
+    api.export(mminf.load(recipe, settings=["sinks=[{jsonl: mine.jsonl}]"]), output)
+    assert [item.path for item in found_in(output)] == ["a.jsonl"]
 
 
 def test_a_smaller_dataset_beside_a_complete_one_is_left_out(run: Run, tmp_path: Path) -> None:

@@ -325,4 +325,4 @@ def test_figures_over_all_rows_are_not_divided(make: Callable[..., Path], tmp_pa
 
 def test_a_marker_of_an_earlier_version(tmp_path: Path) -> None:
     (tmp_path / ".mminf-datasets.json").write_text('{"a.jsonl": 3, "b": null, "c": {"rows": "x", "part": 4}}')
-    assert [tuple(item) for item in read_exported(tmp_path).values()] == [(3, *[None] * 3), (None,) * 4, (None,) * 4]
+    assert [tuple(item) for item in read_exported(tmp_path).values()] == [(3, *[None] * 6), (None,) * 7, (None,) * 7]

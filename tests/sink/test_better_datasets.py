@@ -82,6 +82,52 @@ def test_records_that_failed_before_keep_no_dataset(
     assert run(recipe, output).written[0].kept == "o.jsonl", "q1 had not failed in the run before"
 
 
+@pytest.mark.parametrize("other", ["sinks=[{jsonl: p.jsonl}]", "split={shares: {a: 0.5, b: 0.5}}"])
+def test_failures_are_known_for_each_dataset(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    """A run that has not written a dataset says nothing about it."""
+    output, recipe = tmp_path / "out", make()
+    run(recipe, output)
+    monkeypatch.setenv("BROKEN", "q1")
+    (tmp_path / "s.py").write_text(SCRIPT + "# another model\n")
+    run(recipe, output, settings=[other])
+    found = run(recipe, output).written[0]
+    assert (found.path, found.rows, found.kept) == ("new-o.jsonl", 4, "o.jsonl")
+
+
+def test_an_export_that_replaces_a_dataset_has_other_failures(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, recipe = tmp_path / "out", make()
+    monkeypatch.setenv("BROKEN", "q1")
+    assert run(recipe, output).written[0].rows == 4
+    monkeypatch.setenv("BROKEN", "")
+    api.preview(api.prepare(mminf.load(recipe), output=output), records=3)  # q1 has an answer now
+    assert api.export(mminf.load(recipe), output)[0].rows == 5
+    monkeypatch.setenv("BROKEN", "q1")
+    (tmp_path / "s.py").write_text(SCRIPT + "# another model\n")
+    assert run(recipe, output).written[0].kept == "o.jsonl", "the export had the row"
+    assert api.export(mminf.load(recipe), output, force=True)[0].rows == 4
+    steps = "steps=[{generate: {engine: s, prompt: '{{ q }}', attempts: 1}}, {keep: \"q != 'q0'\"}]"
+    stricter = run(recipe, output, settings=[steps]).written[0]
+    assert (stricter.path, stricter.rows) == ("o.jsonl", 3), "the smaller one was accepted with --force"
+
+
+def test_rows_of_an_export_are_told_until_a_run_writes_again(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, recipe = tmp_path / "out", make()
+    run(recipe, output)
+    monkeypatch.setenv("BROKEN", "q1 q2")
+    (tmp_path / "s.py").write_text(SCRIPT + "# another model\n")
+    run(recipe, output)
+    api.export(mminf.load(recipe), output, force=True)
+    api.preview(api.prepare(mminf.load(recipe), output=output), records=1)
+    status = api.status(output)["datasets"][0]
+    assert (status["rows"], status["instead"]) == (3, None)
+
+
 def test_journals_of_earlier_versions_keep_the_larger_dataset(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
