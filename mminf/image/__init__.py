@@ -1,6 +1,6 @@
 """Reads, checks, hashes and decodes untrusted images."""
 
-from mminf.image.decode import Decoded, decode_image
+from mminf.image.decode import Decoded, as_seen, decode_image
 from mminf.image.embed import embedded_bytes
 from mminf.image.formats import (
     ALL_SUFFIXES,
@@ -35,6 +35,7 @@ __all__ = [
     "LoadedImage",
     "Measured",
     "View",
+    "as_seen",
     "check_allowed",
     "decode_image",
     "embedded_bytes",

@@ -71,6 +71,26 @@ def decode_image(data: bytes, uri: str, max_pixels: int = MAX_PIXELS) -> Decoded
         return Decoded(share(found.pixels), Image.MIME.get(image.format or "", "image/png"), plain, kind, found.changed)
 
 
+def as_seen(data: bytes, uri: str) -> bytes:
+    """Returns an image's file, or a PNG of what models see, if other readers would see other pixels.
+
+    Args:
+        uri: how the image is named in errors.
+
+    Raises:
+        ImageError: as `decode_image`.
+    """
+    found = decode_image(data, uri)
+    return to_png(found.pixels) if found.changed or found.scaled is not None else data
+
+
+def to_png(image: Image.Image) -> bytes:
+    """Returns a PNG file of an image."""
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1)  # a third of the default's time, and a few percent larger
+    return file.getvalue()
+
+
 @contextlib.contextmanager
 def opened(data: bytes, uri: str, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """Opens an image; its header is read, its pixels are not decoded yet. Errors in the block become ImageErrors.

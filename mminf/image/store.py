@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import io
 import logging
 import os
 from collections import OrderedDict
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, TypeVarTuple
 
 from mminf.errors import ImageError, shorten_text
-from mminf.image.decode import Decoded, decode_image
+from mminf.image.decode import Decoded, decode_image, to_png
 from mminf.image.embed import embedded_bytes
 from mminf.image.identity import ImageStat, image_digest, stat_image, stat_object
 from mminf.image.normalise import scale_down
@@ -269,7 +268,7 @@ class ImageStore:
             return scaled
         mime = found.mime
         if scaled is not found.pixels or not found.plain:
-            data, mime = _to_png(scaled), "image/png"
+            data, mime = to_png(scaled), "image/png"
         return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
 
     def _log_changes(self, uri: str, found: Decoded) -> None:
@@ -281,7 +280,8 @@ class ImageStore:
             self._logged.add(_CHANGED)
             log.warning(
                 "models see images upright, as their EXIF orientation says, and on white; ms-swift trains on the file "
-                "as it is, so that it would see others (`mminf help training`); the first: %s",
+                "as it is, so that it would see others: `copy_images: as_seen` of the sink stores what the models saw "
+                "(`mminf help training`); the first: %s",
                 shorten_text(uri),
             )
 
@@ -289,12 +289,6 @@ class ImageStore:
 def default_threads() -> int:
     """Returns the number of threads that decode or cut images."""
     return min(8, max(2, os.cpu_count() or 2))
-
-
-def _to_png(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "PNG", compress_level=1)  # a third of the default's time, and a few percent larger
-    return file.getvalue()
 
 
 def _stat(uri: str) -> ImageStat | None:

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 from mminf.errors import RecordError
-from mminf.image import image_ending
+from mminf.image import as_seen, image_ending
 from mminf.recipe.config import SinkConfig
 from mminf.record import Record
 from mminf.sink.base import Assets, Sink, Written
@@ -25,9 +25,11 @@ class ImagePathsConfig(SinkConfig):
     image_paths: Literal["absolute", "relative"] = Field(
         "absolute", description="Image paths in the rows: absolute, or relative to the folder of the dataset's files."
     )
-    copy_images: bool = Field(
+    copy_images: bool | Literal["as_seen"] = Field(
         False,
-        description="Copy the images to the folder `<path>.images` next to the dataset; rows name the copies.",
+        description="Copy the images to the folder `<path>.images` next to the dataset; rows name the copies. With "
+        "`as_seen`, images with an EXIF orientation, transparency or more than 8 bits are stored as the models saw "
+        "them, as PNG.",
     )
 
 
@@ -39,7 +41,7 @@ class ImagePathsSink(Sink):
 
     def __init__(self, config: ImagePathsConfig, output: Path) -> None:
         super().__init__(config, output)
-        self.opens_images = config.copy_images
+        self.opens_images = bool(config.copy_images)
         self.copies = self.path.with_name(f"{self.path.name}.images")
         self._assets: Assets | None = None
         self._copied: set[str] = set()
@@ -86,6 +88,8 @@ class ImagePathsSink(Sink):
         if self._assets is None:
             raise RecordError("images can be copied only while the datasets of a run are written")
         data = self._assets.image(uri)
+        if self.config.copy_images == "as_seen":
+            data = as_seen(data, uri)
         path = self.copies / f"{_digest(data)}.{image_ending(data)}"
         if path.name not in self._copied:
             self._copied.add(path.name)

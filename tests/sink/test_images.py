@@ -14,6 +14,9 @@ from PIL import Image
 
 import mminf
 from mminf import api
+from mminf.image import decode_image
+
+from ..conftest import read_rows
 
 RECIPE = """
 engines: {{s: {{backend: scripted, answer: hi}}}}
@@ -150,3 +153,33 @@ def test_images_are_copied_into_a_store(pictures: Path, write_recipe: Callable[[
     assert [store.cat_file(f"/copied/out/a/{row['images'][0]}") for row in rows] == [
         path.read_bytes() for path in sorted(pictures.iterdir())
     ]
+
+
+def test_copies_are_what_the_models_saw(
+    tmp_path: Path, write_recipe: Callable[..., Path], rows: Callable[..., Path]
+) -> None:
+    """Read with the function that ms-swift reads images of rows with."""
+    from swift.template.vision_utils import load_image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying = Image.new("RGB", (8, 4), "red")
+    lying.putpixel((0, 0), (0, 0, 255))
+    lying.save(tmp_path / "lying.png", exif=exif)
+    clear = Image.new("RGBA", (8, 4), (0, 0, 0, 0))
+    clear.save(tmp_path / "clear.png")
+    lying.save(tmp_path / "plain.png")
+    (tmp_path / "page.jpg").write_text("<html>not an image</html>")
+    names = ["lying.png", "clear.png", "plain.png", "page.jpg"]
+    rows(*({"id": name, "images": [name], "q": "x", "a": "y"} for name in names))
+    recipe = write_recipe(
+        "name: r\nsource: {jsonl: rows.jsonl}\nsteps: []\nsinks: [{jsonl: {path: o.jsonl, copy_images: as_seen}}]\n"
+    )
+    (written,) = mminf.run(recipe, output=tmp_path / "out").written
+    assert (written.rows, written.left_out) == (3, 1) and "page.jpg" in str(written.example)
+    for row in read_rows(tmp_path / "out" / "o.jsonl"):
+        original = tmp_path / row["id"]
+        seen = decode_image(original.read_bytes(), "x").pixels
+        trained = load_image(row["images"][0])
+        assert (trained.size, trained.tobytes()) == (seen.size, seen.tobytes())
+        assert (Path(row["images"][0]).read_bytes() == original.read_bytes()) is (row["id"] == "plain.png")
