@@ -7,6 +7,7 @@ engine, because keys of another backend are not valid for it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -96,6 +97,9 @@ def overlay_dotted(document: Document, path: str, value: Any, where: str) -> Non
         keys = keys[:1]
     if keys[0] == "sinks" and len(keys) > 1:
         keys[1] = _find_sink(document, str(keys[1]), where)
+        sink = document.data["sinks"][keys[1]]
+        if len(keys) > 2 and isinstance(sink, Mapping) and keys[2] not in sink and keys[2] not in SINKS:
+            keys[2:2] = itertools.islice(sink, 1)  # `sinks.swift.path` is the path of the only sink of type swift
     overlay(document, tuple(keys), value, where)
 
 

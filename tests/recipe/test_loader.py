@@ -303,3 +303,13 @@ def test_a_bare_value_keeps_the_name_of_a_step(write_recipe: Callable[[str], Pat
     few = load_recipe(path, settings=["steps.few=0.5", "steps.keep=text == 'c'"]).steps
     assert (few[1].name, few[1].config.fraction) == ("few", 0.5)
     assert few[2].name == "keep"
+
+
+@pytest.mark.parametrize("path", ["sinks.jsonl.path", "sinks.0.path", "sinks.jsonl.jsonl.path", "sinks.0.jsonl.path"])
+@pytest.mark.parametrize("sink", ["jsonl: out.jsonl", "jsonl: {path: out.jsonl, columns: [id]}"])
+def test_a_setting_of_a_sink_is_named_by_its_type(write_recipe: Callable[[str], Path], path: str, sink: str) -> None:
+    recipe = write_recipe(f"name: r\nsource: {{jsonl: rows.jsonl}}\nsteps: []\nsinks:\n  - {sink}\n  - llava: l.json\n")
+    first, second = load_recipe(recipe, settings=[f"{path}=other.jsonl"]).sinks
+    assert (str(first.config.path), str(second.config.path)) == ("other.jsonl", "l.json")
+    with pytest.raises(RecipeError, match="unknown key 'colums'; did you mean 'columns'"):
+        load_recipe(recipe, settings=[f"{path.removesuffix('path')}colums=[id]"])
