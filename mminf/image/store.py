@@ -280,7 +280,7 @@ class ImageStore:
             self._logged.add(_CHANGED)
             log.warning(
                 "models see images upright, as their EXIF orientation says, and on white; ms-swift trains on the file "
-                "as it is, so that it would see others: `copy_images: as_seen` of the sink stores what the models saw "
+                "as it is, which has other pixels: `copy_images: as_seen` of the sink stores what the models saw "
                 "(`mminf help training`); the first: %s",
                 shorten_text(uri),
             )
