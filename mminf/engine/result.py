@@ -14,8 +14,8 @@ from mminf.engine.counts import Counts, count_reasons, count_records
 from mminf.engine.plan import RunPlan
 from mminf.engine.run_log import file_log
 from mminf.engine.split import Splitter
-from mminf.errors import OutputError, nearest
-from mminf.image import ImagePolicy, read_image
+from mminf.errors import ImageError, OutputError, nearest, shorten_text
+from mminf.image import ImagePolicy, looks_like_image_bytes, read_image
 from mminf.journal import FailedRecord, Journal, Place, Row
 from mminf.layout import amount
 from mminf.marks import MarkColumns
@@ -191,8 +191,11 @@ class RunAssets:
         return self.journal.memo.vector(key)
 
     def image(self, uri: str) -> bytes:
-        """Returns an image's file. Raises ImageError."""
-        return read_image(uri, self.policy)
+        """Returns an image's file. Raises ImageError if it can't be read, or is not an image."""
+        data = read_image(uri, self.policy)
+        if not looks_like_image_bytes(data):
+            raise ImageError(f"image {shorten_text(uri)!r} is not an image in a format that mminf knows")
+        return data
 
 
 def write_sinks(

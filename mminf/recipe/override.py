@@ -95,12 +95,32 @@ def overlay_dotted(document: Document, path: str, value: Any, where: str) -> Non
         for key in reversed(keys[1:]):
             value = {str(key): value}
         keys = keys[:1]
+    if keys[0] == "source" and len(keys) > 1:
+        keys = _in_source(document, keys, where)
     if keys[0] == "sinks" and len(keys) > 1:
         keys[1] = _find_sink(document, str(keys[1]), where)
         sink = document.data["sinks"][keys[1]]
         if len(keys) > 2 and isinstance(sink, Mapping) and keys[2] not in sink and keys[2] not in SINKS:
             keys[2:2] = itertools.islice(sink, 1)  # `sinks.swift.path` is the path of the only sink of type swift
     overlay(document, tuple(keys), value, where)
+
+
+def _in_source(document: Document, keys: list[str | int], where: str) -> list[str | int]:
+    """Returns the keys of a setting of the source with its type, which may be left out: `source.columns`.
+
+    Raises:
+        RecipeError: if it names another type.
+    """
+    source = document.data.get("source")
+    if not isinstance(source, Mapping) or len(source) != 1 or keys[1] in source:
+        return keys
+    kind = next(iter(source))
+    if keys[1] not in SOURCES:
+        return ["source", kind, *keys[1:]]
+    if len(keys) > 2:
+        wanted = ".".join(map(str, ["source", kind, *keys[2:]]))
+        raise RecipeError([Problem(where, f"the input is read as {kind}: write {wanted}=...")])
+    return keys
 
 
 def overlay(document: Document, path: Path_, value: Any, where: str) -> None:

@@ -33,6 +33,8 @@ _UNREADABLE = {
     b"\xfd7zXZ": "compressed with xz; decompress it, or compress it with gzip",
     b"SQLite format 3": "an SQLite database; export the table as CSV or JSON Lines",
     b"\x89HDF": "an HDF5 file; export the rows as Parquet or JSON Lines",
+    b"\xff\xfe": "a text in UTF-16; save it as UTF-8 (in Excel: CSV UTF-8)",
+    b"\xfe\xff": "a text in UTF-16; save it as UTF-8 (in Excel: CSV UTF-8)",
     b"\x93NUMPY": "a NumPy array; export the rows as Parquet or JSON Lines",
 }
 PACKED = (EOFError, OSError, zlib.error)
@@ -301,7 +303,7 @@ def _row(header: list[str], cells: list[str]) -> dict[str, str] | str:
     if len(cells) != len(header):
         return f"has {len(cells)} cells, but the header has {len(header)}"
     if any(not cell.isascii() and _is_broken(cell) for cell in cells):
-        return "is not valid UTF-8"
+        return "is not valid UTF-8: save the file as UTF-8"
     return {name: cell for name, cell in zip(header, cells, strict=True) if name}
 
 

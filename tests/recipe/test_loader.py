@@ -313,3 +313,17 @@ def test_a_setting_of_a_sink_is_named_by_its_type(write_recipe: Callable[[str], 
     assert (str(first.config.path), str(second.config.path)) == ("other.jsonl", "l.json")
     with pytest.raises(RecipeError, match="unknown key 'colums'; did you mean 'columns'"):
         load_recipe(recipe, settings=[f"{path.removesuffix('path')}colums=[id]"])
+
+
+def test_a_setting_of_the_source_needs_no_type(write_recipe: Callable[[str], Path], tmp_path: Path) -> None:
+    """`--input` may have changed it."""
+    (tmp_path / "rows.csv").write_text("id,q\na,x\n")
+    recipe = write_recipe("name: r\nsource: {jsonl: rows.jsonl}\nsteps: []\nsinks: [{jsonl: o.jsonl}]\n")
+    columns = "source.columns={question: q}"
+    for path in (columns, columns.replace("source", "source.csv")):
+        loaded = mminf.load(recipe, input=tmp_path / "rows.csv", settings=[path])
+        assert loaded.source is not None and loaded.source.config.columns == {"question": ["q"]}
+    with pytest.raises(RecipeError, match="the input is read as csv: write source.csv.columns="):
+        mminf.load(recipe, input=tmp_path / "rows.csv", settings=[columns.replace("source", "source.jsonl")])
+    with pytest.raises(RecipeError, match="unknown key 'colums'"):
+        mminf.load(recipe, settings=["source.colums=[q]"])

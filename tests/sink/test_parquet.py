@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 import mminf
 import mminf.journal.mirror
 from mminf.sink.shards import MANIFEST
 
-from ..conftest import read_rows
+from ..conftest import read_rows, tiny_image
 
 PARQUET = """
 name: parquet
@@ -82,3 +83,16 @@ def test_files_of_so_many_rows_and_their_manifest(
     mminf.run(recipe, output=tmp_path / "out", limit=2)
     assert sorted(path.name for path in folder.iterdir()) == ["00000.jsonl", MANIFEST]
     assert [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("sink", ["parquet: {path: o.parquet, embed_images: true}", "webdataset: o"])
+def test_a_file_that_is_no_image_is_not_embedded(
+    tmp_path: Path, rows: Callable[..., Path], write_recipe: Callable[..., Path], sink: str
+) -> None:
+    tiny_image(tmp_path / "a.png")
+    (tmp_path / "b.png").write_text("<html>not found</html>")
+    rows({"id": "a", "images": ["a.png"]}, {"id": "b", "images": ["b.png"]}, {"id": "c", "images": ["gone.png"]})
+    recipe = write_recipe((PARQUET % "x").replace("{parquet: x}", sink))
+    (written,) = mminf.run(recipe, output=tmp_path / "out").written
+    assert (written.rows, written.left_out) == (1, 2)
+    assert "b.png' is not an image in a format that mminf knows" in str(written.example)

@@ -17,6 +17,7 @@ from mminf.errors import SourceError
 from mminf.record import Record
 from mminf.registry import SOURCES
 from mminf.source.base import BadRow
+from mminf.source.formats import find_kind
 from mminf.source.guess import guess_source
 
 from ..fuzz import fuzz
@@ -101,7 +102,7 @@ def test_tables_and_their_bad_rows(tmp_path: Path) -> None:
     reasons = [item.reason for item in found if isinstance(item, BadRow)]
     assert reasons[0] == "rows.csv:4 has 2 cells, but the header has 3"
     assert reasons[1] == "rows.csv:5 has 4 cells, but the header has 3"
-    assert reasons[2] == "rows.csv:7 is not valid UTF-8"
+    assert reasons[2] == "rows.csv:7 is not valid UTF-8: save the file as UTF-8"
     assert "rows.csv:9 is not a row" in reasons[3]
     assert len(reasons) == 4
     (tmp_path / "rows.csv").write_text("id,q,q\na,b,c\n")
@@ -189,3 +190,12 @@ def test_tables_are_read_as_they_were_written(
     source = SOURCES.get("csv")(SOURCES.get("csv").Config(path=path), Path("/"), path.parent / "scratch")
     found = [(row.fields["one"], row.fields["two"]) for row in source.read() if isinstance(row, Record)]
     assert found == [(one, two) for one, two in values]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+@pytest.mark.parametrize("text", ["id,text\na,b\n", '{"id": "a"}\n'])
+def test_texts_in_utf_16_are_named(tmp_path: Path, encoding: str, text: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(("\ufeff" * (encoding == "utf-16-be") + text).encode(encoding))
+    with pytest.raises(SourceError, match=r"is a text in UTF-16; save it as UTF-8 \(in Excel: CSV UTF-8\)"):
+        find_kind(path)
