@@ -142,7 +142,8 @@ class OpenAIBackend(Backend):
         return True
 
     def render(self, request: Request) -> Rendered:
-        return Rendered(show_chat(request.turns, request.open_turn), None)
+        left = f"[the {request.open_turn} turn stays open]" if request.open_turn else ""
+        return Rendered(show_chat(request.turns, request.open_turn) + left, None)
 
     async def close(self) -> None:
         client, self._client, self._probed = self._client, None, False

@@ -36,7 +36,7 @@ def _records(number: int) -> str:
 
 def _table(found: Estimate) -> list[str]:
     rows: list[tuple[str, Estimated, str]] = [
-        ("accepted records", found.accepted, "count"),
+        ("accepted rows", found.accepted, "count"),
         ("calls", found.calls, "count"),
         ("prompt tokens", found.prompt_tokens, "count"),
         ("generated tokens", found.completion_tokens, "count"),
