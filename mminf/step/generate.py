@@ -124,7 +124,7 @@ class BaseGenerate(PromptStep[G]):
     def _check_question(self, fields: Mapping[str, object]) -> None:
         """Raises RecordError if the field that is the prompt is empty: the model would make a question up."""
         name = self._asked
-        if name is not None and name in fields and not str("" if fields[name] is None else fields[name]).strip():
+        if name is not None and isinstance(asked := fields.get(name), str) and not asked.strip():
             raise RecordError(f"field {name!r} is empty")
 
     async def run(self, record: Record, ctx: Context) -> Outcome:

@@ -43,7 +43,7 @@ def messages(output: Path, name: str = "run.log") -> list[str]:
 
 
 def test_a_run_from_its_beginning_to_its_end(write_recipe: Recipe, rows: Rows, tmp_path: Path) -> None:
-    rows({"q": "a"}, {"q": "a"}, {"q": "bad 7"})
+    rows({"id": "1", "q": "a"}, {"id": "2", "q": "a"}, {"id": "3", "q": "bad 7"})
     (tmp_path / "s.py").write_text(
         "def answer(r):\n    if 'bad' in r.turns[0].text: raise ValueError('no 7')\n    return 'x'\n"
     )

@@ -89,6 +89,16 @@ def test_ids_come_from_the_row_and_not_from_its_place(tmp_path: Path) -> None:
     assert len(set(same)) == 5
 
 
+def test_the_first_id_of_several_rows_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"id": "told"}\n{"id": "other"}\n{"id": "told"}\n{"id": "other"}\n{"id": "told"}\n')
+    with caplog.at_level("INFO", "mminf"):
+        for _ in range(2):
+            assert ids(read(path)) == ["told", "other", "told~2", "other~2", "told~3"]
+    said = [record.message for record in caplog.records if "later ones get a suffix" in record.message]
+    assert said == ["several rows have the id told, or the same content: later ones get a suffix, as in told~2"]
+
+
 @pytest.mark.parametrize("line", ["{cut", "3", "null", '"text"', b"\xff\xfe".decode("latin-1")])
 def test_a_bad_line_is_a_bad_row(tmp_path: Path, line: str) -> None:
     path = tmp_path / "rows.jsonl"
