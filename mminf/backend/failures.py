@@ -15,8 +15,8 @@ from mminf.lazy import lazy_pattern
 from mminf.redact import hide_secrets, redact
 
 Kind = Literal["busy", "down", "dead", "again", "key", "access", "credit", "address", "model", "call"]
-"""busy: the server accepts no more calls for now; down: the server failed; dead: its engine
-has died, and every call will fail until it is restarted; again: a retry may succeed; key, access,
+"""busy: the server accepts no more calls for now; down: the server failed; dead: its
+engine has died, and every call will fail until it is restarted; again: a retry may succeed; key, access,
 credit, address, model: every call will fail; call: only this call fails.
 """
 HOPELESS: dict[Kind, int] = {"key": 3, "credit": 3, "address": 3, "model": 3, "access": 10}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _FIELDS = "`mminf recipes NAME` lists the fields that a recipe needs"
 _COLUMNS = ", and `--column instruction=question` reads a field from a column of another name"
 _USUAL = 0.5
-"""Share of the records that have a field which recipes are proposed for; records without it fail."""
+"""Share of the records that must have a field for recipes that need it to be proposed."""
 _MOST = 8
 """Number of recipes that are proposed."""
 
