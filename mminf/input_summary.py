@@ -50,7 +50,7 @@ class InputSummary:
     def including(self, share: float = 0.0) -> InputSummary:
         """Returns the summary with the fields that at least a share of the records have as fields of all of them.
 
-        The records that lack such a field will fail, each with a reason.
+        Records that lack such a field may fail, each with a reason.
         """
         more = {name for name, number in self.partial.items() if number >= share * self.read}
         return replace(self, fields=self.fields | more)

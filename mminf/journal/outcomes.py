@@ -264,10 +264,6 @@ class Outcomes:
         sql = "SELECT id, step, reason FROM rows WHERE run >= ? AND state = 'failed' ORDER BY stage, seq, path LIMIT ?"
         return (FailedRecord(*row) for row in self._database.stream(sql, self._meta.since, limit))
 
-    def has_failures(self) -> bool:
-        """Returns whether a record failed."""
-        return next(self.failures(1), None) is not None
-
 
 def of(record: str) -> tuple[str, str, str]:
     """Returns the arguments of `OF_RECORD`."""

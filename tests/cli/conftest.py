@@ -7,6 +7,8 @@ import pytest
 
 import mminf
 
+from ..conftest import tiny_image
+
 RECIPE = """
 name: small
 engines: {s: {backend: scripted, script: SCRIPT}}
@@ -49,3 +51,12 @@ def make_run(folder: Path, recipe: str = RECIPE) -> Path:
     (folder / "recipe.yaml").write_text(recipe.replace("SCRIPT", str(folder / "script.py")))
     mminf.run(folder / "recipe.yaml", output=folder / "out")
     return folder / "out"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with three images."""
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        tiny_image(tmp_path / "photos" / f"{number}.png", f"hsl({number * 90}, 50%, 50%)")
+    return tmp_path / "photos"

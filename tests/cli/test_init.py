@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import json
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -23,22 +17,8 @@ from mminf.input_summary import InputSummary, inspect_input
 from mminf.recipe.lines import keep_in_section, load_document, replace_section
 from mminf.starter import Where, fitting_recipes, write_starter
 
-from ..conftest import tiny_image
+from .starting import has_hook, run
 from .typed import error_of, output_of
-
-
-def run(*arguments: str) -> str:
-    result = CliRunner().invoke(app, ["init", *arguments])
-    assert result.exit_code == 0, (result.output, result.exception)
-    return result.output
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    (tmp_path / "photos").mkdir()
-    for number in range(3):
-        tiny_image(tmp_path / "photos" / f"{number}.png", f"hsl({number * 90}, 50%, 50%)")
-    return tmp_path / "photos"
 
 
 def found(*fields: str, images: int = 0) -> InputSummary:
@@ -71,7 +51,7 @@ def test_recipes_without_input() -> None:
 def test_every_recipe_can_be_written(name: str, where: Where, tmp_path: Path) -> None:
     path = write_starter(name, tmp_path, None, where, url="http://localhost:1/v1", model="my/model-vl")
     before = api.load(name)
-    recipe = api.load(path) if not (where is Where.SERVER and _hooks(before)) else None
+    recipe = api.load(path) if not (where is Where.SERVER and has_hook(before)) else None
     if recipe is not None:
         assert [step.name for step in recipe.steps] == [step.name for step in before.steps]
         backends = {config.backend for config in recipe.engines.values()} - {"encoder"}
@@ -89,10 +69,6 @@ def test_every_recipe_can_be_written(name: str, where: Where, tmp_path: Path) ->
     assert all(line in text for line in path.read_text().splitlines() if line.startswith("  - "))
 
 
-def _hooks(recipe: Any) -> bool:
-    return any(step.type == "hook" for step in recipe.steps)
-
-
 def test_from_photos_to_the_first_row_over_a_server(photos: Path, tmp_path: Path) -> None:
     text = run(str(tmp_path / "mine"), "--input", str(photos), "--server", "http://localhost:1/v1", "--model", "m")
     path = tmp_path / "mine" / "caption_qa.yaml"
@@ -102,82 +78,6 @@ def test_from_photos_to_the_first_row_over_a_server(photos: Path, tmp_path: Path
     scripted = {f"engines.{name}": {"backend": "scripted", "script": str(script)} for name in api.load(path).engines}
     shown = api.preview(api.prepare(api.load(path, overrides=scripted), output=tmp_path / "out"), records=1)
     assert shown[0].steps, "the recipe reads the photos"
-
-
-def test_a_server_that_can_not_be_used_is_told(photos: Path, tmp_path: Path) -> None:
-    server = ["-i", str(photos), "--server", "http://127.0.0.1:1/v1", "--model", "m"]
-    assert "note: model 'm': no server answers at http://127.0.0.1:1/v1" in run(str(tmp_path / "a"), *server)
-    assert (tmp_path / "a" / "caption_qa.yaml").exists(), "it may be started later"
-    with serving("qwen") as url:
-        arguments = ["-i", str(photos), "--server", url, "--model"]
-        assert f"note: {url} does not serve 'm'" in run(str(tmp_path / "b"), *arguments, "m")
-        assert "note:" not in run(str(tmp_path / "c"), *arguments, "qwen")
-
-
-def test_over_a_vllm_server_the_hook_works(photos: Path, tmp_path: Path) -> None:
-    for owner, hooks in (("vllm", True), ("other", False)):
-        with serving("qwen", owned_by=owner) as url:
-            text = run(
-                str(tmp_path / owner), "-i", str(photos), "--server", url, "--model", "qwen", "--recipe", "oasis"
-            )
-            assert ("--profile asked" in text) is not hooks
-            run(str(tmp_path / "first" / owner), "-i", str(photos), "--server", url, "--model", "qwen")
-            assert (tmp_path / "first" / owner / "oasis.yaml").exists() is hooks
-
-
-@pytest.mark.parametrize("plugin", [True, False])
-def test_over_a_server_of_ms_swift_the_hook_works_with_the_plugin(photos: Path, tmp_path: Path, plugin: bool) -> None:
-    """It is asked: an open prompt has fewer tokens than a closed one."""
-    with serving("qwen", counts=(9, 7) if plugin else (9, 9), owned_by="swift") as url:
-        text = run(str(tmp_path / "m"), "-i", str(photos), "--server", url, "--model", "qwen")
-    assert (tmp_path / "m" / "oasis.yaml").exists() is plugin
-    assert "--profile asked" not in text
-
-
-@contextlib.contextmanager
-def serving(model: str, counts: tuple[int, int] = (9, 9), **more: str) -> Iterator[str]:
-    """The address of a server that lists one model.
-
-    Args:
-        counts: prompt tokens of its answers, in turn: those to a closed and an open prompt.
-    """
-    tokens = itertools.cycle(counts)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.say({"data": [{"id": model, **more}]})
-
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            usage = {"prompt_tokens": next(tokens), "completion_tokens": 1}
-            self.say({"choices": [{"message": {"content": "a"}, "finish_reason": "length"}], "usage": usage})
-
-        def say(self, found: object) -> None:
-            body = json.dumps(found).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Prints nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/v1"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def test_oasis_over_a_server_keeps_the_profile_that_works_there(photos: Path, tmp_path: Path) -> None:
-    text = run(
-        str(tmp_path / "m"), "-i", str(photos), "--server", "http://localhost:1/v1", "--model", "m", "--recipe", "oasis"
-    )
-    assert "--profile asked" in text
-    assert not _hooks(api.load(tmp_path / "m" / "oasis.yaml", profile="asked"))
 
 
 def test_what_the_input_contains_is_told(tmp_path: Path, rows: Callable[..., Path]) -> None:
@@ -372,45 +272,6 @@ def test_columns_are_renamed_and_images_found(photos: Path, tmp_path: Path) -> N
         assert "write FIELD=COLUMN" in error_of("init", *given, "--column", wrong)
     assert "renames columns of rows" in error_of("init", str(tmp_path / "n"), "-i", str(photos), "--column", "a=b")
     assert "need --input" in error_of("init", str(tmp_path / "n"), "--cpu", "--column", "a=b")
-
-
-@pytest.mark.parametrize("where", [Where.GPU, Where.CPU, Where.SERVER])
-def test_models_are_those_that_are_given(where: Where, tmp_path: Path) -> None:
-    def engines(name: str, model: str | None, text_model: str | None) -> dict[str, Any]:
-        path = write_starter(
-            name, tmp_path, None, where, url="http://localhost:1/v1", model=model, text_model=text_model, force=True
-        )
-        return dict(load_document(path).data["engines"])
-
-    made = engines("oasis", "see", "read")
-    assert [made[name]["model"] for name in ("vlm", "llm")] == ["see", "read"]
-    assert made["vlm"]["max_pixels"] == (401408 if where is Where.CPU else 1003520)
-    made = engines("oasis", "one", "one")
-    assert made["vlm"] == made["llm"], "the same model is loaded once"
-    assert engines("magpie", "mine", None)["llm"]["model"] == "mine", "a recipe without images has one model"
-    assert engines("magpie", "see", "read")["llm"]["model"] == "read"
-    if where is not Where.SERVER:
-        default = engines("oasis", "see", None)["llm"]["model"]
-        assert default.startswith("Qwen/Qwen2.5-")
-    assert (
-        engines("unicorn", "mine", None)["encoder"] == load_document(find_recipe("unicorn")).data["engines"]["encoder"]
-    )
-
-
-def test_a_local_model_is_named_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The recipe may be run from another folder. Images are not larger than those that the model was trained with."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine").mkdir()
-
-    def engine(pixels: str) -> dict[str, Any]:
-        (tmp_path / "mine" / "preprocessor_config.json").write_text(pixels)
-        path = write_starter("caption", tmp_path / "r", None, Where.GPU, model="mine", force=True)
-        return dict(load_document(path).data["engines"]["vlm"])
-
-    made = engine('{"max_pixels": 12544}')
-    assert (made["model"], made["max_pixels"]) == (str(tmp_path / "mine"), 12544)
-    for other in ("{}", "[]", "no JSON", '{"max_pixels": "many"}', '{"max_pixels": 12845056}'):
-        assert engine(other)["max_pixels"] == 1003520
 
 
 def test_where_the_models_run_is_told_and_asked_again(photos: Path, tmp_path: Path) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from .probing import RECIPE as PROBED
+from .probing import SCRIPT as ASKED
+
 BARRIER = """
 name: barrier
 engines: {{llm: {{backend: scripted, script: {script}, latency: 0.02}}}}
@@ -40,3 +43,17 @@ def recipe(tmp_path: Path, write_recipe: Callable[..., Path], rows: Callable[...
     (tmp_path / "echo.py").write_text(ECHO)
     rows(*({"id": f"r{n}", "text": f"say {n % 15}", "words": [f"a{n}", f"b{n}"]} for n in range(20)))
     return write_recipe(BARRIER.format(script=tmp_path / "echo.py"))
+
+
+@pytest.fixture
+def probed(
+    write_recipe: Callable[[str], Path], rows: Callable[..., Path], tmp_path: Path, calls_log: Path
+) -> Callable[..., Path]:
+    """A function that writes a recipe over 100 rows; one of `kept` records passes."""
+
+    def write(kept: int = 2, text: str = PROBED, records: int = 100) -> Path:
+        (tmp_path / "script.py").write_text(ASKED.replace("KEPT", str(kept)))
+        rows(*({"id": f"r{n}", "n": n} for n in range(records)))
+        return write_recipe(text.replace("SCRIPT", str(tmp_path / "script.py")))
+
+    return write

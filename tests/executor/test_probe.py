@@ -6,72 +6,19 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 import mminf
 from mminf import api
-from mminf.cli.main import app
 from mminf.display.estimate import estimate_text, rounded
 from mminf.display.table import eta
-from mminf.engine.probe import ProbeResult, draw_positions
+from mminf.engine.probe import draw_positions
 from mminf.errors import EngineError, OutputError
 from mminf.source.rows import JsonLines
 from mminf.states import RunState
 
-WriteRecipe = Callable[[str], Path]
-SCRIPT = """
-import os
-from mminf.request import Generation
-
-def answer(request):
-    text = request.turns[-1].text
-    with open(os.environ["CALLS_LOG"], "a") as file:
-        file.write(text + "\\n")
-    number = int(text.split()[-1].split("/")[0])
-    if text.startswith("Good"):
-        return "Yes" if number % KEPT == 0 else "No"
-    return Generation(f"said {number}", "stop", 100, 10)
-"""
-RECIPE = """
-name: probed
-engines: {m: {backend: scripted, script: SCRIPT}}
-source: {jsonl: rows.jsonl}
-steps:
-  - generate: {name: ask, engine: m, prompt: "Ask {{ n }}", writes: said}
-  - check: {name: good, engine: m, prompt: "Good? {{ n }}"}
-  - keep: good
-  - generate: {name: more, engine: m, prompt: "More {{ n }}", writes: more}
-sinks: [{jsonl: out.jsonl}]
-"""
-
-
-@pytest.fixture
-def recipe(
-    write_recipe: WriteRecipe, rows: Callable[..., Path], tmp_path: Path, calls_log: Path
-) -> Callable[..., Path]:
-    """A function that writes a recipe over 100 rows; one of `kept` records passes."""
-
-    def write(kept: int = 2, text: str = RECIPE, records: int = 100) -> Path:
-        (tmp_path / "script.py").write_text(SCRIPT.replace("KEPT", str(kept)))
-        rows(*({"id": f"r{n}", "n": n} for n in range(records)))
-        return write_recipe(text.replace("SCRIPT", str(tmp_path / "script.py")))
-
-    return write
-
-
-def probe(path: Path, output: Path, records: int = 10, *, limit: int | None = None, **settings: Any) -> ProbeResult:
-    loaded = api.load(path, overrides=settings)
-    return api.probe(api.prepare(loaded, output=output, limit=limit), records=records)
-
-
-def made(log: Path) -> list[str]:
-    """Returns the calls that were made since the last time."""
-    lines = log.read_text().splitlines()
-    log.write_text("")
-    return lines
+from .probing import RECIPE, made, probe
 
 
 def numbers(calls: list[str]) -> set[int]:
@@ -87,8 +34,8 @@ def test_positions_are_spread_over_the_input() -> None:
     assert len({draw_positions(1000, 1, seed)[0] for seed in range(20)}) > 15
 
 
-def test_the_run_makes_no_call_of_the_probe_again(recipe: Callable[..., Path], tmp_path: Path, calls_log: Path) -> None:
-    path = recipe()
+def test_the_run_makes_no_call_of_the_probe_again(probed: Callable[..., Path], tmp_path: Path, calls_log: Path) -> None:
+    path = probed()
     found = probe(path, tmp_path / "out")
     first = made(calls_log)
     assert len(numbers(first)) == 10
@@ -110,8 +57,8 @@ def test_the_run_makes_no_call_of_the_probe_again(recipe: Callable[..., Path], t
     assert (tmp_path / "out" / "out.jsonl").read_text() == whole, "the dataset is that of a run without a probe"
 
 
-def test_the_estimate_is_that_of_the_records(recipe: Callable[..., Path], tmp_path: Path) -> None:
-    found = probe(recipe(), tmp_path / "out", 100)
+def test_the_estimate_is_that_of_the_records(probed: Callable[..., Path], tmp_path: Path) -> None:
+    found = probe(probed(), tmp_path / "out", 100)
     estimate = found.estimate
     assert estimate is not None
     assert (estimate.calls.value, estimate.accepted.value) == (250, 50)
@@ -121,9 +68,9 @@ def test_the_estimate_is_that_of_the_records(recipe: Callable[..., Path], tmp_pa
 
 
 def test_a_second_probe_makes_no_call_and_finds_the_same(
-    recipe: Callable[..., Path], tmp_path: Path, calls_log: Path
+    probed: Callable[..., Path], tmp_path: Path, calls_log: Path
 ) -> None:
-    path = recipe()
+    path = probed()
     first = probe(path, tmp_path / "out")
     assert made(calls_log)
     again = probe(path, tmp_path / "out")
@@ -135,9 +82,9 @@ def test_a_second_probe_makes_no_call_and_finds_the_same(
 
 
 def test_answers_from_the_journal_take_as_long_as_when_they_were_made(
-    recipe: Callable[..., Path], tmp_path: Path
+    probed: Callable[..., Path], tmp_path: Path
 ) -> None:
-    path, settings = recipe(), {"engines.m.latency": 0.2}
+    path, settings = probed(), {"engines.m.latency": 0.2}
     probe(path, tmp_path / "out", **settings)
     again = probe(path, tmp_path / "out", **settings)
     assert again.estimate is not None
@@ -146,39 +93,24 @@ def test_answers_from_the_journal_take_as_long_as_when_they_were_made(
     assert "the answers were in the journal, so the time is without loading scripted" in estimate_text(again)
 
 
-def test_a_probe_after_a_run_makes_no_call_and_keeps_its_records(
-    recipe: Callable[..., Path], tmp_path: Path, calls_log: Path
-) -> None:
-    path = recipe()
-    mminf.run(path, output=tmp_path / "out")
-    written = (tmp_path / "out" / "out.jsonl").read_text()
-    made(calls_log)
-    found = probe(path, tmp_path / "out")
-    assert found.estimate is not None and found.estimate.probed == 10
-    assert api.status(tmp_path / "out")["done"] == 50, "the records of the finished run still count"
-    mminf.run(path, output=tmp_path / "out")
-    assert not made(calls_log)
-    assert (tmp_path / "out" / "out.jsonl").read_text() == written
-
-
-def test_a_probe_of_another_recipe_does_not_use_the_output(recipe: Callable[..., Path], tmp_path: Path) -> None:
-    path = recipe()
+def test_a_probe_of_another_recipe_does_not_use_the_output(probed: Callable[..., Path], tmp_path: Path) -> None:
+    path = probed()
     mminf.run(path, output=tmp_path / "out")
     with pytest.raises(OutputError, match="contains a run of recipe"):
         probe(path, tmp_path / "out", name="other")
 
 
 def test_a_limit_limits_the_probe_and_the_estimate(
-    recipe: Callable[..., Path], tmp_path: Path, calls_log: Path
+    probed: Callable[..., Path], tmp_path: Path, calls_log: Path
 ) -> None:
-    found = probe(recipe(), tmp_path / "out", limit=20)
+    found = probe(probed(), tmp_path / "out", limit=20)
     assert max(numbers(made(calls_log))) < 20
     assert found.total == 20
     assert found.estimate is not None and found.estimate.records.value == 20
 
 
-def test_a_target_does_not_end_the_probe(recipe: Callable[..., Path], tmp_path: Path, calls_log: Path) -> None:
-    path = recipe(records=2000)
+def test_a_target_does_not_end_the_probe(probed: Callable[..., Path], tmp_path: Path, calls_log: Path) -> None:
+    path = probed(records=2000)
     found = probe(path, tmp_path / "out", 20, target=3, window=4)
     first = made(calls_log)
     assert len(numbers(first)) == 20
@@ -195,9 +127,9 @@ STAGES = RECIPE.replace(
 
 
 def test_steps_over_all_records_are_stages_of_the_estimate(
-    recipe: Callable[..., Path], tmp_path: Path, calls_log: Path
+    probed: Callable[..., Path], tmp_path: Path, calls_log: Path
 ) -> None:
-    path = recipe(text=STAGES)
+    path = probed(text=STAGES)
     found = probe(path, tmp_path / "out", 20)
     first = made(calls_log)
     assert found.estimate is not None
@@ -211,8 +143,8 @@ def test_steps_over_all_records_are_stages_of_the_estimate(
     assert late <= 40 + sum(call.startswith("More") for call in first)
 
 
-def test_a_recipe_that_begins_with_a_step_over_all_records(recipe: Callable[..., Path], tmp_path: Path) -> None:
-    path = recipe(text=RECIPE.replace("steps:\n", "steps:\n  - limit: 60\n"))
+def test_a_recipe_that_begins_with_a_step_over_all_records(probed: Callable[..., Path], tmp_path: Path) -> None:
+    path = probed(text=RECIPE.replace("steps:\n", "steps:\n  - limit: 60\n"))
     found = probe(path, tmp_path / "out", 20)
     assert found.estimate is not None
     assert found.figures.records == 20
@@ -226,8 +158,8 @@ SWAPPED = RECIPE.replace(
 ).replace("name: good, engine: m", "name: good, engine: o")
 
 
-def test_models_that_are_swapped(recipe: Callable[..., Path], tmp_path: Path, calls_log: Path) -> None:
-    path = recipe(text=SWAPPED)
+def test_models_that_are_swapped(probed: Callable[..., Path], tmp_path: Path, calls_log: Path) -> None:
+    path = probed(text=SWAPPED)
     found = probe(path, tmp_path / "out", max_loaded_engines=1)
     first = made(calls_log)
     assert found.estimate is not None
@@ -243,8 +175,8 @@ CHILDREN = RECIPE.replace(
 ).replace("Good? {{ n }}", "Good? {{ part }} {{ n }}")
 
 
-def test_the_calls_of_children_belong_to_their_record(recipe: Callable[..., Path], tmp_path: Path) -> None:
-    found = probe(recipe(text=CHILDREN), tmp_path / "out", 100)
+def test_the_calls_of_children_belong_to_their_record(probed: Callable[..., Path], tmp_path: Path) -> None:
+    found = probe(probed(text=CHILDREN), tmp_path / "out", 100)
     assert found.estimate is not None
     assert found.estimate.calls.value == 300 + 150
     assert found.estimate.accepted.value == 150
@@ -252,9 +184,9 @@ def test_the_calls_of_children_belong_to_their_record(recipe: Callable[..., Path
 
 
 def test_an_input_that_can_not_be_counted(
-    recipe: Callable[..., Path], tmp_path: Path, calls_log: Path, monkeypatch: pytest.MonkeyPatch
+    probed: Callable[..., Path], tmp_path: Path, calls_log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = recipe(records=1500)
+    path = probed(records=1500)
     monkeypatch.setattr(JsonLines, "count", lambda self: None)
     found = probe(path, tmp_path / "out")
     assert found.total is None
@@ -265,21 +197,21 @@ def test_an_input_that_can_not_be_counted(
 
 
 def test_a_short_input_that_can_not_be_counted_is_counted_by_reading_it(
-    recipe: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    probed: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = recipe()
+    path = probed()
     monkeypatch.setattr(JsonLines, "count", lambda self: None)
     assert probe(path, tmp_path / "out").total == 100
 
 
-def test_no_record(recipe: Callable[..., Path], tmp_path: Path) -> None:
-    found = probe(recipe(records=0), tmp_path / "out")
+def test_no_record(probed: Callable[..., Path], tmp_path: Path) -> None:
+    found = probe(probed(records=0), tmp_path / "out")
     assert found.estimate is None
     assert estimate_text(found) == "no estimate: the input contains no record"
 
 
-def test_all_records_dropped(recipe: Callable[..., Path], tmp_path: Path) -> None:
-    found = probe(recipe(kept=10**9), tmp_path / "out", limit=90)
+def test_all_records_dropped(probed: Callable[..., Path], tmp_path: Path) -> None:
+    found = probe(probed(kept=10**9), tmp_path / "out", limit=90)
     assert found.estimate is not None
     assert found.estimate.accepted.value == 0
     text = estimate_text(found)
@@ -291,8 +223,8 @@ def test_all_records_dropped(recipe: Callable[..., Path], tmp_path: Path) -> Non
 FAILING = "\nimport json\ndef answer(request):\n    raise ValueError('no answer')\n"
 
 
-def test_all_records_failed(recipe: Callable[..., Path], tmp_path: Path) -> None:
-    path = recipe()
+def test_all_records_failed(probed: Callable[..., Path], tmp_path: Path) -> None:
+    path = probed()
     (tmp_path / "script.py").write_text(FAILING)
     found = probe(path, tmp_path / "out")
     text = estimate_text(found)
@@ -303,8 +235,8 @@ def test_all_records_failed(recipe: Callable[..., Path], tmp_path: Path) -> None
         probe(path, tmp_path / "other", 30)
 
 
-def test_rows_that_are_not_records_are_failed_records(recipe: Callable[..., Path], tmp_path: Path) -> None:
-    path = recipe()
+def test_rows_that_are_not_records_are_failed_records(probed: Callable[..., Path], tmp_path: Path) -> None:
+    path = probed()
     with (tmp_path / "rows.jsonl").open("a") as file:
         file.write("[1]\n[2]\n")
     found = probe(path, tmp_path / "out", 102)
@@ -312,8 +244,8 @@ def test_rows_that_are_not_records_are_failed_records(recipe: Callable[..., Path
     assert (found.estimate.probed, len(found.figures.failed), found.estimate.calls.value) == (102, 2, 250)
 
 
-def test_tokens_that_are_not_reported(recipe: Callable[..., Path], tmp_path: Path) -> None:
-    path = recipe(text=RECIPE.replace("script: SCRIPT", "script: SCRIPT, price: {input: 5, output: 10, currency: EUR}"))
+def test_tokens_that_are_not_reported(probed: Callable[..., Path], tmp_path: Path) -> None:
+    path = probed(text=RECIPE.replace("script: SCRIPT", "script: SCRIPT, price: {input: 5, output: 10, currency: EUR}"))
     script = (tmp_path / "script.py").read_text().replace('"stop", 100, 10', '"stop", 0, 0')
     script = script.replace('return "Yes" if number % 2 == 0 else "No"', 'return Generation("Yes", "stop", 0, 0)')
     (tmp_path / "script.py").write_text(script)
@@ -322,9 +254,9 @@ def test_tokens_that_are_not_reported(recipe: Callable[..., Path], tmp_path: Pat
     assert "the engines report no tokens, so prices per token add nothing to the cost" in estimate_text(found)
 
 
-def test_prices_make_money(recipe: Callable[..., Path], tmp_path: Path) -> None:
+def test_prices_make_money(probed: Callable[..., Path], tmp_path: Path) -> None:
     price = "price: {input: 1000, output: 100000, gpu_hour: 3600, gpus: 2, currency: EUR}"
-    path = recipe(text=RECIPE.replace("script: SCRIPT", f"script: SCRIPT, latency: 0.05, max_concurrency: 10, {price}"))
+    path = probed(text=RECIPE.replace("script: SCRIPT", f"script: SCRIPT, latency: 0.05, max_concurrency: 10, {price}"))
     found = probe(path, tmp_path / "out", 100)
     estimate = found.estimate
     assert estimate is not None and estimate.gpu_hours is not None
@@ -336,8 +268,8 @@ def test_prices_make_money(recipe: Callable[..., Path], tmp_path: Path) -> None:
     assert "GPU-hours" in text
 
 
-def test_prices_change_no_run(recipe: Callable[..., Path], tmp_path: Path, calls_log: Path) -> None:
-    path = recipe()
+def test_prices_change_no_run(probed: Callable[..., Path], tmp_path: Path, calls_log: Path) -> None:
+    path = probed()
     mminf.run(path, output=tmp_path / "out", limit=10)
     made(calls_log)
     before = api.status(tmp_path / "out")["run"]
@@ -350,20 +282,20 @@ def test_prices_change_no_run(recipe: Callable[..., Path], tmp_path: Path, calls
     assert api.status(tmp_path / "out")["run"] == before + 1
 
 
-def test_engines_that_differ_in_prices_share_a_model(recipe: Callable[..., Path], tmp_path: Path) -> None:
+def test_engines_that_differ_in_prices_share_a_model(probed: Callable[..., Path], tmp_path: Path) -> None:
     text = RECIPE.replace(
         "{m: {backend: scripted, script: SCRIPT}}",
         "{m: {backend: scripted, script: SCRIPT, price: {output: 1}}, "
         "o: {backend: scripted, script: SCRIPT, price: {output: 1000}}}",
     ).replace("name: more, engine: m", "name: more, engine: o")
-    found = probe(recipe(text=text), tmp_path / "out", 100)
+    found = probe(probed(text=text), tmp_path / "out", 100)
     assert found.estimate is not None
     assert found.estimate.money[""].value == pytest.approx((1100 * 1 + 500 * 1000) / 1e6)
     assert "shared with m" in api.describe_plan(api.load(tmp_path / "recipe.yaml"))
 
 
-def test_the_run_after_a_probe_knows_its_time_left_at_once(recipe: Callable[..., Path], tmp_path: Path) -> None:
-    path = recipe(text=RECIPE.replace("script: SCRIPT", "script: SCRIPT, latency: 0.02"))
+def test_the_run_after_a_probe_knows_its_time_left_at_once(probed: Callable[..., Path], tmp_path: Path) -> None:
+    path = probed(text=RECIPE.replace("script: SCRIPT", "script: SCRIPT, latency: 0.02"))
     probe(path, tmp_path / "out")
     run = api.prepare(api.load(path), output=tmp_path / "out")
     api.execute(run)
@@ -376,8 +308,8 @@ def test_the_run_after_a_probe_knows_its_time_left_at_once(recipe: Callable[...,
     assert other.session.stats.expected is None, "the probe was of other steps"
 
 
-def test_status_projects_the_cost(recipe: Callable[..., Path], tmp_path: Path) -> None:
-    path = recipe(text=RECIPE.replace("script: SCRIPT", "script: SCRIPT, price: {output: 1000, currency: EUR}"))
+def test_status_projects_the_cost(probed: Callable[..., Path], tmp_path: Path) -> None:
+    path = probed(text=RECIPE.replace("script: SCRIPT", "script: SCRIPT, price: {output: 1000, currency: EUR}"))
     probe(path, tmp_path / "out", 20)
     status = api.status(tmp_path / "out")
     assert status["cost"]["calls"] > 40
@@ -406,55 +338,3 @@ def test_status_projects_the_cost(recipe: Callable[..., Path], tmp_path: Path) -
 )
 def test_numbers_have_three_digits(value: float, text: str) -> None:
     assert rounded(value) == text
-
-
-@pytest.mark.parametrize("try_out", ["probe", "preview"])
-def test_a_finished_run_stays_finished(recipe: Callable[..., Path], tmp_path: Path, try_out: str) -> None:
-    path, out = recipe(), tmp_path / "out"
-    mminf.run(path, output=out)
-    before = (out / "out.jsonl").read_text()
-    rows = list(api.list_records(out, fields=True))
-    if try_out == "probe":
-        probe(path, out)
-    else:
-        api.preview(api.prepare(api.load(path), output=out), records=3)
-    status = api.status(out)
-    assert (status["state"], status["done"], status["pending"]) == (RunState.FINISHED, 50, 0)
-    assert list(api.list_records(out, fields=True)) == rows
-    api.export(api.load(path), out, to=tmp_path / "to")
-    assert (tmp_path / "to" / "out.jsonl").read_text() == before
-    source = tmp_path / "rows.jsonl"
-    source.write_text("".join(source.read_text().splitlines(keepends=True)[:20]))
-    result = mminf.run(path, output=out, force=True)
-    assert result.counts.done == 10, "rows of records that are gone don't count"
-    assert len((out / "out.jsonl").read_text().splitlines()) == 10
-
-
-@pytest.mark.parametrize("try_out", ["probe", "preview"])
-def test_other_settings_than_those_of_the_run_are_told(
-    recipe: Callable[..., Path], tmp_path: Path, try_out: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    path, out = recipe(), tmp_path / "out"
-
-    def run(**options: Any) -> None:
-        prepared = api.prepare(api.load(path, **options), output=out)
-        api.probe(prepared, records=3) if try_out == "probe" else api.preview(prepared)
-
-    run(settings=["steps.ask.prompt=Other {{ n }}"])
-    mminf.run(path, output=out)
-    before = (out / "out.jsonl").read_text()
-    run()
-    assert "other settings" not in caplog.text
-    run(settings=["steps.ask.prompt=Other {{ n }}"])
-    assert f"`status`, `list` and `view` show the records of this {try_out}; its datasets stay" in caplog.text
-    assert (out / "out.jsonl").read_text() == before
-
-
-def test_a_finished_run_has_no_call_left(recipe: Callable[..., Path], tmp_path: Path) -> None:
-    path, out = recipe(), tmp_path / "out"
-    arguments = ["plan", str(path), "--probe", "3", "-o", str(out)]
-    assert "of the calls are made; `mminf run`" in CliRunner().invoke(app, arguments).output
-    mminf.run(path, output=out)
-    told = " ".join(CliRunner().invoke(app, arguments).output.split())
-    wanted = f"the run in {out} was finished with these options: only records that were added, or have failed, are left"
-    assert told.endswith(wanted)

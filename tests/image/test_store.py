@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mminf.errors import ImageError
-from mminf.image import DigestCache, ImagePolicy, ImageStat, ImageStore, View, decode_image, image_digest
+from mminf.image import DigestCache, ImagePolicy, ImageStat, ImageStore, View, image_digest
 from mminf.journal import Journal
 
 from ..conftest import tiny_image
@@ -299,46 +299,6 @@ def test_scaling_to_8_bits_is_logged_once_per_kind(tmp_path: Path, caplog: pytes
         with_store(load)
     said = [record.message for record in caplog.records if "scaled to 8 bits" in record.message]
     assert len(said) == 2 and said[0].startswith("16-bit") and said[1].startswith("float")
-
-
-def _saved_as(folder: Path, kind: str) -> Path:
-    """Writes an image that is stored lying on its side, transparent in part, transparent nowhere, or plain."""
-    image, exif = Image.new("RGB", (8, 4), "red"), Image.Exif()
-    if kind == "lying":
-        exif[0x0112] = 6
-    if kind in ("clear", "opaque", "palette"):
-        image = Image.new("RGBA", (8, 4), (255, 0, 0, 255))
-        if kind != "opaque":
-            image.putpixel((1, 1), (0, 0, 0, 0))
-        if kind == "palette":
-            image = image.quantize(4)
-    path = folder / (f"{kind}.jpg" if image.mode == "RGB" else f"{kind}.png")
-    image.save(path, exif=exif)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("kind", "told"), [("lying", True), ("clear", True), ("palette", True), ("opaque", False), ("plain", False)]
-)
-def test_images_that_trainers_see_otherwise_are_told_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, told: bool
-) -> None:
-    """Checked with the function that ms-swift reads images of rows with."""
-    from swift.template.vision_utils import load_image
-
-    path = _saved_as(tmp_path, kind)
-    (tmp_path / "more").mkdir()
-    again = _saved_as(tmp_path / "more", kind)
-
-    async def load(store: ImageStore) -> None:
-        for item in (path, again):
-            await store.decode(await store.open(str(item)))
-
-    with_store(load)
-    said = [record.message for record in caplog.records if "ms-swift trains on the file" in record.message]
-    assert len(said) == told
-    seen, trained = decode_image(path.read_bytes(), str(path)).pixels, load_image(str(path))
-    assert ((seen.size, seen.tobytes()) != (trained.size, trained.tobytes())) is told
 
 
 def test_a_small_file_is_decoded_when_it_is_read(tmp_path: Path) -> None:

@@ -1,0 +1,136 @@
+"""`mminf init`: the models of a first recipe, on this machine or on a server."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mminf import api
+from mminf.content import find_recipe
+from mminf.recipe.lines import load_document
+from mminf.starter import Where, write_starter
+
+from .starting import has_hook, run
+
+
+def test_a_server_that_can_not_be_used_is_told(photos: Path, tmp_path: Path) -> None:
+    server = ["-i", str(photos), "--server", "http://127.0.0.1:1/v1", "--model", "m"]
+    assert "note: model 'm': no server answers at http://127.0.0.1:1/v1" in run(str(tmp_path / "a"), *server)
+    assert (tmp_path / "a" / "caption_qa.yaml").exists(), "it may be started later"
+    with serving("qwen") as url:
+        arguments = ["-i", str(photos), "--server", url, "--model"]
+        assert f"note: {url} does not serve 'm'" in run(str(tmp_path / "b"), *arguments, "m")
+        assert "note:" not in run(str(tmp_path / "c"), *arguments, "qwen")
+
+
+def test_over_a_vllm_server_the_hook_works(photos: Path, tmp_path: Path) -> None:
+    for owner, hooks in (("vllm", True), ("other", False)):
+        with serving("qwen", owned_by=owner) as url:
+            text = run(
+                str(tmp_path / owner), "-i", str(photos), "--server", url, "--model", "qwen", "--recipe", "oasis"
+            )
+            assert ("--profile asked" in text) is not hooks
+            run(str(tmp_path / "first" / owner), "-i", str(photos), "--server", url, "--model", "qwen")
+            assert (tmp_path / "first" / owner / "oasis.yaml").exists() is hooks
+
+
+@pytest.mark.parametrize("plugin", [True, False])
+def test_over_a_server_of_ms_swift_the_hook_works_with_the_plugin(photos: Path, tmp_path: Path, plugin: bool) -> None:
+    """It is asked: an open prompt has fewer tokens than a closed one."""
+    with serving("qwen", counts=(9, 7) if plugin else (9, 9), owned_by="swift") as url:
+        text = run(str(tmp_path / "m"), "-i", str(photos), "--server", url, "--model", "qwen")
+    assert (tmp_path / "m" / "oasis.yaml").exists() is plugin
+    assert "--profile asked" not in text
+
+
+@contextlib.contextmanager
+def serving(model: str, counts: tuple[int, int] = (9, 9), **more: str) -> Iterator[str]:
+    """The address of a server that lists one model.
+
+    Args:
+        counts: prompt tokens of its answers, in turn: those to a closed and an open prompt.
+    """
+    tokens = itertools.cycle(counts)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.say({"data": [{"id": model, **more}]})
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            usage = {"prompt_tokens": next(tokens), "completion_tokens": 1}
+            self.say({"choices": [{"message": {"content": "a"}, "finish_reason": "length"}], "usage": usage})
+
+        def say(self, found: object) -> None:
+            body = json.dumps(found).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Prints nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/v1"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_oasis_over_a_server_keeps_the_profile_that_works_there(photos: Path, tmp_path: Path) -> None:
+    text = run(
+        str(tmp_path / "m"), "-i", str(photos), "--server", "http://localhost:1/v1", "--model", "m", "--recipe", "oasis"
+    )
+    assert "--profile asked" in text
+    assert not has_hook(api.load(tmp_path / "m" / "oasis.yaml", profile="asked"))
+
+
+@pytest.mark.parametrize("where", [Where.GPU, Where.CPU, Where.SERVER])
+def test_models_are_those_that_are_given(where: Where, tmp_path: Path) -> None:
+    def engines(name: str, model: str | None, text_model: str | None) -> dict[str, Any]:
+        path = write_starter(
+            name, tmp_path, None, where, url="http://localhost:1/v1", model=model, text_model=text_model, force=True
+        )
+        return dict(load_document(path).data["engines"])
+
+    made = engines("oasis", "see", "read")
+    assert [made[name]["model"] for name in ("vlm", "llm")] == ["see", "read"]
+    assert made["vlm"]["max_pixels"] == (401408 if where is Where.CPU else 1003520)
+    made = engines("oasis", "one", "one")
+    assert made["vlm"] == made["llm"], "the same model is loaded once"
+    assert engines("magpie", "mine", None)["llm"]["model"] == "mine", "a recipe without images has one model"
+    assert engines("magpie", "see", "read")["llm"]["model"] == "read"
+    if where is not Where.SERVER:
+        default = engines("oasis", "see", None)["llm"]["model"]
+        assert default.startswith("Qwen/Qwen2.5-")
+    assert (
+        engines("unicorn", "mine", None)["encoder"] == load_document(find_recipe("unicorn")).data["engines"]["encoder"]
+    )
+
+
+def test_a_local_model_is_named_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipe may be run from another folder. Images are not larger than those that the model was trained with."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+
+    def engine(pixels: str) -> dict[str, Any]:
+        (tmp_path / "mine" / "preprocessor_config.json").write_text(pixels)
+        path = write_starter("caption", tmp_path / "r", None, Where.GPU, model="mine", force=True)
+        return dict(load_document(path).data["engines"]["vlm"])
+
+    made = engine('{"max_pixels": 12544}')
+    assert (made["model"], made["max_pixels"]) == (str(tmp_path / "mine"), 12544)
+    for other in ("{}", "[]", "no JSON", '{"max_pixels": "many"}', '{"max_pixels": 12845056}'):
+        assert engine(other)["max_pixels"] == 1003520
