@@ -72,7 +72,7 @@ def plan(
         raise typer.Exit(1)
     if found.result.state is RunState.FINISHED:
         echo_wrapped(
-            f"the run in {prepared.target} was finished with these options: only records that were added, or have "
+            f"  the run in {prepared.target} was finished with these options: only records that were added, or have "
             "failed, are left",
             indent="  ",
         )
