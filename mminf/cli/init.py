@@ -230,8 +230,8 @@ def _tell_lacking(recipe: str, found: InputSummary | None) -> None:
         return
     for name in missing_fields(recipe, found):
         lacking = found.read - found.partial.get(name, 0)
-        then = "they will fail" if name == "images" else "the preview shows what becomes of such records"
-        echo_wrapped(f"note: {lacking} of the first {found.read} records have no {name}: {then}", indent="  ")
+        then = "such records will fail" if name == "images" else "the preview shows what becomes of such records"
+        echo_wrapped(f"note: no {name} in {lacking} of the first {found.read} records: {then}", indent="  ")
 
 
 def _tell_models(path: Path) -> None:

@@ -213,11 +213,11 @@ def test_records_that_lack_a_field_do_not_rule_a_recipe_out(tmp_path: Path, phot
 
     write([f"{photos}/0.png"] * 4 + [""])
     said = run(str(tmp_path / "m"), "--input", str(table), "--cpu")
-    assert "note: 1 of the first 5 records have no images: they will fail" in said
+    assert "note: no images in 1 of the first 5 records: such records will fail" in said
     assert "oasis" in said and (tmp_path / "m").is_dir()
     write([f"{photos}/0.png"] + [""] * 4)
     few = run(str(tmp_path / "few"), "--input", str(table), "--cpu", "--recipe", "caption")
-    assert "note: 4 of the first 5 records have no images" in few
+    assert "note: no images in 4 of the first 5 records" in few
     write([""] * 5)
     assert "it needs images" in error_of("init", str(tmp_path / "x"), "-i", str(table), "--cpu", "--recipe", "caption")
 
