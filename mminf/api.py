@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mminf.arguments import check_load, listed
 from mminf.content import content_folder, find_recipe
-from mminf.engine.plan import check_fields
-from mminf.engine.result import RunResult, open_sinks
+from mminf.engine.peek import find_problems
+from mminf.engine.result import RunResult
 from mminf.engine.run import Run, open_run
 from mminf.engine.workspace import Workspace
-from mminf.errors import EngineError
+from mminf.errors import EngineError, RecipeError
 from mminf.executor.base import Executor
 from mminf.executor.choice import choose_executor
 from mminf.executor.local import LocalExecutor
@@ -23,7 +24,7 @@ from mminf.lazy import API_NAMES, lazy_names
 from mminf.plugin import discover
 from mminf.recipe.loader import load_recipe
 from mminf.recipe.model import Recipe
-from mminf.registry import BACKENDS, SOURCES
+from mminf.registry import BACKENDS
 from mminf.request import Rendered
 from mminf.shard import Shard
 from mminf.sink.base import Written
@@ -59,6 +60,7 @@ def load(
     seed: int | None = None,
     plugins: Sequence[str] = (),
     image_root: str | Path | None = None,
+    peek: bool = True,
 ) -> Recipe:
     """Reads and checks a recipe.
 
@@ -71,6 +73,7 @@ def load(
         seed: seed of the run; overrides the recipe's seed.
         plugins: plugin files or modules.
         image_root: folder or URI that the rows' relative image paths start from.
+        peek: if the recipe has errors, read the columns of its input, to report missing fields as well.
 
     Raises:
         UsageError: if the recipe is invalid; the message lists all problems.
@@ -86,6 +89,7 @@ def load(
         image_root=_absolute(image_root) if image_root is not None else None,
         plugins=listed(plugins),
         templates=[content_folder("templates")],
+        check=partial(find_problems, peek=peek),
     )
 
 
@@ -170,15 +174,9 @@ def prepare(recipe: Recipe, *, output: str | Path | None = None, limit: int | No
 
 
 def check(recipe: Recipe) -> None:
-    """Checks what can be checked without an input: that each field is provided before it is read.
-
-    Raises:
-        RecipeError: if a field is not provided; the message lists all of them.
-    """
-    columns = SOURCES.get(recipe.source.type).columns if recipe.source is not None else None
-    if columns is not None and recipe.source is not None:
-        columns |= recipe.source.config.added
-    check_fields(recipe, columns, open_sinks(recipe, Path("out")))
+    """Raises RecipeError if a field is read that nothing provides, as far as that is known without the input."""
+    if problems := find_problems(recipe, peek=False):
+        raise RecipeError(problems)
 
 
 def check_backends(recipe: Recipe) -> None:

@@ -25,7 +25,7 @@ def validate(recipe: str | Path, **options: Any) -> Recipe:
     Raises:
         UsageError: if the recipe is invalid; the message lists all problems.
     """
-    loaded = api.load(recipe, **options)
+    loaded = api.load(recipe, **{"peek": False, **options})
     api.check(loaded)
     return loaded
 

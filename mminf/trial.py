@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from mminf.engine.peek import count_input
 from mminf.engine.previews import PreviewedRecord
 from mminf.engine.probe import ProbeResult
-from mminf.engine.run import Run, count_input, open_run
+from mminf.engine.run import Run, open_run
 from mminf.errors import SourceError
 from mminf.executor.probe import run_preview, run_probe
 from mminf.recipe.model import Recipe

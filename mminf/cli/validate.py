@@ -33,7 +33,7 @@ def validate(
     """
     from mminf import api
 
-    loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root))
+    loaded = api.load(recipe, **load_options(input, profile, settings, seed, plugins, image_root), peek=False)
     api.check(loaded)
     echo_wrapped(f"{loaded.path}: valid ({amount(len(loaded.steps), 'step')}, {amount(len(loaded.engines), 'engine')})")
     if loaded.run.note:

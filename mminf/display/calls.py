@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from mminf.cost import NONE, Range
 from mminf.cost.recipe import StepCalls, count_calls, most_calls, total
+from mminf.engine.peek import InputCount
 from mminf.engine.plan import StagePlan
-from mminf.engine.run import InputCount
 from mminf.layout import amount
 from mminf.recipe.model import Recipe
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mminf.display.calls import calls_text, split_round
 from mminf.engine.engines import Engine
+from mminf.engine.peek import InputCount
 from mminf.engine.plan import StagePlan, plan_stages
 from mminf.engine.pool import count_loads, fits
 from mminf.engine.replicas import make_engines
-from mminf.engine.run import InputCount
 from mminf.layout import amount
 from mminf.recipe.model import Recipe
 

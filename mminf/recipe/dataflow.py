@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mminf.errors import Problem, nearest
+from mminf.recipe.doubtful import Doubtful
 from mminf.recipe.model import StepLike
 from mminf.template import Expression
 
@@ -255,19 +256,26 @@ def undefined_reads(
             )
             problems.append(Problem(where, message))
         for name in sorted(_decided(step.reads) - known - removed.keys()) if columns is not None else ():
-            later = next((other.name for other in steps if name in other.writes and other is not step), None)
-            hint = (
-                f"the input does not have it, and step {later!r}, which writes it, comes later"
-                if later
-                else f"nothing provides it{nearest(name, known)}"
-            )
-            if name == "images" and later is None:
-                hint += "; `images: false` shows the text only"
+            hint = _why_missing(name, step, steps, known)
             problems.append(Problem(where, f"step {step.name!r} reads field {name!r}, but {hint}"))
         removed |= dict.fromkeys(step.removes, step.name)
         known = (known - step.removes) | step.writes
         removed = {name: by for name, by in removed.items() if name not in step.writes}
     return problems
+
+
+def _why_missing(name: str, reader: StepLike, steps: Sequence[StepLike], known: set[str]) -> str:
+    """Returns why a step can't read a field, and the closest known field; all of them if all are known for certain."""
+    writers = [step for step in steps if name in step.writes and step is not reader]
+    later = next((step.name for step in writers if not isinstance(step, Doubtful)), None)
+    if later is not None:
+        return f"the input does not have it, and step {later!r}, which writes it, comes later"
+    found = nearest(name, known)
+    if "did you mean" not in found and any(isinstance(step, Doubtful) for step in steps):
+        found = ""
+    if writers:
+        return f"no earlier step provides it{found}"
+    return f"nothing provides it{found}" + ("; `images: false` shows the text only" if name == "images" else "")
 
 
 def fields_left(steps: Sequence[StepLike], columns: frozenset[str]) -> frozenset[str]:

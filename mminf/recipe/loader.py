@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from mminf.output_names import conflicts
 from mminf.plugin import broken_plugins, discover
 from mminf.recipe.config import EngineConfig, RunConfig
 from mminf.recipe.dataflow import undefined_reads
+from mminf.recipe.doubtful import doubt, fill_unknown, only_known
 from mminf.recipe.lines import Document, Path_, load_document
 from mminf.recipe.model import Member, Recipe, TemplateFolders
 from mminf.recipe.names import step_name
@@ -47,6 +48,7 @@ def load_recipe(
     image_root: str | None = None,
     plugins: Sequence[str] = (),
     templates: Sequence[Path] = (),
+    check: Callable[[Recipe], list[Problem]] | None = None,
 ) -> Recipe:
     """Reads and checks a recipe; no model is loaded and no input is read.
 
@@ -58,6 +60,8 @@ def load_recipe(
         image_root: the source's `image_root`.
         plugins: additional plugin files or modules.
         templates: additional template folders, searched after the recipe's own.
+        check: finds more problems of a recipe that has some. It gets what is valid of it; steps with a problem are
+            `Doubtful`.
 
     Raises:
         RecipeError: with every problem found.
@@ -81,7 +85,7 @@ def load_recipe(
         apply_setting(document, setting)
     for key, value in (overrides or {}).items():
         overlay_dotted(document, key, value, f"override {key}")
-    return _Builder(document, path, templates).build()
+    return _Builder(document, path, templates).build(check)
 
 
 def _plugins(document: Document) -> list[str]:
@@ -103,18 +107,13 @@ class _Builder:
         self.extra_templates = list(templates)
         self.places: dict[str, str] = {}
         self.warned: set[tuple[str, str]] = set()
-        self.sure: int | None = None
-        """Number of steps of which is known what they write: those up to the first one with a problem."""
+        self.reports = 0
+        """Number of problems, with those that were reported before: the rounds of a `repeat` have the same ones."""
 
-    def build(self) -> Recipe:
+    def build(self, check: Callable[[Recipe], list[Problem]] | None) -> Recipe:
         """Returns the recipe. Raises RecipeError with all problems."""
         run = self._run()
-        folder = self.path.parent
-        own = [folder, folder / "templates"]
-        if folder.name == "recipes":  # as in a checkout
-            own.append(folder.parent / "templates")
-        named = [self.path.parent / folder for folder in (run.templates if run else [])]
-        folders = TemplateFolders([*named, *own, *self.extra_templates])
+        folders = self._folders(run)
         engines = self._engines()
         local = [name for name, config in engines.items() if BACKENDS.get(config.backend).local]
         for place, message in find_price_problems(engines, run.budget if run is not None else None, local):
@@ -123,16 +122,29 @@ class _Builder:
         source = self._member(SOURCES, self.data.get("source"), ("source",)) if self.data.get("source") else None
         sinks = self._sinks(steps)
         if source is not None and (columns := SOURCES.get(source.type).columns) is not None:
-            for problem in undefined_reads(steps[: self.sure], columns | source.config.added, self.places):
+            for problem in undefined_reads(steps, columns | source.config.added, self.places):
                 self._report(problem)
+        valid = run or RunConfig(name=self.path.stem)
+        made = Recipe(self.path, valid, engines, source, tuple(steps), tuple(sinks), self.places, folders.files)
         if self.problems or run is None:
+            for problem in check(only_known(made)) if check is not None else ():
+                self._report(problem)
             raise RecipeError(sorted(self.problems, key=_line))
-        return Recipe(self.path, run, engines, source, tuple(steps), tuple(sinks), self.places, folders.files)
+        return made
+
+    def _folders(self, run: RunConfig | None) -> TemplateFolders:
+        folder = self.path.parent
+        own = [folder, folder / "templates"]
+        if folder.name == "recipes":  # as in a checkout
+            own.append(folder.parent / "templates")
+        named = [folder / name for name in (run.templates if run else [])]
+        return TemplateFolders([*named, *own, *self.extra_templates])
 
     def fail(self, path: Path_, message: str) -> None:
         self._report(Problem(self.document.locate(path), message))
 
     def _report(self, problem: Problem) -> None:
+        self.reports += 1
         if problem not in self.problems:
             self.problems.append(problem)
 
@@ -169,9 +181,9 @@ class _Builder:
         steps: list[Any] = []
         names: set[str] = set()
         for item, path in self._unrolled(raw):
-            split = self._split_member(STEPS, item, path)
+            split = self._split_member(STEPS, item, path) if item is not None else None
             if split is None:
-                self.sure = len(steps) if self.sure is None else self.sure
+                steps.append(doubt(item, folders))
                 continue
             kind, cls, body = split
             name = step_name(item) or kind
@@ -179,21 +191,22 @@ class _Builder:
                 self.fail(path, f"duplicate step name {name!r}; give this step another `name`")
             names.add(name)
             self.places[name] = self.document.locate((*path, kind))
-            before = len(self.problems)
+            before = self.reports
             config = self._config(cls.Config, {**body, "name": name}, (*path, kind))
             step = self._construct(cls, config, folders, name, (*path, kind))
-            if step is not None and config.enabled:
-                steps.append(step)
-            if self.sure is None and len(self.problems) > before:
-                self.sure = len(steps)
+            doubtful = self.reports > before
             if step is None:
                 self._check_name(name, body.get("engine"), (*path, kind))
             elif config.enabled:
                 self._use_engine(step, engines, (*path, kind))
-        return steps
+            if doubtful:
+                steps.append(doubt(item, folders, step))
+            elif config.enabled:
+                steps.append(step)
+        return fill_unknown(steps)
 
     def _unrolled(self, raw: list[Any]) -> Iterator[tuple[Any, Path_]]:
-        """Yields the steps with their paths; the steps of a `repeat` once per round."""
+        """Yields the steps with their paths; the steps of a `repeat` once per round. A broken `repeat` is None."""
         repeats: set[str] = set()
         for index, item in enumerate(raw):
             path: Path_ = ("steps", index)
@@ -205,7 +218,9 @@ class _Builder:
             config = self._config(RepeatConfig, body if isinstance(body, Mapping) else {}, path)
             if config is not None and config.name in repeats:
                 self.fail(path, f"duplicate name of a repeat, {config.name!r}; give this repeat another `name`")
-            elif config is not None:
+            elif config is None:
+                yield None, path
+            else:
                 repeats.add(config.name)
                 for step, number in config.rounds():
                     yield step, path if number is None else (*path, "steps", number)
@@ -247,8 +262,6 @@ class _Builder:
             return []
         sinks: list[Member] = []
         names = [step.name for step in steps]
-        if self.sure is not None:  # a step with a problem of its own is in the recipe as well
-            names = [*names, *self.places]
         places: list[int] = []
         for index, item in enumerate(raw):
             sink = self._member(SINKS, item, ("sinks", index))

@@ -1,0 +1,183 @@
+"""Steps with a problem: what they may write, so that the fields of the other steps can be checked all the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any, ClassVar, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from mminf.recipe.model import Recipe, StepLike, TemplateFolders
+from mminf.recipe.names import step_name
+from mminf.recipe.wrap import wrap_step
+from mminf.registry import STEPS
+from mminf.template import Template
+
+_NAME = re.compile(r"\w+")
+_ANY_TEXT = "x"
+"""Valid as an expression, as a template and as a regular expression."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """Stands for a step with a problem among the steps of a recipe.
+
+    Attributes:
+        name: name of the step.
+        writes: all fields that it may write.
+        reads: the fields that it reads, if it has no other problem than unknown keys.
+        known: it writes no other field. If it is not known what a step writes, `writes` has all fields that others
+            read.
+    """
+
+    name: str
+    writes: frozenset[str]
+    reads: frozenset[str]
+    known: bool
+    type: ClassVar[str] = ""
+    version: ClassVar[int] = 0
+    dataset: ClassVar[bool] = False
+    gate: ClassVar[bool] = False
+    config: ClassVar[None] = None
+    engine: ClassVar[None] = None
+    removes: ClassVar[frozenset[str]] = frozenset()
+    checks: ClassVar[tuple[Any, ...]] = ()
+
+    @property
+    def uses(self) -> frozenset[str]:
+        return self.reads
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+
+def doubt(item: object, folders: TemplateFolders, step: StepLike | None = None) -> Doubtful:
+    """Returns what stands for a step with a problem.
+
+    It may write what its settings name, and what a step of its type writes without the settings that are not valid.
+    The type is the nearest known one: its name may be misspelt.
+
+    Args:
+        item: the step as the recipe has it; None if it is a `repeat`, which is not unrolled.
+        step: the step without its unknown keys, if it has no other problem.
+    """
+    kind, body = next(iter(item.items())) if isinstance(item, Mapping) and len(item) == 1 else ("", None)
+    if step is None:
+        step = _repaired(str(kind), body, folders)
+        reads = frozenset[str]()
+    else:
+        reads = step.reads
+    writes = step.writes | frozenset(_names(body)) if step is not None else frozenset[str]()
+    return Doubtful(step_name(item) or "", writes, reads, known=step is not None)
+
+
+def fill_unknown(steps: Iterable[StepLike]) -> list[StepLike]:
+    """Returns steps of which those that may write any field write all that other steps read."""
+    given = list(steps)
+    wanted = frozenset[str]().union(*(step.uses for step in given))
+    return [replace(step, writes=wanted) if isinstance(step, Doubtful) and not step.known else step for step in given]
+
+
+def only_known(recipe: Recipe) -> Recipe:
+    """Returns a recipe without what can't be checked if a step may write any field: sinks, and parts by a field."""
+    if all(step.known for step in recipe.steps if isinstance(step, Doubtful)):
+        return recipe
+    return replace(recipe, run=recipe.run.model_copy(update={"split": None}), sinks=())
+
+
+def _repaired(kind: str, body: object, folders: TemplateFolders) -> StepLike | None:
+    known = kind if kind in STEPS else next(iter(get_close_matches(kind, list(STEPS), n=1)), None)
+    if known is None:
+        return None
+    cls = STEPS.get(known)
+    if not isinstance(body, Mapping):
+        body = {} if body is None or cls.Config.shorthand is None else {cls.Config.shorthand: body}
+    body = {"name": known, **body}
+    valid = _valid(cls.Config, {key: value if key == "name" else _plain(value) for key, value in body.items()})
+    if valid is None:
+        return None
+    try:
+        made: StepLike = wrap_step(cls(valid, _AnyTemplates(folders.folders)))
+        made.writes  # noqa: B018 (may raise as well)
+    except Exception:  # the problem was reported; a plugin may raise anything
+        return None
+    return made
+
+
+class _AnyTemplates(TemplateFolders):
+    """Templates of a step with a problem: those that can't be found or read are empty."""
+
+    def template(self, name: str) -> Template:
+        try:
+            return super().template(name)
+        except Exception:  # jinja2 and the file system raise many kinds
+            return Template("", name)
+
+    def text(self, name: str) -> str:
+        try:
+            return super().text(name)
+        except (OSError, UnicodeError):
+            return ""
+
+
+def _valid(cls: type[BaseModel], body: Mapping[str, object]) -> BaseModel | None:
+    """Returns a config without the keys that are not valid; None if it needs them, or if they may name fields."""
+    for _ in range(2):
+        try:
+            return cls.model_validate(body)
+        except ValidationError as error:
+            wrong = [item for item in error.errors() if item["type"] != "extra_forbidden"]
+            if any(_takes_names(cls, item["loc"]) for item in wrong):
+                return None
+            places = [item["loc"] for item in error.errors()]
+            body = {key: value for key, value in body.items() if all(place[0] != key for place in places)}
+        except Exception:  # the config of a plugin may raise anything
+            return None
+    return None
+
+
+def _takes_names(kind: Any, loc: Sequence[str | int]) -> bool:
+    """Returns whether a setting can have a text as its value, or is not found."""
+    if not loc:
+        return kind is not None and any(issubclass(part, str | BaseModel | Mapping) for part in _classes(kind))
+    if isinstance(loc[0], int):  # an item of a list
+        return _takes_names(kind, loc[1:])
+    for part in _classes(kind):
+        if issubclass(part, BaseModel) and loc[0] in part.model_fields:
+            return _takes_names(part.model_fields[loc[0]].annotation, loc[1:])
+    return True
+
+
+def _classes(kind: Any) -> Iterator[type]:
+    """Yields the classes in an annotation; those of literals are left out."""
+    if isinstance(kind, type) and not get_args(kind):
+        yield kind
+    elif get_origin(kind) is not Literal:
+        if isinstance(origin := get_origin(kind), type):
+            yield origin
+        for part in get_args(kind):
+            yield from _classes(part)
+
+
+def _plain(value: object) -> object:
+    """Returns a setting whose texts are names; expressions and prompts don't matter, and may not be valid."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value if not isinstance(value, str) or _NAME.fullmatch(value) else _ANY_TEXT
+
+
+def _names(value: object) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        yield from (key for key in value if isinstance(key, str) and _NAME.fullmatch(key))
+        for item in value.values():
+            yield from _names(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _names(item)
+    elif isinstance(value, str) and _NAME.fullmatch(value):
+        yield value
