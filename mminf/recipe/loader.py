@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -74,11 +75,12 @@ def load_recipe(
         )
     discover(plugins)
     discover(_plugins(document), base=path.parent)
+    first = copy.deepcopy(document.data.get("source"))
     for name in (profile or "").split(","):
         if name.strip():
             apply_profile(document, name.strip())
     if source is not None:
-        replace_source(document, source, "--input")
+        replace_source(document, source, "--input", first)
     if image_root is not None:
         set_image_root(document, image_root, "--image-root")
     for setting in settings:

@@ -159,8 +159,13 @@ def _replaces(path: Path_, old: Mapping[str, object], value: Mapping[str, object
     return new_source or (len(path) == 2 and path[0] == "engines" and "backend" in value)
 
 
-def replace_source(document: Document, source: Mapping[str, Any], where: str) -> None:
-    """Replaces the recipe's input; the recipe's other settings of the source are kept."""
+def replace_source(document: Document, source: Mapping[str, Any], where: str, first: object = None) -> None:
+    """Replaces the recipe's input; the recipe's other settings of the source are kept.
+
+    Args:
+        first: the source of the recipe without profiles. Its settings are used if a profile has a source of another
+            type than the new one.
+    """
     kind, body = next(iter(source.items()))
     _spell_out_source(document)
     old = document.data.get("source") or {}
@@ -171,6 +176,9 @@ def replace_source(document: Document, source: Mapping[str, Any], where: str) ->
     kept = settings if isinstance(settings, Mapping) else {}
     if kind not in old:
         kept = {key: value for key, value in kept.items() if key in SourceConfig.model_fields}
+        _spell_out(SOURCES, first)
+        if isinstance(first, Mapping) and isinstance(first.get(kind), Mapping):
+            kept = {**first[kind], **kept}
     document.data["source"] = {kind: {**kept, **body}}
     document.where.setdefault(("source",), where)
     document.place(("source", kind, "path"), where)

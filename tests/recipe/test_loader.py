@@ -223,6 +223,23 @@ def test_a_profile_may_have_a_source_of_another_type(tmp_path: Path) -> None:
     assert (source.type, source.config.path.name) == ("jsonl", "rows.jsonl")
 
 
+@pytest.mark.parametrize("profile", [None, "drawn", "both"])
+def test_a_new_input_gets_the_settings_of_its_type_whatever_profile_is_chosen(
+    profile: str | None, tmp_path: Path
+) -> None:
+    """`mminf run unicorn --profile demo --input seeds.txt` reads the field that the recipe names."""
+    path, seeds = tmp_path / "r.yaml", tmp_path / "seeds.txt"
+    seeds.write_text("a cup\n")
+    path.write_text(
+        "source: {text: {path: captions.txt, field: seed, id: code}}\nsteps: []\nsinks: []\n"
+        "profiles: {drawn: {source: {drawn: {count: 3}}}, both: {source: {drawn: {count: 3, id: name}}}}\n"
+    )
+    source = mminf.load(path, profile=profile, input=seeds).source
+    assert source is not None
+    assert (source.type, source.config.path, source.config.field) == ("text", seeds, "seed")
+    assert source.config.id == ("name" if profile == "both" else "code"), "the profile's settings come last"
+
+
 TOGETHER = """
 name: together
 engines: {e: {backend: scripted, script: answers.py}}
