@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from mminf_plugins.oasis.classify import parse_instruction
 
+import mminf
+from mminf.recipe.dataflow import input_fields
+
+from ..conftest import ROOT
 from .conftest import Play
 from .test_oasis_extras import OASIS
 
@@ -61,3 +65,41 @@ def test_text_of_all_languages_is_written_as_it_is(play: Play, pictures: Picture
     raw = (found.output / "captions.jsonl").read_bytes()
     assert "一只红色的猫 🐈".encode() in raw
     assert json.loads(raw)["messages"][1]["content"] == "一只红色的猫 🐈"
+
+
+TEXTS = {
+    "allava_text": ["instruction"],
+    "allava_vflan": ["instruction"],
+    "detailed_instruction": ["description"],
+    "mammoth_vl": ["instruction", "answer"],
+    "match_score": ["instruction", "response"],
+    "preference": ["instruction"],
+    "prompt_evolve": ["instruction"],
+    "thinking": ["instruction", "answer"],
+    "unicorn": ["seed"],
+    "verifiable_gold": ["instruction", "solution"],
+}
+OTHERS = {"mmevol": ["qa"]}  # a list of questions and answers: test_mmevol.py has empty ones
+
+
+def test_all_recipes_that_read_texts_are_known() -> None:
+    found = {}
+    for path in sorted((ROOT / "recipes").glob("*.yaml")):
+        recipe = mminf.load(path)
+        if recipe.source is not None and (texts := set(input_fields(recipe.steps)) - {"images"}):
+            found[path.stem] = texts
+    assert found == {name: set(texts) for name, texts in (TEXTS | OTHERS).items()}
+
+
+@pytest.mark.parametrize("recipe", TEXTS)
+@pytest.mark.parametrize("cell", ["", " \n\t", None], ids=["empty", "blank", "null"])
+def test_no_model_is_asked_about_a_row_with_an_empty_cell(
+    recipe: str, cell: str | None, play: Play, pictures: Pictures
+) -> None:
+    """It would make up what the row lacks."""
+    whole = dict.fromkeys(TEXTS[recipe], "What is red? A cup.")
+    rows = [{"id": name, "images": pictures(name), **whole, name: cell} for name in whole]
+    found = play(recipe, rows, "return 'A cup is red.'")
+    assert not found.calls
+    assert not any(rows for rows in found.rows.values() if isinstance(rows, list))
+    assert found.failed.keys() | found.dropped.keys() == set(whole), "each row has a reason"

@@ -27,8 +27,8 @@ INFINITY = """
 PREFERENCE = "not_empty draw refusal degenerate language words different two quality ranked pair margin"
 VERIFIABLE = "all_kinds split ask refused_question degenerate_question language solution draws answer match count"
 UNICORN = """
-    same_seed densify caption_leak refused_caption degenerate_caption caption_language same_caption request kind choices questions
-    reasoning no_turns turn_leak refusal degenerate language embed
+    same_seed not_empty densify caption_leak refused_caption degenerate_caption caption_language same_caption request kind choices
+    questions reasoning no_turns turn_leak refusal degenerate language embed
 """
 
 
