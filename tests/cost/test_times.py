@@ -7,8 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mminf import api
+from mminf.cost.eta import Expected, Progress, time_left
 from mminf.display.table import eta
 from mminf.engine.probe import ProbeResult
 from mminf.engine.stats import RunStats
@@ -88,3 +91,28 @@ def test_the_time_left_is_right_from_the_beginning(
     ends = [elapsed + left for elapsed, left in seen[10:-20] if left is not None]
     assert len(ends) == len(seen) - 30
     assert all(abs(end / whole - 1) < 0.1 for end in ends)
+
+
+@given(
+    total=st.integers(1, 1000),
+    settled=st.integers(0, 1000),
+    measured=st.integers(0, 1000),
+    final=st.floats(0, 1e4),
+    flying=st.floats(0, 1e6),
+    set_aside=st.sampled_from([0.0, 3.0]),
+    expected=st.none() | st.builds(Expected, st.integers(1, 50), st.floats(0.01, 100)),
+)
+def test_an_unfinished_run_has_time_left_or_no_estimate(
+    total: int,
+    settled: int,
+    measured: int,
+    final: float,
+    flying: float,
+    set_aside: float,
+    expected: Expected | None,
+) -> None:
+    """Calls to servers that do not answer become longer than the mean: "0:00 left" would be wrong."""
+    worked = final + flying
+    made = Progress(total, min(settled, total - 1), 0, measured, worked, worked, final, set_aside, 60.0)
+    left = time_left(made, expected)
+    assert left is None or left > 0
