@@ -1,6 +1,6 @@
 # make setup   creates .venv with the packages that requirements/dev.txt pins
 # make demo    runs the Oasis recipe on the built-in model and drawn images
-# make test    runs the tests
+# make test    runs the tests, in WORKERS processes (default 2)
 # make test-real  runs tests on small real models, whose weights are in packages (opt-in, takes minutes)
 # make test-install  runs the installation commands of README.md, each in a new environment (opt-in, takes half an hour)
 # make prompts  prints how many labelled texts the classifier and the judges get right: ENGINE='{backend: ..., model: ...}',
@@ -42,8 +42,11 @@ demo: setup
 	@echo; echo "a page about the run, to open in a browser:"; $(BIN)/mminf report demo/out
 	@echo; echo "next: $(BIN)/mminf status demo/out; $(BIN)/mminf show demo/out scene-000000.png; $(BIN)/mminf plan oasis"
 
+# Most tests use one core, and models share what a worker leaves.
+WORKERS ?= 2
+
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --no-loadscope-reorder
 
 test-real: setup
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --requirement requirements/real.txt

@@ -22,6 +22,7 @@ from mminf.storage import to_path
 
 from .engine.models import MODEL
 from .stores import ANSWER, RECIPE
+from .workers import LONG, Scheduling
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
@@ -49,6 +50,16 @@ def answer(request):
         return "[[3]]" if "You do not need the image" in text and "(3)" in text else "[[5]]"
     return f"An answer to {text[-40:]!r} {images}"
 """
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts what takes longest first, so that the workers end at the same time."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @pytest.fixture(autouse=True)
