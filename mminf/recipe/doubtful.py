@@ -58,7 +58,7 @@ def doubt(item: object, folders: TemplateFolders, step: StepLike | None = None) 
     """Returns what stands for a step with a problem.
 
     It may write what its settings name, and what a step of its type writes without the settings that are not valid.
-    The type is the nearest known one: its name may be misspelt.
+    The type is a known one with nearly that name, which may be misspelt.
 
     Args:
         item: the step as the recipe has it; None if it is a `repeat`, which is not unrolled.
@@ -89,7 +89,7 @@ def only_known(recipe: Recipe) -> Recipe:
 
 
 def _repaired(kind: str, body: object, folders: TemplateFolders) -> StepLike | None:
-    known = kind if kind in STEPS else next(iter(get_close_matches(kind, list(STEPS), n=1)), None)
+    known = kind if kind in STEPS else next(iter(get_close_matches(kind, list(STEPS), n=1, cutoff=0.8)), None)
     if known is None:
         return None
     cls = STEPS.get(known)
@@ -142,7 +142,7 @@ def _valid(cls: type[BaseModel], body: Mapping[str, object]) -> BaseModel | None
 def _takes_names(kind: Any, loc: Sequence[str | int]) -> bool:
     """Returns whether a setting can have a text as its value, or is not found."""
     if not loc:
-        return kind is not None and any(issubclass(part, str | BaseModel | Mapping) for part in _classes(kind))
+        return any(part in (Any, object) or issubclass(part, str | BaseModel | Mapping) for part in _classes(kind))
     if isinstance(loc[0], int):  # an item of a list
         return _takes_names(kind, loc[1:])
     for part in _classes(kind):
