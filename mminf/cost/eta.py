@@ -43,8 +43,8 @@ def time_left(progress: Progress, expected: Expected | None = None) -> float | N
 
     The work of a run is the sum of the durations of its calls. The mean work of a record comes from the records that
     are final, and from a probe, whose records count like those of the run. The work that is left is divided by the work
-    per second so far. Work on records in flight counts as done; there is no estimate if it is more than is left, as with
-    servers that do not answer.
+    per second so far. Work on records in flight counts as done. There is no estimate if it is more than is left, as
+    with servers that do not answer.
     """
     total, settled = progress.total, progress.settled
     if total is None or settled >= total or progress.worked <= 0 or progress.elapsed <= 0:
