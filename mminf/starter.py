@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -12,18 +11,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from pydantic import ValidationError
 
 from mminf.backend.devices import may_have_gpu
 from mminf.content import builtin_recipes, content_folder, find_recipe
-from mminf.errors import EngineError, OutputError, UsageError, nearest
+from mminf.errors import OutputError, UsageError, nearest
 from mminf.input_summary import InputSummary
 from mminf.plugin import discover
 from mminf.recipe.dataflow import input_fields, undefined_reads
 from mminf.recipe.lines import keep_in_section, load_document, replace_section
 from mminf.recipe.loader import load_recipe
 from mminf.recipe.model import Recipe
-from mminf.registry import BACKENDS
+from mminf.starter_models import server_config
 
 FIRST = (
     "oasis",
@@ -48,8 +46,6 @@ _SMALL = {True: "Qwen/Qwen2-VL-2B-Instruct", False: "Qwen/Qwen2.5-1.5B-Instruct"
 """Models for a machine without a GPU: one that sees images, and one that does not."""
 _CPU_PIXELS = 401408
 _HOOKS = "hook"
-_ANSWERS = 10
-"""Seconds in which a server should answer."""
 
 
 class Where(StrEnum):
@@ -72,62 +68,6 @@ class Fitting:
 def finds_gpu() -> bool:
     """Returns whether this machine seems to have a GPU."""
     return may_have_gpu()
-
-
-class Server(NamedTuple):
-    """What is known of a server.
-
-    Attributes:
-        refused: why it can't be used now, or None if it answers and serves the model.
-        hooks: it leaves the user's turn open if it is asked to.
-    """
-
-    refused: str | None
-    hooks: bool = False
-
-
-def ask_server(url: str, model: str) -> Server:
-    """Asks a server for its models.
-
-    Raises:
-        UsageError: if the address is not valid.
-    """
-    config = _server_config(url, model)
-    try:
-        return Server(None, asyncio.run(_leaves_open(config)))
-    except TimeoutError:
-        return Server(f"{url} has not answered within {_ANSWERS} s")
-    except EngineError as error:
-        return Server(str(error))
-
-
-def _server_config(url: str, model: str) -> Any:
-    discover()
-    try:
-        return BACKENDS.get("openai").Config(backend="openai", base_url=url, model=model)
-    except ValidationError as error:  # the message has no address, which may contain a password
-        raise UsageError(f"--server: {error.errors()[0]['msg']}") from error
-
-
-async def _leaves_open(config: Any) -> bool:
-    """Returns whether a server leaves the user's turn open: vLLM's does, ms-swift's may have mminf's plugin."""
-    from mminf.backend.client import Client  # imports aiohttp
-
-    client = Client(config)
-    try:
-        await asyncio.wait_for(client.meet(), _ANSWERS)
-        kind = next(iter(client.endpoints)).server
-    finally:
-        await client.close()
-    if kind != "swift":
-        return kind == "vllm"
-    backend = BACKENDS.get("openai")(config)
-    try:
-        return bool(await asyncio.wait_for(backend.leaves_open(), _ANSWERS))
-    except (EngineError, TimeoutError):
-        return False
-    finally:
-        await backend.close()
 
 
 def fitting_recipes(found: InputSummary | None) -> list[Fitting]:
@@ -224,7 +164,7 @@ def write_starter(
     if where is Where.SERVER and (url is None or model is None):
         raise UsageError("models on a server need its address and the model's name: --server URL --model NAME")
     if url is not None and model is not None:
-        _server_config(url, model)
+        server_config(url, model)
     if where is not Where.SERVER:
         model, text_model = _local("--model", model), _local("--text-model", text_model)
     text = _adapt(find_recipe(name), found, Engines(where, url, model, text_model))

@@ -88,6 +88,11 @@ class Backend(ABC):
     def check_open_turn(cls, config: Any) -> None:
         """Raises ValueError if it is known before loading that the backend can't leave a prompt open."""
 
+    @classmethod
+    def check_model(cls, config: Any) -> str | None:  # noqa: ARG003 (a backend of local models uses it)
+        """Returns which settings a model in a local folder needs before it can be loaded; None if that is not known."""
+        return None
+
     def identity(self) -> dict[str, Any]:
         """Returns the identity of the model and the settings that affect answers; part of every memo key.
 

@@ -17,7 +17,8 @@ from mminf.errors import UsageError
 
 if TYPE_CHECKING:
     from mminf.input_summary import InputSummary
-    from mminf.starter import Fitting, Server, Where
+    from mminf.starter import Fitting, Where
+    from mminf.starter_models import Server
 
 _FIELDS = "`mminf recipes NAME` lists the fields that a recipe needs"
 _COLUMNS = ", and `--column instruction=question` reads a field from a column of another name"
@@ -138,7 +139,7 @@ def _check_fit(recipe: str | None, found: InputSummary | None, fits: Sequence[Fi
 
 
 def _ask_server(url: str | None, model: str | None) -> Server:
-    from mminf.starter import Server, ask_server
+    from mminf.starter_models import Server, ask_server
 
     return Server(None) if url is None or model is None else ask_server(url, model)
 
@@ -235,13 +236,16 @@ def _tell_lacking(recipe: str, found: InputSummary | None) -> None:
 
 
 def _tell_models(path: Path) -> None:
-    """Prints the models of a recipe that run on this machine, because they may have to be downloaded."""
+    """Prints the models of a recipe that run on this machine, which may have to be downloaded, and what they lack."""
     from mminf.recipe.lines import load_document
+    from mminf.starter_models import find_model_problems
 
-    engines = load_document(path).data["engines"].items()
-    local = {key: body["model"] for key, body in engines if body["backend"] != "openai"}
+    engines = load_document(path).data["engines"]
+    local = {key: body["model"] for key, body in engines.items() if body["backend"] != "openai"}
     if local:
         echo_wrapped(f"models: {', '.join(f'{key}: {model}' for key, model in local.items())}", indent="  ")
+    for name, problem in find_model_problems(engines).items():
+        echo_wrapped(f"note: engine {name}: {problem}", indent="  ")
 
 
 def _choose(fits: list[Fitting], *, closed: bool, ask: bool) -> str:

@@ -134,3 +134,22 @@ def test_a_local_model_is_named_by_its_whole_path(tmp_path: Path, monkeypatch: p
     assert (made["model"], made["max_pixels"]) == (str(tmp_path / "mine"), 12544)
     for other in ("{}", "[]", "no JSON", '{"max_pixels": "many"}', '{"max_pixels": 12845056}'):
         assert engine(other)["max_pixels"] == 1003520
+
+
+def test_what_a_local_model_lacks_is_told_before_it_is_loaded(photos: Path, tmp_path: Path) -> None:
+    """The name of its folder says nothing, and the type that its files name has several types of ms-swift."""
+    own = {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_size": 8, "num_attention_heads": 1}
+    several = "matches more than one model type of ms-swift: qwen2 (with `template: NAME`), qwen2_gte. Set it to one"
+    for name, more, told in (
+        ("mine", {}, several),
+        ("coded", {"auto_map": {"AutoModel": "mine.Model"}}, "requires remote code (config.json)"),
+        ("Qwen2.5-1.5B-Instruct", {}, None),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({**own, **more}))
+        arguments = ["-i", str(photos), "--cpu", "--model", str(folder), "--recipe", "caption"]
+        text = " ".join(run(str(tmp_path / "r" / name), *arguments).split())
+        assert text.count("note: engine vlm: ") == (told is not None), text
+        assert told is None or told in text
+        assert "next:" in text

@@ -6,7 +6,8 @@ import asyncio
 import importlib.util
 import logging
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mminf.backend.base import Backend, shorten
 from mminf.backend.builtin import find_model, is_builtin
@@ -14,12 +15,13 @@ from mminf.backend.devices import devices, free_memory, only_devices, settle_mem
 from mminf.backend.model_files import check_path, resolve_model
 from mminf.backend.swift.adopt import adopt_template
 from mminf.backend.swift.answer import FAILED, Answer, read_response
+from mminf.backend.swift.check import find_model_problem
 from mminf.backend.swift.choice import Decision
 from mminf.backend.swift.config import SwiftConfig
 from mminf.backend.swift.explain import advise, explain_types
 from mminf.backend.swift.fit import find_fit
 from mminf.backend.swift.hook import Hook
-from mminf.backend.swift.remote_code import find_remote_code, remote_code
+from mminf.backend.swift.remote_code import explain_remote_code, find_remote_code, remote_code
 from mminf.backend.swift.request import encode_prompt, install_encode, make_config, make_request
 from mminf.backend.swift.stop import cut_stop
 from mminf.backend.swift.template_check import check_template
@@ -75,6 +77,13 @@ class SwiftBackend(Backend):
         if importlib.util.find_spec(cls.module) is None:
             return f"{cls.module} is not installed; {cls.install_hint}"
         return None
+
+    @classmethod
+    def check_model(cls, config: Any) -> str | None:
+        folder = Path(config.model).expanduser()
+        if is_builtin(config.model) or not folder.is_dir() or cls.check_installed() is not None:
+            return None
+        return find_model_problem(config, str(folder))
 
     def load(self) -> None:
         if (missing := self.check_installed()) is not None:
@@ -186,10 +195,7 @@ class SwiftBackend(Backend):
         """Resolves the model to a local folder, and rejects remote code that is not trusted."""
         self._folder = resolve_model(self.config.model, self.config.revision)
         if not self.config.trust_remote_code and (file := find_remote_code(self._folder)) is not None:
-            raise EngineError(
-                f"model {self.config.model!r} requires remote code ({file}); "
-                "set the engine's `trust_remote_code: true` if you trust the code"
-            )
+            raise EngineError(explain_remote_code(self.config.model, file))
 
     @property
     def _gpus(self) -> int:

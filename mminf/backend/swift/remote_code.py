@@ -19,6 +19,12 @@ def find_remote_code(folder: str) -> str | None:
     return None
 
 
+def explain_remote_code(model: str, file: str) -> str:
+    """Returns what a user does about a model that requires remote code, which one of its files names."""
+    how = "set the engine's `trust_remote_code: true` if you trust the code"
+    return f"model {model!r} requires remote code ({file}); " + how
+
+
 @contextlib.contextmanager
 def remote_code(trusted: bool) -> Iterator[None]:
     """Sets whether ms-swift runs remote code in the context; by default its loaders do."""
