@@ -121,7 +121,7 @@ setup(
             "mutmut>=3.8",
             "mypy>=1.13",
             "pytest>=8.3",
-            "pytest-xdist>=3.6",  # two workers for the tests: most of them use one core
+            "pytest-xdist>=3.8",  # two workers for the tests: most of them use one core
             "ruff>=0.8",
             "types-PyYAML",
             "types-requests",

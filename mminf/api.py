@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from mminf.arguments import check_load, listed
 from mminf.content import content_folder, find_recipe
-from mminf.engine.peek import find_problems
-from mminf.engine.result import RunResult
+from mminf.engine.peek import find_problems, fixed_columns
+from mminf.engine.plan import check_fields
+from mminf.engine.result import RunResult, open_sinks
 from mminf.engine.run import Run, open_run
 from mminf.engine.workspace import Workspace
-from mminf.errors import EngineError, RecipeError
+from mminf.errors import EngineError
 from mminf.executor.base import Executor
 from mminf.executor.choice import choose_executor
 from mminf.executor.local import LocalExecutor
@@ -175,8 +176,7 @@ def prepare(recipe: Recipe, *, output: str | Path | None = None, limit: int | No
 
 def check(recipe: Recipe) -> None:
     """Raises RecipeError if a field is read that nothing provides, as far as that is known without the input."""
-    if problems := find_problems(recipe, peek=False):
-        raise RecipeError(problems)
+    check_fields(recipe, fixed_columns(recipe), open_sinks(recipe, Path("out")))
 
 
 def check_backends(recipe: Recipe) -> None:

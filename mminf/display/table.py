@@ -86,7 +86,7 @@ def _left(stats: RunStats) -> list[str]:
     """Returns the time left, if there is an estimate; up to a step over all records, if models are called after it."""
     left = eta(stats)
     until = "" if stats.barrier is None else f" until {stats.barrier}"
-    return [] if left is None else [f"{clock(left)} left{until}"]
+    return [] if left is None else [f"{clock(max(1.0, left))} left{until}"]
 
 
 def _whole(stats: RunStats) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import logging
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +15,10 @@ from mminf.errors import Problem, SourceError, UsageError
 from mminf.recipe.model import Recipe
 from mminf.record import Record
 from mminf.registry import SOURCES
+from mminf.sink.base import Sink
 from mminf.source.base import Source
 
+log = logging.getLogger("mminf")
 PEEK = 1000
 
 
@@ -43,27 +47,40 @@ def read_columns(source: Source) -> tuple[frozenset[str], bool]:
 
 
 def find_problems(recipe: Recipe, *, peek: bool) -> list[Problem]:
-    """Returns the problems with the fields of a recipe, which may have other problems.
+    """Returns the problems with the fields of a recipe that has other problems.
 
     Args:
-        peek: the columns of its input are read, if its type has no fixed ones. A problem of the input is one of those
-            that are returned.
+        recipe: what is valid of it.
+        peek: the columns of its input are read, if its type has no fixed ones. An input that can't be read is one of
+            the problems.
     """
-    output = Path("out") / recipe.name
-    try:
-        columns = _known_columns(recipe, output, peek=peek)
-        return find_field_problems(recipe, columns, open_sinks(recipe, output))
-    except UsageError as error:
-        return [Problem("input", str(error))]
+    problems: list[Problem] = []
+    columns, sinks = fixed_columns(recipe), list[Sink]()
+    with tempfile.TemporaryDirectory() as folder:  # some sources write the images of their records
+        if peek and columns is None and recipe.source is not None:
+            try:
+                columns = _peek(recipe, Path(folder))
+            except UsageError as error:
+                problems.append(Problem("input", str(error)))
+            except Exception as error:  # a plugin may raise anything; the other problems matter more
+                log.debug("the columns of the input are not known: %s", error)
+        try:
+            sinks = open_sinks(recipe, Path(folder))
+        except Exception as error:  # as above
+            log.debug("the fields that sinks need are not known: %s", error)
+        return [*problems, *find_field_problems(recipe, columns, sinks)]
 
 
-def _known_columns(recipe: Recipe, output: Path, *, peek: bool) -> frozenset[str] | None:
-    if recipe.source is None:
+def fixed_columns(recipe: Recipe) -> frozenset[str] | None:
+    """Returns the columns that a recipe's input has whatever it contains; None if they depend on that."""
+    if recipe.source is None or (columns := SOURCES.get(recipe.source.type).columns) is None:
         return None
-    fixed = SOURCES.get(recipe.source.type).columns
-    if fixed is not None or not peek:
-        return None if fixed is None else fixed | recipe.source.config.added
-    source = open_source(recipe, output)
+    found: frozenset[str] = columns | recipe.source.config.added
+    return found
+
+
+def _peek(recipe: Recipe, folder: Path) -> frozenset[str] | None:
+    source = open_source(recipe, folder)
     check_source(source)
     columns, complete = read_columns(source)
     return columns if complete else None

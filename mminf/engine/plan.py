@@ -22,6 +22,7 @@ from mminf.recipe.dataflow import (
     undecided_reads,
     undefined_reads,
 )
+from mminf.recipe.doubtful import may_write
 from mminf.recipe.model import Recipe
 from mminf.record import Fields, Record, digest
 from mminf.sink.base import Sink
@@ -221,21 +222,22 @@ def find_field_problems(recipe: Recipe, columns: frozenset[str] | None, sinks: S
     if columns is not None:
         problems += _renaming(recipe, columns)
         left = fields_left(recipe.steps, columns)
-        ever = columns.union(*(step.writes for step in recipe.steps))
+        ever = columns.union(*map(may_write, recipe.steps))
         for sink in sinks:
             for name in sorted(sink.missing(left if sink.config.dropped_by is None else ever)):
                 message = f"writes field {name!r}, but no step and no column provides it"
                 problems.append(Problem(f"sink {sink.config.path}", message))
         by = recipe.run.split.stratify if recipe.run.split is not None else None
         if by is not None and by not in left:
-            message = f"stratify: no step and no column provides {by!r}{nearest(by, left)}"
+            known = columns.union(*(step.writes for step in recipe.steps)) & left
+            message = f"stratify: no step and no column provides {by!r}{nearest(by, known)}"
             problems.append(Problem("split", message))
     return problems
 
 
 def _renaming(recipe: Recipe, columns: frozenset[str]) -> list[Problem]:
     """Returns how columns of an input are renamed, if it has columns and lacks fields that nothing else provides."""
-    ever = columns.union(*(step.writes for step in recipe.steps))
+    ever = columns.union(*map(may_write, recipe.steps))
     missing = [name for name in input_fields(recipe.steps) if name not in ever and name != "images"]
     kind = recipe.source.type if recipe.source is not None else ""
     if not missing or kind not in _WITH_COLUMNS or not columns - {"id", "images"}:

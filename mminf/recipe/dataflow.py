@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mminf.errors import Problem, nearest
-from mminf.recipe.doubtful import Doubtful
+from mminf.recipe.doubtful import Doubtful, may_write
 from mminf.recipe.model import StepLike
 from mminf.template import Expression
 
@@ -246,6 +246,7 @@ def undefined_reads(
         places: `file:line` of each step, by name.
     """
     known = set(columns or ())
+    possible: set[str] = set()
     problems = []
     removed: dict[str, str] = {}
     for step in steps:
@@ -255,18 +256,19 @@ def undefined_reads(
                 f"step {step.name!r} reads field {name!r}, which step {removed[name]!r} removes; set `keep: true` there"
             )
             problems.append(Problem(where, message))
-        for name in sorted(_decided(step.reads) - known - removed.keys()) if columns is not None else ():
+        for name in sorted(_decided(step.reads) - known - possible - removed.keys()) if columns is not None else ():
             hint = _why_missing(name, step, steps, known)
             problems.append(Problem(where, f"step {step.name!r} reads field {name!r}, but {hint}"))
         removed |= dict.fromkeys(step.removes, step.name)
         known = (known - step.removes) | step.writes
-        removed = {name: by for name, by in removed.items() if name not in step.writes}
+        possible |= may_write(step) - step.writes
+        removed = {name: by for name, by in removed.items() if name not in may_write(step)}
     return problems
 
 
 def _why_missing(name: str, reader: StepLike, steps: Sequence[StepLike], known: set[str]) -> str:
     """Returns why a step can't read a field, and the closest known field; all of them if all are known for certain."""
-    writers = [step for step in steps if name in step.writes and step is not reader]
+    writers = [step for step in steps if name in may_write(step) and step is not reader]
     later = next((step.name for step in writers if not isinstance(step, Doubtful)), None)
     if later is not None:
         return f"the input does not have it, and step {later!r}, which writes it, comes later"
@@ -279,7 +281,7 @@ def _why_missing(name: str, reader: StepLike, steps: Sequence[StepLike], known: 
 
 
 def fields_left(steps: Sequence[StepLike], columns: frozenset[str]) -> frozenset[str]:
-    """Returns the fields of a record after all steps."""
+    """Returns the fields of a record after all steps, or those that it may have if steps have problems."""
     for step in steps:
-        columns = (columns - step.removes) | step.writes
+        columns = (columns - step.removes) | may_write(step)
     return columns

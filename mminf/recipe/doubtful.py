@@ -13,30 +13,33 @@ from pydantic import BaseModel, ValidationError
 from mminf.recipe.model import Recipe, StepLike, TemplateFolders
 from mminf.recipe.names import step_name
 from mminf.recipe.wrap import wrap_step
-from mminf.registry import STEPS
+from mminf.registry import STEPS, is_bundled
 from mminf.template import Template
 
 _NAME = re.compile(r"\w+")
+_GROUP = re.compile(r"\(\?P<(\w+)>")
+_NO_FIELDS = ("engine", "template", "prompt")
 _ANY_TEXT = "x"
 """Valid as an expression, as a template and as a regular expression."""
 
 
 @dataclass(frozen=True, slots=True)
 class Doubtful:
-    """Stands for a step with a problem among the steps of a recipe.
+    """Stands for a step with a problem among the steps of a recipe that has problems.
 
     Attributes:
-        name: name of the step.
-        writes: all fields that it may write.
-        reads: the fields that it reads, if it has no other problem than unknown keys.
-        known: it writes no other field. If it is not known what a step writes, `writes` has all fields that others
-            read.
+        name: name of the step; empty if that is not known.
+        known: it is known which fields it may write.
+        may_write: these fields, and those that its settings name; of an unknown step the fields that other steps read.
+        writes: those that a valid step would write, as far as that is known.
+        reads: the fields that it reads, as far as that is certain.
     """
 
     name: str
-    writes: frozenset[str]
-    reads: frozenset[str]
-    known: bool
+    known: bool = False
+    may_write: frozenset[str] = frozenset()
+    writes: frozenset[str] = frozenset()
+    reads: frozenset[str] = frozenset()
     type: ClassVar[str] = ""
     version: ClassVar[int] = 0
     dataset: ClassVar[bool] = False
@@ -54,31 +57,50 @@ class Doubtful:
         return {}
 
 
+def may_write(step: StepLike) -> frozenset[str]:
+    """Returns the fields that a step writes, or may write if it has a problem."""
+    return step.may_write if isinstance(step, Doubtful) else step.writes
+
+
 def doubt(item: object, folders: TemplateFolders, step: StepLike | None = None) -> Doubtful:
     """Returns what stands for a step with a problem.
 
-    It may write what its settings name, and what a step of its type writes without the settings that are not valid.
-    The type is a known one with nearly that name, which may be misspelt.
+    A field must not be reported as missing if the step will write it once it is mended. So the step may write what its
+    settings name, and what a step of its type writes without the settings that are not valid. The type may be misspelt:
+    it is one with nearly that name. A plugin's step may write anything: its code decides, by any of its settings.
 
     Args:
-        item: the step as the recipe has it; None if it is a `repeat`, which is not unrolled.
+        item: the step as the recipe has it.
         step: the step without its unknown keys, if it has no other problem.
     """
+    name = step_name(item) or ""
     kind, body = next(iter(item.items())) if isinstance(item, Mapping) and len(item) == 1 else ("", None)
+    known = kind if kind in STEPS else next(iter(get_close_matches(str(kind), list(STEPS), n=1, cutoff=0.8)), None)
+    if known is None or not is_bundled(cls := STEPS.get(known)):
+        return Doubtful(name)
+    if not isinstance(body, Mapping):
+        body = {} if body is None or cls.Config.shorthand is None else {cls.Config.shorthand: body}
+    body = {"name": known, **body}
+    reads = frozenset[str]()
     if step is None:
-        step = _repaired(str(kind), body, folders)
-        reads = frozenset[str]()
-    else:
+        step = _repair(cls, body, folders)
+    elif not _may_be_misspelt(cls.Config, body):
         reads = step.reads
-    writes = step.writes | frozenset(_names(body)) if step is not None else frozenset[str]()
-    return Doubtful(step_name(item) or "", writes, reads, known=step is not None)
+    if step is None:
+        return Doubtful(name)
+    named = _names({key: value for key, value in body.items() if key not in _NO_FIELDS})
+    return Doubtful(name, True, step.writes | frozenset(named) - cls.Config.model_fields.keys(), step.writes, reads)
 
 
 def fill_unknown(steps: Iterable[StepLike]) -> list[StepLike]:
-    """Returns steps of which those that may write any field write all that other steps read."""
+    """Returns steps of which those that may write any field may write all that other steps read."""
     given = list(steps)
     wanted = frozenset[str]().union(*(step.uses for step in given))
-    return [replace(step, writes=wanted) if isinstance(step, Doubtful) and not step.known else step for step in given]
+    unknown = [isinstance(step, Doubtful) and not step.known for step in given]
+    return [
+        replace(step, may_write=wanted) if isinstance(step, Doubtful) and is_unknown else step
+        for step, is_unknown in zip(given, unknown, strict=True)
+    ]
 
 
 def only_known(recipe: Recipe) -> Recipe:
@@ -88,21 +110,24 @@ def only_known(recipe: Recipe) -> Recipe:
     return replace(recipe, run=recipe.run.model_copy(update={"split": None}), sinks=())
 
 
-def _repaired(kind: str, body: object, folders: TemplateFolders) -> StepLike | None:
-    known = kind if kind in STEPS else next(iter(get_close_matches(kind, list(STEPS), n=1, cutoff=0.8)), None)
-    if known is None:
-        return None
-    cls = STEPS.get(known)
-    if not isinstance(body, Mapping):
-        body = {} if body is None or cls.Config.shorthand is None else {cls.Config.shorthand: body}
-    body = {"name": known, **body}
+def _may_be_misspelt(cls: type[BaseModel], body: Mapping[str, object]) -> bool:
+    """Returns whether an unknown key of a config may be meant to be another key, which changes what is read."""
+    try:
+        cls.model_validate(body)
+    except ValidationError as error:
+        places = [item["loc"] for item in error.errors()]
+        return any(len(place) > 1 or get_close_matches(str(place[0]), cls.model_fields, n=1) for place in places)
+    return False
+
+
+def _repair(cls: Any, body: Mapping[str, object], folders: TemplateFolders) -> StepLike | None:
+    """Returns a step without the problems of its settings; None if it can't be built without them."""
     valid = _valid(cls.Config, {key: value if key == "name" else _plain(value) for key, value in body.items()})
     if valid is None:
         return None
     try:
         made: StepLike = wrap_step(cls(valid, _AnyTemplates(folders.folders)))
-        made.writes  # noqa: B018 (may raise as well)
-    except Exception:  # the problem was reported; a plugin may raise anything
+    except Exception:  # the problem was reported; many kinds are possible
         return None
     return made
 
@@ -172,12 +197,14 @@ def _plain(value: object) -> object:
 
 
 def _names(value: object) -> Iterator[str]:
+    """Yields all texts and keys of settings, and the names of groups of regular expressions."""
     if isinstance(value, Mapping):
-        yield from (key for key in value if isinstance(key, str) and _NAME.fullmatch(key))
+        yield from (key for key in value if isinstance(key, str))
         for item in value.values():
             yield from _names(item)
     elif isinstance(value, list):
         for item in value:
             yield from _names(item)
-    elif isinstance(value, str) and _NAME.fullmatch(value):
+    elif isinstance(value, str):
         yield value
+        yield from _GROUP.findall(value)

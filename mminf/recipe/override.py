@@ -7,9 +7,10 @@ engine, because keys of another backend are not valid for it.
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -159,12 +160,36 @@ def _replaces(path: Path_, old: Mapping[str, object], value: Mapping[str, object
     return new_source or (len(path) == 2 and path[0] == "engines" and "backend" in value)
 
 
-def replace_source(document: Document, source: Mapping[str, Any], where: str, first: object = None) -> None:
+class Source(NamedTuple):
+    """The source of a recipe without profiles.
+
+    Attributes:
+        kind: its type.
+        settings: its settings, each with its place.
+    """
+
+    kind: str
+    settings: dict[str, tuple[Any, str]]
+
+
+def copy_source(document: Document) -> Source | None:
+    """Returns a recipe's source; None if it has none, or more than one."""
+    _spell_out_source(document)
+    source = document.data.get("source")
+    if not isinstance(source, Mapping) or len(source) != 1:
+        return None
+    kind, body = next(iter(source.items()))
+    if not isinstance(body, Mapping):
+        return None
+    settings = copy.deepcopy(dict(body))
+    return Source(kind, {key: (value, document.locate(("source", kind, key))) for key, value in settings.items()})
+
+
+def replace_source(document: Document, source: Mapping[str, Any], where: str, first: Source | None = None) -> None:
     """Replaces the recipe's input; the recipe's other settings of the source are kept.
 
     Args:
-        first: the source of the recipe without profiles. Its settings are used if a profile has a source of another
-            type than the new one.
+        first: the source without profiles. Its settings are kept, too, if a profile has a source of another type.
     """
     kind, body = next(iter(source.items()))
     _spell_out_source(document)
@@ -174,14 +199,21 @@ def replace_source(document: Document, source: Mapping[str, Any], where: str, fi
         raise RecipeError([Problem(where, message)])
     settings = next(iter(old.values()), None) if isinstance(old, Mapping) else None
     kept = settings if isinstance(settings, Mapping) else {}
+    added: dict[str, tuple[Any, str]] = {}
     if kind not in old:
         kept = {key: value for key, value in kept.items() if key in SourceConfig.model_fields}
-        _spell_out(SOURCES, first)
-        if isinstance(first, Mapping) and isinstance(first.get(kind), Mapping):
-            kept = {**first[kind], **kept}
-    document.data["source"] = {kind: {**kept, **body}}
+        if first is not None:
+            valid = first.settings if first.kind == kind else SourceConfig.model_fields
+            added = {
+                key: given
+                for key, given in first.settings.items()
+                if key in valid and key not in kept and key not in body
+            }
+    document.data["source"] = {kind: {**{key: value for key, (value, _) in added.items()}, **kept, **body}}
     document.where.setdefault(("source",), where)
     document.place(("source", kind, "path"), where)
+    for key, (_, place) in added.items():
+        document.place(("source", kind, key), place)
 
 
 def set_image_root(document: Document, folder: str, where: str) -> None:

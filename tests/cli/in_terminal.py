@@ -43,9 +43,9 @@ def run(*arguments: str, width: int = 80, height: int = 24, env: dict[str, str] 
 def lines(*arguments: str, width: int = 80) -> list[str]:
     """Returns the lines that a command prints to a terminal, without escape sequences; none may be too long.
 
-    A longer word has a line of its own.
+    A longer word has a line of its own, also in a command that continues in the next line.
     """
     found = ESCAPE.sub("", run(*arguments, width=width)).splitlines()
-    long = [line for line in found if columns(line) > width and " " in line.strip()]
+    long = [line for line in found if columns(line) > width and " " in line.strip().removesuffix(" \\")]
     assert not long, long
     return found

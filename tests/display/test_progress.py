@@ -64,6 +64,14 @@ def many(steps: int = 26, engines: int = 3) -> RunStats:
 
 
 @pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("total", [51, 100_000_000])
+def test_an_unfinished_run_is_not_said_to_have_no_time_left(total: int) -> None:
+    line = progress_line(stats(total=total, settled=total - 1))
+    assert "left" in line
+    assert "0:00" not in line
+
+
+@pytest.mark.usefixtures("clock")
 def test_time_left_is_told_from_records_that_were_worked_on() -> None:
     left = eta(stats(total=100, settled=50))
     assert left is not None

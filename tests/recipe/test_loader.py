@@ -238,6 +238,21 @@ def test_a_new_input_gets_the_settings_of_its_type_whatever_profile_is_chosen(
     assert source is not None
     assert (source.type, source.config.path, source.config.field) == ("text", seeds, "seed")
     assert source.config.id == ("name" if profile == "both" else "code"), "the profile's settings come last"
+    (tmp_path / "rows.jsonl").write_text('{"seed": "a cup"}\n')
+    source = mminf.load(path, profile=profile, input=tmp_path / "rows.jsonl").source
+    assert source is not None
+    assert source.config.id == ("name" if profile == "both" else "code"), "a setting of all types"
+
+
+def test_mistakes_in_the_first_source_are_told_at_its_line(tmp_path: Path) -> None:
+    path, seeds = tmp_path / "r.yaml", tmp_path / "seeds.txt"
+    seeds.write_text("a cup\n")
+    path.write_text(
+        "source: {text: {path: c.txt, feild: seed}}\nsteps: []\nsinks: []\nprofiles: {d: {source: {drawn: {count: 3}}}}\n"
+    )
+    with pytest.raises(RecipeError) as caught:
+        mminf.load(path, profile="d", input=seeds)
+    assert str(caught.value).startswith(f"{path}:1: ")
 
 
 TOGETHER = """
