@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from mminf import api
 from mminf.cost.eta import Expected, Progress, time_left
+from mminf.cost.refine import CostStatus
+from mminf.display.cost import cost_lines
 from mminf.display.table import eta
 from mminf.engine.probe import ProbeResult
 from mminf.engine.stats import RunStats
@@ -116,3 +118,12 @@ def test_an_unfinished_run_has_time_left_or_no_estimate(
     made = Progress(total, min(settled, total - 1), 0, measured, worked, worked, final, set_aside, 60.0)
     left = time_left(made, expected)
     assert left is None or left > 0
+
+
+def test_what_a_run_has_cost_is_exact_and_what_it_will_cost_is_rounded() -> None:
+    """The lines of `mminf status` stand above a table with the exact numbers."""
+    cost = CostStatus(calls=1132, prompt_tokens=98765, completion_tokens=4321, call_seconds=1, money={}, unpriced=[])
+    assert list(cost_lines(cost, cost)) == [
+        "so far: 1,132 calls, 98,765 prompt + 4,321 answer tokens",
+        "all records, in proportion: about 1,130 calls, 98,800 prompt + 4,320 answer tokens",
+    ]
