@@ -106,6 +106,8 @@ class Run:
         # The columns that an input lacks are known only if all of it was read.
         check_fields(self.plan.recipe, columns if complete else None, self.sinks)
         self._tell_columns(columns)
+        if complete:
+            self._tell_absent(columns)
 
     def _tell_columns(self, columns: frozenset[str]) -> None:
         """Logs columns that a step overwrites, and images that no step shows to a model."""
@@ -118,6 +120,17 @@ class Run:
                 "source: `columns: {given_%s: %s}`",
                 *(name, step, name, name),
             )
+
+    def _tell_absent(self, columns: frozenset[str]) -> None:
+        """Logs fields that a sink selects and that no record will have: a recipe may select optional columns."""
+        provided = columns.union({"id"}, *(step.writes for step in self.plan.recipe.steps))
+        for sink in self.sinks:
+            if absent := sorted(sink.selects - provided):
+                log.info(
+                    "no row of %s will have %s: no step and no column provides it",
+                    sink.config.path,
+                    " or ".join(absent),
+                )
 
     def warnings(self) -> list[str]:
         """Returns what the user should know before the run: settings that an engine does not support."""

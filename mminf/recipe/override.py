@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, NamedTuple
 
 import yaml
@@ -202,18 +202,20 @@ def replace_source(document: Document, source: Mapping[str, Any], where: str, fi
     added: dict[str, tuple[Any, str]] = {}
     if kind not in old:
         kept = {key: value for key, value in kept.items() if key in SourceConfig.model_fields}
-        if first is not None:
-            valid = first.settings if first.kind == kind else SourceConfig.model_fields
-            added = {
-                key: given
-                for key, given in first.settings.items()
-                if key in valid and key not in kept and key not in body
-            }
+        added = _settings_for(kind, first, without=kept.keys() | body.keys())
     document.data["source"] = {kind: {**{key: value for key, (value, _) in added.items()}, **kept, **body}}
     document.where.setdefault(("source",), where)
     document.place(("source", kind, "path"), where)
     for key, (_, place) in added.items():
         document.place(("source", kind, key), place)
+
+
+def _settings_for(kind: str, first: Source | None, *, without: Set[str]) -> dict[str, tuple[Any, str]]:
+    """Returns the settings of a source that are valid for another type as well, or all of them for its own type."""
+    if first is None:
+        return {}
+    valid = first.settings if first.kind == kind else SourceConfig.model_fields
+    return {key: given for key, given in first.settings.items() if key in valid and key not in without}
 
 
 def set_image_root(document: Document, folder: str, where: str) -> None:

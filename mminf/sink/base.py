@@ -103,6 +103,11 @@ class Sink(ABC):
         """The fields that a row needs."""
         return frozenset()
 
+    @property
+    def selects(self) -> frozenset[str]:
+        """The fields that a row has if the record has them."""
+        return frozenset()
+
     def missing(self, fields: frozenset[str]) -> frozenset[str]:
         """Returns the fields that a row needs and that are not among `fields`."""
         return self.reads - fields

@@ -47,6 +47,10 @@ class ParquetSink(Sink):
         self._assets: Assets | None = None
         self._schema: pyarrow.Schema = None  # set by `survey`
 
+    @property
+    def selects(self) -> frozenset[str]:
+        return frozenset(self.config.columns)
+
     def attach(self, assets: Assets) -> None:
         self._assets = assets
 

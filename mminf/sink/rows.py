@@ -21,6 +21,10 @@ class JsonLinesSink(ImagePathsSink):
     config: RowsConfig
     Config = RowsConfig
 
+    @property
+    def selects(self) -> frozenset[str]:
+        return frozenset(self.config.columns)
+
     def row(self, record: Record) -> dict[str, object]:
         fields = record.fields
         if self.config.columns:

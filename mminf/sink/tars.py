@@ -44,6 +44,10 @@ class WebDatasetSink(Sink):
         super().__init__(config, output)
         self._assets: Assets | None = None
 
+    @property
+    def selects(self) -> frozenset[str]:
+        return frozenset(self.config.columns)
+
     def attach(self, assets: Assets) -> None:
         self._assets = assets
 

@@ -8,6 +8,7 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -283,3 +284,20 @@ def test_another_input_for_the_same_output_is_told(
     mminf.run(recipe, input=tmp_path / "other.jsonl", output=tmp_path / "out")
     told = f"the datasets in {tmp_path}/out are of {rows}; this run reads {tmp_path}/other.jsonl, and replaces them"
     assert told in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "webdataset"])
+def test_a_selected_field_that_nothing_provides_is_told(
+    kind: str, tmp_path: Path, rows: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """All rows would lack it in silence. It is no error: bundled recipes select columns that an input may have."""
+    rows({"question": "?"}, {"question": "?", "note": "n"})
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        "source: {jsonl: rows.jsonl}\nsteps: [{set: {made: '1'}}]\n"
+        f"sinks: [{{{kind}: {{path: o.{kind}, columns: [id, question, note, made, flavour]}}}}]\n"
+    )
+    with caplog.at_level("INFO", "mminf"):
+        mminf.run(path, output=tmp_path / "out")
+    told = [message for message in caplog.messages if "will have" in message]
+    assert told == [f"no row of o.{kind} will have flavour: no step and no column provides it"]
