@@ -206,7 +206,8 @@ class Client:
             self.endpoints.refused(lease, seconds, failure.said)
             return RateLimitError(told, seconds or 0.0)
         if failure.kind in ("down", "dead"):
-            self.endpoints.failed(lease, f"{failure.said[:100]!r}")
+            died = "its engine has died: restart it, its log has the cause; " if failure.kind == "dead" else ""
+            self.endpoints.failed(lease, f"{died}{failure.said[:100]!r}")
             return TransientError(told) if failure.kind == "down" else DeadEngineError(told)
         if failure.kind == "again":
             return TransientError(told)

@@ -87,7 +87,7 @@ def init(
     echo()
     echo(f"wrote {path}")
     _tell_lacking(chosen, found)
-    _tell_models(path)
+    _tell_models(path, text_model)
     _tell_place(where, asked.refused)
     echo("next:")
     commands = next_commands(path, chosen, where, fits, open_turn=not closed)
@@ -235,8 +235,12 @@ def _tell_lacking(recipe: str, found: InputSummary | None) -> None:
         echo_wrapped(f"note: no {name} in {lacking} of the first {found.read} records: {then}", indent="  ")
 
 
-def _tell_models(path: Path) -> None:
-    """Prints the models of a recipe that run on this machine, which may have to be downloaded, and what they lack."""
+def _tell_models(path: Path, text: str | None) -> None:
+    """Prints the models of a recipe that run on this machine, which may have to be downloaded, and what they lack.
+
+    Args:
+        text: the value of --text-model.
+    """
     from mminf.recipe.lines import load_document
     from mminf.starter_models import find_model_problems
 
@@ -246,6 +250,13 @@ def _tell_models(path: Path) -> None:
         echo_wrapped(f"models: {', '.join(f'{key}: {model}' for key, model in local.items())}", indent="  ")
     for name, problem in find_model_problems(engines).items():
         echo_wrapped(f"note: engine {name}: {problem}", indent="  ")
+    if (
+        text is None
+        and "llm" in local
+        and not Path(local["llm"]).is_dir()
+        and any(Path(model).is_dir() for model in local.values())
+    ):
+        echo_wrapped(f"note: {local['llm']} is downloaded; --text-model FOLDER takes a local one instead", indent="  ")
 
 
 def _choose(fits: list[Fitting], *, closed: bool, ask: bool) -> str:

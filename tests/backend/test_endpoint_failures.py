@@ -263,6 +263,7 @@ def test_calls_to_a_server_whose_engine_has_died_do_not_fail(quick: None) -> Non
             found = await asyncio.gather(*(backend.generate(request()) for _ in range(10)), return_exceptions=True)
             assert {type(item) for item in found} == {EngineError}
             assert "no server has answered for 0.3 s" in str(found[0]) and "EngineCore" in str(found[0])
+            assert "its engine has died: restart it, its log has the cause" in str(found[0])
             await backend.close()
 
     asyncio.run(run())

@@ -153,3 +153,13 @@ def test_what_a_local_model_lacks_is_told_before_it_is_loaded(photos: Path, tmp_
         assert text.count("note: engine vlm: ") == (told is not None), text
         assert told is None or told in text
         assert "next:" in text
+
+
+def test_a_text_model_that_is_downloaded_next_to_a_local_model_is_told(photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "Qwen2-VL-2B-Instruct"
+    folder.mkdir()
+    arguments = ["-i", str(photos), "--cpu", "--recipe", "oasis", "--model", str(folder)]
+    told = "--text-model FOLDER takes a local one"
+    assert told in " ".join(run(str(tmp_path / "a"), *arguments).split())
+    assert told not in " ".join(run(str(tmp_path / "b"), *arguments, "--text-model", str(folder)).split())
+    assert told not in " ".join(run(str(tmp_path / "c"), *arguments[:5]).split()), "both are downloaded"
