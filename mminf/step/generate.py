@@ -114,17 +114,22 @@ class BaseGenerate(PromptStep[G]):
         return {} if self.config.extract is None else self.config.extract.list_lengths()
 
     def drafts(self, record: Record) -> tuple[Draft, ...]:
-        self._check_question(record.fields)
+        self._check_question(record)
         turns = super().drafts(record)
         if self.config.history is None:
             return turns
         shown = bool(self.shown)
         return continue_chat(self.config.history.drafts(record), turns, shown=shown)
 
-    def _check_question(self, fields: Mapping[str, object]) -> None:
-        """Raises RecordError if the field that is the prompt is empty: the model would make a question up."""
+    def _check_question(self, record: Record) -> None:
+        """Raises RecordError if the field that is the prompt is missing or empty: the model would make one up."""
         name = self._asked
-        if name is not None and isinstance(asked := fields.get(name), str) and not asked.strip():
+        if name is None:
+            return
+        asked = record[name]
+        if asked is None:
+            raise RecordError(f"field {name!r} is null")
+        if isinstance(asked, str) and not asked.strip():
             raise RecordError(f"field {name!r} is empty")
 
     async def run(self, record: Record, ctx: Context) -> Outcome:

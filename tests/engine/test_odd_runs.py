@@ -248,7 +248,7 @@ def test_null_in_a_prompt_fails_the_record(
     rows({"id": "1", "text": None}, {"id": "2", "text": "x"})
     result = mminf.run(path, output=tmp_path / "out")
     assert result.counts.done == 1
-    assert "it would print null" in str(result.failures[0][2])
+    assert "field 'text' is null" in str(result.failures[0][2])
 
 
 def test_a_dataset_step_that_breaks_says_so(write_recipe: Recipe, rows: Callable[..., Path], tmp_path: Path) -> None:

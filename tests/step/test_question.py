@@ -19,6 +19,15 @@ def test_an_empty_question_fails_the_record_before_the_call(kind: str, question:
     assert not gateway.requests
 
 
+@pytest.mark.parametrize("kind", ["generate", "respond"])
+def test_a_question_that_is_missing_or_null_is_named_and_no_template(kind: str) -> None:
+    """The recipe has none."""
+    with pytest.raises(RecordError, match="^record has no field 'question'; it has: images, qestion$"):
+        run_step(kind, CONFIG, {"qestion": "What?", "images": []}, answers=["a"])
+    with pytest.raises(RecordError, match="^field 'question' is null$"):
+        run_step(kind, CONFIG, {"question": None, "images": []}, answers=["a"])
+
+
 @pytest.mark.parametrize("question", ["0", 0, False, " What? "])
 def test_other_values_are_questions(question: object) -> None:
     fields = {"question": question, "images": []}
