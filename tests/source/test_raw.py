@@ -83,10 +83,10 @@ def write(path: Path, data: bytes) -> Path:
     [
         ("r.json", json.dumps(ROWS).encode()),
         ("r.json", json.dumps(ROWS, indent=1, ensure_ascii=False).encode("utf-8-sig")),
-        ("r.json.gz", gzip.compress(json.dumps(ROWS).encode())),
+        ("r.json.gz", gzip.compress(json.dumps(ROWS).encode(), mtime=0)),
         ("r.json", json.dumps({"data": ROWS}).encode()),
         ("r.jsonl", b"\n".join(json.dumps(row).encode() for row in ROWS)),
-        ("r.jsonl.gz", gzip.compress(b"\n".join(json.dumps(row).encode() for row in ROWS))),
+        ("r.jsonl.gz", gzip.compress(b"\n".join(json.dumps(row).encode() for row in ROWS), mtime=0)),
         ("r.dat", b"\n".join(json.dumps(row).encode() for row in ROWS)),
     ],
 )
