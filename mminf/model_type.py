@@ -18,7 +18,7 @@ def is_type(config: EngineConfig, wanted: str) -> bool:
     server only the name is known: its last part counts. A folder's path says nothing about its model.
     """
     name = _letters(wanted)
-    known = getattr(config, "model_type", None) or _read_type(config.model)
+    known = getattr(config, "model_type", None) or read_type(config.model)
     if known is not None:
         return _letters(known).startswith(name)
     return name in _letters(config.model.rstrip("/").rpartition("/")[2])
@@ -28,7 +28,7 @@ def _letters(name: str) -> str:
     return _BETWEEN.sub("", name.lower())
 
 
-def _read_type(model: str) -> str | None:
+def read_type(model: str) -> str | None:
     """Returns the `model_type` in the files of a local model, as transformers names it; None if there is none."""
     folder = Path(model).expanduser()
     try:

@@ -21,7 +21,7 @@ from mminf.recipe.dataflow import input_fields, undefined_reads
 from mminf.recipe.lines import keep_in_section, load_document, replace_section
 from mminf.recipe.loader import load_recipe
 from mminf.recipe.model import Recipe
-from mminf.starter_models import server_config
+from mminf.starter_models import server_config, with_found_settings
 
 FIRST = (
     "oasis",
@@ -246,7 +246,7 @@ class Engines(NamedTuple):
 def _adapt(path: Path, found: InputSummary | None, given: Engines) -> str:
     """Returns the text of a recipe with another input and other engines, without profiles that are of no use."""
     text, data = path.read_text(encoding="utf-8"), load_document(path).data
-    where, engines = given.where, given.adapt(data["engines"])
+    where, engines = given.where, with_found_settings(given.adapt(data["engines"]))
     text = replace_section(text, "engines", yaml.safe_dump({"engines": engines}, sort_keys=False, width=110))
     if found is not None:
         ((kind, settings),) = found.source.items()

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from mminf.backend.base import ModelCheck
 from mminf.errors import EngineError, UsageError
 from mminf.plugin import discover
 from mminf.registry import BACKENDS
@@ -73,12 +74,16 @@ async def _leaves_open(config: Any) -> bool:
         await backend.close()
 
 
-def find_model_problems(engines: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Returns what the settings of engines lack for their models, by name of the engine, as far as local files tell.
+def check_models(engines: Mapping[str, Mapping[str, Any]]) -> dict[str, ModelCheck]:
+    """Returns what the files of local models say about the settings of their engines, by name of the engine.
 
     Args:
         engines: valid engines, as a recipe has them.
     """
     kinds = {name: (BACKENDS.get(engine["backend"]), engine) for name, engine in engines.items()}
-    found = {name: kind.check_model(kind.Config.model_validate(engine)) for name, (kind, engine) in kinds.items()}
-    return {name: problem for name, problem in found.items() if problem is not None}
+    return {name: kind.check_model(kind.Config.model_validate(engine)) for name, (kind, engine) in kinds.items()}
+
+
+def with_found_settings(engines: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Returns engines with the settings that the files of their models decide, such as `model_type`."""
+    return {name: {**engines[name], **check.settings} for name, check in check_models(engines).items()}

@@ -75,6 +75,7 @@ EDGES: dict[str, set[str]] = {
         "builtin_model",
         "bytecode",
         "lazy",
+        "model_type",
         "plugin",
         "reasoning",
         "redact",

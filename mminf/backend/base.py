@@ -7,7 +7,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from mminf.backend.builtin import find_model, is_builtin
 from mminf.image import View
@@ -51,6 +52,18 @@ SPEED_ONLY = frozenset(
 )
 
 
+class ModelCheck(NamedTuple):
+    """What a model's files say about the settings of its engine.
+
+    Attributes:
+        settings: settings that the model needs, and that its files decide.
+        problem: which settings it lacks that its files don't decide, or None.
+    """
+
+    settings: Mapping[str, str] = MappingProxyType({})
+    problem: str | None = None
+
+
 class Backend(ABC):
     """Serves one model. Created when a recipe runs, and loaded before its first call.
 
@@ -89,9 +102,9 @@ class Backend(ABC):
         """Raises ValueError if it is known before loading that the backend can't leave a prompt open."""
 
     @classmethod
-    def check_model(cls, config: Any) -> str | None:  # noqa: ARG003 (a backend of local models uses it)
-        """Returns which settings a model in a local folder needs before it can be loaded; None if that is not known."""
-        return None
+    def check_model(cls, config: Any) -> ModelCheck:  # noqa: ARG003 (a backend of local models uses it)
+        """Returns which settings a model in a local folder needs before it can be loaded, as far as its files tell."""
+        return ModelCheck()
 
     def identity(self) -> dict[str, Any]:
         """Returns the identity of the model and the settings that affect answers; part of every memo key.

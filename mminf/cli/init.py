@@ -242,14 +242,20 @@ def _tell_models(path: Path, text: str | None) -> None:
         text: the value of --text-model.
     """
     from mminf.recipe.lines import load_document
-    from mminf.starter_models import find_model_problems
+    from mminf.starter_models import check_models
 
     engines = load_document(path).data["engines"]
     local = {key: body["model"] for key, body in engines.items() if body["backend"] != "openai"}
     if local:
         echo_wrapped(f"models: {', '.join(f'{key}: {model}' for key, model in local.items())}", indent="  ")
-    for name, problem in find_model_problems(engines).items():
-        echo_wrapped(f"note: engine {name}: {problem}", indent="  ")
+    for name, body in engines.items():
+        if "model_type" in body:
+            told = f"`model_type: {body['model_type']}` and `template: {body['template']}`"
+            echo_wrapped(f"{name}: {told}: prompts as the model's own chat template writes them", indent="  ")
+    for name, check in check_models(engines).items():
+        if check.problem is not None:
+            problem = check.problem.replace("engines.NAME.", f"engines.{name}.")
+            echo_wrapped(f"note: engine {name}: {problem}", indent="  ")
     if (
         text is None
         and "llm" in local

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from mminf import api
+from mminf.backend.builtin import find_model
 from mminf.content import find_recipe
 from mminf.recipe.lines import load_document
 from mminf.starter import Where, write_starter
@@ -153,6 +155,41 @@ def test_what_a_local_model_lacks_is_told_before_it_is_loaded(photos: Path, tmp_
         assert text.count("note: engine vlm: ") == (told is not None), text
         assert told is None or told in text
         assert "next:" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("none", True),
+        ("another chat template", False),
+        ("no chat template", False),
+        ("another type", False),
+        ("damaged tokenizer", False),
+    ],
+)
+def test_the_types_of_a_local_model_are_those_of_its_files(
+    change: str, found: bool, photos: Path, tmp_path: Path
+) -> None:
+    """A folder such as `checkpoint-9` says nothing. A type is written only if its prompts are the model's own."""
+    folder = tmp_path / "checkpoint-9"
+    shutil.copytree(find_model("builtin:demo").folder, folder)
+    template, config = folder / "chat_template.jinja", folder / "config.json"
+    if change == "another chat template":
+        template.write_text(template.read_text().replace("<|im_end|>", "<|end|>"))
+    elif change == "no chat template":
+        template.unlink()
+    elif change == "another type":
+        config.write_text(config.read_text().replace('"model_type": "qwen2_vl"', '"model_type": "qwen3_vl"'))
+    elif change == "damaged tokenizer":
+        (folder / "tokenizer.json").write_text("{")
+    arguments = ["-i", str(photos), "--cpu", "--model", str(folder), "--recipe", "caption"]
+    text = " ".join(run(str(tmp_path / "r"), *arguments).split())
+    engine = load_document(tmp_path / "r" / "caption.yaml").data["engines"]["vlm"]
+    types = {"model_type": "qwen2_vl", "template": "qwen2_vl"}
+    assert types.items() <= engine.items() if found else not types.keys() & engine.keys()
+    assert ("vlm: `model_type: qwen2_vl` and `template: qwen2_vl`: prompts as the model's own" in text) is found
+    assert ("note: engine vlm: the model matches more than one model type" in text) is not found
+    assert ("--set engines.vlm.model_type=TYPE" in text) is not found
 
 
 def test_a_text_model_that_is_downloaded_next_to_a_local_model_is_told(photos: Path, tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mminf.backend.base import Backend, shorten
+from mminf.backend.base import Backend, ModelCheck, shorten
 from mminf.backend.builtin import find_model, is_builtin
 from mminf.backend.devices import devices, free_memory, only_devices, settle_memory
 from mminf.backend.model_files import check_path, resolve_model
 from mminf.backend.swift.adopt import adopt_template
 from mminf.backend.swift.answer import FAILED, Answer, read_response
-from mminf.backend.swift.check import find_model_problem
+from mminf.backend.swift.check import check_local_model
 from mminf.backend.swift.choice import Decision
 from mminf.backend.swift.config import SwiftConfig
 from mminf.backend.swift.explain import advise, explain_types
@@ -79,11 +79,11 @@ class SwiftBackend(Backend):
         return None
 
     @classmethod
-    def check_model(cls, config: Any) -> str | None:
+    def check_model(cls, config: Any) -> ModelCheck:
         folder = Path(config.model).expanduser()
         if is_builtin(config.model) or not folder.is_dir() or cls.check_installed() is not None:
-            return None
-        return find_model_problem(config, str(folder))
+            return ModelCheck()
+        return check_local_model(config, str(folder))
 
     def load(self) -> None:
         if (missing := self.check_installed()) is not None:

@@ -51,6 +51,26 @@ def check_template(template: Template, tokenizer: PreTrainedTokenizerBase) -> li
     return [difference, *_check_markers(meta, tokenizer)] if difference else []
 
 
+def writes_own_prompts(template: Template, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Returns whether a template writes the same prompts as the model's own, with and without a system turn.
+
+    The default system turn and the start of reasoning count: they tell templates of one family apart.
+    """
+    own = _own_template(template, tokenizer)
+    if own is None:
+        return False
+    user, system = {"role": "user", "content": _USER}, {"role": "system", "content": _SYSTEM}
+    prompts = [[system, user], [user]] if template.template_meta.support_system else [[user]]
+    try:
+        return all(
+            _render_own(tokenizer, own, messages).replace(" ", "")
+            == _render(template, tokenizer, messages).replace(" ", "")
+            for messages in prompts
+        )
+    except Exception:  # chat templates may raise any exception
+        return False
+
+
 def _check_markers(meta: TemplateMeta, tokenizer: PreTrainedTokenizerBase) -> list[str]:
     missing = [marker for marker in find_markers(meta) if not _is_token(tokenizer, marker)]
     if not missing:
