@@ -118,8 +118,11 @@ class Engine:
             await (self.backend.resume() if self._asleep else asyncio.to_thread(self.backend.load))
         except Exception as error:
             self._let_go()
-            self._failure = error if isinstance(error, EngineError) else EngineError(_unforeseen(self.stats, error))
             self.stats.enter(EngineState.FAILED)
+            if isinstance(error, EngineError):
+                self._failure = error
+                raise
+            self._failure = EngineError(_unforeseen(self.stats, error))
             raise self._failure from error
         self.stats.count_load(time.monotonic() - started)
         self._loaded, self._asleep = True, False

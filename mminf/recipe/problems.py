@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -47,7 +48,6 @@ _WORDS = {
     "string_too_short": "must have {min_length} or more characters",
     "string_too_long": "must have {max_length} or fewer characters",
 }
-_AS_LIST = "function-before[_as_list(), list[str]]"
 _KEY = "[key]"
 """The end of the place of an error in the key of a mapping."""
 _CLASS = re.compile(r"\[(?P<set>[^\]]+)\](?:\{1,(?P<most>\d+)\}|\+)")
@@ -63,10 +63,54 @@ def find_problems(
         cls: config of that part.
         label: name of that part, which the messages begin with; empty for the recipe as a whole.
     """
-    for item in error.errors():
-        loc = tuple(part for part in item["loc"] if part not in (_AS_LIST, _KEY))
-        parts = [label, _explain(item, cls, loc)]
+    for items in _by_value(error, cls):
+        loc, item = items[0]
+        parts = [label, _explain(item, cls, loc, [_say(other) for _, other in items])]
         yield Problem(document.locate((*path, *loc)), ": ".join(part for part in parts if part))
+
+
+def _by_value(error: ValidationError, cls: type[BaseModel]) -> Iterator[list[tuple[Path_, Any]]]:
+    """Yields the errors about each value, each with the value's place.
+
+    pydantic has one error for each kind of value that a key may have, and the kind in the place of the error. An error
+    inside a value is preferred: its kind is the one that was meant.
+    """
+    found: dict[Path_, list[tuple[Path_, Any]]] = {}
+    inner: set[Path_] = set()
+    for item in error.errors():
+        loc = tuple(part for part in item["loc"] if part != _KEY)
+        at = _kind_at(cls, loc)
+        if at is None:
+            found.setdefault(loc, []).append((loc, item))
+            continue
+        value, rest = loc[:at], loc[at + 1 :]
+        if rest and value not in inner:
+            inner.add(value)
+            found.pop(value, None)
+        if rest or value not in inner:
+            found.setdefault(value, []).append(((*value, *rest), item))
+    for at_value, items in found.items():
+        yield from ([item] for item in items) if at_value in inner else [items]
+
+
+def _kind_at(cls: type[BaseModel], loc: Path_) -> int | None:
+    """Returns which part of an error's place is the kind of a value, or None."""
+    kind: Any = cls
+    for number, part in enumerate(loc):
+        while get_origin(kind) is Annotated:
+            kind = get_args(kind)[0]
+        args = get_args(kind)
+        if get_origin(kind) in (Union, UnionType):
+            others = [other for other in args if other is not NoneType]
+            if len(others) > 1:
+                return number
+            kind, args = others[0], get_args(others[0])
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            field = kind.model_fields.get(str(part))
+            kind = field.annotation if field else None
+        else:
+            kind = args[-1] if args and args[-1] is not Ellipsis else next(iter(args), None)
+    return None
 
 
 def without_unknown(body: Mapping[str, Any], error: ValidationError) -> dict[str, Any] | None:
@@ -84,7 +128,8 @@ def without_unknown(body: Mapping[str, Any], error: ValidationError) -> dict[str
     return kept
 
 
-def _explain(item: Any, cls: type[BaseModel], loc: Path_) -> str:
+def _explain(item: Any, cls: type[BaseModel], loc: Path_, said: Sequence[str]) -> str:
+    """Returns one problem of a value. `said`: what it must be, for each kind that it may have."""
     name = ".".join(map(str, loc))
     if item["type"] == "extra_forbidden":
         owner = _owner(cls, loc[:-1])
@@ -94,26 +139,25 @@ def _explain(item: Any, cls: type[BaseModel], loc: Path_) -> str:
     prefix = f"{name}: " if name else ""
     if item["type"] == "value_error":  # raised by a config of mminf; its text contains the value
         return redact(f"{prefix}{item['ctx']['error']}")
-    said = item["msg"] if item["type"] == HIDDEN_INPUT else _say(item["type"], item.get("ctx") or {}, item["msg"])
-    if item["type"] == HIDDEN_INPUT or not _HIDDEN.isdisjoint(map(str, loc)):
-        return f"{prefix}{said}"
+    if item["type"] == HIDDEN_INPUT:
+        return f"{prefix}{item['msg']}"
+    must = ", or ".join([said[0], *(other.removeprefix("must be ") for other in said[1:])])
+    if not _HIDDEN.isdisjoint(map(str, loc)):
+        return f"{prefix}{must}"
     quote = item["type"] == "string_type" and isinstance(item["input"], Mapping)
     hint = "; quote a text that contains a colon or braces" if quote else ""
     if item["type"] == "string_type" and isinstance(item["input"], bool):
         hint = "; quote a text such as 'no' or 'on', which YAML reads as true or false"
-    return f"{prefix}{said}, not {redact(shorten_text(repr(item['input'])))}{hint}"
+    return f"{prefix}{must}, not {redact(shorten_text(repr(item['input'])))}{hint}"
 
 
-def _say(kind: str, values: Mapping[str, object], text: str) -> str:
-    """Returns what is wrong with a value, in the words of recipes.
-
-    Args:
-        kind: pydantic's type of the error.
-        values: what pydantic's text contains.
-        text: pydantic's text, for errors of other types.
-    """
+def _say(item: Any) -> str:
+    """Returns what is wrong with a value, in the words of recipes. `item`: an error of pydantic."""
+    kind, values, text = str(item["type"]), item.get("ctx") or {}, str(item["msg"])
     if kind == "string_pattern_mismatch":
         return _say_pattern(str(values.get("pattern")))
+    if kind in ("literal_error", "enum") and " or " not in (expected := str(values["expected"])):
+        return f"must be {expected}"
     if kind in _WORDS:
         return _WORDS[kind].format(**values)
     if kind.endswith(("_parsing", "_type")) and (known := kind.rpartition("_")[0]) in _KINDS:

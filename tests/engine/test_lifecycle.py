@@ -110,6 +110,37 @@ def test_a_model_that_can_not_be_loaded_beside_another_is_tried_alone(
         mminf.run(recipe, output=tmp_path / "never")
 
 
+def test_a_model_that_can_not_be_downloaded_is_tried_once(
+    write_recipe: Recipe,
+    rows: Recipe,
+    models: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The other model has taken none of its memory: unloading it would not help."""
+    from mminf.backend.scripted import ScriptedBackend
+
+    tried: list[str] = []
+    load = ScriptedBackend.load
+
+    def not_found(self: ScriptedBackend) -> None:
+        tried.append(self.config.model)
+        if len(tried) < 2:
+            return load(self)
+        cause = ConnectionError("Failed to resolve")
+        raise mminf.errors.EngineError("model can't be loaded: Check the network") from cause
+
+    monkeypatch.setattr(ScriptedBackend, "load", not_found)
+    rows({"id": "1", "n": 1})
+    recipe = write_recipe(models + SHAPE.replace("THIRD", "a"))
+    with pytest.raises(mminf.errors.EngineError, match="Check the network") as caught:
+        mminf.run(recipe, output=tmp_path / "out")
+    assert len(tried) == 2
+    assert isinstance(caught.value.__cause__, ConnectionError)
+    assert "loaded alone" not in caplog.text
+
+
 def test_waiting_calls_do_not_run_into_a_dead_engine(
     write_recipe: Recipe, rows: Recipe, tmp_path: Path, calls_log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
