@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from mminf.backend.base import ModelCheck
+from mminf.backend.failures import add_version
 from mminf.errors import EngineError, UsageError
 from mminf.plugin import discover
 from mminf.registry import BACKENDS
 
 _ANSWERS = 10
 """Seconds in which a server should answer."""
+_NOT_FOUND = 404
 
 
 class Server(NamedTuple):
@@ -54,15 +56,22 @@ def server_config(url: str, model: str) -> Any:
 
 
 async def _leaves_open(config: Any) -> bool:
-    """Returns whether a server leaves the user's turn open: vLLM's does, ms-swift's may have mminf's plugin."""
+    """Returns whether a server leaves the user's turn open: vLLM's does, ms-swift's may have mminf's plugin.
+
+    Raises:
+        EngineError: if calls to the server would fail.
+    """
     from mminf.backend.client import Client  # imports aiohttp
 
     client = Client(config)
     try:
         await asyncio.wait_for(client.meet(), _ANSWERS)
-        kind = next(iter(client.endpoints)).server
+        endpoint = next(iter(client.endpoints))
     finally:
         await client.close()
+    kind = endpoint.server
+    if endpoint.listing == _NOT_FOUND and (added := add_version(endpoint.url)) is not None:
+        raise EngineError(f"{endpoint.url} answered 404 to the request for its models; {added}")
     if kind != "swift":
         return kind == "vllm"
     backend = BACKENDS.get("openai")(config)

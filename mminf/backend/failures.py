@@ -175,9 +175,16 @@ def fix(failure: Failure, *, url: str, key_env: str, has_key: bool, model: str, 
         return f"it lists {model!r} but does not serve it; start the model there, or use another one"
     if failure.kind == "model" or (failure.kind == "address" and models and model not in models):
         return f"it does not serve {model!r}{similar(model, models)}"
-    if failure.kind == "address" and not re.search(r"/v\d|/deployments/", urlsplit(url).path):
-        return f"add /v1: `base_url: {url.rstrip('/')}/v1`"
+    if failure.kind == "address" and (added := add_version(url)) is not None:
+        return added
     return f"correct the engine's `base_url`; calls are sent to {url.rstrip('/')}/chat/completions"
+
+
+def add_version(url: str) -> str | None:
+    """Returns advice to add `/v1` to the address of a server that was not found, or None if it has a version."""
+    if re.search(r"/v\d|/deployments/", urlsplit(url).path):
+        return None
+    return f"add /v1: `base_url: {url.rstrip('/')}/v1`"
 
 
 def similar(name: str, names: Sequence[str]) -> str:

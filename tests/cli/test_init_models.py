@@ -33,6 +33,15 @@ def test_a_server_that_can_not_be_used_is_told(photos: Path, tmp_path: Path) -> 
         assert "note:" not in run(str(tmp_path / "c"), *arguments, "qwen")
 
 
+def test_an_address_without_its_version_is_told(photos: Path, tmp_path: Path) -> None:
+    with serving("qwen") as url:
+        for address, told in ((url.removesuffix("/v1"), True), (url, False)):
+            name = str(tmp_path / str(told))
+            text = " ".join(run(name, "-i", str(photos), "--server", address, "--model", "qwen").split())
+            assert (f"note: {address} answered 404 to the request for its models; add /v1" in text) is told
+            assert f"`base_url: {url}`" in text or not told
+
+
 def test_over_a_vllm_server_the_hook_works(photos: Path, tmp_path: Path) -> None:
     for owner, hooks in (("vllm", True), ("other", False)):
         with serving("qwen", owned_by=owner) as url:
@@ -64,7 +73,10 @@ def serving(model: str, counts: tuple[int, int] = (9, 9), **more: str) -> Iterat
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.say({"data": [{"id": model, **more}]})
+            if self.path.startswith("/v1/"):
+                self.say({"data": [{"id": model, **more}]})
+            else:
+                self.send_error(404)
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
