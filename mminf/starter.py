@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,6 +43,8 @@ _SYNONYMS = {
     "solution": ("answer",),
 }
 """Fields that recipes read, each with other names that columns of published datasets have."""
+_ALIKE = 0.8
+"""How alike two names must be for `difflib.get_close_matches`: `instrution` and `instruction` are alike."""
 _SMALL = {True: "Qwen/Qwen2-VL-2B-Instruct", False: "Qwen/Qwen2.5-1.5B-Instruct"}
 """Models for a machine without a GPU: one that sees images, and one that does not."""
 _CPU_PIXELS = 401408
@@ -93,17 +96,25 @@ def fitting_recipes(found: InputSummary | None) -> list[Fitting]:
 def renamed_columns(found: InputSummary) -> dict[str, list[str]]:
     """Returns the recipes that would fit if a column had the name that recipes use, by `name=column`."""
     kind = next(iter(found.source))
+    if kind in ("images", "text"):
+        return {}
     known = {item.name for item in fitting_recipes(found)}
+    read = {name for path in builtin_recipes().values() for name in input_fields(_load(path).steps)}
     fits = {}
-    for name, others in _SYNONYMS.items():
-        other = next((item for item in others if item in found.fields), None)
-        if other is None or name in found.fields:
+    for name in sorted(read - {"images"} - found.fields):
+        if (other := column_like(name, found.fields - {"images", "id"})) is None:
             continue
         fields = found.fields - {other} | {name}
         more = [item.name for item in fitting_recipes(replace(found, fields=fields)) if item.name not in known]
-        if more and kind not in ("images", "text"):
+        if more:
             fits[f"{name}={other}"] = more
     return fits
+
+
+def column_like(name: str, columns: Collection[str]) -> str | None:
+    """Returns the column that a recipe's field may be meant by: a synonym, or a name that is spelt almost the same."""
+    synonym = next((other for other in _SYNONYMS.get(name, ()) if other in columns), None)
+    return synonym or next(iter(get_close_matches(name, sorted(columns), n=1, cutoff=_ALIKE)), None)
 
 
 def missing_fields(name: str, found: InputSummary) -> list[str]:

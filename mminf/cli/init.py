@@ -129,13 +129,24 @@ def _check_fit(recipe: str | None, found: InputSummary | None, fits: Sequence[Fi
     kind = None if found is None else next(iter(found.source))
     hint = _FIELDS if kind in (None, "images", "text") else _FIELDS + _COLUMNS
     if not fits and recipe is None:
-        raise UsageError(f"no bundled recipe fits this input; {hint}")
+        renamed = _renamed(found)
+        raise UsageError(f"no bundled recipe fits this input; {'; '.join(renamed) if renamed else hint}")
     known = builtin_recipes()
     if recipe in known and found is not None and recipe not in {item.name for item in fits}:
         if recipe in {item.name for item in fitting_recipes(found.including())}:
             return
-        lacks = ", ".join(missing_fields(str(recipe), found.including())) or "another input"
-        raise UsageError(f"recipe {recipe!r} does not fit this input: it needs {lacks}; {hint}")
+        lacks = missing_fields(str(recipe), found.including())
+        told = ", ".join(lacks) or "another input"
+        raise UsageError(f"recipe {recipe!r} does not fit this input: it needs {told}{_like(lacks, found)}; {hint}")
+
+
+def _like(fields: Sequence[str], found: InputSummary) -> str:
+    """Returns the options that read fields from columns that may be meant by them."""
+    from mminf.starter import column_like
+
+    columns = found.including().fields - {"images", "id"}
+    pairs = [f"{name}={other}" for name in fields if (other := column_like(name, columns)) is not None]
+    return f"; try `{' '.join(f'--column {pair}' for pair in pairs)}`" if pairs else ""
 
 
 def _ask_server(url: str | None, model: str | None) -> Server:
@@ -204,15 +215,18 @@ def _tell(given: str, found: InputSummary) -> None:
 
 
 def _tell_columns(found: InputSummary | None) -> None:
+    for line in _renamed(found):
+        echo_wrapped(line, indent="  ")
+
+
+def _renamed(found: InputSummary | None) -> list[str]:
+    """Returns which recipes would fit if a column had another name."""
     from mminf.starter import renamed_columns
 
-    if found is None:
-        return
-    for renamed, names in renamed_columns(found.including(_USUAL)).items():
-        echo_wrapped(
-            f"with a column renamed, {', '.join(names[:_MOST])} would fit too: add `--column {renamed} --recipe NAME`",
-            indent="  ",
-        )
+    return [
+        f"with a column renamed, {', '.join(names[:_MOST])} would fit too: add `--column {renamed} --recipe NAME`"
+        for renamed, names in (renamed_columns(found.including(_USUAL)) if found is not None else {}).items()
+    ]
 
 
 def _column(text: str) -> tuple[str, str]:

@@ -239,7 +239,7 @@ def _decided(names: frozenset[str]) -> frozenset[str]:
 def undefined_reads(
     steps: Sequence[StepLike], columns: frozenset[str] | None, places: Mapping[str, str] | None = None
 ) -> list[Problem]:
-    """Returns a problem for each field that a step reads and nothing provides.
+    """Returns a problem for each field that a step reads and nothing provides, with the other steps that read it.
 
     Args:
         columns: the fields that the source provides, or None if they are known only when it is read.
@@ -248,6 +248,7 @@ def undefined_reads(
     known = set(columns or ())
     possible: set[str] = set()
     problems = []
+    lacking: dict[tuple[str, str], list[tuple[str, str]]] = {}
     removed: dict[str, str] = {}
     for step in steps:
         where = (places or {}).get(step.name, "recipe")
@@ -257,12 +258,14 @@ def undefined_reads(
             )
             problems.append(Problem(where, message))
         for name in sorted(_decided(step.reads) - known - possible - removed.keys()) if columns is not None else ():
-            hint = _why_missing(name, step, steps, known)
-            problems.append(Problem(where, f"step {step.name!r} reads field {name!r}, but {hint}"))
+            lacking.setdefault((name, _why_missing(name, step, steps, known)), []).append((step.name, where))
         removed |= dict.fromkeys(step.removes, step.name)
         known = (known - step.removes) | step.writes
         possible |= may_write(step) - step.writes
         removed = {name: by for name, by in removed.items() if name not in may_write(step)}
+    for (name, why), ((reader, where), *others) in lacking.items():
+        also = f" (also steps {', '.join(repr(other) for other, _ in others)})" if others else ""
+        problems.append(Problem(where, f"step {reader!r} reads field {name!r}, but {why}{also}"))
     return problems
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from mminf.errors import ImageError, SourceError
+from mminf.errors import ImageError, SourceError, nearest, shorten_text
 from mminf.image import embedded_bytes, looks_like_image_bytes, looks_like_image_name
 from mminf.limits import IMAGE_BYTES
 
@@ -146,9 +146,8 @@ def check_named(named: Sequence[str], rows: Sequence[Mapping[str, object]]) -> N
     """Raises SourceError if the rows lack a column that the recipe names."""
     known = list(dict.fromkeys(name for row in rows for name in row))
     if missing := [name for name in named if rows and name not in known]:
-        raise SourceError(
-            f"`columns` names {', '.join(missing)}, but the rows have the columns {', '.join(map(str, known))[:300]}"
-        )
+        told = [f"{name!r}{shorten_text(nearest(name, map(str, known)), 300)}" for name in missing]
+        raise SourceError(f"`columns` names what the rows don't have: {', and '.join(told)}")
 
 
 def map_columns(row: Mapping[str, object], columns: Mapping[str, Sequence[str]]) -> dict[str, object]:

@@ -50,6 +50,16 @@ _COMPARISONS = {
     "in": _Comparison(lambda left, right: left in right, " is in", "not in", None),
     "not in": _Comparison(lambda left, right: left not in right, " is not in", "in", None),
 }
+_KINDS = {
+    "string": "a string",
+    "number": "a number",
+    "integer": "an integer",
+    "float": "a float",
+    "boolean": "a boolean",
+    "mapping": "a mapping",
+    "sequence": "a sequence",
+}
+"""The tests of Jinja that are nouns, as a statement says them."""
 _CONSTANTS = {True: "true", False: "false", None: "none"}
 
 
@@ -156,7 +166,8 @@ def _say_test(source: str, fields: Fields, *, wanted: bool) -> str | None:
         subject = (operand := _operand(text, fields)).say(operand.value)
     except RecordError:  # of an undefined field
         subject = _line(text)
-    return f"{subject} is {'not ' if negated is wanted else ''}{_line(test.removeprefix('not '))}"
+    kind = _line(test.removeprefix("not "))
+    return f"{subject} is {'not ' if negated is wanted else ''}{_KINDS.get(kind, kind)}"
 
 
 def _operand(text: str, fields: Fields) -> _Operand:

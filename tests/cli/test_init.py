@@ -186,6 +186,19 @@ def test_recipes_that_fit_with_a_column_renamed_are_told(photos: Path, tmp_path:
     assert "renamed" not in output_of("init", str(tmp_path / "n"), "--input", str(path), "--cpu")
 
 
+def test_misspelt_columns_are_connected_with_fields(tmp_path: Path, rows: Callable[..., Path]) -> None:
+    path = rows({"instrution": "What?", "anser": "4"})
+    error = error_of("init", str(tmp_path / "m"), "--input", str(path), "--cpu")
+    assert "no bundled recipe fits this input; with a column renamed, " in error
+    assert "`--column instruction=instrution --recipe NAME`" in error
+    error = error_of("init", str(tmp_path / "m"), "--input", str(path), "--cpu", "--recipe", "thinking")
+    assert "it needs answer, instruction, images; try `--column answer=anser --column instruction=instrution`" in error
+    error = error_of("init", str(tmp_path / "m"), "--input", str(path), "--cpu", "--column", "instruction=instruton")
+    assert "`columns` names what the rows don't have: 'instruton'; did you mean 'instrution'?" in error
+    path = rows({"zzz": "What?"})
+    assert "try `--column" not in error_of("init", str(tmp_path), "-i", str(path), "--cpu", "--recipe", "thinking")
+
+
 def test_an_input_in_place_of_the_folder_is_told(tmp_path: Path, rows: Callable[..., Path]) -> None:
     path = rows({"id": "a", "instruction": "What?"})
     assert error_of("init", str(path), "--cpu").endswith(f"mminf init my_data --input {path}")

@@ -113,7 +113,7 @@ def test_different_images_under_names_of_one_rank_must_be_told_apart() -> None:
 
 
 def test_columns_that_a_recipe_names_must_be_there(rows: Callable[..., Path]) -> None:
-    with pytest.raises(SourceError, match="`columns` names picc, but the rows have the columns id, pic"):
+    with pytest.raises(SourceError, match="rows don't have: 'picc'; did you mean 'pic'"):
         read(rows({"id": "a", "pic": "a.png"}), columns={"image": "picc"})
     (record,) = read(rows({"id": "a", "left": None, "images": ["b.png"]}), columns={"image": "left"})
     assert isinstance(record, Record) and "images" not in record.fields
