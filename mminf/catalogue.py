@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 from mminf.content import builtin_recipes, content_folder, find_recipe
-from mminf.errors import OutputError, UsageError, nearest
+from mminf.errors import OutputError, UsageError, nearest, reason_of
 from mminf.plugin import discover
 from mminf.recipe.dataflow import input_fields
 from mminf.recipe.lines import load_document
@@ -141,7 +141,7 @@ def copy_recipe(name: str, folder: Path, *, force: bool = False) -> list[Path]:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(found.read_bytes())
         except OSError as error:
-            raise OutputError(f"{target} can't be written: {error.strerror or error}") from error
+            raise OutputError(f"{target} can't be written: {reason_of(error)}") from error
     return list(files)
 
 

@@ -139,6 +139,11 @@ def shorten_text(text: str, limit: int = 120) -> str:
     return f"{text[: limit - end - 1]}…{text[len(text) - end :]}"
 
 
+def reason_of(error: Exception) -> str:
+    """Returns the text of an exception; of an OSError without its number and path, which the message has anyway."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
 def tell_bug(error: BaseException) -> str:
     """Returns what is known of an exception that nobody expected: its type, its text, and `file:line` of the plugin."""
     return f"{type(error).__name__}: {error} ({_find_line(error)})"

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mminf.errors import UsageError, shorten_text
+from mminf.errors import UsageError, reason_of, shorten_text
 from mminf.record import Record, digest
 from mminf.storage import open_bytes
 
@@ -76,7 +76,7 @@ def read_marks(path: Path, problems: list[str] | None = None) -> dict[str, Mark]
         if problems is None:
             raise UsageError(f"the file with marks {path} does not exist") from error
     except OSError as error:
-        message = f"the file with marks {path} can't be read: {error.strerror or error}"
+        message = f"the file with marks {path} can't be read: {reason_of(error)}"
         if problems is None:
             raise UsageError(message) from error
         problems.append(message)

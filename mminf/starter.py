@@ -15,7 +15,7 @@ import yaml
 
 from mminf.backend.devices import may_have_gpu
 from mminf.content import builtin_recipes, content_folder, find_recipe
-from mminf.errors import OutputError, UsageError, nearest
+from mminf.errors import OutputError, UsageError, nearest, reason_of
 from mminf.input_summary import InputSummary
 from mminf.plugin import discover
 from mminf.recipe.dataflow import input_fields, undefined_reads
@@ -186,7 +186,7 @@ def write_starter(
         folder.mkdir(parents=True, exist_ok=True)
         target.write_text(text.rstrip() + "\n", encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"{target} can't be written: {error.strerror or error}") from error
+        raise OutputError(f"{target} can't be written: {reason_of(error)}") from error
     return target
 
 

@@ -13,7 +13,7 @@ from mminf.convert.converted import Converted, make_engine, source_kind
 from mminf.convert.functions import Code
 from mminf.convert.known import KNOWN, Known
 from mminf.convert.steps import convert_steps, functions_of
-from mminf.errors import UsageError, shorten_text
+from mminf.errors import UsageError, reason_of, shorten_text
 from mminf.recipe.lines import load_document
 
 
@@ -26,7 +26,7 @@ def load_config(path: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"{path} can't be read: {shorten_text(str(error), 200)}") from error
+        raise UsageError(f"{path} can't be read: {shorten_text(reason_of(error), 200)}") from error
     base = found.get("base_config") if isinstance(found, dict) else None
     if not isinstance(found, dict) or not isinstance(base, dict) or not isinstance(base.get("input_file"), str):
         raise UsageError(f"{path} is not a configuration of MM-INF: it has no base_config with input_file")

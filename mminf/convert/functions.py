@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mminf.convert.branches import find_branches
 from mminf.convert.reader import PostFunction, read_function
-from mminf.errors import UsageError, shorten_text
+from mminf.errors import UsageError, reason_of, shorten_text
 
 # Two marks of different lengths, with capitals and small letters: what a function changes or measures is seen.
 _MARKS = ("MMINF_Argument_{}_x", "Other_MMINF_argument_{}_of_two_Y")
@@ -75,7 +75,7 @@ class Code:
         try:
             return ast.parse(path.read_text(encoding="utf-8")), path, name
         except (OSError, SyntaxError, UnicodeDecodeError, ValueError, RecursionError) as error:
-            raise UsageError(f"{dotted}: {path} can't be read: {shorten_text(str(error), 200)}") from error
+            raise UsageError(f"{dotted}: {path} can't be read: {shorten_text(reason_of(error), 200)}") from error
 
     def has_module(self, dotted: str) -> bool:
         """Returns whether the project has the module of a dotted name."""

@@ -13,7 +13,7 @@ from mminf.content import find_recipe
 from mminf.convert.config import convert_config, load_config
 from mminf.convert.converted import Converted
 from mminf.convert.functions import Code
-from mminf.errors import OutputError
+from mminf.errors import OutputError, reason_of
 from mminf.plugin import discover
 from mminf.recipe.lines import replace_section
 
@@ -51,7 +51,7 @@ def convert_file(
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"{folder} can't be written: {error.strerror or error}") from error
+        raise OutputError(f"{folder} can't be written: {reason_of(error)}") from error
     return found, target
 
 

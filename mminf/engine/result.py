@@ -14,7 +14,7 @@ from mminf.engine.counts import Counts, count_reasons, count_records
 from mminf.engine.plan import RunPlan
 from mminf.engine.run_log import file_log
 from mminf.engine.split import Splitter
-from mminf.errors import ImageError, OutputError, nearest, shorten_text
+from mminf.errors import ImageError, OutputError, nearest, reason_of, shorten_text
 from mminf.image import ImagePolicy, looks_like_image_bytes, read_image
 from mminf.journal import FailedRecord, Journal, Place, Row
 from mminf.layout import amount
@@ -240,7 +240,7 @@ def write_sinks(
             written.append(found if part is None else found._replace(part=part, whole=str(whole)))
         except OSError as error:
             raise OutputError(
-                f"{sink.path} can't be written: {error.strerror or error}. Progress is saved in the journal: free "
+                f"{sink.path} can't be written: {reason_of(error)}. Progress is saved in the journal: free "
                 "some space or fix the folder, then run the same command: it writes the datasets and calls no model"
             ) from error
         if part is not None and not written[-1].rows and not written[-1].left_out:

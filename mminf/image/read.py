@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from mminf.errors import ImageError, UsageError, shorten_text
+from mminf.errors import ImageError, UsageError, reason_of, shorten_text
 from mminf.image.embed import embedded_bytes
 from mminf.image.policy import ImagePolicy, check_allowed, is_url, local_path
 from mminf.storage import read_object
@@ -34,7 +34,7 @@ def read_allowed(uri: str, policy: ImagePolicy) -> bytes:
     except FileNotFoundError as error:
         raise ImageError(f"image {shorten_text(uri)!r} does not exist") from error
     except (OSError, ValueError, UsageError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        reason = reason_of(error)
         raise ImageError(f"image {shorten_text(uri)!r} can't be read: {shorten_text(reason, 140)}") from error
     if not data:
         raise ImageError(f"image {shorten_text(uri)!r} is empty")

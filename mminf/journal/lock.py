@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from mminf.errors import JournalError, LockedError
+from mminf.errors import JournalError, LockedError, reason_of
 
 LOCK_FILE = "journal.lock"
 _LOCKS: set[int] = set()
@@ -29,7 +29,7 @@ def take_lock(folder: Path, *, shared: bool = False, name: Path | None = None) -
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise JournalError(f"{folder} can't be written to: {error}") from error
+        raise JournalError(f"{folder} can't be written to: {reason_of(error)}") from error
     try:
         fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as error:

@@ -20,7 +20,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
-from mminf.errors import JournalError
+from mminf.errors import JournalError, reason_of
 from mminf.journal.folders import list_shards, shard_folder
 from mminf.journal.remote_lock import RemoteLock
 from mminf.journal.schema import FILE, LOG, SHARDS
@@ -257,7 +257,7 @@ def copied(target: Path) -> Iterator[Path]:
             for shard in list_shards(target):
                 fetch_journal(shard_folder(target, shard), shard_folder(folder, shard))
         except (OSError, ValueError) as error:
-            raise JournalError(f"{target} can't be read: {error}") from error
+            raise JournalError(f"{target} can't be read: {reason_of(error)}") from error
         yield folder
 
 

@@ -186,8 +186,7 @@ class Builder:
         except FileNotFoundError as error:
             self.fail((*path, "template"), f"step {name!r}: {error}")
         except jinja2.TemplateSyntaxError as error:
-            where = f"{error.name or 'expression'} line {error.lineno}"
-            self.fail(path, f"step {name!r}: {where}: {error.message}")
+            self.fail(path, f"step {name!r}: {error.name} line {error.lineno}: {error.message}")
         except (MminfError, ValueError) as error:
             self.fail(path, f"step {name!r}: {error}")
         return None

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from mminf.errors import Problem, RecipeError, shorten_text
+from mminf.errors import Problem, RecipeError, reason_of, shorten_text
 from mminf.limits import RECIPE_BYTES, RECIPE_DEPTH, RECIPE_VALUES
 
 Path_ = tuple[str | int, ...]
@@ -102,8 +102,10 @@ def load_document(path: Path) -> Document:
         if path.stat().st_size > RECIPE_BYTES.value:
             raise RecipeError([Problem(str(path), f"recipe is too large: {RECIPE_BYTES}")])
         text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise RecipeError([Problem(str(path), "file does not exist")]) from error
     except (OSError, ValueError) as error:
-        raise RecipeError([Problem(str(path), f"can't be read: {error}")]) from error
+        raise RecipeError([Problem(str(path), f"can't be read: {reason_of(error)}")]) from error
     return parse_document(text, str(path))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mminf.errors import SourceError
+from mminf.errors import SourceError, reason_of
 from mminf.image import HEIF_HINT, HEIF_SUFFIXES, SUFFIXES
 
 _SHOWN = 6  # maximum number of endings or names in a message
@@ -80,7 +80,7 @@ class ImageWalk:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
             if len(above) == 1:
-                raise SourceError(f"folder {folder} can't be read: {error}") from error
+                raise SourceError(f"folder {folder} can't be read: {reason_of(error)}") from error
             self.left.unreadable.append(self._name(folder))
             return
         for entry in entries:

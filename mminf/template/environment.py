@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 
 import jinja2
 import jinja2.runtime
@@ -58,16 +60,51 @@ def render(template: jinja2.Template, values: Mapping[str, object]) -> str:
         ENVIRONMENT.handle_exception()
 
 
+_TOKENS = {
+    "name": "a name",
+    "end of print statement": "`}}`",
+    "end of statement block": "`%}`",
+    "end of template": "the end of the text",
+}
+"""Jinja's names of tokens, as errors name them."""
+_TOO_EARLY = re.compile(r"unexpected end of template, expected '(.+)'\.")
+_EXPECTED = re.compile(r"expected token '(.+?)', got '(.+)'", re.DOTALL)
+_OPEN = re.compile(r"Unexpected end of template\..*needs to be closed is '(\w+)'\.", re.DOTALL)
+
+_UNKNOWN = re.compile(r"No (filter|test) named '(.+)'\.", re.DOTALL)
+
+
+def _say(message: str) -> str:
+    """Returns an error of Jinja's parser in plain words: it calls every text a template, and tokens by their types."""
+    if message == "chunk after expression":
+        return "the expression ends before the text does; comparisons are ==, !=, <, <=, >, >=, in, is"
+    if (found := _TOO_EARLY.fullmatch(message)) is not None:
+        return f"ends too early: {_TOKENS.get(found[1], repr(found[1]))} must follow"
+    if (found := _OPEN.fullmatch(message)) is not None:
+        return f"`{{% {found[1]} ... %}}` is not closed: `{{% end{found[1]} %}}` is missing"
+    if (found := _EXPECTED.fullmatch(message)) is not None:
+        expected, got = (_TOKENS.get(token, repr(token)) for token in found.groups())
+        return f"{expected} must be in the place of {got}"
+    if (found := _UNKNOWN.fullmatch(message)) is not None:
+        known = ENVIRONMENT.filters if found[1] == "filter" else ENVIRONMENT.tests
+        close = get_close_matches(found[2], known, n=1)
+        return f"no {found[1]} {found[2]!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+    for token, said in _TOKENS.items():
+        message = message.replace(repr(token), said)
+    return message.rstrip(".")
+
+
 @contextlib.contextmanager
 def compiling(name: str) -> Iterator[None]:
-    """Converts any exception of compiling a text to a TemplateSyntaxError; a text may be nested too deeply."""
+    """Converts any exception of compiling a text to a TemplateSyntaxError; a text may be nested too deeply.
+
+    Args:
+        name: of the text, in errors.
+    """
     try:
         yield
     except jinja2.TemplateSyntaxError as error:
-        if error.message != "chunk after expression":  # jinja2's words for text that is left
-            raise
-        told = "the expression ends before the text does; comparisons are ==, !=, <, <=, >, >=, in, is"
-        raise jinja2.TemplateSyntaxError(told, error.lineno, name) from error
+        raise jinja2.TemplateSyntaxError(_say(error.message or ""), error.lineno, name) from error
     except RecursionError as error:
         raise jinja2.TemplateSyntaxError("is nested too deeply", 1, name) from error
     except Exception as error:  # numbers with thousands of digits, Python's limits on nesting

@@ -9,6 +9,7 @@ from functools import lru_cache
 import jinja2
 import jinja2.meta
 
+from mminf.errors import shorten_text
 from mminf.record import Json
 from mminf.sandbox import begin, end
 from mminf.template.environment import ENVIRONMENT, compiling, evaluation_error, make_context
@@ -28,7 +29,7 @@ class Expression:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        with compiling("expression"):
+        with compiling(f"expression {shorten_text(source)!r}"):
             self.reads, self._compiled = _compile(source)
 
     def __reduce__(self) -> tuple[type[Expression], tuple[str]]:

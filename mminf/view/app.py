@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from mminf.errors import ImageError, JournalError, MminfError, UsageError
+from mminf.errors import ImageError, JournalError, MminfError, UsageError, reason_of
 from mminf.marks import LONGEST_NOTE
 from mminf.view import query
 from mminf.view.guard import Guard
@@ -151,7 +151,7 @@ def _add_records(app: FastAPI, runs: Sequence[RunView]) -> None:
             changes = body.model_dump(include={"mark", "note"}, exclude_unset=True)
             return _run(runs, run).mark(record, changes)._asdict()
         except OSError as error:
-            raise HTTPException(507, f"the mark can't be written: {error.strerror or error}") from error
+            raise HTTPException(507, f"the mark can't be written: {reason_of(error)}") from error
 
 
 def _run(runs: Sequence[RunView], number: int) -> RunView:

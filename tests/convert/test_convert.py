@@ -265,6 +265,12 @@ def test_other_files_are_refused(text: str, message: str, tmp_path: Path) -> Non
     assert message in error_of("convert", str(tmp_path / "c.yaml")).replace("\n", " ")
 
 
+def test_a_file_that_can_not_be_read_is_told_without_a_number(tmp_path: Path) -> None:
+    for name in ("none.yaml", "."):
+        error = error_of("convert", str(tmp_path / name)).replace("\n", " ")
+        assert "can't be read: " in error and "Errno" not in error
+
+
 PIECES = st.text(st.sampled_from(string.ascii_lowercase + "{}%#-' \n\"\\"), max_size=30)
 
 

@@ -247,7 +247,7 @@ def test_a_plugin_that_fails_hides_no_problem(error: str, tmp_path: Path, own_pl
     path = tmp_path / "r.yaml"
     path.write_text("plugins: own.py\nsource: {bad: x}\nsteps: [{keep: 'a ='}]\nsinks: [{worse: o.txt}]\n")
     (told,) = problems(path)
-    assert told.startswith("step 'keep': expression line 1: ")
+    assert told.startswith("step 'keep': expression 'a =' line 1: ")
 
 
 def test_names_of_settings_are_no_suggestions(told: Callable[[str], list[str]]) -> None:

@@ -55,3 +55,36 @@ def test_templates_and_expressions_can_be_pickled() -> None:
     expression = pickle.loads(pickle.dumps(Expression("a + 1")))
     assert expression({"a": 1}) == 2
     assert pickle.loads(pickle.dumps(Template("{{ a }}", "ask"))).name == "ask"
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("answer is", "ends too early: a name must follow"),
+        ("(answer", "ends too early: '\\)' must follow"),
+        ("answer is sting", "no test 'sting'; did you mean 'string'\\?"),
+        ("answer | trimm", "no filter 'trimm'; did you mean 'trim'\\?"),
+        ("answer | zzzz", "^no filter 'zzzz'\\n"),
+        ("answer!", "unexpected char '!' at 6"),
+    ],
+)
+def test_errors_name_the_expression_and_what_is_wrong(source: str, told: str) -> None:
+    with pytest.raises(jinja2.TemplateSyntaxError, match=told) as caught:
+        Expression(source)
+    assert caught.value.name == f"expression {source!r}"
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("{{ answer ", "ends too early: `}}` must follow"),
+        ("{% if answer ", "ends too early: `%}` must follow"),
+        ("{{ answer b }}", "`}}` must be in the place of 'b'"),
+        ("{% for %}", "Expected an expression, got `%}`"),
+        ("{% if answer %}", "`{% if ... %}` is not closed: `{% endif %}` is missing"),
+    ],
+)
+def test_errors_of_prompts(source: str, told: str) -> None:
+    with pytest.raises(jinja2.TemplateSyntaxError) as caught:
+        Template(source, "mine.jinja")
+    assert (caught.value.name, caught.value.message) == ("mine.jinja", told)
