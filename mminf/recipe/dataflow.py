@@ -280,6 +280,8 @@ def _why_missing(name: str, reader: StepLike, steps: Sequence[StepLike], known: 
         found = ""
     if writers:
         return f"no earlier step provides it{found}"
+    if getattr(reader, "code", None) is not None and name in getattr(type(reader.config), "model_fields", {}):
+        found += "; it is a setting of this step, and a prompt shows the settings that the step's `constants` returns"
     return f"nothing provides it{found}" + ("; `images: false` shows the text only" if name == "images" else "")
 
 

@@ -101,6 +101,14 @@ class PromptStep(Step[P]):
         return Echo((text for found in templates for text in found.texts), *(found.source for found in templates))
 
     @property
+    def constants(self) -> Mapping[str, Json]:
+        """What the prompt shows besides the record's fields, such as settings of the step: name -> value.
+
+        A constant hides the record's field of its name.
+        """
+        return {}
+
+    @property
     def shown(self) -> Shown:
         """Whether the prompt shows the record's images."""
         return self.template.shown if self.config.images is None else self.config.images
@@ -108,11 +116,12 @@ class PromptStep(Step[P]):
     @property
     def reads(self) -> frozenset[str]:
         needed = frozenset(["images"]) if self.shown is True else frozenset()
-        return super().reads | (self.template.reads - {"images"}) | needed
+        return super().reads | (self.template.reads - {"images"} - self.constants.keys()) | needed
 
     @property
     def uses(self) -> frozenset[str]:
-        return self.reads | self.template.uses | (frozenset(["images"]) if self.shown else frozenset())
+        shown = frozenset(["images"]) if self.shown else frozenset()
+        return self.reads | (self.template.uses - self.constants.keys()) | shown
 
     def check_engine(self, backend: object, config: EngineConfig) -> None:
         if getattr(backend, "embeds", False):
@@ -137,11 +146,11 @@ class PromptStep(Step[P]):
 
     def draft_for(self, fields: Mapping[str, object]) -> tuple[Draft, ...]:
         """Returns the chat for fields: in their language, if the template has a translation."""
-        return self._template_for(fields).draft(fields, self.config.images)
+        return self._template_for(fields).draft({**fields, **self.constants}, self.config.images)
 
     def render_for(self, fields: Mapping[str, object]) -> tuple[Turn, ...]:
         """Like `draft_for`, with the images in their places."""
-        return self._template_for(fields).render(fields, self.config.images)
+        return self._template_for(fields).render({**fields, **self.constants}, self.config.images)
 
     def _template_for(self, fields: Mapping[str, object]) -> Template:
         if not self.translations:
