@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import itertools
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -140,9 +141,17 @@ def json_lines(file: Path) -> Iterator[tuple[int, object]]:
                 try:
                     row = load_json(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
                 except (ValueError, RecursionError) as error:  # includes UnicodeDecodeError
-                    yield number, f"is not JSON: {error}"
+                    yield number, f"is not JSON: {_in_line(error)}"
                     continue
                 yield number, row if not isinstance(row, str) else f"is not a JSON object, but {type(row).__name__}"
+
+
+def _in_line(error: Exception) -> str:
+    """Returns an error of JSON with its column in the line: json counts lines, too, and this one is its first."""
+    if not isinstance(error, json.JSONDecodeError):
+        return str(error)
+    where = f"at column {error.pos + 1}" if error.pos < len(error.doc.rstrip()) else "where the line ends"
+    return f"{error.msg[0].lower()}{error.msg[1:]} {where}"
 
 
 def _array(file: Path) -> Iterator[tuple[int, object]]:

@@ -106,11 +106,19 @@ def test_tables_and_parquet(tmp_path: Path) -> None:
 
 
 def test_broken_rows_have_their_place(tmp_path: Path) -> None:
-    lines = write(tmp_path / "r.jsonl", b'{"a": 1}\n{"a"\n\n[1]\n"x"\n{"a": 2}\n')
+    lines = write(tmp_path / "r.jsonl", b'{"a": 1}\n{"a"\n\n[1]\n"x"\n{"a": 2}\n{"a" 2}')
     found = list(raw_rows(lines))
-    assert [where for where, _ in found] == ["r.jsonl:1", "r.jsonl:2", "r.jsonl:4", "r.jsonl:5", "r.jsonl:6"]
+    assert [where for where, _ in found] == [
+        "r.jsonl:1",
+        "r.jsonl:2",
+        "r.jsonl:4",
+        "r.jsonl:5",
+        "r.jsonl:6",
+        "r.jsonl:7",
+    ]
+    assert found[-1][1] == "is not JSON: expecting ':' delimiter at column 6"
     assert [row if isinstance(row, str) else "" for _, row in found][1:4] == [
-        "is not JSON: Expecting ':' delimiter: line 2 column 1 (char 5)",
+        "is not JSON: expecting ':' delimiter where the line ends",
         "is not a JSON object, but list",
         "is not a JSON object, but str",
     ]
