@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, NamedTuple
+from collections.abc import Iterator, Mapping
+from types import UnionType
+from typing import Annotated, Any, ClassVar, NamedTuple, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 log = logging.getLogger("mminf")
 
@@ -65,6 +67,16 @@ class Config(BaseModel):
             return [cls.renamed[key]]
         return [old for old, new in cls.renamed.items() if new == key]
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_booleans(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuses true and false where a number is expected: pydantic reads them as 1 and 0."""
+        if isinstance(value, bool) and info.field_name is not None:
+            kinds = set(_kinds(cls.model_fields[info.field_name].annotation))
+            if kinds & {int, float} and not kinds & {bool, Any, object}:
+                raise PydanticCustomError("int_type" if int in kinds else "float_type", "must be a number")
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _accept_deprecated(cls, data: Any, info: ValidationInfo) -> Any:
@@ -79,6 +91,17 @@ class Config(BaseModel):
             for deprecation in found:
                 log.warning("%s: %s", cls.__name__, deprecation.message)
         return data
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """Yields the kinds of a field's value: the members of a union."""
+    if get_origin(annotation) is Annotated:
+        yield from _kinds(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, UnionType):
+        for member in get_args(annotation):
+            yield from _kinds(member)
+    else:
+        yield annotation
 
 
 def _rename_keys(cls: type[Config], data: Mapping[str, Any], found: list[Deprecation]) -> dict[str, Any]:

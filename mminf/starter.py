@@ -113,8 +113,11 @@ def renamed_columns(found: InputSummary) -> dict[str, list[str]]:
 
 def column_like(name: str, columns: Collection[str]) -> str | None:
     """Returns the column that a recipe's field may be meant by: a synonym, or a name that is spelt almost the same."""
-    synonym = next((other for other in _SYNONYMS.get(name, ()) if other in columns), None)
-    return synonym or next(iter(get_close_matches(name, sorted(columns), n=1, cutoff=_ALIKE)), None)
+    plain = {other.strip().casefold(): other for other in sorted(columns, reverse=True)}
+    synonym = next((other for other in (name, *_SYNONYMS.get(name, ())) if other in plain), None)
+    alike = [other for other in plain if other[:1] == name[:1]]
+    close = synonym or next(iter(get_close_matches(name, alike, n=1, cutoff=_ALIKE)), None)
+    return None if close is None else plain[close]
 
 
 def missing_fields(name: str, found: InputSummary) -> list[str]:

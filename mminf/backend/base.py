@@ -52,6 +52,10 @@ SPEED_ONLY = frozenset(
 )
 
 
+WHERE_NAME = ", where NAME is the engine's name in the recipe"
+"""The end of a message about a setting of any engine."""
+
+
 class ModelCheck(NamedTuple):
     """What a model's files say about the settings of its engine.
 
@@ -62,6 +66,11 @@ class ModelCheck(NamedTuple):
 
     settings: Mapping[str, str] = MappingProxyType({})
     problem: str | None = None
+
+    def problem_of(self, engine: str) -> str | None:
+        """Returns the problem with the name of the engine in place of NAME."""
+        told = self.problem
+        return told and told.replace("engines.NAME.", f"engines.{engine}.").removesuffix(WHERE_NAME)
 
 
 class Backend(ABC):

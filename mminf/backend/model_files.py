@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import warnings
 from pathlib import Path
 
 from mminf.backend.builtin import find_model, is_builtin
-from mminf.errors import EngineError
+from mminf.errors import EngineError, reason_of
 
 _PATHS = ("/", "./", "../", "~")
 _NOISE = (
@@ -38,6 +39,22 @@ def check_path(model: str) -> None:
     """Raises EngineError if a model is a path without a folder; a hub would answer with a long error."""
     if model.startswith(_PATHS) and not Path(resolve_local(model)).is_dir():
         raise EngineError(f"model {model!r} is a path, and there is no such folder")
+
+
+def find_config_problem(folder: str) -> str | None:
+    """Returns what is wrong with a model's `config.json`, or None. ms-swift would name types that it can't have."""
+    try:
+        found = json.loads((Path(folder) / "config.json").read_bytes())
+    except FileNotFoundError:
+        return f"{folder} contains no config.json, so it is not a model: check the folder, or download the model again"
+    except (OSError, ValueError) as error:
+        return f"{folder}/config.json can't be read: {reason_of(error)}"
+    return None if isinstance(found, dict) else f"{folder}/config.json is not a JSON object"
+
+
+def has_architectures(folder: str) -> bool:
+    """Returns whether a model's valid `config.json` names the classes of the model."""
+    return bool(json.loads((Path(folder) / "config.json").read_bytes()).get("architectures"))
 
 
 def resolve_local(model: str) -> str:

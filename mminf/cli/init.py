@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -137,7 +138,10 @@ def _check_fit(recipe: str | None, found: InputSummary | None, fits: Sequence[Fi
             return
         lacks = missing_fields(str(recipe), found.including())
         told = ", ".join(lacks) or "another input"
-        raise UsageError(f"recipe {recipe!r} does not fit this input: it needs {told}{_like(lacks, found)}; {hint}")
+        like = _like(lacks, found)
+        raise UsageError(
+            f"recipe {recipe!r} does not fit this input: it needs {told}{like}; {_FIELDS if like else hint}"
+        )
 
 
 def _like(fields: Sequence[str], found: InputSummary) -> str:
@@ -146,7 +150,7 @@ def _like(fields: Sequence[str], found: InputSummary) -> str:
 
     columns = found.including().fields - {"images", "id"}
     pairs = [f"{name}={other}" for name in fields if (other := column_like(name, columns)) is not None]
-    return f"; try `{' '.join(f'--column {pair}' for pair in pairs)}`" if pairs else ""
+    return f"; try `{' '.join(f'--column {shlex.quote(pair)}' for pair in pairs)}`" if pairs else ""
 
 
 def _ask_server(url: str | None, model: str | None) -> Server:
@@ -223,16 +227,18 @@ def _renamed(found: InputSummary | None) -> list[str]:
     """Returns which recipes would fit if a column had another name."""
     from mminf.starter import renamed_columns
 
-    return [
-        f"with a column renamed, {', '.join(names[:_MOST])} would fit too: add `--column {renamed} --recipe NAME`"
-        for renamed, names in (renamed_columns(found.including(_USUAL)) if found is not None else {}).items()
-    ]
+    lines = []
+    for renamed, names in (renamed_columns(found.including(_USUAL)) if found is not None else {}).items():
+        option = f"--column {shlex.quote(renamed)}"
+        lines.append(f"with a column renamed, {', '.join(names[:_MOST])} would fit too: add `{option} --recipe NAME`")
+    return lines
 
 
 def _column(text: str) -> tuple[str, str]:
     """Returns the field and the column of FIELD=COLUMN. Raises UsageError."""
-    field, equals, column = (part.strip() for part in text.partition("="))
-    if not (field and equals and column):
+    field, equals, column = text.partition("=")  # the name of a column may end with a blank
+    field = field.strip()
+    if not (field and equals and column.strip()):
         raise UsageError(f"--column {text!r}: write FIELD=COLUMN, for example instruction=question")
     return field, column
 
@@ -267,8 +273,7 @@ def _tell_models(path: Path, text: str | None) -> None:
             told = f"`model_type: {body['model_type']}` and `template: {body['template']}`"
             echo_wrapped(f"{name}: {told}: prompts as the model's own chat template writes them", indent="  ")
     for name, check in check_models(engines).items():
-        if check.problem is not None:
-            problem = check.problem.replace("engines.NAME.", f"engines.{name}.")
+        if (problem := check.problem_of(name)) is not None:
             echo_wrapped(f"note: engine {name}: {problem}", indent="  ")
     if (
         text is None

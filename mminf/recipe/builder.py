@@ -20,7 +20,7 @@ from mminf.recipe.dataflow import undefined_reads
 from mminf.recipe.doubtful import Doubtful, doubt, fill_unknown, only_known
 from mminf.recipe.lines import Document, Path_
 from mminf.recipe.model import Member, Recipe, StepLike, TemplateFolders
-from mminf.recipe.names import step_name
+from mminf.recipe.names import config_name, step_name
 from mminf.recipe.prices import find_price_problems
 from mminf.recipe.problems import find_problems, without_unknown
 from mminf.recipe.repeat import RepeatConfig
@@ -139,7 +139,7 @@ class Builder:
                 self.fail(path, f"duplicate step name {name!r}; give this step another `name`")
             names.add(name)
             self.places[name] = self.document.locate((*path, kind))
-            config = self._config(cls.Config, {**body, "name": name}, (*path, kind))
+            config = self._config(cls.Config, {**body, "name": config_name(body, name)}, (*path, kind))
             step = self._construct(cls, config, folders, name, (*path, kind))
             doubtful = self.reports > before
             if step is None:

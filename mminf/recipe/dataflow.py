@@ -248,7 +248,7 @@ def undefined_reads(
     known = set(columns or ())
     possible: set[str] = set()
     problems = []
-    lacking: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    lacking: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
     removed: dict[str, str] = {}
     for step in steps:
         where = (places or {}).get(step.name, "recipe")
@@ -258,31 +258,33 @@ def undefined_reads(
             )
             problems.append(Problem(where, message))
         for name in sorted(_decided(step.reads) - known - possible - removed.keys()) if columns is not None else ():
-            lacking.setdefault((name, _why_missing(name, step, steps, known)), []).append((step.name, where))
+            why, hint = _why_missing(name, step, steps, known)
+            lacking.setdefault((name, why), []).append((step.name, where, hint))
         removed |= dict.fromkeys(step.removes, step.name)
         known = (known - step.removes) | step.writes
         possible |= may_write(step) - step.writes
         removed = {name: by for name, by in removed.items() if name not in may_write(step)}
-    for (name, why), ((reader, where), *others) in lacking.items():
-        also = f" (also steps {', '.join(repr(other) for other, _ in others)})" if others else ""
-        problems.append(Problem(where, f"step {reader!r} reads field {name!r}, but {why}{also}"))
+    for (name, why), ((reader, where, hint), *others) in lacking.items():
+        listed = ", ".join(repr(other) for other, *_ in others)
+        also = f" (also step{'' if len(others) == 1 else 's'} {listed})" if others else ""
+        problems.append(Problem(where, f"step {reader!r} reads field {name!r}, but {why}{hint}{also}"))
     return problems
 
 
-def _why_missing(name: str, reader: StepLike, steps: Sequence[StepLike], known: set[str]) -> str:
-    """Returns why a step can't read a field, and the closest known field; all of them if all are known for certain."""
+def _why_missing(name: str, reader: StepLike, steps: Sequence[StepLike], known: set[str]) -> tuple[str, str]:
+    """Returns why a step can't read a field, and a hint: the closest field, or all if all are known for certain."""
     writers = [step for step in steps if name in may_write(step) and step is not reader]
     later = next((step.name for step in writers if not isinstance(step, Doubtful)), None)
     if later is not None:
-        return f"the input does not have it, and step {later!r}, which writes it, comes later"
+        return f"the input does not have it, and step {later!r}, which writes it, comes later", ""
     found = nearest(name, known)
     if "did you mean" not in found and any(isinstance(step, Doubtful) for step in steps):
         found = ""
     if writers:
-        return f"no earlier step provides it{found}"
+        return "no earlier step provides it", found
     if getattr(reader, "code", None) is not None and name in getattr(type(reader.config), "model_fields", {}):
         found += "; it is a setting of this step, and a prompt shows the settings that the step's `constants` returns"
-    return f"nothing provides it{found}" + ("; `images: false` shows the text only" if name == "images" else "")
+    return "nothing provides it", found + ("; `images: false` shows the text only" if name == "images" else "")
 
 
 def fields_left(steps: Sequence[StepLike], columns: frozenset[str]) -> frozenset[str]:

@@ -19,6 +19,12 @@ def step_paths(raw: list[Any], folder: Path_ = ("steps",)) -> Iterator[tuple[Pat
             yield from step_paths(body["steps"], (*folder, index, "repeat", "steps"))
 
 
+def config_name(body: Mapping[str, Any], name: str) -> object:
+    """Returns the value of a step's key `name`: its name in the recipe, or the given value if it is no text."""
+    given = body.get("name")
+    return name if given is None or isinstance(given, str) else given
+
+
 def step_name(item: Any) -> str | None:
     """Returns the name of a step of a recipe (by default its type), or None if it is not a step."""
     if not isinstance(item, Mapping) or len(item) != 1:

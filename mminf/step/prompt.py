@@ -146,16 +146,19 @@ class PromptStep(Step[P]):
 
     def draft_for(self, fields: Mapping[str, object]) -> tuple[Draft, ...]:
         """Returns the chat for fields: in their language, if the template has a translation."""
-        return self._template_for(fields).draft({**fields, **self.constants}, self.config.images)
+        shown = {**fields, **self.constants}
+        return self._template_for(shown).draft(shown, self.config.images)
 
     def render_for(self, fields: Mapping[str, object]) -> tuple[Turn, ...]:
         """Like `draft_for`, with the images in their places."""
-        return self._template_for(fields).render({**fields, **self.constants}, self.config.images)
+        shown = {**fields, **self.constants}
+        return self._template_for(shown).render(shown, self.config.images)
 
     def _template_for(self, fields: Mapping[str, object]) -> Template:
         if not self.translations:
             return self.template
-        shown = "\n".join(text for name in self.template.uses if isinstance(text := fields.get(name), str))
+        names = self.template.uses - self.constants.keys()  # settings say nothing about the record's language
+        shown = "\n".join(text for name in names if isinstance(text := fields.get(name), str))
         language = language_of(shown)
         return self.template if language is None else self.translations.get(language, self.template)
 

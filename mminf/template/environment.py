@@ -62,6 +62,9 @@ def render(template: jinja2.Template, values: Mapping[str, object]) -> str:
 
 _TOKENS = {
     "name": "a name",
+    "integer": "a number",
+    "float": "a number",
+    "string": "a text",
     "end of print statement": "`}}`",
     "end of statement block": "`%}`",
     "end of template": "the end of the text",
@@ -71,13 +74,22 @@ _TOO_EARLY = re.compile(r"unexpected end of template, expected '(.+)'\.")
 _EXPECTED = re.compile(r"expected token '(.+?)', got '(.+)'", re.DOTALL)
 _OPEN = re.compile(r"Unexpected end of template\..*needs to be closed is '(\w+)'\.", re.DOTALL)
 
+_UNKNOWN_TAG = re.compile(r"Encountered unknown tag '(\w+)'\.(?:.*needs to be closed is '(\w+)')?", re.DOTALL)
 _UNKNOWN = re.compile(r"No (filter|test) named '(.+)'\.", re.DOTALL)
 
 
 def _say(message: str) -> str:
     """Returns an error of Jinja's parser in plain words: it calls every text a template, and tokens by their types."""
     if message == "chunk after expression":
-        return "the expression ends before the text does; comparisons are ==, !=, <, <=, >, >=, in, is"
+        return (
+            "the expression ends before the text does: an operator is missing or wrong; there are ==, !=, <, <=, >, "
+            ">=, in, is, and, or, not, +, -, *, /, ~ and |"
+        )
+    if message == "unexpected 'end of template'":
+        return "ends too early: a value must follow"
+    if (found := _UNKNOWN_TAG.match(message)) is not None:
+        told = f"`{{% {found[1]} %}}` has no place here"
+        return told + (f": `{{% {found[2]} ... %}}` before it is not closed" if found[2] else "")
     if (found := _TOO_EARLY.fullmatch(message)) is not None:
         return f"ends too early: {_TOKENS.get(found[1], repr(found[1]))} must follow"
     if (found := _OPEN.fullmatch(message)) is not None:

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+import mminf
 from mminf import api
 from mminf.backend.builtin import find_model
 from mminf.content import find_recipe
+from mminf.errors import EngineError
 from mminf.recipe.lines import load_document
 from mminf.starter import Where, write_starter
 
@@ -153,7 +155,9 @@ def test_a_local_model_is_named_by_its_whole_path(tmp_path: Path, monkeypatch: p
 def test_what_a_local_model_lacks_is_told_before_it_is_loaded(photos: Path, tmp_path: Path) -> None:
     """The name of its folder says nothing, and the type that its files name has several types of ms-swift."""
     own = {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_size": 8, "num_attention_heads": 1}
-    several = "matches more than one model type of ms-swift: qwen2 (with `template: NAME`), qwen2_gte. Set it to one"
+    several = (
+        "matches more than one model type of ms-swift: qwen2 (with `template: TEMPLATE`), qwen2_gte. Set it to one"
+    )
     for name, more, told in (
         ("mine", {}, several),
         ("coded", {"auto_map": {"AutoModel": "mine.Model"}}, "requires remote code (config.json)"),
@@ -202,6 +206,28 @@ def test_the_types_of_a_local_model_are_those_of_its_files(
     assert ("vlm: `model_type: qwen2_vl` and `template: qwen2_vl`: prompts as the model's own" in text) is found
     assert ("note: engine vlm: the model matches more than one model type" in text) is not found
     assert ("--set engines.vlm.model_type=TYPE" in text) is not found
+    assert "NAME is the engine's name" not in text
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (None, "contains no config.json, so it is not a model"),
+        ("{", "config.json can't be read: Expecting"),
+        ("[1]", "config.json is not a JSON object"),
+        ('{"model_type": "qwen2_vl"}', "config.json names no `architectures`"),
+    ],
+)
+def test_a_folder_that_is_no_model_is_told(config: str | None, told: str, photos: Path, tmp_path: Path) -> None:
+    """ms-swift would name all types of models without an architecture."""
+    (folder := tmp_path / "checkpoint-9").mkdir()
+    if config is not None:
+        (folder / "config.json").write_text(config)
+    arguments = ["-i", str(photos), "--cpu", "--model", str(folder), "--recipe", "caption"]
+    assert told in " ".join(run(str(tmp_path / "r"), *arguments).split())
+    if "architectures" not in told:
+        with pytest.raises(EngineError, match=told):
+            mminf.run(tmp_path / "r" / "caption.yaml", output=tmp_path / "out", overrides={"limit": 1})
 
 
 def test_a_text_model_that_is_downloaded_next_to_a_local_model_is_told(photos: Path, tmp_path: Path) -> None:

@@ -82,12 +82,12 @@ def test_reads_without_a_writer_are_problems_that_say_who_comes_too_late(write_r
 def test_a_missing_field_that_several_steps_read_is_one_problem(write_recipe: Callable[..., Path]) -> None:
     made = steps(
         write_recipe,
-        "  - keep: {name: a, expression: z > 1}\n  - keep: {name: b, expression: z and y}\n  - set: {x: z}\n",
+        "  - keep: {name: a, expression: z > 1}\n  - keep: {name: b, expression: z and y}\n  - set: {v: '1'}\n  - set: {name: s, x: 'y'}\n",
     )
     found = undefined_reads(made, frozenset({"zz"}), {"a": "r.yaml:3", "b": "r.yaml:4"})  # type: ignore[arg-type]
     assert [str(problem) for problem in found] == [
-        "r.yaml:3: step 'a' reads field 'z', but nothing provides it; did you mean 'zz'? (also steps 'b', 'set')",
-        "r.yaml:4: step 'b' reads field 'y', but nothing provides it; known: zz",
+        "r.yaml:3: step 'a' reads field 'z', but nothing provides it; did you mean 'zz'? (also step 'b')",
+        "r.yaml:4: step 'b' reads field 'y', but nothing provides it; known: zz (also step 's')",
     ]
 
 

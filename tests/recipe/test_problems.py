@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field, ValidationError
 
+import mminf
 from mminf.config import Config
+from mminf.errors import RecipeError
 from mminf.recipe.lines import parse_document
 from mminf.recipe.problems import find_problems
 
@@ -33,6 +36,9 @@ class Outer(Config):
     bounded: Annotated[int, Field(ge=1)] | Annotated[float, Field(le=0)] | None = None
     constants: dict[str, str | int | bool] = Field(default_factory=dict)
     colour: Colour = Colour.RED
+    count: int | None = None
+    share: float = 0.5
+    any: object = None
 
 
 @pytest.mark.parametrize(
@@ -49,6 +55,10 @@ class Outer(Config):
         ({"bounded": 0.5}, ["bounded: must be a whole number, or at most 0.0, not 0.5"]),
         ({"constants": {"int": []}}, ["constants.int: must be a text, or a whole number, or true or false, not []"]),
         ({"colour": 3}, ["colour: must be one of 'red' or 'blue', not 3"]),
+        ({"count": True}, ["count: must be a whole number, not True"]),
+        ({"share": False}, ["share: must be a number, not False"]),
+        ({"inner": {"size": True}}, ["inner.size: must be a whole number, not True"]),
+        ({"bounded": True}, ["bounded: must be a whole number, not True"]),
         ({"shown": 2, "many": 2}, ["shown: ", "many: "]),
     ],
 )
@@ -60,3 +70,21 @@ def test_a_value_of_a_wrong_kind_is_told_once(values: dict[str, object], told: l
     assert len(texts) == len(told)
     for text, wanted in zip(texts, told, strict=True):
         assert text.startswith(wanted)
+
+
+def test_booleans_are_valid_where_they_may_be() -> None:
+    made = Outer.model_validate({"shown": True, "many": False, "constants": {"a": True}, "any": True})
+    assert (made.shown, made.many, made.constants, made.any) == (True, False, {"a": True}, True)
+
+
+def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(
+        "source: {blank: 1}\nsteps:\n  - set: {name: [a], fields: {x: '1'}}\n  - set: {name: 3, fields: {y: '1'}}\n"
+        "sinks: [jsonl: o.jsonl]\n"
+    )
+    with pytest.raises(RecipeError) as caught:
+        mminf.load(tmp_path / "r.yaml")
+    told = [str(problem) for problem in caught.value.problems]
+    assert len(told) == 2
+    assert told[0].endswith("r.yaml:3: step ['a']: name: must be a text, not ['a']")
+    assert told[1].endswith("r.yaml:4: step 3: name: must be a text, not 3")

@@ -40,6 +40,17 @@ def test_a_prompt_shows_the_settings_of_its_step() -> None:
         assert gateway.requests[0].turns[0].text == f"Say hi in a {tone} tone. !"
 
 
+def test_settings_say_nothing_about_the_language_of_a_record(tmp_path: Path) -> None:
+    (tmp_path / "tone.jinja").write_text("{{ text }} in {{ tone }}")
+    (tmp_path / "tone.zh.jinja").write_text("{{ text }} 用 {{ tone }}")
+    config = {"engine": "m", "template": "tone.jinja", "languages": ["zh"], "tone": "平静的语气，请慢慢说"}
+    for text, told in (("hello world", "hello world in "), ("你好，世界", "你好，世界 用 ")):
+        gateway = StubGateway(["a"])
+        fields = {"text": text, "tone": "这是一个很长的中文句子。" if text == "hello world" else "a text in English"}
+        run_step(make_step(Tone, config, templates=[tmp_path]), fields=fields, gateway=gateway)
+        assert gateway.requests[0].turns[0].text.startswith(told)
+
+
 def test_settings_are_no_fields_that_the_step_reads() -> None:
     made = make_step(Tone, {"engine": "m"})
     assert made.reads == {"text"} and made.uses == {"text"}

@@ -32,7 +32,9 @@ def test_missing_fields_are_errors_that_name_them() -> None:
 def test_bad_syntax_is_found_when_the_recipe_is_read() -> None:
     with pytest.raises(jinja2.TemplateSyntaxError):
         Expression("a >=")
-    with pytest.raises(jinja2.TemplateSyntaxError, match="ends before the text does; comparisons are ==, !="):
+    with pytest.raises(
+        jinja2.TemplateSyntaxError, match="ends before the text does: an operator is missing or wrong; there are ==, !="
+    ):
         Expression("clarity => 2")
 
 
@@ -62,6 +64,8 @@ def test_templates_and_expressions_can_be_pickled() -> None:
     [
         ("answer is", "ends too early: a name must follow"),
         ("(answer", "ends too early: '\\)' must follow"),
+        ("answer ==", "ends too early: a value must follow"),
+        ("answer is 5", "a name must be in the place of a number"),
         ("answer is sting", "no test 'sting'; did you mean 'string'\\?"),
         ("answer | trimm", "no filter 'trimm'; did you mean 'trim'\\?"),
         ("answer | zzzz", "^no filter 'zzzz'\\n"),
@@ -81,6 +85,9 @@ def test_errors_name_the_expression_and_what_is_wrong(source: str, told: str) ->
         ("{% if answer ", "ends too early: `%}` must follow"),
         ("{{ answer b }}", "`}}` must be in the place of 'b'"),
         ("{% for %}", "Expected an expression, got `%}`"),
+        ("{% if answer %}{% endfor %}", "`{% endfor %}` has no place here: `{% if ... %}` before it is not closed"),
+        ("{% foo %}", "`{% foo %}` has no place here"),
+        ("{{ answer == }}", "unexpected `}}`"),
         ("{% if answer %}", "`{% if ... %}` is not closed: `{% endif %}` is missing"),
     ],
 )

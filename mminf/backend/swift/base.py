@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mminf.backend.base import Backend, ModelCheck, shorten
 from mminf.backend.builtin import find_model, is_builtin
 from mminf.backend.devices import devices, free_memory, only_devices, settle_memory
-from mminf.backend.model_files import check_path, resolve_model
+from mminf.backend.model_files import check_path, find_config_problem, resolve_model
 from mminf.backend.swift.adopt import adopt_template
 from mminf.backend.swift.answer import FAILED, Answer, read_response
 from mminf.backend.swift.check import check_local_model
@@ -194,6 +194,8 @@ class SwiftBackend(Backend):
     def _prepare_model(self) -> None:
         """Resolves the model to a local folder, and rejects remote code that is not trusted."""
         self._folder = resolve_model(self.config.model, self.config.revision)
+        if (problem := find_config_problem(self._folder)) is not None:
+            raise EngineError(problem)
         if not self.config.trust_remote_code and (file := find_remote_code(self._folder)) is not None:
             raise EngineError(explain_remote_code(self.config.model, file))
 
@@ -290,4 +292,4 @@ class SwiftBackend(Backend):
         return explain_types(str(error)) or f"{shorten(error, 600)}\n{self._advice(error)}"
 
     def _advice(self, error: BaseException) -> str:
-        return advise(error)
+        return advise(error, local=is_builtin(self.config.model) or Path(self.config.model).expanduser().is_dir())

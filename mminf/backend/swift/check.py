@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mminf.backend.base import ModelCheck
+from mminf.backend.model_files import find_config_problem, has_architectures
 from mminf.backend.swift.config import SwiftConfig
 from mminf.backend.swift.explain import explain_types
 from mminf.backend.swift.remote_code import explain_remote_code, find_remote_code, remote_code
@@ -26,6 +27,8 @@ def check_local_model(config: SwiftConfig, folder: str) -> ModelCheck:
         config: the model's engine.
         folder: its files.
     """
+    if (unusable := find_config_problem(folder)) is not None:
+        return ModelCheck(problem=unusable)
     if not config.trust_remote_code and (file := find_remote_code(folder)) is not None:
         return ModelCheck(problem=explain_remote_code(config.model, file))
     with remote_code(config.trust_remote_code):
@@ -33,6 +36,11 @@ def check_local_model(config: SwiftConfig, folder: str) -> ModelCheck:
             return ModelCheck()
         if config.model_type is None and config.template is None and (found := _find_types(folder)) is not None:
             return ModelCheck(settings=found)
+        if not has_architectures(folder):
+            problem = (
+                f"{folder}/config.json names no `architectures`, by which ms-swift finds the type of a model. Set "
+                "`model_type` and `template` of the engine in the recipe"
+            )
     return ModelCheck(problem=problem)
 
 

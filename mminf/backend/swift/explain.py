@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from mminf.backend.base import WHERE_NAME
 from mminf.errors import nearest
 
 _MOST = 4
@@ -47,17 +48,17 @@ def _with_templates(model_type: str) -> str:
     templates = list(known.candidate_templates) if known is not None else []
     if len(templates) < 2:
         return model_type
-    return f"{model_type} (with `template: {' or '.join(templates) if len(templates) <= _MOST else 'NAME'}`)"
+    return f"{model_type} (with `template: {' or '.join(templates) if len(templates) <= _MOST else 'TEMPLATE'}`)"
 
 
 def _how_to_set(setting: str, names: Sequence[str], *, both: bool = False) -> str:
     """Returns how to set a type. `both`: some model types need a template as well."""
     listed = "one of these" if names else f"one of ms-swift's {setting.removesuffix('_type')} types"
-    key = f"`{setting}: TYPE`{' (and `template: NAME`, where several are listed)' if both else ''}"
+    key = f"`{setting}: TYPE`{' (and `template: TEMPLATE`, where several are listed)' if both else ''}"
     also = " --set engines.NAME.template=TEMPLATE" if both else ""
     return (
         f"Set it to {listed}: {key} under the engine in the recipe, or `--set "
-        f"engines.NAME.{setting}=TYPE{also}` on the command line, where NAME is the engine's name in the recipe"
+        f"engines.NAME.{setting}=TYPE{also}` on the command line{WHERE_NAME}"
     )
 
 
@@ -67,13 +68,19 @@ _DOWNLOAD = (
 )
 
 
-def advise(error: BaseException) -> str:
-    """Returns how to fix a model that can't be loaded."""
+_FILES = (
+    "The model is a local folder: check that all its files are there and complete (config.json, the weights, the "
+    "tokenizer; of a model that sees images also preprocessor_config.json)."
+)
+
+
+def advise(error: BaseException, *, local: bool) -> str:
+    """Returns how to fix a model that can't be loaded. `local`: it is a folder, and not downloaded."""
     if "memory" in str(error).lower():
         return (
             "Lower `gpu_memory_utilization` or `max_model_len`, spread it over more GPUs, or use a smaller model "
             "(`mminf help models`)."
         )
     if isinstance(error, OSError) or "connection" in str(error).lower():
-        return _DOWNLOAD
+        return _FILES if local else _DOWNLOAD
     return "Run `mminf doctor` to see which backends can run here."

@@ -205,7 +205,7 @@ def test_errors_of_ms_swift_name_our_settings(tmp_path: Path) -> None:
     assert several is not None
     assert (
         several.startswith("the model matches more than one model type of ms-swift: ")
-        and ", llama (with `template: NAME`), " in several
+        and ", llama (with `template: TEMPLATE`), " in several
     )
     assert "`model_type: TYPE` (and `template: NAME`, where several are listed) under" in several
     seeing = explain_types(raised(None, None, tmp_path, "Qwen2VLForConditionalGeneration"))
