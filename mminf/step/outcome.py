@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TypeGuard
 
 from mminf.errors import RecordError, UsageError
@@ -38,11 +40,10 @@ def check_outcome(step: StepLike, outcome: object) -> Outcome:
         _check_items(step, [outcome.fields or {}])
         return outcome
     if not isinstance(outcome, list | tuple) or not all(isinstance(item, Mapping) for item in outcome):
-        raise RecordError(
-            f"step {step.name!r} returned {type(outcome).__name__}, not fields, a Drop or a list of fields"
-        )
+        kind = type(outcome).__name__
+        raise RecordError(f"step {step.name!r} returned {kind}, not fields, a Drop or a list of fields{_place(step)}")
     if not step.gate:
-        raise RecordError(f"step {step.name!r} made children, but its class does not set `gate = True`")
+        raise RecordError(f"step {step.name!r} made children, but its class does not set `gate = True`{_place(step)}")
     _check_items(step, outcome)
     return outcome
 
@@ -119,12 +120,21 @@ def _check_items(step: StepLike, items: Sequence[Mapping[str, Json]]) -> None:
     for item in items:
         if undeclared := sorted(map(str, set(item) - step.writes)):
             raise RecordError(
-                f"step {step.name!r} wrote {', '.join(undeclared)}, which it does not declare in `writes`"
+                f"step {step.name!r} wrote {', '.join(undeclared)}, which it does not declare in `writes`{_place(step)}"
             )
     try:
         json.dumps(items, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise RecordError(f"step {step.name!r} wrote a value that is not JSON: {error}") from error
+        raise RecordError(f"step {step.name!r} wrote a value that is not JSON: {error}{_place(step)}") from error
+
+
+def _place(step: StepLike) -> str:
+    """Returns ` (file:line)` of the method of a plugin's step that returned an outcome; nothing for steps of mminf."""
+    method = getattr(step, "run_all" if step.dataset else "run", None)
+    code = getattr(inspect.unwrap(method), "__code__", None) if callable(method) else None
+    if code is None or getattr(step, "code", None) is None:
+        return ""
+    return f" ({Path(code.co_filename).name}:{code.co_firstlineno})"
 
 
 def _is_finite(value: object) -> bool:
