@@ -37,6 +37,7 @@ def show_page(
         for name, path in pages.items():
             echo_wrapped(f"{name:20} {_title(path)}", indent=" " * 21)
         return
+    topic = topic.partition("#")[0].removeprefix("docs/").removesuffix(".md")  # as pages refer to each other
     found = pages.get(topic) or pages.get(f"reference/{topic}")
     if found is None and topic in getattr(ctx.find_root().command, "commands", {}):
         raise UsageError(f"{topic!r} is a command, not a page; `mminf {topic} --help` describes it")

@@ -16,6 +16,7 @@ from mminf.recipe.dataflow import (
     dependencies,
     fields_left,
     input_fields,
+    is_own_setting,
     order_steps,
     push_down,
     split_stages,
@@ -238,7 +239,8 @@ def find_field_problems(recipe: Recipe, columns: frozenset[str] | None, sinks: S
 def _renaming(recipe: Recipe, columns: frozenset[str]) -> list[Problem]:
     """Returns how columns of an input are renamed, if it has columns and lacks fields that nothing else provides."""
     ever = columns.union(*map(may_write, recipe.steps))
-    missing = [name for name in input_fields(recipe.steps) if name not in ever and name != "images"]
+    settings = {name for step in recipe.steps for name in step.reads if is_own_setting(step, name)}
+    missing = [name for name in input_fields(recipe.steps) if name not in ever | settings | {"images"}]
     kind = recipe.source.type if recipe.source is not None else ""
     if not missing or kind not in _WITH_COLUMNS or not columns - {"id", "images"}:
         return []

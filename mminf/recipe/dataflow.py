@@ -282,9 +282,14 @@ def _why_missing(name: str, reader: StepLike, steps: Sequence[StepLike], known: 
         found = ""
     if writers:
         return "no earlier step provides it", found
-    if getattr(reader, "code", None) is not None and name in getattr(type(reader.config), "model_fields", {}):
+    if is_own_setting(reader, name):
         found += "; it is a setting of this step, and a prompt shows the settings that the step's `constants` returns"
     return "nothing provides it", found + ("; `images: false` shows the text only" if name == "images" else "")
+
+
+def is_own_setting(step: StepLike, name: str) -> bool:
+    """Returns whether a name is a setting of a plugin's step."""
+    return getattr(step, "code", None) is not None and name in getattr(type(step.config), "model_fields", {})
 
 
 def fields_left(steps: Sequence[StepLike], columns: frozenset[str]) -> frozenset[str]:

@@ -33,4 +33,6 @@ def test_a_page_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_unknown_page() -> None:
     assert "did you mean 'oasis'" in str(CliRunner().invoke(app, ["help", "oasi"]).exception)
+    for topic in ("oasis.md", "docs/oasis.md#models", "oasis#models"):
+        assert CliRunner().invoke(app, ["help", topic]).output == CliRunner().invoke(app, ["help", "oasis"]).output
     assert "`mminf run --help` describes it" in str(CliRunner().invoke(app, ["help", "run"]).exception)

@@ -94,3 +94,7 @@ def test_a_setting_in_a_prompt_without_constants_is_told(tmp_path: Path, own_plu
     other, tone = (problem.message for problem in caught.value.problems)
     assert "reads field 'tone'" in tone and "the settings that the step's `constants` returns" in tone
     assert "reads field 'other'" in other and "constants" not in other
+    (tmp_path / "rows.jsonl").write_text('{"id": "1", "text": "hi"}\n')
+    (tmp_path / "rows.yaml").write_text((tmp_path / "r.yaml").read_text().replace("blank: 1", "jsonl: rows.jsonl"))
+    with pytest.raises(RecipeError, match="columns={other: COLUMN}"):
+        mminf.run(tmp_path / "rows.yaml", output=tmp_path / "out")
