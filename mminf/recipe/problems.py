@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from mminf.config import HIDDEN_INPUT, Config
 from mminf.errors import Problem, nearest, shorten_text
@@ -65,7 +65,10 @@ def find_problems(
     """
     for items in _by_value(error, cls):
         loc, item = items[0]
-        parts = [label, _explain(item, cls, loc, [_say(other) for _, other in items])]
+        said = [_say(other) for _, other in items]
+        if item["type"].endswith("_type") and _takes_text(cls, loc):
+            said.insert(0, "must be a text")
+        parts = [label, _explain(item, cls, loc, said)]
         yield Problem(document.locate((*path, *loc)), ": ".join(part for part in parts if part))
 
 
@@ -95,22 +98,40 @@ def _by_value(error: ValidationError, cls: type[BaseModel]) -> Iterator[list[tup
 
 def _kind_at(cls: type[BaseModel], loc: Path_) -> int | None:
     """Returns which part of an error's place is the kind of a value, or None."""
+    return next((number for number, (kind, _) in enumerate(_values_on(cls, loc[:-1])) if len(_members(kind)) > 1), None)
+
+
+def _takes_text(cls: type[BaseModel], loc: Path_) -> bool:
+    """Returns whether a value may be a text, which its config converts (`for_each: items`)."""
+    *_, (_, marks) = _values_on(cls, loc)
+    return any(isinstance(mark, BeforeValidator) and str in _members(mark.json_schema_input_type) for mark in marks)
+
+
+def _values_on(cls: type[BaseModel], loc: Path_) -> Iterator[tuple[Any, list[Any]]]:
+    """Yields the annotation of each value on the way to a place, and what it is annotated with; first the config."""
     kind: Any = cls
-    for number, part in enumerate(loc):
-        while get_origin(kind) is Annotated:
-            kind = get_args(kind)[0]
+    marks: list[Any] = []
+    for part in (*loc, None):
+        while get_origin(kind) is Annotated or (len(members := _members(kind)) == 1 and members[0] is not kind):
+            if get_origin(kind) is Annotated:
+                marks = [*marks, *kind.__metadata__]
+                kind = get_args(kind)[0]
+            else:
+                kind = members[0]
+        yield kind, marks
         args = get_args(kind)
-        if get_origin(kind) in (Union, UnionType):
-            others = [other for other in args if other is not NoneType]
-            if len(others) > 1:
-                return number
-            kind, args = others[0], get_args(others[0])
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             field = kind.model_fields.get(str(part))
-            kind = field.annotation if field else None
+            kind, marks = (field.annotation, list(field.metadata)) if field else (None, [])
         else:
-            kind = args[-1] if args and args[-1] is not Ellipsis else next(iter(args), None)
-    return None
+            kind, marks = args[-1] if args and args[-1] is not Ellipsis else next(iter(args), None), []
+
+
+def _members(kind: Any) -> list[Any]:
+    """Returns the members of a union without null, or the kind itself."""
+    if get_origin(kind) in (Union, UnionType):
+        return [member for member in get_args(kind) if member is not NoneType]
+    return [kind]
 
 
 def without_unknown(body: Mapping[str, Any], error: ValidationError) -> dict[str, Any] | None:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 import mminf
-from mminf.config import Config
+from mminf.config import Config, Names
 from mminf.errors import RecipeError
 from mminf.recipe.lines import parse_document
 from mminf.recipe.problems import find_problems
@@ -39,6 +39,10 @@ class Outer(Config):
     count: int | None = None
     share: float = 0.5
     any: object = None
+    fields: Names = Field(default_factory=list)
+    columns: dict[str, Names] = Field(default_factory=dict)
+    maybe: Names | None = None
+    text_or_inner: Annotated[Inner | None, BeforeValidator(lambda v: v, json_schema_input_type=str | Inner)] = None
 
 
 @pytest.mark.parametrize(
@@ -59,6 +63,11 @@ class Outer(Config):
         ({"share": False}, ["share: must be a number, not False"]),
         ({"inner": {"size": True}}, ["inner.size: must be a whole number, not True"]),
         ({"bounded": True}, ["bounded: must be a whole number, not True"]),
+        ({"fields": 3}, ["fields: must be a text, or a list, not 3"]),
+        ({"fields": [3]}, ["fields.0: must be a text, not 3"]),
+        ({"columns": {"image": 3}}, ["columns.image: must be a text, or a list, not 3"]),
+        ({"maybe": 3}, ["maybe: must be a text, or a list, not 3"]),
+        ({"text_or_inner": 3}, ["text_or_inner: must be a text, or a mapping (`key: value`), not 3"]),
         ({"shown": 2, "many": 2}, ["shown: ", "many: "]),
     ],
 )
