@@ -241,7 +241,7 @@ class Builder:
             try:
                 Expression(source)
             except jinja2.TemplateSyntaxError as error:
-                self.fail(path, f"not a valid expression: {source!r}: {error.message}")
+                self.fail(path, f"sink {path[-2]!r}: where: not a valid {error.name}: {error.message}")
 
     def _member(self, registry: Registry[Any], item: Any, path: Path_) -> Member | None:
         split = self._split_member(registry, item, path)

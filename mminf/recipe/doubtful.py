@@ -18,7 +18,7 @@ from mminf.template import Template
 
 _NAME = re.compile(r"\w+")
 _GROUP = re.compile(r"\(\?P<(\w+)>")
-_NO_FIELDS = ("engine", "template", "prompt")
+_NO_FIELDS = ("engine", "template", "prompt", "sampling")
 _ANY_TEXT = "x"
 """Valid as an expression, as a template and as a regular expression."""
 
@@ -154,14 +154,24 @@ def _valid(cls: type[BaseModel], body: Mapping[str, object]) -> BaseModel | None
         try:
             return cls.model_validate(body)
         except ValidationError as error:
-            wrong = [item for item in error.errors() if item["type"] != "extra_forbidden"]
-            if any(_takes_names(cls, item["loc"]) for item in wrong):
-                return None
             places = [item["loc"] for item in error.errors()]
+            if any(_loses_names(cls, item) for item in error.errors()):
+                return None
             body = {key: value for key, value in body.items() if all(place[0] != key for place in places)}
         except Exception:  # the config of a plugin may raise anything
             return None
     return None
+
+
+def _loses_names(cls: type[BaseModel], error: Any) -> bool:
+    """Returns whether a config may name other fields once an error is mended: in place of a wrong value or unknown key.
+
+    The names that unknown keys have are known, unless they are in a mapping: it is left out as a whole.
+    """
+    place = error["loc"]
+    if error["type"] != "extra_forbidden":
+        return _takes_names(cls, place)
+    return len(place) > 1 and place[0] not in _NO_FIELDS and _takes_names(cls, place[:-1])
 
 
 def _takes_names(kind: Any, loc: Sequence[str | int]) -> bool:

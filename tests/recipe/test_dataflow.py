@@ -117,7 +117,7 @@ def test_schema_knows_every_step_and_its_keys() -> None:
 @pytest.mark.parametrize("where", ["nope ==", "a b"])
 def test_sink_expressions_are_checked(write_recipe: Callable[..., Path], where: str) -> None:
     text = f"steps:\n  - set: {{a: '1'}}\nsinks:\n  - jsonl: {{path: x.jsonl, where: '{where}'}}\n"
-    with pytest.raises(RecipeError, match="not a valid expression"):
+    with pytest.raises(RecipeError, match="sink 'jsonl': where: not a valid expression"):
         load_recipe(write_recipe(text))
 
 

@@ -153,6 +153,7 @@ READS = "  - refusal: {reads: made}\nsinks: []\n"
         "  - refusal: {reads: answer-en}\nsinks: [{swift: {path: o, user: question, assistant: answer-en}}]\n",
         ROWS + 'steps:\n  - score: {name: one, engine: llm, prompt: "{{ question }}"}\n'
         '  - score: {name: one, engine: llm, prompt: "{{ question }}"}\n' + READS,
+        ROWS + "steps:\n  - generate: {engine: llm, prompt: hi, extract: {a: {}}}\n" + READS,
         ROWS + "plugins: own.py\nsteps:\n  - shaped: {shape: par}\n" + READS,
         ROWS + "plugins: own.py\nsteps:\n  - shaped: {shap: pair}\n" + READS,
         ROWS + "plugins: own.py\nsteps:\n  - raising: {writes: a, wrong: 1}\n" + READS,
