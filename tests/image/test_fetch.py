@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 
@@ -196,7 +197,9 @@ def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_retry_after_is_followed_up_to_a_limit(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(fetch.time, "sleep", waits.append)
+    # Only the module's own clock: other threads of the process sleep, too.
+    clock = SimpleNamespace(sleep=waits.append, monotonic=time.monotonic, time=time.time)
+    monkeypatch.setattr(fetch, "time", clock)
     for said, wait in (("2", 2.0), ("9999", 10.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("soon", 0.01)):
         monkeypatch.setattr(Handler, "do_GET", lambda self, said=said: self.answer(503, b"", **{"Retry-After": said}))
         with pytest.raises(ImageError, match="4 tries"):

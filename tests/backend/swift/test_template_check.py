@@ -207,7 +207,7 @@ def test_errors_of_ms_swift_name_our_settings(tmp_path: Path) -> None:
         several.startswith("the model matches more than one model type of ms-swift: ")
         and ", llama (with `template: TEMPLATE`), " in several
     )
-    assert "`model_type: TYPE` (and `template: NAME`, where several are listed) under" in several
+    assert "`model_type: TYPE` (and `template: TEMPLATE`, where several are listed) under" in several
     seeing = explain_types(raised(None, None, tmp_path, "Qwen2VLForConditionalGeneration"))
     assert seeing is not None and "qwen2_vl (with `template: qwen2_vl or qvq`), qwen2_gme" in seeing
     unknown = explain_types(raised("lama", None, tmp_path, "LlamaForCausalLM"))
