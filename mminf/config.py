@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from types import UnionType
-from typing import Annotated, Any, ClassVar, NamedTuple, Union, get_args, get_origin
+from collections.abc import Iterable, Iterator, Mapping
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -71,10 +71,11 @@ class Config(BaseModel):
     @classmethod
     def _refuse_booleans(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuses true and false where a number is expected: pydantic reads them as 1 and 0."""
-        if isinstance(value, bool) and info.field_name is not None:
-            kinds = set(_kinds(cls.model_fields[info.field_name].annotation))
-            if kinds & {int, float} and not kinds & {bool, Any, object}:
-                raise PydanticCustomError("int_type" if int in kinds else "float_type", "must be a number")
+        annotation = cls.model_fields[info.field_name].annotation if info.field_name is not None else Any
+        if isinstance(value, bool) and _takes_numbers_only(annotation):
+            raise PydanticCustomError("int_type" if int in members(annotation) else "float_type", "must be a number")
+        if any(isinstance(item, bool) for item in _items(value)) and any(map(_takes_numbers_only, _inner(annotation))):
+            raise PydanticCustomError("boolean_in_numbers", "must contain numbers, and no true or false")
         return value
 
     @model_validator(mode="before")
@@ -93,15 +94,32 @@ class Config(BaseModel):
         return data
 
 
-def _kinds(annotation: Any) -> Iterator[Any]:
-    """Yields the kinds of a field's value: the members of a union."""
+def members(annotation: Any) -> list[Any]:
+    """Returns the kinds of a value: the members of a union without null, or the annotation itself."""
     if get_origin(annotation) is Annotated:
-        yield from _kinds(get_args(annotation)[0])
-    elif get_origin(annotation) in (Union, UnionType):
-        for member in get_args(annotation):
-            yield from _kinds(member)
-    else:
-        yield annotation
+        return members(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [kind for member in get_args(annotation) if member is not NoneType for kind in members(member)]
+    return [annotation]
+
+
+def _takes_numbers_only(annotation: Any) -> bool:
+    kinds = members(annotation)
+    return (int in kinds or float in kinds) and not any(kind in (bool, Any, object) for kind in kinds)
+
+
+def _items(value: object) -> Iterable[object]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _inner(annotation: Any) -> Iterator[Any]:
+    """Yields the annotations of the items of lists, and of the values of mappings."""
+    for kind in members(annotation):
+        if (origin := get_origin(kind)) is not None and origin is not Literal:
+            args = [part for part in get_args(kind) if part is not Ellipsis]
+            yield from args[-1:] if isinstance(origin, type) and issubclass(origin, Mapping) else args
 
 
 def _rename_keys(cls: type[Config], data: Mapping[str, Any], found: list[Deprecation]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def step_paths(raw: list[Any], folder: Path_ = ("steps",)) -> Iterator[tuple[Pat
 
 
 def config_name(body: Mapping[str, Any], name: str) -> object:
-    """Returns the value of a step's key `name`: its name in the recipe, or the given value if it is no text."""
+    """Returns what a step's config gets as its name: `name`, or what the recipe has there if that is not a text."""
     given = body.get("name")
     return name if given is None or isinstance(given, str) else given
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
-from mminf.config import HIDDEN_INPUT, Config
+from mminf.config import HIDDEN_INPUT, Config, members
 from mminf.errors import Problem, nearest, shorten_text
 from mminf.recipe.lines import Document, Path_
 from mminf.redact import redact
@@ -98,13 +98,13 @@ def _by_value(error: ValidationError, cls: type[BaseModel]) -> Iterator[list[tup
 
 def _kind_at(cls: type[BaseModel], loc: Path_) -> int | None:
     """Returns which part of an error's place is the kind of a value, or None."""
-    return next((number for number, (kind, _) in enumerate(_values_on(cls, loc[:-1])) if len(_members(kind)) > 1), None)
+    return next((number for number, (kind, _) in enumerate(_values_on(cls, loc[:-1])) if len(members(kind)) > 1), None)
 
 
 def _takes_text(cls: type[BaseModel], loc: Path_) -> bool:
     """Returns whether a value may be a text, which its config converts (`for_each: items`)."""
     *_, (_, marks) = _values_on(cls, loc)
-    return any(isinstance(mark, BeforeValidator) and str in _members(mark.json_schema_input_type) for mark in marks)
+    return any(isinstance(mark, BeforeValidator) and str in members(mark.json_schema_input_type) for mark in marks)
 
 
 def _values_on(cls: type[BaseModel], loc: Path_) -> Iterator[tuple[Any, list[Any]]]:
@@ -112,12 +112,12 @@ def _values_on(cls: type[BaseModel], loc: Path_) -> Iterator[tuple[Any, list[Any
     kind: Any = cls
     marks: list[Any] = []
     for part in (*loc, None):
-        while get_origin(kind) is Annotated or (len(members := _members(kind)) == 1 and members[0] is not kind):
+        while get_origin(kind) is Annotated or (get_origin(kind) in (Union, UnionType) and len(members(kind)) == 1):
             if get_origin(kind) is Annotated:
                 marks = [*marks, *kind.__metadata__]
                 kind = get_args(kind)[0]
-            else:
-                kind = members[0]
+            else:  # an optional value
+                kind = next(part for part in get_args(kind) if part is not NoneType)
         yield kind, marks
         args = get_args(kind)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -125,13 +125,6 @@ def _values_on(cls: type[BaseModel], loc: Path_) -> Iterator[tuple[Any, list[Any
             kind, marks = (field.annotation, list(field.metadata)) if field else (None, [])
         else:
             kind, marks = args[-1] if args and args[-1] is not Ellipsis else next(iter(args), None), []
-
-
-def _members(kind: Any) -> list[Any]:
-    """Returns the members of a union without null, or the kind itself."""
-    if get_origin(kind) in (Union, UnionType):
-        return [member for member in get_args(kind) if member is not NoneType]
-    return [kind]
 
 
 def without_unknown(body: Mapping[str, Any], error: ValidationError) -> dict[str, Any] | None:

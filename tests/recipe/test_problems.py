@@ -39,6 +39,10 @@ class Outer(Config):
     count: int | None = None
     share: float = 0.5
     any: object = None
+    pair: tuple[int, int] | None = None
+    weights: list[str] | dict[str, float] | None = None
+    mixed: list[int | bool] = Field(default_factory=list)
+    anything: list[object] | dict[str, object] | None = None
     fields: Names = Field(default_factory=list)
     columns: dict[str, Names] = Field(default_factory=dict)
     maybe: Names | None = None
@@ -60,6 +64,8 @@ class Outer(Config):
         ({"constants": {"int": []}}, ["constants.int: must be a text, or a whole number, or true or false, not []"]),
         ({"colour": 3}, ["colour: must be one of 'red' or 'blue', not 3"]),
         ({"count": True}, ["count: must be a whole number, not True"]),
+        ({"pair": [True, 3]}, ["pair: must contain numbers, and no true or false, not [True, 3]"]),
+        ({"weights": {"a": True}}, ["weights: must contain numbers, and no true or false, not {'a': True}"]),
         ({"share": False}, ["share: must be a number, not False"]),
         ({"inner": {"size": True}}, ["inner.size: must be a whole number, not True"]),
         ({"bounded": True}, ["bounded: must be a whole number, not True"]),
@@ -82,7 +88,9 @@ def test_a_value_of_a_wrong_kind_is_told_once(values: dict[str, object], told: l
 
 
 def test_booleans_are_valid_where_they_may_be() -> None:
-    made = Outer.model_validate({"shown": True, "many": False, "constants": {"a": True}, "any": True})
+    mixed = {"mixed": [1, True], "anything": {"a": True}}
+    made = Outer.model_validate({"shown": True, "many": False, "constants": {"a": True}, "any": True, **mixed})
+    assert made.mixed == [1, True] and made.anything == {"a": True}
     assert (made.shown, made.many, made.constants, made.any) == (True, False, {"a": True}, True)
 
 
